@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from proxy.core.apply.apply import Applied, apply
 from proxy.core.compiled.block import CompiledBlock
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto.context import Scope
@@ -24,9 +23,9 @@ from proxy.core.http.path import canonical
 from proxy.core.planning.block_choice import choose_response
 from proxy.core.planning.exchange import Exchange
 from proxy.core.planning.plan import Plan, Step
-from proxy.core.planning.planner import plan_request, plan_response
 from proxy.core.planning.treatment import StreamBody, StreamRecords, treat_request
 from proxy.core.rules.model import Behaviour, Block, Item, Names, Part, Rule, Verdict
+from proxy.core.transform import Applied, apply, plan_request, plan_response
 from proxy.core.values.key_needs import Keys, Needs
 
 if TYPE_CHECKING:  # what tests the core alone does not load the log

@@ -206,7 +206,7 @@ CORE: Final = Selection(("tests/core",))
 LAWS: Final = Again(
     (
         "tests/contracts",
-        "tests/core/apply",
+        "tests/core/transform",
         "tests/core/leaves",
         "tests/core/planning",
         "tests/core/test_json_suite.py",

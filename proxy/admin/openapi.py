@@ -165,6 +165,8 @@ def described(verb: Verb, route: Route) -> Operation:
     successes = [
         Success(route.meaning, route.schema, route.status, route.media_type, route.headers)
     ]
+    if route.incomplete:
+        successes.append(Success(route.incomplete, route.schema, 202))
     if "ETag" in route.headers:
         successes.append(Success("Unchanged since the ETag in If-None-Match.", status=304))
     return Operation(

@@ -1,7 +1,5 @@
 """Numbers of the admin API and the health listener that nobody can set."""
 
-from __future__ import annotations
-
 from typing import Final
 
 # --- who may call how often -------------------------------------------------------

@@ -42,6 +42,7 @@ COMMANDS: Final = {
     "Kubernetes and tools": {
         "inject": CommandPlace("inject", "Add the sidecar to Kubernetes manifests."),
         "injector": CommandPlace("injector", "Run the webhook that adds the sidecar to pods."),
+        "cluster": CommandPlace("cluster", "Show which pods of a cluster need an operator."),
         "show": CommandPlace("show", "Print a schema, completions for a shell, versions."),
     },
 }

@@ -1,7 +1,5 @@
 """Numbers of reading configuration that nobody can set; what can be set is in settings."""
 
-from __future__ import annotations
-
 from typing import Final
 
 # --- how much a file holds --------------------------------------------------------

@@ -1,7 +1,5 @@
 """Limits of descriptions: a document from elsewhere must not take all memory or time."""
 
-from __future__ import annotations
-
 from typing import Final
 
 DOCUMENT_BYTES: Final = 32 * 1024 * 1024

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from ..core.apply.forwardable import Forwardable
 from ..core.errors import TrafficError
 from ..core.explain.describe import describe
 from ..core.explain.explanation import Described
 from ..core.http.message import Direction
 from ..core.planning.exchange import Messages
 from ..core.planning.plan import Plan
+from ..core.transform import Forwardable
 from ..core.values.key_needs import Keys
 from ..telemetry.tap import Piece
 from ..traffic.exchange.steps import Steps

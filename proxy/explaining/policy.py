@@ -1,7 +1,5 @@
 """Limits of a trial."""
 
-from __future__ import annotations
-
 from typing import Final
 
 TRIAL_SECONDS: Final = 10.0  # nothing in it waits for anybody else

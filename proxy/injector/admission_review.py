@@ -8,11 +8,12 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Final, Literal
 
-from . import keys, mesh, violations
+from . import keys, mesh, violations, walls
 from .annotations import SIDECAR, InjectorSettings
 from .inject import inject, wanted
 from .permissions import require_permitted
@@ -150,7 +151,7 @@ def _admitted(namespace: str, request: Json, settings: InjectorSettings) -> _Adm
     asked = (request.get("kind"), request.get("operation"), text(request, "subResource"))
     pod = mapping(request, "object")
     if asked == (_POD, "UPDATE", _DEBUGGING):
-        return _debugged(namespace, pod, settings)
+        return _debugged(namespace, pod, mapping(request, "oldObject"), settings)
     if asked != (_POD, "CREATE", ""):
         raise CannotInject(
             "only the creation of a v1 Pod, and its ephemeral containers, are supported;"
@@ -163,7 +164,7 @@ def _admitted(namespace: str, request: Json, settings: InjectorSettings) -> _Adm
     return _Admitted("injected" if operations else "unchanged", operations)
 
 
-def _debugged(namespace: str, pod: Json, settings: InjectorSettings) -> _Admitted:
+def _debugged(namespace: str, pod: Json, before: Json, settings: InjectorSettings) -> _Admitted:
     """Review the ephemeral containers of a running pod, whatever its label says by now."""
     spec = mapping(pod, "spec")
     running = [*objects(spec, "initContainers"), *objects(spec, "containers")]
@@ -182,8 +183,18 @@ def _debugged(namespace: str, pod: Json, settings: InjectorSettings) -> _Admitte
     ]
     if problems:
         raise CannotInject(*problems)
-    require_permitted(violations.of_privileges(added), settings.policy, namespace)
-    return _Admitted("debugged")
+    require_permitted(walls.of_containers(spec, added, settings.policy), settings.policy, namespace)
+    return _Admitted("debugged", patch(pod, _without_raw(pod, before)))
+
+
+def _without_raw(pod: Json, before: Json) -> Json:
+    """Return the pod whose new ephemeral containers lack NET_RAW; those that run cannot change."""
+    made = deepcopy(pod)
+    running = {one["name"] for one in named(mapping(before, "spec"), "ephemeralContainers")}
+    for one in named(mapping(made, "spec"), "ephemeralContainers"):
+        if one["name"] not in running:
+            walls.drop_raw(one)
+    return made
 
 
 def _answer(uid: str, **response: object) -> Json:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any, Final, Literal, get_args
 
-from ..config.declared.kinds import Choice, Kind, PlainText, Switch
+from ..config.declared.kinds import Choice, Kind, PlainText
 from ..config.declared.section import Section, setting
 from ..config.yaml.nodes import Mapping as Nodes
 from ..config.yaml.nodes import Place, Position, Problems, Scalar, show
@@ -56,6 +56,7 @@ POD_VARIABLE: Final = "SEALYARD_POD"
 ADDRESSES_VARIABLE: Final = "SEALYARD_POD_IPS"
 INTERCEPTION_VARIABLE: Final = "SEALYARD_INTERCEPTION"
 PORTS_VARIABLE: Final = "SEALYARD_SEALED_PORTS"
+PASSED_VARIABLE: Final = "SEALYARD_PASSED_PORTS"
 PROBES_VARIABLE: Final = "SEALYARD_APP_PROBES"
 PROBE_PATH: Final = "/app-probe"
 
@@ -134,10 +135,14 @@ class _Annotations:
     """What the annotations of a pod say; None: nothing."""
 
     ports: tuple[str, ...] | None = _annotation(
-        "ports", _PORTS, "What is sealed.", "every TCP port that a container declares"
+        "ports",
+        _PORTS,
+        "Ports that no container declares, to be sealed within the pod too; with `port-env`, the"
+        " one sealed port.",
+        "every TCP port that a container declares",
     )
     passed: tuple[str, ...] | None = _annotation(
-        "pass-ports", _PORTS, "What stays as it is, such as gRPC, HTTPS and UDP.", "none"
+        "pass-ports", _PORTS, "What stays open, such as gRPC, HTTPS and UDP.", "none"
     )
     interception: Interception | None = _annotation(
         "interception",
@@ -175,9 +180,6 @@ class _Annotations:
     memory_limit: str | None = _annotation(
         "memory-limit", _QUANTITY, "The limit of that.", _RESOURCES
     )
-    native: bool | None = _annotation(
-        "native-sidecar", Switch(), "`false` puts it among the containers.", "`true`"
-    )
 
 
 ANNOTATIONS: Final = Section(_Annotations, "annotations", "Annotations of a pod")
@@ -205,7 +207,7 @@ class InjectorSettings:
     pull_policy: str = ""
     config: str = "sealyard"
     keys_secret: str = "sealyard-keys"  # noqa: S105 - the name of an object
-    interception: Interception = "redirect"
+    interception: Interception = "mesh"
     resources: Resources = field(default_factory=Resources)
     audit_volume: str = ""
     root: RootNeeds = field(default_factory=RootNeeds)
@@ -217,9 +219,10 @@ class InjectorSettings:
 class PodOptions:
     """Options of one pod. Ports are numbers or names, as written; None means all.
 
-    `fixed` are the ports that an earlier injection sealed. `application` is the default container,
-    if the pod names one. `in_mesh` is whether the pod is in a mesh, and `late_proxy` whether the
-    proxy of that starts after the sidecar.
+    `fixed` are the ports that an earlier injection sealed, `called` those that a mesh was told of.
+    `application` is the default container, if the pod names one. `in_mesh` is whether the pod is in
+    a mesh, `late_proxy` whether the proxy of that starts after the sidecar, and `tunnelled` whether
+    its namespace gives it a tunnel, which has a port of its own.
     """
 
     config: str
@@ -232,9 +235,10 @@ class PodOptions:
     fixed: tuple[int, ...] = ()
     application: str = ""
     port_variable: str = "PORT"
-    native: bool = True
+    called: tuple[int, ...] = ()
     in_mesh: bool = False
     late_proxy: bool = False
+    tunnelled: bool = False
 
     @property
     def health_port(self) -> int:

@@ -25,6 +25,7 @@ from .annotations import (
     KEYS_FOLDER,
     KEYS_VOLUME,
     LISTEN_VARIABLE,
+    PASSED_VARIABLE,
     POD_VARIABLE,
     PORTS_VARIABLE,
     PROBES_VARIABLE,
@@ -48,12 +49,15 @@ def redirect(sealed: Sealed, options: PodOptions, settings: InjectorSettings) ->
 
     It runs nft directly: a shell in between could not pass on its capability.
     """
-    rules = mesh_rules if options.interception == "mesh" else redirect_rules
+    if options.interception == "mesh":
+        rules = mesh_rules(sealed)
+    else:
+        rules = redirect_rules(sealed, options.health_port)
     return {
         "name": REDIRECT,
         "image": settings.image,
         "imagePullPolicy": pull_policy(settings),
-        "command": [_NFT, rules(sealed.numbers)],
+        "command": [_NFT, rules],
         # Those of the sidecar: it runs before it, so the pod's sum is the same, and quotas and
         # limit ranges that suit one suit both.
         "resources": _resources(options.resources),
@@ -88,6 +92,12 @@ def _interception(sealed: Sealed, options: PodOptions) -> list[Json]:
     return [
         {"name": INTERCEPTION_VARIABLE, "value": options.interception},
         {"name": PORTS_VARIABLE, "value": ",".join(map(str, sealed.numbers))},
+        # An API server drops an empty value.
+        *(
+            [{"name": PASSED_VARIABLE, "value": ",".join(map(str, sealed.left))}]
+            if sealed.left
+            else []
+        ),
     ]
 
 
@@ -98,7 +108,7 @@ def sidecar(
     traffic = sealed.numbers[0] if sealed.moved else policy.TRAFFIC_PORT
     upstream = f"http://127.0.0.1:{sealed.moved}" if sealed.moved else "original-port"
     health = options.health_port
-    made: Json = {
+    return {
         "name": SIDECAR,
         "image": settings.image,
         "imagePullPolicy": pull_policy(settings),
@@ -137,9 +147,9 @@ def sidecar(
             *_audit_mounts(options),
             *roots.mounts(settings.root),
         ],
+        "restartPolicy": "Always",
         **_ENDING,
     }
-    return {**made, "restartPolicy": "Always"} if options.native else made
 
 
 def with_given(own: Json, given: Json) -> Json:

@@ -10,12 +10,12 @@ import hashlib
 import json
 from collections.abc import Sequence
 from copy import deepcopy
+from dataclasses import replace
 
 from .. import __version__
-from . import containers, mesh, probes, roots, violations
+from . import containers, mesh, probes, roots, violations, walls
 from .annotations import (
     CONTAINERS,
-    DEFAULT_CONTAINER,
     DISABLED,
     ENABLED,
     LABEL,
@@ -48,33 +48,48 @@ def wanted(pod: Json) -> bool:
 def inject(pod: Json, settings: InjectorSettings, namespace: str = "") -> Json:
     """Return the pod with its sidecar; `pod` is not modified.
 
-    Of the rest of the pod, only probes of sealed ports change, and with `port-env` one environment
-    variable. Raises CannotInject with all reasons, also for what the policy denies in `namespace`.
+    The redirect is first, then the init containers whose image the operator trusts, then the
+    sidecar and its check, then all others: names and places that the author wrote decide nothing.
+    Of the rest of the pod, probes of sealed ports change, NET_RAW is dropped, and with `port-env`
+    one environment variable is set. Raises CannotInject with all reasons, also for what the policy
+    denies in `namespace`.
     """
     pod = deepcopy(pod)
     metadata, spec = mapping(pod, "metadata"), mapping(pod, "spec")
     options = pod_options(mapping(metadata, "annotations"), settings)
     options = mesh.with_mesh(options, pod, settings.meshes)
     inits, apps = named(spec, "initContainers"), named(spec, "containers")
-    given = {one["name"]: one for one in [*inits, *apps]}
-    originals = probes.known_originals([*inits, *apps])
-    own_index = _own_index(inits)
-    inits, apps = _others(inits), _others(apps)
+    given = {one["name"]: one for one in inits}
+    originals = probes.known_originals(inits)
+    inits = [one for one in inits if one["name"] not in CONTAINERS]
     _require_supported(spec, inits, apps)
-    beside = [one for one in inits if one.get("restartPolicy") == "Always"]
-    running = [*apps, *beside]
+    front = [one for one in inits if settings.policy.trusts(one)]
+    rest = [one for one in inits if one not in front]
+    behind = [*apps, *(one for one in rest if _native(one))]
+    running = [*behind, *(one for one in front if _native(one))]
     probes.restore(running, originals)
-    ports = sealed(mesh.applications(apps), mesh.applications(beside), options)
+    known = declared(running)
+    beside = [one for one in running if one not in apps]
+    ports = sealed(
+        mesh.applications(apps),
+        mesh.applications(beside),
+        options,
+        mesh.PROXY_PORTS & probes.ports(front, known),
+    )
     found = (
         *violations.of_annotations(options, settings),
         *violations.of_ports(mesh.applications(running), ports),
         *violations.of_pod(spec, [*inits, *apps], options, settings),
     )
     require_permitted(found, settings.policy, namespace)
-    forwarded = probes.rewrite(running, ports, declared(running), options.health_port)
+    forwarded = probes.rewrite(behind, ports, known, options.health_port)
+    for one in [*inits, *apps]:
+        walls.drop_raw(one)
     if ports.moved:
         _move(apps, ports, options)
     grace = spec.get("terminationGracePeriodSeconds")
+    late = options.in_mesh and not options.tunnelled and not any(map(_native, front))
+    options = replace(options, late_proxy=late)
     own = containers.sidecar(ports, forwarded, options, settings, grace)
     first = [] if ports.moved else [containers.redirect(ports, options, settings)]
     last = [containers.check(ports, options, settings)] if options.interception == "mesh" else []
@@ -87,19 +102,18 @@ def inject(pod: Json, settings: InjectorSettings, namespace: str = "") -> Json:
         containers.with_given(one, given.get(one["name"], {})) for one in [own, *first, *last]
     )
     first, last = others[: len(first)], others[len(first) :]
-    starting = [*first, own, *last] if options.native else first
-    index = max(min(own_index, _first_served(inits, ports)), mesh.first_index(inits))
-    _set(spec, "initContainers", [*inits[:index], *starting, *inits[index:]])
-    spec["containers"] = apps if options.native else [own, *apps]
+    spec["initContainers"] = [*first, *front, own, *last, *rest]
     spec["volumes"] = [*kept, *volumes]
     notes = mapping(metadata, "annotations")
     notes.update(mesh.uncaptured(options, notes))
     notes[STATUS] = status
-    if not options.native:
-        notes.setdefault(DEFAULT_CONTAINER, apps[0]["name"])
     metadata["annotations"] = notes
     pod["metadata"] = metadata
     return pod
+
+
+def _native(container: Json) -> bool:
+    return bool(container.get("restartPolicy") == "Always")
 
 
 def _require_supported(spec: Json, inits: Sequence[Json], apps: Sequence[Json]) -> None:
@@ -114,6 +128,11 @@ def _require_supported(spec: Json, inits: Sequence[Json], apps: Sequence[Json]) 
         problems.append("os.name windows: the sidecar runs on Linux only")
     if not apps:
         problems.append("the pod has no containers")
+    problems.extend(
+        f"container {one['name']}: that name is of Sealyard's own init container; choose another"
+        for one in apps
+        if one["name"] in CONTAINERS
+    )
     for one in [*inits, *apps]:
         mounted = {mount.get("name") for mount in objects(one, "volumeMounts")}
         problems.extend(
@@ -123,38 +142,6 @@ def _require_supported(spec: Json, inits: Sequence[Json], apps: Sequence[Json]) 
         )
     if problems:
         raise CannotInject(*problems)
-
-
-def _own_index(inits: Sequence[Json]) -> int:
-    """Return the index of our init containers among the others: where they are, or else first.
-
-    A container that another webhook put in front of them stays there: two webhooks must not move
-    containers back and forth, and ours only have to come before the application.
-    """
-    own = [index for index, one in enumerate(inits) if one["name"] in CONTAINERS]
-    return own[0] if own else 0
-
-
-def _first_served(inits: Sequence[Json], ports: Sealed) -> int:
-    """Return the index of the first native sidecar of others that serves a sealed port.
-
-    Ours come before it: until the redirect is there, whoever knows the pod's address reaches it.
-    """
-    native = [one for one in inits if one.get("restartPolicy") == "Always"]
-    serving = {one.container for one in declared(native) if one.number in ports.numbers}
-    places = (index for index, one in enumerate(inits) if one["name"] in serving)
-    return next(places, len(inits))
-
-
-def _others(found: Sequence[Json]) -> list[Json]:
-    return [one for one in found if one["name"] not in CONTAINERS]
-
-
-def _set(parent: Json, key: str, items: list[Json]) -> None:
-    if items:
-        parent[key] = items
-    else:
-        parent.pop(key, None)
 
 
 def _move(apps: Sequence[Json], ports: Sealed, options: PodOptions) -> None:

@@ -7,21 +7,10 @@ from typing import Final, NamedTuple
 
 from .annotations import CONTAINERS, KEYS_VOLUME, VOLUMES, KeyKind
 from .permissions import Violation
-from .pod_reader import Json, leads_to, mapping, objects, text
+from .pod_reader import Json, mapping, objects, text
 
 _CSI_DRIVER: Final = "secrets-store.csi.k8s.io"
 _MODE: Final = 0o440
-_HOST_PATHS: Final = (
-    *("/var/lib/kubelet", "/var/lib/k0s/kubelet", "/var/snap/microk8s/common/var/lib/kubelet"),
-    *("/proc", "/etc/kubernetes/manifests"),
-    *(
-        f"{run}/{socket}"
-        for run in ("/run", "/var/run")
-        for socket in ("containerd", "crio", "docker.sock", "k3s", "k0s")
-    ),
-)
-"""Where a node has the volumes of its pods, the memory and files of their processes, the pods that
-it starts by itself, and the sockets by which a process enters any container."""
 
 
 class KeySource(NamedTuple):
@@ -67,8 +56,6 @@ def exposures(
             Violation(f"volume {one['name']} holds the keys ({kind} {name})")
             for kind, name in sorted(_sources(one) & guarded)
         )
-        if leads_to(one, _HOST_PATHS):
-            yield Violation(f"volume {one['name']}: that host path leads to the keys", "host")
     for one in containers:
         yield from _in_variables(one, guarded)
 
@@ -112,10 +99,21 @@ def _sources(one: Json) -> frozenset[KeySource]:
     csi = mapping(one, "csi")
     projected = objects(mapping(one, "projected"), "sources")
     found = (
-        KeySource(KeyKind.SECRET, text(mapping(one, "secret"), "secretName")),
+        *(KeySource(KeyKind.SECRET, name) for name in _secrets(one)),
         KeySource(
             KeyKind.PROVIDER_CLASS, text(mapping(csi, "volumeAttributes"), "secretProviderClass")
         ),
         *(KeySource(KeyKind.SECRET, text(mapping(each, "secret"), "name")) for each in projected),
     )
     return frozenset(each for each in found if each.name)
+
+
+def _secrets(source: Json) -> Iterator[str]:
+    """Yield what a volume calls a Secret: a driver has `secretName`, or a reference to one."""
+    for key, value in source.items():
+        if isinstance(value, dict):
+            if key.lower().endswith("secretref"):
+                yield text(value, "name")
+            yield from _secrets(value)
+        elif key == "secretName" and isinstance(value, str):
+            yield value

@@ -11,28 +11,42 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
+from .annotations import CONTAINERS as OWN_CONTAINERS
 from .annotations import PREFIX, MeshKind, PodOptions
 from .pod_reader import CannotInject, Json, mapping, named, objects, port
 from .policy import MESH_USER
+from .ports import TUNNEL_PORT
 
-PROXIES: Final = frozenset({"istio-proxy", "linkerd-proxy"})
+PROXIES: Final = frozenset(
+    {"consul-dataplane", "daprd", "envoy", "istio-proxy", "kuma-sidecar", "linkerd-proxy"}
+)
 """Names of the containers that are a mesh's proxy."""
 
 PROXY_PORTS: Final = frozenset(
-    {15000, 15001, 15004, 15006, 15008, 15020, 15021, 15053, 15090, 4140, 4143, 4190, 4191}
+    {
+        *(15000, 15001, 15004, 15006, 15008, 15020, 15021, 15053, 15090),  # Istio, and App Mesh
+        *(4140, 4143, 4190, 4191),  # Linkerd
+        *(3500, 50001, 50002),  # Dapr
+        *(9901, 20000, 20100, 20200),  # Envoy's own, and Consul
+    }
 )
-"""Ports of these proxies, which are not the application's."""
+"""Ports of these proxies, which are not the application's. From outside, they are taken too."""
 
-INIT_CONTAINERS: Final = frozenset({"istio-init", "linkerd-init"})
-"""Names of the containers that write a mesh's rules, where no CNI plugin does."""
+INIT_CONTAINERS: Final = frozenset(
+    {"consul-connect-inject-init", "istio-init", "kuma-init", "linkerd-init", "proxyinit"}
+)
+"""Names of the containers that prepare a mesh, where no CNI plugin does."""
 
-CONTAINERS: Final = PROXIES | INIT_CONTAINERS | {"istio-validation", "linkerd-network-validator"}
-"""Names of all containers of meshes."""
+CONTAINERS: Final = (
+    PROXIES | INIT_CONTAINERS | {"istio-validation", "kuma-validation", "linkerd-network-validator"}
+)
+"""Names of all containers of meshes. They deny and tell; nothing is admitted for one of them."""
 
+_AMBIENT: Final = "istio.io/dataplane-mode"
 _INJECT: Final = "sidecar.istio.io/inject"
 _OPT_OUTS: Final[dict[MeshKind, tuple[tuple[str, str, str], ...]]] = {
     "sidecar": (("labels", _INJECT, "false"), ("annotations", _INJECT, "false")),
-    "ambient": (("labels", "istio.io/dataplane-mode", "none"),),
+    "ambient": (("labels", _AMBIENT, "none"),),
 }
 """How a pod leaves the mesh of its namespace. That of the one kind means nothing to the other."""
 
@@ -40,7 +54,7 @@ _MARKS: Final[dict[str, dict[str, str | None]]] = {
     "labels": {
         _INJECT: "true",
         "istio.io/rev": None,
-        "istio.io/dataplane-mode": "ambient",
+        _AMBIENT: "ambient",
         "linkerd.io/control-plane-ns": None,
     },
     "annotations": {
@@ -53,6 +67,12 @@ _MARKS: Final[dict[str, dict[str, str | None]]] = {
     },
 }
 """What marks a pod; None is any value. `linkerd.io/inject: ingress` is in `mark`."""
+
+_PREFIXES: Final = ("appmesh.k8s.aws/", "consul.hashicorp.com/", "dapr.io/", "kuma.io/")
+"""A label or an annotation of these meshes; what it says does not matter."""
+
+_CALLED: Final = ("consul.hashicorp.com/connect-service-port", "dapr.io/app-port")
+"""Annotations with the ports that a proxy calls on loopback, whether or not they are declared."""
 
 _OF_SIDECAR: Final = "has the user {user}, which is the sidecar's with interception mesh"
 _INGRESS: Final = ("linkerd.io/inject", "ingress")
@@ -72,9 +92,34 @@ def with_mesh(options: PodOptions, pod: Json, namespace: Iterable[MeshKind]) -> 
     if shown:
         options = _in_mesh(options, pod, shown)
     if options.interception == "mesh":
-        _require_native(options)
         _require_other_users(pod, options.user)
-    return options
+    return replace(
+        options,
+        called=_called(mapping(metadata, "annotations")),
+        tunnelled=_tunnelled(options, metadata, namespace),
+    )
+
+
+def _called(annotations: Json) -> tuple[int, ...]:
+    written = (str(annotations.get(name, "")).split(",") for name in _CALLED)
+    numbers = {one.strip() for some in written for one in some if one.strip().isdecimal()}
+    return tuple(sorted(int(one) for one in numbers if port(int(one))))
+
+
+def _tunnelled(options: PodOptions, metadata: Json, namespace: Iterable[MeshKind]) -> bool:
+    """Return whether the port of ambient's tunnel is that of the node's proxy.
+
+    Only the label of the namespace says so: a pod without ambient could serve that port itself.
+    """
+    if "ambient" in namespace:
+        return not _opted_out(metadata, "ambient")
+    alone = mapping(metadata, "labels").get(_AMBIENT) == "ambient"
+    if alone and str(TUNNEL_PORT) not in options.passed and options.interception != "port-env":
+        raise CannotInject(
+            f"label {_AMBIENT}: ambient stands on the pod alone, and its tunnel would be sealed;"
+            f' label the namespace instead, or write {PREFIX}pass-ports: "{TUNNEL_PORT}"'
+        )
+    return False
 
 
 def _in_mesh(options: PodOptions, pod: Json, shown: str) -> PodOptions:
@@ -88,8 +133,7 @@ def _in_mesh(options: PodOptions, pod: Json, shown: str) -> PodOptions:
         options = replace(options, interception="mesh")
     if annotations.get(_MODE) == "TPROXY":
         raise CannotInject(f"annotation {_MODE}: Sealyard works with REDIRECT only")
-    late = any(one["name"] in PROXIES for one in named(mapping(pod, "spec"), "containers"))
-    return replace(options, in_mesh=True, late_proxy=late)
+    return replace(options, in_mesh=True)
 
 
 def mark(pod: Json) -> str:
@@ -103,6 +147,9 @@ def mark(pod: Json) -> str:
         for name, value in marks.items():
             if name in written and value in {None, written[name]}:
                 return f"{kind.removesuffix('s')} {name}"
+        for name in written:
+            if name.startswith(_PREFIXES):
+                return f"{kind.removesuffix('s')} {name}"
     if mapping(metadata, "annotations").get(_INGRESS[0]) == _INGRESS[1]:
         return f"annotation {_INGRESS[0]}"
     return ""
@@ -114,21 +161,13 @@ def _opted_out(metadata: Json, kind: MeshKind) -> bool:
     )
 
 
-def _require_native(options: PodOptions) -> None:
-    if not options.native:
-        raise CannotInject(
-            "interception mesh needs a native sidecar: the redirect is tested before the"
-            " application starts; remove the annotation sealyard.io/native-sidecar"
-        )
-
-
 def _require_other_users(pod: Json, user: int) -> None:
     """Refuse containers with the user of the sidecar: the redirect exempts their connections."""
     spec = mapping(pod, "spec")
     holders = {"the pod": spec} | {
         f"container {one['name']}": one
         for one in [*named(spec, "initContainers"), *named(spec, "containers")]
-        if not one["name"].startswith("sealyard")
+        if one["name"] not in OWN_CONTAINERS
     }
     for name, holder in holders.items():
         if _user(holder) == user:
@@ -164,15 +203,6 @@ def applications(containers: Sequence[Json]) -> list[Json]:
 
 def _of_proxy(declared: Json) -> bool:
     return port(declared.get("containerPort")) in PROXY_PORTS
-
-
-def first_index(inits: Sequence[Json]) -> int:
-    """Return the lowest index for our init containers: after a native proxy of the mesh.
-
-    With Istio's CNI plugin, no connection leaves the pod before that proxy runs.
-    """
-    found = [index for index, one in enumerate(inits) if one["name"] in PROXIES]
-    return found[-1] + 1 if found else 0
 
 
 def uncaptured(options: PodOptions, annotations: Json) -> Json:

@@ -6,11 +6,13 @@ violation has a permission and the operator gives that to the namespace of the p
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final
 
-from .pod_reader import CannotInject
+from .pod_reader import CannotInject, Json, text
 
 PERMISSIONS: Final = (
     "audit",
@@ -18,25 +20,70 @@ PERMISSIONS: Final = (
     "config",
     "disabled",
     "host",
-    "interception",
+    "host-path",
     "keys",
-    "mesh-init",
+    "names",
+    "port-env",
     "ports",
+    "privileged",
+    "redirect",
+    "volume-driver",
 )
 """What operators can allow: see docs/how-to/kubernetes.md."""
+
+_OF_THE_RELEASE: Final = frozenset({"disabled", "port-env"})
+"""What the policies of the API server must know too: the chart alone gives it."""
 
 ANY_NAMESPACE: Final = "*"
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What operators allow: pairs of a namespace, or `*`, and a permission."""
+    """What operators allow: pairs of a namespace, or `*`, and a permission; and images they trust.
+
+    A trusted image is written `IMAGE`, or `IMAGE COMMAND` where the pod replaces the command of the
+    image. Without tag and digest, it stands for all of its repository.
+    """
 
     allowed: frozenset[tuple[str, str]] = frozenset()
+    images: frozenset[str] = frozenset()
 
     def permits(self, namespace: str, permission: str) -> bool:
         """Return whether pods of a namespace have a permission."""
         return not self.allowed.isdisjoint({(namespace, permission), (ANY_NAMESPACE, permission)})
+
+    def trusts(self, container: Json) -> bool:
+        """Return whether the operator trusts what a container runs; its name proves nothing."""
+        image, command = text(container, "image"), container.get("command")
+        words = [str(one) for one in command] if isinstance(command, list) else []
+        names = {image, _repository(image)} - {""}
+        return not self.images.isdisjoint({" ".join([one, *words]) for one in names})
+
+
+def _repository(image: str) -> str:
+    """Return an image without its digest and tag; a colon before the last slash is of a port."""
+    whole = image.partition("@")[0]
+    folder, slash, name = whole.rpartition("/")
+    return f"{folder}{slash}{name.partition(':')[0]}"
+
+
+def with_exceptions(policy: Policy, folder: Path) -> tuple[Policy, tuple[str, ...]]:
+    """Return the policy with what the files of a folder allow, and the namespaces with a mistake.
+
+    Each file is named like a namespace, and lists permissions, as a mounted ConfigMap does. What is
+    no permission that can be given here allows nothing. A folder that is not there allows nothing.
+    """
+    allowed, mistaken = set(policy.allowed), []
+    files = sorted(folder.iterdir()) if folder.is_dir() else []
+    for file in files:
+        if file.name.startswith(".") or not file.is_file():
+            continue
+        words = set(re.split(r"[\s,]+", file.read_text(encoding="utf-8", errors="replace"))) - {""}
+        known = words.intersection(PERMISSIONS) - _OF_THE_RELEASE
+        allowed |= {(file.name, one) for one in known}
+        if words - known:
+            mistaken.append(file.name)
+    return replace(policy, allowed=frozenset(allowed)), tuple(mistaken)
 
 
 @dataclass(frozen=True, slots=True)

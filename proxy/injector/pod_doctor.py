@@ -3,37 +3,37 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
 from ..process.fitness import Finding
-from . import mesh, violations
+from ..process.listening import TcpSocket, sockets
+from . import mesh, walls
 from .annotations import (
     ADDRESSES_VARIABLE,
     CONTAINERS,
     HEALTH_PORTS,
     INTERCEPTION_VARIABLE,
     LABEL,
+    PASSED_VARIABLE,
     PORTS_VARIABLE,
     REDIRECT,
     SIDECAR,
     STATUS,
     UPSTREAM_VARIABLE,
 )
-from .pod_network import PodSocket, answering_port, loopbacks, sockets
+from .permissions import Policy
+from .pod_network import answering_port, loopbacks
 from .pod_reader import CannotInject, Json, mapping, named, objects, port, text
 from .policy import MESH_USER, TRAFFIC_PORT
-from .ports import declared
+from .ports import Sealed, declared
 
 _NOT_HERE: Final = (
     "this is no container of Sealyard in an injected pod; outside of it, run"
     " `kubectl get pod NAME -o yaml | sealyard doctor --pod -`"
 )
 _MESH_LISTENERS: Final = {15006: "Istio", 4143: "Linkerd"}
-_RULE_PORTS: Final = re.compile(r"tcp dport \{ ([0-9, ]+) \}")
-_EQUAL_PRIORITY: Final = "priority dstnat;"
-"""What releases before 0.2.0 wrote: the chain that comes last is asked first."""
+_SHUT: Final = "no other port is reached from outside without Sealyard"
 
 _SEALED_BY_MESH: Final = (
     "Connections from outside reach {proxy}, then Sealyard, then the application."
@@ -55,16 +55,18 @@ _BYPASSED: Final = (
 def examine_here(environ: Mapping[str, str], user: int) -> Iterator[Finding]:
     """Yield what this process can see in its pod, as `user`, without a capability."""
     interception = environ.get(INTERCEPTION_VARIABLE, "")
-    sealed = [int(one) for one in environ.get(PORTS_VARIABLE, "").split(",") if one]
+    sealed = _numbers(environ.get(PORTS_VARIABLE, ""))
     if not interception or not sealed:
         yield Finding("pod", "failed", _NOT_HERE)
         return
-    found = sockets()
+    found = tuple(sockets())
     listening = {one.port: one for one in found if one.listening}
     proxy = next((name for number, name in _MESH_LISTENERS.items() if number in listening), "")
     yield _first(interception, f"the proxy of {proxy}" if proxy else "", sealed)
     yield Finding("sealed", "ok", f"ports {_listed(sealed)}")
-    yield from _open_here(found, {*sealed, *(mesh.PROXY_PORTS if proxy else ())})
+    passed = _numbers(environ.get(PASSED_VARIABLE, ""))
+    known = {*sealed, *(mesh.PROXY_PORTS if proxy else ())}
+    yield from _open_here(found, known, None if interception == "port-env" else passed)
     if interception == "mesh":
         yield from _redirected(environ, sealed, user)
     elif interception == "redirect":
@@ -81,14 +83,19 @@ def _first(interception: str, proxy: str, sealed: list[int]) -> Finding:
     return Finding("first", "ok", _SEALED_BY_MESH.format(proxy=proxy))
 
 
-def _open_here(found: tuple[PodSocket, ...], known: set[int]) -> Iterator[Finding]:
+def _open_here(
+    found: tuple[TcpSocket, ...], known: set[int], passed: list[int] | None
+) -> Iterator[Finding]:
+    """Yield the ports of others that are open: those that pass, or all where None redirects."""
     own = {*known, TRAFFIC_PORT, *HEALTH_PORTS}
     users = {one.port: one.user for one in found if one.listening and not one.local}
-    for number in sorted(set(users) - own):
+    others = sorted(set(users) - own)
+    reached = others if passed is None else [one for one in others if one in passed]
+    for number in reached:
         said = f"port {number}, of user {users[number]}, is reached from outside without Sealyard"
         yield Finding("open", "warning", said)
-    if not set(users) - own:
-        yield Finding("open", "ok", "no other port listens for connections from outside")
+    if not reached:
+        yield Finding("open", "ok", _SHUT)
 
 
 def _redirected(environ: Mapping[str, str], sealed: list[int], user: int) -> Iterator[Finding]:
@@ -154,24 +161,26 @@ def _interception(
     pod: Json, sidecar: Json, redirect: Json, others: list[Json]
 ) -> Iterator[Finding]:
     rules = " ".join(map(str, redirect.get("command", ())))
-    upstream, sealed = _upstream(sidecar), _sealed(rules, sidecar)
+    upstream, sealed = _variable(sidecar, UPSTREAM_VARIABLE), _sealed(sidecar)
     if not rules and not upstream.startswith("http"):
         by_hand = Finding("sealed", "warning", _BY_HAND.format(ports=_listed(sealed)))
         yield Finding("sealed", "failed", _UNTIED) if upstream else by_hand
         return
     interception, mark = _kind(rules), mesh.mark(pod)
-    if mark and _EQUAL_PRIORITY in rules:
-        said = f"the proxy of the mesh ({mark}) may get connections first, and hand on plaintext"
-        yield Finding("first", "failed", f"{said}. Recreate the pod.")
-    else:
-        yield _first(interception, f"the proxy of the mesh ({mark})" if mark else "", sealed)
+    yield _first(interception, f"the proxy of the mesh ({mark})" if mark else "", sealed)
     yield Finding("sealed", "ok", f"ports {_listed(sealed)}, interception {interception}")
-    yield from _open_ports(others, upstream, sealed, interception)
+    passed = _numbers(_variable(sidecar, PASSED_VARIABLE))
+    ports = Sealed(tuple(sealed), 0 if rules else 1, passed=tuple(passed))
+    yield from _open_ports(others, upstream, ports, interception)
 
 
-def _upstream(sidecar: Json) -> str:
+def _variable(sidecar: Json, name: str) -> str:
     given = {one.get("name"): one.get("value") for one in objects(sidecar, "env")}
-    return str(given.get(UPSTREAM_VARIABLE) or "")
+    return str(given.get(name) or "")
+
+
+def _numbers(written: str) -> list[int]:
+    return [int(one) for one in written.split(",") if one.isdecimal()]
 
 
 def _kind(rules: str) -> str:
@@ -180,10 +189,10 @@ def _kind(rules: str) -> str:
     return "mesh" if "hook output" in rules else "redirect"
 
 
-def _sealed(rules: str, sidecar: Json) -> list[int]:
-    found = _RULE_PORTS.search(rules)
+def _sealed(sidecar: Json) -> list[int]:
+    found = _numbers(_variable(sidecar, PORTS_VARIABLE))
     if found:
-        return [int(one) for one in found[1].split(",")]
+        return found
     numbers = (port(one.get("containerPort")) for one in objects(sidecar, "ports"))
     return [one for one in numbers if one and one not in HEALTH_PORTS]
 
@@ -201,10 +210,10 @@ def _states(status: Json) -> Iterator[Finding]:
 
 
 def _open_ports(
-    others: list[Json], upstream: str, sealed: list[int], interception: str
+    others: list[Json], upstream: str, ports: Sealed, interception: str
 ) -> Iterator[Finding]:
     known = declared(mesh.applications(others))
-    seen = [one for one in known if one.tcp and one.number not in sealed]
+    seen = [one for one in known if not (one.tcp and ports.takes(one.number))]
     for one in seen:
         said = f"port {one.number} of container {one.container} is reached without Sealyard"
         yield Finding("open", "warning", said)
@@ -213,7 +222,7 @@ def _open_ports(
         said = f"{said} from outside unless it listens on 127.0.0.1 alone or a NetworkPolicy"
         yield Finding("open", "warning", f"{said} closes it")
     elif not seen:
-        yield Finding("open", "ok", "no other port is declared; undeclared ones are not redirected")
+        yield Finding("open", "ok", _SHUT)
     if interception == "redirect":
         said = "connections within the pod, and those of kubectl port-forward, are not sealed"
         yield Finding("inside", "warning", said)
@@ -225,7 +234,8 @@ def _risks(spec: Json, others: list[Json]) -> Iterator[Finding]:
     The containers that write a mesh's rules have ended; debug containers have come later.
     """
     running = [one for one in others if one["name"] not in mesh.INIT_CONTAINERS]
-    for one in violations.of_privileges([*running, *named(spec, "ephemeralContainers")]):
+    added = named(spec, "ephemeralContainers")
+    for one in walls.of_containers(spec, [*running, *added], Policy()):
         yield Finding("risk", "warning", one.sentence)
     for name in ("hostPID", "shareProcessNamespace"):
         if spec.get(name):

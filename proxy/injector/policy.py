@@ -1,7 +1,5 @@
 """Numbers of the injector and of pods that nobody can set."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from typing import Final
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from .annotations import PodOptions
 from .pod_reader import HIGHEST_PORT, CannotInject, Json, objects, port, text
 from .policy import PORT_SHIFTS
+
+TUNNEL_PORT: Final = 15008
+"""Where the proxy of Istio's ambient mode takes connections from others, under mutual TLS."""
 
 _TCP: Final = "TCP"
 _UNPRIVILEGED: Final = 1024
@@ -26,16 +29,27 @@ class Declared:
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """The ports whose traffic passes the sidecar, in ascending order.
+    """The ports on which the application is known to listen, in ascending order, and their way.
 
-    `moved` is the new port of the application, 0 where it keeps its own. `passed` are ports that
-    the pod wants to stay as they are.
+    A redirect takes every TCP port of the pod but those `passed`, which the pod asks for, and those
+    `of_mesh`. Without one, `moved` is the new
+    port of the application, and its old one, the only number, is the sidecar's.
     """
 
     numbers: tuple[int, ...]
     moved: int = 0
     container: str = ""
     passed: tuple[int, ...] = ()
+    of_mesh: tuple[int, ...] = ()
+
+    @property
+    def left(self) -> tuple[int, ...]:
+        """The ports that no redirect takes: those that pass, and those that a mesh answers at."""
+        return tuple(sorted({*self.passed, *self.of_mesh}))
+
+    def takes(self, number: int) -> bool:
+        """Return whether connections from outside to a port reach the sidecar."""
+        return number in self.numbers if self.moved else number not in self.left
 
     def behind(self, number: int) -> int:
         """Return the port on 127.0.0.1 where the application serves `number`."""
@@ -60,9 +74,15 @@ def resolve(reference: object, container: str, known: Iterable[Declared]) -> int
     return port(int(reference) if isinstance(reference, str) else reference)
 
 
-def sealed(applications: Sequence[Json], others: Sequence[Json], options: PodOptions) -> Sealed:
+def sealed(
+    applications: Sequence[Json],
+    others: Sequence[Json],
+    options: PodOptions,
+    mesh_ports: Collection[int] = (),
+) -> Sealed:
     """Return the sealed ports of the application's containers; `others` are the native sidecars.
 
+    `mesh_ports` are those where a trusted proxy is probed before the sidecar runs: they pass.
     Raises CannotInject where there are none, or where two containers declare the same.
     """
     known = declared(applications)
@@ -82,7 +102,8 @@ def sealed(applications: Sequence[Json], others: Sequence[Json], options: PodOpt
             problems.append(f"port {number} cannot be sealed: it is reserved for Sealyard")
     if problems:
         raise CannotInject(*dict.fromkeys(problems))
-    made = Sealed(numbers, passed=tuple(sorted(passed)))
+    of_mesh = {*mesh_ports, *([TUNNEL_PORT] if options.tunnelled else [])}
+    made = Sealed(numbers, passed=tuple(sorted(passed)), of_mesh=tuple(sorted(of_mesh)))
     if options.interception == "port-env":
         return _moved(made, applications, all_ports, options)
     return made
@@ -93,13 +114,13 @@ def _requested(known: Sequence[Declared], options: PodOptions, passed: set[int])
 
     Where other webhooks add containers, the place of a container in the pod says nothing.
     """
-    found = set(options.fixed)
-    if options.ports is not None:
-        # What a name stood for at the first injection is fixed, even if it is declared no more.
-        names = {one.name for one in known}
-        written = (one for one in options.ports if not found or one.isdecimal() or one in names)
-        found |= _numbers(written, known)
-    else:
+    # What a name stood for at the first injection is fixed, even if it is declared no more.
+    names = {one.name for one in known}
+    asked = (
+        one for one in options.ports or () if not options.fixed or one.isdecimal() or one in names
+    )
+    found = {*options.fixed, *options.called, *_numbers(asked, known)}
+    if options.ports is None or options.interception != "port-env":
         found |= {one.number for one in known if one.tcp}
     found -= passed
     if not found:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from .annotations import HEALTH_PORTS, PROBE_PATH, PROBES_VARIABLE, SIDECAR
+from .annotations import HEALTH_PORTS, PREFIX, PROBE_PATH, PROBES_VARIABLE, SIDECAR
 from .pod_reader import CannotInject, Json, mapping, objects, text
 from .policy import HOOK_SECONDS, UNSAID_PROBE_SECONDS
 from .ports import Declared, Sealed, resolve
@@ -35,6 +35,19 @@ def known_originals(containers: Sequence[Json]) -> dict[str, Json]:
             if variable.get("name") == PROBES_VARIABLE:
                 return _read(text(variable, "value"))
     return {}
+
+
+def ports(containers: Sequence[Json], known: Sequence[Declared]) -> frozenset[int]:
+    """Return the ports at which the kubelet asks these containers."""
+    targets = (
+        (container["name"], mapping(spot.holder, handler))
+        for container in containers
+        for spot in _spots(container)
+        for handler in _HANDLERS
+        if handler in spot.holder
+    )
+    found = (resolve(target.get("port"), name, known) for name, target in targets)
+    return frozenset(one for one in found if one)
 
 
 def restore(containers: Sequence[Json], originals: dict[str, Json]) -> None:
@@ -72,11 +85,12 @@ def rewrite(
             target = mapping(spot.holder, handler)
             number = resolve(target.get("port"), container["name"], known)
             # With a host, it is a port of another machine.
-            if number not in sealed.numbers or target.get("host"):
+            if number is None or not sealed.takes(number) or target.get("host"):
                 continue
             if handler == "grpc":
                 raise CannotInject(
-                    f"{spot.key}: a gRPC probe cannot use port {number}, which is sealed"
+                    f"{spot.key}: a gRPC probe cannot use port {number}, which is sealed:"
+                    f' write {PREFIX}pass-ports: "{number}"'
                 )
             forwarded[spot.key] = {
                 "handler": {handler: target},

@@ -11,49 +11,76 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from .policy import MESH_HEALTH_PORT, MESH_USER, TRAFFIC_PORT
+from .ports import Sealed
 
 _ISTIO_USER: Final = 1337
 _ISTIO_SOURCES: Final = ("ip saddr 127.0.0.6", "ip6 saddr ::6")
 """Where Istio's proxy calls from. Any process of the pod could, so Sealyard could not trust it."""
 
+_NOT_LOOPBACK: Final = ("ip daddr != 127.0.0.0/8", "ip6 daddr != ::1")
+_OWN: Final = tuple(
+    f'oifname "lo" meta skuid {MESH_USER} dnat {family} to {family} daddr'
+    for family in ("ip", "ip6")
+)
+_ANSWERS: Final = f"tcp sport {TRAFFIC_PORT} meta skuid != {MESH_USER} drop"
+
 _FIRST: Final = "dstnat - 10"
 _LAST: Final = "dstnat + 10"
 
 
-def redirect_rules(ports: Iterable[int]) -> str:
+def redirect_rules(sealed: Sealed, health: int) -> str:
     """Return the rules that bring connections from outside to the sidecar, before any mesh.
 
-    Traffic within the pod, that of the sidecar included, does not pass `prerouting`, so nothing
-    needs an exemption. A mesh that nobody has seen is passed by, rather than sealing.
+    Every TCP port is taken but those that pass, and `health`. Traffic within the pod, that of the
+    sidecar included, does not pass `prerouting`, so nothing needs an exemption. A mesh that nobody
+    has seen is passed by, rather than sealing.
     """
-    return _table(
-        _chain("inbound", "prerouting", _FIRST, f"{_to(ports)} redirect to :{TRAFFIC_PORT}")
-    )
+    inbound = f"{_but([*sealed.left, health])} redirect to :{TRAFFIC_PORT}"
+    return _table(_chain("inbound", "prerouting", _FIRST, inbound))
 
 
-def mesh_rules(ports: Iterable[int]) -> str:
+def mesh_rules(sealed: Sealed) -> str:
     """Return the rules that bring every connection to the sidecar but its own, after any mesh.
 
     * `health`: the kubelet's probes do not pass the mesh, which would want mutual TLS of them.
-    * `inbound`: what arrives, and what no mesh has taken.
-    * `local`: what is called from inside, by the mesh's proxy and by all others. Only the port
+    * `inbound`: what arrives, at any port but those that pass, and what no mesh has taken.
+    * `local`: what is called from inside, by the mesh's proxy and by all others: at an address of
+      the pod as from outside, and on loopback at the ports where the application listens. What the
+      application itself calls there, such as the API of another sidecar, is its own. Only the port
       changes: a source that only the mesh can route to, as ambient's, has no way to 127.0.0.1.
+    * `own`: what the sidecar calls in the pod goes there, and to no mesh, which would send it back:
+      the first chain that changes a connection decides, also where it changes nothing.
     * `sources`: only Istio's proxy has the addresses that it calls from. So `trusted_proxies` can
       name them, and only what this proxy says of a client's certificate is believed.
+    * `answers`: only the sidecar's user answers at its port, also before it starts, and between its
+      end and its next start.
     """
-    to = _to(ports)
+    outside, sidecar = _but([*sealed.left, MESH_HEALTH_PORT]), f"to :{TRAFFIC_PORT}"
     own = f"tcp dport {MESH_HEALTH_PORT} redirect to :{MESH_HEALTH_PORT}"
-    local = f'oifname "lo" meta skuid != {MESH_USER} {to} dnat to :{TRAFFIC_PORT}'
+    others = f'oifname "lo" meta skuid != {MESH_USER}'
+    declared = f"tcp dport {_listed(sealed.numbers)}"
     return _table(
         _chain("health", "prerouting", _FIRST, own),
-        _chain("inbound", "prerouting", _LAST, f"{to} redirect to :{TRAFFIC_PORT}"),
-        _chain("local", "output", _LAST, local),
+        _chain("inbound", "prerouting", _LAST, f"{outside} redirect {sidecar}"),
+        _chain(
+            "local",
+            "output",
+            _LAST,
+            f"{others} {declared} dnat {sidecar}",
+            *(f"{others} {far} {outside} dnat {sidecar}" for far in _NOT_LOOPBACK),
+        ),
+        _chain("own", "output", _FIRST, *_OWN),
         _chain("sources", "output", "filter", *_sources(), kind="filter"),
+        _chain("answers", "output", "filter", _ANSWERS, kind="filter"),
     )
 
 
-def _to(ports: Iterable[int]) -> str:
-    return f"tcp dport {{ {', '.join(map(str, ports))} }}"
+def _but(ports: Iterable[int]) -> str:
+    return f"tcp dport != {_listed(sorted(set(ports)))}"
+
+
+def _listed(ports: Iterable[int]) -> str:
+    return f"{{ {', '.join(map(str, ports))} }}"
 
 
 def _sources() -> Iterator[str]:

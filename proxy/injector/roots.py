@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from .permissions import Violation
-from .pod_reader import CannotInject, Json, claim, leads_to, mapping, objects, text
+from .pod_reader import CannotInject, Json, claim, mapping, objects, text
 from .policy import TOKEN_SECONDS
 
 KINDS: Final = (
@@ -233,7 +233,3 @@ def exposures(pod_volumes: Sequence[Json], needs: RootNeeds) -> Iterator[Violati
             )
         if kind == _CLAIM and claim(one) == module:
             yield Violation(f"volume {one['name']} holds the module of the HSM ({_CLAIM} {module})")
-        if kind == _HOST_PATH and leads_to(one, [module]):
-            yield Violation(
-                f"volume {one['name']}: that host path leads to the module of the HSM", "host"
-            )

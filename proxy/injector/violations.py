@@ -1,11 +1,11 @@
-"""What a pod has that weakens its protection, or that cannot be sealed: see policy.py."""
+"""What a pod has that weakens its protection, or that cannot be sealed: see permissions.py."""
 
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Sequence
 from typing import Final
 
-from . import keys, mesh, roots
+from . import keys, roots, walls
 from .annotations import (
     DISABLED,
     INTERCEPTIONS,
@@ -13,6 +13,7 @@ from .annotations import (
     PREFIX,
     VOLUMES,
     InjectorSettings,
+    Interception,
     PodOptions,
 )
 from .permissions import Violation
@@ -20,22 +21,20 @@ from .pod_reader import Json, claim, mapping, named, text
 from .ports import Declared, Sealed, declared, resolve
 from .probes import PROBE_KINDS
 
-_STRONG: Final = frozenset(
-    {
-        *("ALL", "BPF", "DAC_READ_SEARCH", "NET_ADMIN", "NET_RAW"),
-        *("SYS_ADMIN", "SYS_MODULE", "SYS_PTRACE", "SYS_RAWIO"),
-    }
-)
-"""Capabilities by which a container can undo the redirect, read around it, or leave the pod."""
-
 OPTED_OUT: Final = Violation(
     f"label {LABEL}: {DISABLED} leaves a pod unsealed in a namespace that is sealed", "disabled"
 )
 """A pod that says so is reviewed only if the label of its namespace says otherwise."""
 
+_WEAKER: Final[dict[Interception, str]] = {
+    "redirect": "with redirect, calls from inside the pod, as of a mesh's proxy, are not sealed",
+    "port-env": "with port-env, the application's own port stays open beside the sidecar's",
+}
+
 _GRPC: Final = "gRPC"
 _TLS: Final = "HTTPS"
 _HTTP2: Final = "HTTP/2"
+_STREAM: Final = "no HTTP"
 _PROTOCOLS: Final = {
     "grpc": _GRPC,
     "grpcs": _GRPC,
@@ -43,11 +42,18 @@ _PROTOCOLS: Final = {
     "h2c": _HTTP2,
     "http2": _HTTP2,
     "https": _TLS,
+    "mongo": _STREAM,
+    "mysql": _STREAM,
+    "redis": _STREAM,
+    "tcp": _STREAM,
     "ssl": _TLS,
     "tls": _TLS,
     "wss": _TLS,
 }
-"""Names of ports, of which `PROTOCOL-more` is common, and what they are served with."""
+"""Names of ports, of which `PROTOCOL-more` is a convention, and what they are served with.
+
+A name that is not here may be HTTP. Where it is not, the sidecar refuses the connections.
+"""
 
 _HTTP1_NAMES: Final = ("grpc-web",)
 _TLS_PORTS: Final = frozenset({443, 8443})
@@ -61,13 +67,11 @@ def of_pod(
     yield from keys.exposures(named(spec, "volumes"), containers, sources)
     yield from roots.exposures(named(spec, "volumes"), settings.root)
     yield from _of_audit_log(named(spec, "volumes"), {settings.audit_volume, options.audit_volume})
-    yield from of_privileges(containers)
+    yield from walls.of_containers(spec, containers, settings.policy)
+    yield from walls.of_volumes(named(spec, "volumes"))
+    yield from walls.of_names(spec)
     if spec.get("hostPID"):
-        yield Violation("hostPID: containers can see the processes of the sidecar", "host")
-    if not options.native and text(spec, "restartPolicy") in {"OnFailure", "Never"}:
-        yield Violation(
-            "native-sidecar false: the sidecar never exits, so that a Job would never complete"
-        )
+        yield Violation("hostPID: containers could read the memory of the sidecar", "host")
 
 
 def _of_audit_log(volumes: Sequence[Json], logs: Container[str]) -> Iterator[Violation]:
@@ -80,29 +84,11 @@ def _of_audit_log(volumes: Sequence[Json], logs: Container[str]) -> Iterator[Vio
             )
 
 
-def of_privileges(containers: Sequence[Json]) -> Iterator[Violation]:
-    """Yield the capabilities with which a container could get around the sidecar."""
-    for one in containers:
-        security = mapping(one, "securityContext")
-        added = mapping(security, "capabilities").get("add")
-        listed = added if isinstance(added, list) else ()
-        names = {str(name).upper().removeprefix("CAP_") for name in listed}
-        for name in sorted(names & _STRONG):
-            yield Violation(
-                f"container {one['name']} adds {name}, which can undo the redirect",
-                "mesh-init" if one["name"] in mesh.INIT_CONTAINERS else "capabilities",
-            )
-        if security.get("privileged"):
-            yield Violation(
-                f"container {one['name']} is privileged, and can undo the redirect", "capabilities"
-            )
-
-
 def of_annotations(options: PodOptions, settings: InjectorSettings) -> Iterator[Violation]:
     """Yield the annotations that replace what the operator chose."""
     chosen = options.interception
     if INTERCEPTIONS.index(chosen) > INTERCEPTIONS.index(settings.interception):
-        yield Violation(f"annotation {PREFIX}interception: {chosen} is weaker", "interception")
+        yield Violation(f"annotation {PREFIX}interception: {_WEAKER[chosen]}", chosen)
     if options.config != settings.config:
         yield Violation(f"annotation {PREFIX}config: rules other than the operator's", "config")
     if keys.key_source(options.keys_secret) != keys.key_source(settings.keys_secret):
@@ -119,18 +105,19 @@ def of_ports(running: Sequence[Json], sealed: Sealed) -> Iterator[Violation]:
     `running` are the containers that run beside the sidecar.
     """
     known = declared(running)
+    for number in sealed.passed:
+        yield Violation(f"port {number} passes unsealed (pass-ports)", "ports")
     for one in known:
         told = f"port {one.number} of container {one.container}"
-        if one.number in sealed.passed:
-            yield Violation(f"{told} passes unsealed (pass-ports)", "ports")
-        elif not one.tcp:
-            yield Violation(
-                f"{told} is not TCP and cannot be sealed: name it in pass-ports", "ports"
-            )
-        elif one.number not in sealed.numbers:
+        write = f'write {PREFIX}pass-ports: "{one.number}"'
+        if one.number in sealed.left:
+            continue
+        if not one.tcp:
+            yield Violation(f"{told} is not TCP and cannot be sealed: {write}", "ports")
+        elif not sealed.takes(one.number):
             yield Violation(f"{told} is not sealed", "ports")
         elif protocol := _protocol(one, known, running):
-            yield Violation(f"{told} is {protocol}, which cannot be sealed: name it in pass-ports")
+            yield Violation(f"{told} is {protocol}, which cannot be sealed: {write}")
 
 
 def _protocol(one: Declared, known: Sequence[Declared], running: Sequence[Json]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import platform
 import socket
@@ -9,6 +10,7 @@ import ssl
 from collections.abc import Sequence
 from dataclasses import replace
 from http import HTTPStatus
+from pathlib import Path
 from typing import Final
 
 from aiohttp import hdrs, web
@@ -22,6 +24,7 @@ from ..telemetry.metrics.table import BUILD, INJECTOR_REFUSALS, INJECTOR_REVIEWS
 from ..telemetry.reporter import Reporter
 from .admission_review import MalformedReview, review
 from .annotations import InjectorSettings, MeshKind
+from .permissions import Policy, with_exceptions
 from .pod_reader import CannotInject
 from .policy import BACKLOG, REVIEW_BYTES, SHUTDOWN_SECONDS
 
@@ -36,13 +39,19 @@ _MESHES: Final[dict[str, tuple[MeshKind, ...]]] = {
 class Webhook:
     """Serves `POST /mutate`, `/livez`, `/readyz` and `/metrics`, over TLS only.
 
+    `exceptions` is a folder of more permissions, which is read for each review.
+
     `/mutate/mesh` and `/mutate/ambient` are for pods of namespaces that are in a mesh: only the
     selector of the webhook configuration knows the labels of a namespace.
     """
 
-    def __init__(self, settings: InjectorSettings, reporter: Reporter) -> None:
+    def __init__(
+        self, settings: InjectorSettings, reporter: Reporter, exceptions: Path | None = None
+    ) -> None:
         self._settings = settings
         self._reporter = reporter
+        self._exceptions = exceptions
+        self._mistaken: tuple[str, ...] = ()
         self._samples = Samples()
         self._samples.add(BUILD, 1, labels=(__version__, platform.python_version(), leaves.NATIVE))
         self.app = web.Application(client_max_size=REVIEW_BYTES)
@@ -97,7 +106,8 @@ class Webhook:
         if request.content_type != "application/json":
             return self._refused(HTTPStatus.BAD_REQUEST, "content-type")
         try:
-            settings = replace(self._settings, meshes=_MESHES[request.path])
+            policy = await self._policy()
+            settings = replace(self._settings, meshes=_MESHES[request.path], policy=policy)
             reviewed = review(json.loads(await request.read()), settings)
         except web.HTTPRequestEntityTooLarge:
             return self._refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too-large")
@@ -111,7 +121,7 @@ class Webhook:
                 raised_at=code_location.raised_at(error.__traceback__),
             )
             return self._refused(HTTPStatus.INTERNAL_SERVER_ERROR, "internal-error")
-        self._samples.add(INJECTOR_REVIEWS, 1, labels=(reviewed.outcome,))
+        self._samples.add(INJECTOR_REVIEWS, 1, labels=(reviewed.namespace, reviewed.outcome))
         self._reporter.report(
             "injector.reviewed",
             namespace=reviewed.namespace,
@@ -121,6 +131,18 @@ class Webhook:
         return web.Response(
             body=json.dumps(reviewed.answer).encode(), content_type="application/json"
         )
+
+    async def _policy(self) -> Policy:
+        """Return the operator's policy as it is now: the kubelet changes mounted files."""
+        policy = self._settings.policy
+        if self._exceptions is None:
+            return policy
+        policy, mistaken = await asyncio.to_thread(with_exceptions, policy, self._exceptions)
+        if mistaken != self._mistaken:
+            for namespace in mistaken:
+                self._reporter.report("injector.exception_unknown", namespace=namespace)
+            self._mistaken = mistaken
+        return policy
 
     def _refused(self, status: HTTPStatus, reason: str) -> web.Response:
         """Return an HTTP error: with `failurePolicy: Fail`, the pod is not created."""

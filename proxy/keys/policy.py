@@ -3,8 +3,6 @@
 What can be set is in proxy/config/settings, sizes of wire forms are where they are read.
 """
 
-from __future__ import annotations
-
 from typing import Final
 
 # --- a store that fails -----------------------------------------------------------
@@ -17,7 +15,7 @@ REST_SECONDS: Final = 1.0
 # A killed connection fails at once and costs nothing, so it takes several to open the breaker.
 FAST_FAILURES: Final = 3
 QUESTIONS: Final = 8  # of one process to a shared store at a time
-ERASE_SECONDS: Final = 8.0  # an erasure may have to look at every record
+ERASE_SECONDS: Final = 8.0  # SQLite waits until none reads its log
 CANCEL_AGAIN_SECONDS: Final = 0.2  # a cancellation can get lost in a library
 
 # --- records of sessions ----------------------------------------------------------
@@ -53,9 +51,18 @@ ABSENT_SECONDS: Final = 1.0  # a key that the store lacked is not asked for agai
 ROUNDS: Final = 16  # each gives one message its session: only a plan of more scopes than fit fails
 REPLACE_TRIES: Final = 3  # a session that does not fit
 REVOKE_TRIES: Final = 8  # a revocation is written and read back
-USAGE_TRIES: Final = 5  # the record of a KEK's use: the next message tries again
+USAGE_TRIES: Final = 5  # the record of a KEK's use; what is not taken stays pending
 RECORD_TRIES: Final = 16  # packages, markers and participants: nobody else repeats these
 MOST_DOUBTS: Final = 2  # a record that is not authentic may have been damaged on its way
+
+# --- fences -----------------------------------------------------------------------
+FENCE_MS: Final = 368 * 24 * 3_600_000  # of an erasure: longer than any key and any key package
+FENCE_MARGIN_MS: Final = 3_600_000  # any other stands so much longer than what is kept under it
+KNOWN_FENCES: Final = 100_000
+FENCES: Final = 256  # in the log; a process that has missed more asks about everything
+FENCE_TRIES: Final = 32  # all verbs of a fleet write one log
+LEDGER_LINES: Final = 10_000  # of the file of what was revoked and erased; of more, the latest
+LEDGER_OF_OTHERS: Final = 64  # what other processes did, held in memory to be offered again
 
 # --- revocations that no store took -----------------------------------------------
 REVOKE_AGAIN_SECONDS: Final = 1.0
@@ -85,6 +92,8 @@ COMMAND_SECONDS: Final = 0.2
 IDLE_CONNECTIONS: Final = QUESTIONS  # kept for later, of one process to one Redis
 LISTEN_AGAIN_SECONDS: Final = 0.25
 LISTEN_SECONDS: Final = 2.0  # silence after which a subscription is tried by a PING
+WAIT_MS: Final = 80  # for a replica to have a revocation; below COMMAND_SECONDS
+MOST_REPLICAS: Final = 10_000
 SCRIPT_KEYS: Final = 1_000  # of one script: Lua's stack ends below 8,000
 NOTABLE_SKEW_MS: Final = 5_000  # reported by `doctor`
 # A question follows a slot to its node; more turns than these mean that nodes do not agree.
@@ -99,9 +108,17 @@ LEVELS_MAX: Final = 8  # of lists in lists; CLUSTER SLOTS has four
 
 # --- processes of one keyring -----------------------------------------------------
 WATCH_SECONDS: Final = 3.0  # between two looks at the file and at the others
-PRESENCE_MS: Final = 15_000  # a process that has said nothing for as long is gone
-PRESENCE_SKEW_MS: Final = 60_000
-PRESENCE_PLACES: Final = 256  # processes that are seen; of more, some
+LEASE_SECONDS: Final = 5.0  # a process seals so long after its last renewal
+RENEW_SECONDS: Final = 1.0
+RENEW_PAUSE_SECONDS: Final = 0.05  # between two renewals at least: others may have much changed
+RENEW_TRIES: Final = 4  # where the row or the log of fences is not as it was left
+LEASE_MARGIN_SECONDS: Final = 0.5  # a verb waits so much longer for a row that does not change
+LEASE_POLL_SECONDS: Final = 0.1
+LEASE_WAIT_SECONDS: Final = 8.0  # a verb waits no longer, below the deadline of its call
+LEASE_KEEP_SECONDS: Final = 15.0  # a row stands so long
+AWAY_KEEP_SECONDS: Final = 24 * 3600.0  # that of a process that may seal without the store
+PROCESS_NAME_BYTES: Final = 64
+MOST_LEARNED: Final = 64  # fences that a row names: more than there are between two renewals
 ROSTER_KEYRINGS: Final = 16  # looked at; of more, those that were seen last
 ROSTER_LIVE_SECONDS: Final = 60.0  # a keyring that was seen within it is in use, by whatever clock
 ROSTER_REFRESH_SECONDS: Final = 5.0
@@ -113,6 +130,11 @@ MAX_RETIRED: Final = 4096
 MAX_REVOCATIONS: Final = 10_000
 MAX_FILE_BYTES: Final = 768 * 1024  # MAX_KEKS, MAX_REVOCATIONS and MOST_WRAPPINGS, in base64url
 MOST_WRAPPINGS: Final = 16
+MAX_ADOPTED: Final = 16  # keyrings whose tokens open here, too
+MOST_FORMER: Final = 64  # changes that a process may have missed and still take a signed file
+MOST_SIGNATURES: Final = 8  # of one file
+MOST_SIGNATURE_BYTES: Final = 128  # ECDSA with P-256 in DER has 72
+SIGNING_KEY_BYTES: Final = 4096  # of its PEM file
 SHOWN_ID_CHARS: Final = 16  # of a keyring's id
 MOST_DRAWS: Final = 9  # of a KEK's id, until it is unlike the others
 
@@ -131,9 +153,9 @@ MOST_PIN_BYTES: Final = 255
 MOST_DERIVED: Final = 8  # keys derived from a passphrase that are held
 
 # --- roots ------------------------------------------------------------------------
-KEY_SERVICE_SECONDS: Final = 5.0  # of one call, login included
+KEY_SERVICE_SECONDS: Final = 5.0  # of one call
 METADATA_SECONDS: Final = 2.0  # an address of the cloud's own: elsewhere nobody answers there
-AWS_METADATA_SECONDS: Final = 1.0  # one second for each of two calls
+AWS_METADATA_SECONDS: Final = 1.0  # of each of its calls
 VAULT_REVOKE_SECONDS: Final = 1.0  # giving back a token: it ends by itself too
 ANSWER_BYTES: Final = 64 * 1024  # of the body that a key service sends
 HEAD_AND_BODY_BYTES: Final = 2 * ANSWER_BYTES

@@ -1,7 +1,5 @@
 """Numbers of migration that nobody can set; what a job sets is in job/model.py."""
 
-from __future__ import annotations
-
 from typing import Final
 
 # --- batches and workers ----------------------------------------------------------

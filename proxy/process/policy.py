@@ -1,7 +1,5 @@
 """Numbers of a process that nobody can set."""
 
-from __future__ import annotations
-
 from typing import Final
 
 MOST_GRACE_SECONDS: Final = 3600  # the most that `serve` takes for its grace, and its drain delay

@@ -1,7 +1,5 @@
 """Numbers of logs, metrics and the tap that nobody can set."""
 
-from __future__ import annotations
-
 from typing import Final
 
 # --- logs -------------------------------------------------------------------------

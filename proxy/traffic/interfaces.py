@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Protocol
 
-from ..core.apply.forwardable import Forwardable
 from ..core.http.message import ResponseHead
+from ..core.transform import Forwardable
 from ..telemetry.logs.access_line import MessageLine
 from .http1.forwarding_headers import Peer
 from .http1.framing import Framing

@@ -14,6 +14,7 @@ from ..telemetry.reporter import Reporter
 from .auditing import log_of
 
 if TYPE_CHECKING:  # only for a store that processes share: it takes memory
+    from ..keys.sessions.ledger import FenceLedger
     from ..keys.sessions.pending_revocations import PendingRevocation, PendingRevocations
 
 
@@ -75,3 +76,23 @@ def pending_revocations(
         reporter=PendingLog(reporter),
         keep=keyring_revocations(settings, environ, reporter, clock).revoke,
     )
+
+
+def ledger_of(
+    sessions: Sessions,
+    settings: Settings,
+    reporter: Reporter,
+    *,
+    clock: Callable[[], float],
+) -> FenceLedger | None:
+    """Return what keeps revocations and erasures for a store that may lose them.
+
+    None where no other process has the store.
+    """
+    if not sessions.store.shared:
+        return None
+    from ..keys.sessions import ledger  # noqa: PLC0415 - as it says
+
+    audit = log_of(settings, reporter, clock).path
+    paths = ledger.files(settings.keys.keyring.file, audit)
+    return ledger.FenceLedger(sessions, paths, clock=clock)

@@ -1,18 +1,18 @@
 """Numbers of the running process that nobody can set, what makes it ready, and what reloads it.
 
 Ready: `/readyz` answers 503 while a check fails: `started` (the listeners are bound), `accepting`
-(no drain), `heartbeat` (health.stalled_after), `root` (a root has opened the keyring, and its lease
-has not ended), `keyring`, and `audit` with `on_failure: block`; with workers, while one of them is
-not ready. `store`, `revocations`, `configuration` and `audit` with `warn` only tell of a degraded
-state: what works without a store would stop too if they failed.
+(no drain), `heartbeat` (`health.stalled_after`), `root` (one has opened the keyring, and its lease
+has not ended), `keyring` (it has the KEK that other processes seal under), and `audit` with
+`on_failure: block`; with workers, while one of them is not ready. `store`, `lease`,
+`revocations`, `configuration`, and `audit` with `warn`, only tell of a degraded state: what works
+without a store would stop too if they failed.
 
 Reload: SIGHUP, the admin API's `reload` and a change of a watched file all do the same. The files
 are read, and what they say is prepared beside what runs; then it is used at once by new messages,
-while those in progress end as they began. What is refused changes nothing. A setting marked
-"restart" refuses the reload that changes it.
+while those in progress end as they began. What is refused changes nothing, but for what the
+keyring's file takes away: revocations and disabled KEKs. A setting marked "restart" refuses the
+reload that changes it.
 """
-
-from __future__ import annotations
 
 from typing import Final
 

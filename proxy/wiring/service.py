@@ -53,7 +53,9 @@ class Service:
             )
             # First: it takes what was counted under the old configuration.
             targets = self._ladder, *targets
-        self.reloader = Reloader(source, targets, reporter, environ=environ, clock=clock)
+        self.reloader = Reloader(
+            source, targets, reporter, environ=environ, clock=clock, lessen=carrier.lessen
+        )
         self._watch = Watch(self._files, self._changed, seen=source.seen, interval=watch_interval)
         self._environ = environ
         self._clock = clock

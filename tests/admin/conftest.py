@@ -22,7 +22,8 @@ from proxy.admin.routes.table import HealthRoutes, Routes
 from proxy.admin.server import application
 from proxy.admin.service import Reloaded, Viewer
 from proxy.config.load import load
-from proxy.config.settings import ADMIN_SCOPES, AdminScope, Settings, TcpAddress
+from proxy.config.settings import AdminScope, Settings, TcpAddress
+from proxy.config.settings.admin import ADMIN_SCOPES
 from proxy.core.crypto.context import Scope
 from proxy.keys.operations.values import ToOpen, ToSeal
 from proxy.keys.operations.verb import At, Call, Done

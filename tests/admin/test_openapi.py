@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from proxy.admin.routes.table import api
-from proxy.config.settings import ADMIN_SCOPES
+from proxy.config.settings.admin import ADMIN_SCOPES
 from proxy.keys.operations.verbs import VERBS
 
 from .conftest import Open

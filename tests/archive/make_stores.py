@@ -110,7 +110,6 @@ async def _story(
         Silent(),
         go_over=lambda _: None,
         clock=process.clock,
-        random=random,
     )
     await watch.look()
     assert not process.notices, process.notices

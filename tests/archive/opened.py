@@ -74,6 +74,7 @@ def facts(kept: Keyring) -> dict[str, Any]:
             }
             for one in kept.keks
         ],
+        "identity": kept.identity.reveal().hex(),
         "name key": kept.name_key.reveal().hex(),
         "record key": kept.record_key.reveal().hex(),
         "revocations": {one.name: one.not_before for one in kept.revocations},

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from proxy.config.load import load
-from proxy.core.apply.apply import Applied, apply
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.http.message import Headers, RequestHead, ResponseHead
 from proxy.core.http.path import canonical
 from proxy.core.planning.exchange import Exchange
-from proxy.core.planning.planner import plan_request, plan_response
 from proxy.core.planning.treatment import ReadResponse, treat_response
 from proxy.core.rules.model import Rule
+from proxy.core.transform import Applied, apply, plan_request, plan_response
 from proxy.core.values.key_needs import Keys, Needs
 
 TYPE: Final = b"Content-Type"

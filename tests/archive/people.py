@@ -14,8 +14,7 @@ from proxy.core.crypto import token
 from proxy.core.crypto.context import Context, Parties, Scope
 from proxy.core.crypto.joined_names import some_from_json
 from proxy.core.errors import OpenFailed
-from proxy.core.values.key_needs import Needs
-from proxy.core.values.keys_in_use import KeysInUse
+from proxy.core.values.key_needs import KeysInUse, Needs
 from proxy.keys.end_to_end.key_source import EndToEnd
 from proxy.keys.keyring.kek import RandomBytes
 from proxy.keys.keyring.keyring import Keyring

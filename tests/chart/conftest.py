@@ -71,13 +71,22 @@ class Rendered:
         return [one for one in yaml.safe_load_all(self.text) if one]
 
     def one(self, kind: str, ending: str = "") -> Json:
-        """Return the one object of a kind whose name ends so."""
+        """Return the one object of a kind that the release keeps, and whose name ends so."""
         [found] = [
             each
-            for each in self.objects()
+            for each in self.kept()
             if each["kind"] == kind and each["metadata"]["name"].endswith(ending)
         ]
         return found
+
+    def kept(self) -> list[Json]:
+        """Return all objects but those that are there only while the release goes."""
+        hook = {"helm.sh/hook": "pre-delete"}.items()
+        return [
+            one
+            for one in self.objects()
+            if not hook <= (one["metadata"].get("annotations") or {}).items()
+        ]
 
 
 Render = Callable[..., Rendered]

@@ -99,7 +99,7 @@ def admit(render: Render, tool: Tool, tmp_path: Path) -> Iterator[Admit]:
         assert done.code == 0, done.complained
         return json.loads(done.said), json.loads(operations)
 
-    permitted = "policy.allow[0].permissions={config,interception}"
+    permitted = "policy.allow[0].permissions={config,port-env,redirect}"
     with serving(
         render, tmp_path, "--set", "policy.allow[0].namespace=shop", "--set", permitted
     ) as call:
@@ -114,7 +114,7 @@ PODS = {
         volumes=[{"name": "data", "emptyDir": {}}],
     ),
     "port-env": a_pod({"sealyard.io/interception": "port-env"}),
-    "legacy": a_pod({"sealyard.io/native-sidecar": "false"}),
+    "redirect": a_pod({"sealyard.io/interception": "redirect"}),
     "audit-claim": a_pod({"sealyard.io/audit-volume": "logs"}),
     "audit-emptydir": a_pod({"sealyard.io/audit-volume": "emptyDir"}),
 }

@@ -19,7 +19,7 @@ DEFAULT = CHART / "ci" / "default-values.yaml"
 BY_HELM = CHART / "ci" / "helm-values.yaml"
 FULL = CHART / "ci" / "full-values.yaml"
 # No schema of these kinds comes with Kubernetes.
-ELSEWHERE = {"Certificate", "Issuer", "PodMonitor", "PrometheusRule"}
+ELSEWHERE = {"Certificate", "Issuer", "PodMonitor", "PrometheusRule", "ServiceMonitor"}
 
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
 every_helm = pytest.mark.parametrize("helm", HELMS)
@@ -168,7 +168,7 @@ def test_the_injector_has_the_rights_of_its_mode_and_no_more(render: Render, cas
     }
     assert ("serviceAccountToken" in json.dumps(pod["volumes"])) == own
     if not own:
-        assert not {one["kind"] for one in rendered.objects()} & {"RoleBinding", "ClusterRole"}
+        assert not {one["kind"] for one in rendered.kept()} & {"RoleBinding", "ClusterRole"}
         return
     name = rendered.one("Deployment")["metadata"]["name"]
     assert rendered.one("Role")["rules"] == [

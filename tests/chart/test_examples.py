@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -57,7 +58,7 @@ def test_the_configuration_in_the_plain_manifest_loads(tmp_path: Path) -> None:
 def test_the_sidecar_that_is_written_out_is_no_weaker_than_the_injected_one() -> None:
     written = pod_of((DEPLOY / "sidecar" / "deployment.yaml").read_text())["spec"]
     app = pod_of((DEPLOY / "kustomize" / "base" / "web.yaml").read_text())
-    made = inject(app, SETTINGS)["spec"]
+    made = inject(app, replace(SETTINGS, interception="port-env"))["spec"]
     own, theirs = (
         next(one for one in spec["initContainers"] if one["name"] == "sealyard")
         for spec in (written, made)
@@ -87,6 +88,29 @@ def test_a_service_finds_its_port_in_every_kubernetes(file: Path) -> None:
     )
 
     assert {one["targetPort"] for one in service["spec"]["ports"]} <= names | numbers
+
+
+def test_one_sealyard_before_a_deployment_is_valid_and_loads(tool: Tool, tmp_path: Path) -> None:
+    folder = DEPLOY / "gateway"
+    files = [folder / "backend.yaml", folder / "sealyard.yaml"]
+    objects = [one for file in files for one in yaml.safe_load_all(file.read_text())]
+    [configuration] = [one for one in objects if one["kind"] == "ConfigMap"]
+    (tmp_path / "sealyard.yaml").write_text(configuration["data"]["sealyard.yaml"])
+    loaded = load(tmp_path / "sealyard.yaml", {})
+    services = {one["metadata"]["name"]: one for one in objects if one["kind"] == "Service"}
+    [policy] = [one for one in objects if one["kind"] == "NetworkPolicy"]
+    valid = tool("kubernetes-validate", "--strict", "-k", "1.30", *files)
+
+    assert valid.code == 0, valid.said
+    assert str(loaded.settings.listeners[0].upstream.address) == "web-backend:3000"
+    # Clients come to Sealyard, and Sealyard alone to the application.
+    label = pod_of(files[1].read_text())["metadata"]["labels"]
+    assert services["web"]["spec"]["selector"].items() <= label.items()
+    [allowed] = policy["spec"]["ingress"]
+    assert allowed["from"][0]["podSelector"]["matchLabels"].items() <= label.items()
+    assert (
+        policy["spec"]["podSelector"]["matchLabels"] == services["web-backend"]["spec"]["selector"]
+    )
 
 
 def test_files_that_the_compose_example_mounts_are_there() -> None:

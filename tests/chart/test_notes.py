@@ -23,7 +23,7 @@ def notes(tool: Tool, *arguments: str) -> str:
         ("webhook.failurePolicy=Ignore", "start without the sidecar"),
         ("injector.replicas=1", "While that pod restarts, no pod with the label can"),
         ("tls.mode=helm", "--reset-then-reuse-values --set tls.helm.renew=true"),
-        ("sidecar.interception=mesh", "NOTE: interception `mesh` adds"),
+        ("sidecar.interception=redirect", "NOTE: interception `redirect` adds"),
         ("sidecar.keysSecret=ConfigMap/keyring,keys.root.kinds={aws-kms}", "(aws-kms)"),
     ],
 )

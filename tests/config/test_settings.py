@@ -7,8 +7,6 @@ from proxy.config.settings import (
     AdminSettings,
     AdminToken,
     AuditSettings,
-    HealthSettings,
-    KeyringSettings,
     KeySettings,
     ListenerTls,
     PinSettings,
@@ -18,16 +16,18 @@ from proxy.config.settings import (
     RootSettings,
     SecretReference,
     SessionKeys,
-    StoreSettings,
     TcpAddress,
     UnixAddress,
     UpstreamSettings,
     UpstreamTls,
 )
+from proxy.config.settings.file import HealthSettings
+from proxy.config.settings.keys import KeyringSettings
 from proxy.config.settings.roots.aws_kms import AwsKmsOptions
 from proxy.config.settings.roots.azure_kv import AzureKvOptions
 from proxy.config.settings.roots.gcp_kms import GcpFederation, GcpKmsOptions
 from proxy.config.settings.roots.pkcs11 import Pkcs11Options
+from proxy.config.settings.store import StoreSettings
 from proxy.config.values import files_in
 from proxy.core.errors import ConfigurationError
 from tests.config.builders import changed, loaded, problems_of

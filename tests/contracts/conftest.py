@@ -76,6 +76,8 @@ def memory(_: pytest.FixtureRequest) -> Subject:
         endless = {"rev": store._revocations, "note": store._notes}.get(what)
         if endless is not None:
             endless[name] = record or b""
+        elif what == "fence":
+            store._fences[name] = store._ending(record or b"", 10**9)
         elif what == "cur":
             store._current[name] = store._ending(record or b"", 10**9)
         else:

@@ -10,16 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.apply.passing import begin_stream
 from proxy.core.compiled.block import CompiledBlock
 from proxy.core.errors import MessageError
 from proxy.core.expressions.sources import parse_source
 from proxy.core.formats.body_format import BodyFormat
 from proxy.core.formats.table import FORMATS, RECORDS, kind_of
 from proxy.core.http.message import Headers, parse_media_type
-from proxy.core.planning.planner import plan_request
 from proxy.core.planning.record_stream import RecordFlow
 from proxy.core.rules.model import Block, Item, Names, Rule
+from proxy.core.transform import begin_stream, plan_request
 from proxy.core.values.hows import Seal
 from tests.factories import (
     Trip,

@@ -137,7 +137,7 @@ def test_a_keyring_is_created_changed_and_opened(root: RootProvider, tmp_path: P
 
 def test_a_wrapping_of_another_keyring_is_refused(root: RootProvider) -> None:
     other = keyrings.create("k", now=1, random=os.urandom)
-    wrapping = provider.wrap(RootKey(bytes(32)), other.id, root, now=1)
+    wrapping = provider.wrap(RootKey(bytes(32)), other, root, now=1)
 
     with pytest.raises(KeyringError, match="another keyring"):
         provider.unwrap(wrapping, KEYRING.id, root)

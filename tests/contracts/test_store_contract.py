@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from proxy.keys.stores import STORES, Changed, FoundRecords, HeldRecords, Offer
+from proxy.keys.stores import STORES, Changed, Fenced, FoundRecords, HeldRecords, Offer, Under
 
 from .conftest import SUBJECTS, Subject
 
@@ -17,6 +17,12 @@ def test_every_store_is_held_to_the_contract() -> None:
 
 def an_offer(record: bytes = b"one", *, name: str = "n", key: str = "") -> Offer:
     return Offer(name, record, ttl_ms=10_000, key_id=key, keep_ms=20_000 if key else 0)
+
+
+async def dumped(subject: Subject) -> dict[str, bytes]:
+    """Return every record by its place, without the lists that Redis has of keys."""
+    found = await subject.store.dump()
+    return {place: record for place, record in found.items() if not place.endswith(":ids")}
 
 
 def the_record(held: HeldRecords | None) -> bytes | None:
@@ -31,9 +37,10 @@ async def test_a_dump_shows_every_record_as_it_stands(subject: Subject) -> None:
     await subject.store.get_or_create(an_offer(b"two", name="m"))
     await subject.store.revoke("n", b"three", 1)
     await subject.store.note("fleet", b"four")
+    await subject.store.erase("f", b"five")
     expected = {"n:cur": b"one", "n:k:s1": b"one", "n:rev": b"three", "m:cur": b"two"}
-    expected["fleet:note"] = b"four"
-    assert await subject.store.dump() == expected
+    expected |= {"fleet:note": b"four", "f:fence": b"five"}
+    assert await dumped(subject) == expected
 
 
 async def test_the_first_offer_is_kept(subject: Subject) -> None:
@@ -284,11 +291,12 @@ async def test_what_is_erased_is_gone_and_its_revocation_stays(subject: Subject)
     await subject.store.get_or_create(an_offer(b"else", name="nn", key="s1"))
     await subject.store.revoke("n", b"gone", 1)
     gone = {"s1": b"one", "s2": b"two", "s3": b"three"}
-    assert await subject.store.erase("n") == gone
-    expected = {"n:rev": b"gone", "nn:cur": b"else", "nn:k:s1": b"else"}
-    assert await subject.store.dump() == expected
+    assert await subject.store.kept("n") == gone
+    assert await subject.store.erase("n", b"fence") == gone
+    expected = {"n:rev": b"gone", "n:fence": b"fence", "nn:cur": b"else", "nn:k:s1": b"else"}
+    assert await dumped(subject) == expected
     assert (await subject.store.get_or_create(an_offer(b"new"))).record == b"new"
-    assert await subject.store.erase("m") == {}
+    assert await subject.store.erase("m", b"fence") == {}
 
 
 async def test_others_hear_of_what_is_erased(subject: Subject) -> None:
@@ -298,6 +306,101 @@ async def test_others_hear_of_what_is_erased(subject: Subject) -> None:
     await asyncio.sleep(0.2)
     told.clear()
     await subject.store.get_or_create(an_offer(key="s1"))
-    await subject.store.erase("n")
+    await subject.store.erase("n", b"fence")
     await asyncio.sleep(0.1)
     assert told == (["n!"] if other.subscribed else [])
+
+
+async def test_only_some_keys_are_erased_and_the_session_stays(subject: Subject) -> None:
+    await subject.store.get_or_create(an_offer(b"one", key="s1"))
+    await subject.store.keep("n", "s2", b"two", 10_000)
+    assert await subject.store.erase("n", b"fence", only=["s2", "s3"]) == {"s2": b"two"}
+    assert await subject.store.kept("n") == {"s1": b"one"}
+    assert (await subject.store.find("n", [], current=True)).current == b"one"
+    assert await subject.store.erase("n", b"other", seen=b"fence", only=()) == {}
+    assert await subject.store.kept("n") == {"s1": b"one"}
+
+
+async def test_more_keys_than_a_script_takes_are_erased(subject: Subject) -> None:
+    for number in range(2_100):
+        await subject.store.keep("n", f"s{number}", b"key", 10**7)
+    assert len(await subject.store.kept("n")) == 2_100
+    assert len(await subject.store.erase("n", b"fence")) == 2_100
+    assert await dumped(subject) == {"n:fence": b"fence"}
+
+
+async def test_what_ended_is_not_among_what_is_kept(subject: Subject) -> None:
+    await subject.store.keep("n", "s1", b"one", 5_000)
+    await subject.store.keep("n", "s2", b"two", 60_000)
+    await subject.advance(6)
+    assert await subject.store.kept("n") == {"s2": b"two"}
+
+
+# --- fences ---------------------------------------------------------------------------------------
+
+
+async def test_the_first_who_keeps_something_puts_the_fence(subject: Subject) -> None:
+    await subject.store.keep("n", "s1", b"one", 10_000, under=Under(None, b"first"))
+    assert (await subject.store.find("n", [], fence=True)).fence == b"first"
+    with pytest.raises(Fenced) as refused:
+        await subject.store.keep("n", "s2", b"two", 10_000, under=Under(None, b"second"))
+    assert refused.value.fence == b"first"
+    held = await subject.store.keep("n", "s2", b"two", 10_000, under=Under(b"first"))
+    assert held.record == b"two"
+    assert (await subject.store.find("m", [], fence=True)).fence is None
+
+
+async def test_nothing_is_kept_under_a_former_fence(subject: Subject) -> None:
+    await subject.store.keep("n", "s1", b"one", 10_000, under=Under(None, b"first"))
+    await subject.store.erase("n", b"second", seen=b"first")
+    for seen in (b"first", None, b"", b"secon", b"second "):
+        with pytest.raises(Fenced) as refused:
+            await subject.store.keep("n", "s1", b"one", 10_000, under=Under(seen, b"third"))
+        assert refused.value.fence == b"second"
+        with pytest.raises(Fenced):
+            await subject.store.get_or_create(under_fence(seen))
+        with pytest.raises(Fenced):
+            await subject.store.replace(under_fence(seen))
+    assert await dumped(subject) == {"n:fence": b"second"}
+    assert (await subject.store.get_or_create(under_fence(b"second"))).record == b"one"
+
+
+async def test_nothing_is_kept_where_a_fence_that_was_seen_is_missing(subject: Subject) -> None:
+    with pytest.raises(Fenced) as refused:
+        await subject.store.keep("n", "s1", b"one", 10_000, under=Under(b"seen", b"first"))
+    assert refused.value.fence is None
+    with pytest.raises(Fenced):
+        await subject.store.get_or_create(under_fence(b"seen"))
+    assert await dumped(subject) == {}
+
+
+async def test_what_stands_is_returned_whatever_its_fence(subject: Subject) -> None:
+    await subject.store.get_or_create(under_fence(None))
+    held = await subject.store.get_or_create(under_fence(b"other", b"two"))
+    assert held.record == b"one"
+
+
+async def test_only_who_has_seen_the_fence_erases(subject: Subject) -> None:
+    await subject.store.keep("n", "s1", b"one", 10_000, under=Under(None, b"first"))
+    for seen in (None, b"other"):
+        with pytest.raises(Fenced) as refused:
+            await subject.store.erase("n", b"second", seen=seen)
+        assert refused.value.fence == b"first"
+    assert await subject.store.kept("n") == {"s1": b"one"}
+    assert await subject.store.erase("n", b"second", seen=b"first") == {"s1": b"one"}
+
+
+async def test_a_fence_outlives_what_is_kept_under_it(subject: Subject) -> None:
+    await subject.store.keep("n", "s1", b"one", 10_000, under=Under(None, b"first"))
+    await subject.advance(60)
+    assert (await subject.store.find("n", ["s1"], fence=True)).fence == b"first"
+    await subject.store.keep("n", "s2", b"two", 10**8, under=Under(b"first"))
+    await subject.advance(10**5 - 60)
+    assert (await subject.store.find("n", ["s1"], fence=True)).fence == b"first"
+    await subject.store.erase("n", b"second", seen=b"first")
+    await subject.advance(367 * 86_400)
+    assert (await subject.store.find("n", [], fence=True)).fence == b"second"
+
+
+def under_fence(seen: bytes | None, record: bytes = b"one") -> Offer:
+    return Offer("n", record, 10_000, "s1", 20_000, under=Under(seen, b"third"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from proxy.core.apply.apply import apply
 from proxy.core.compiled.rule_table import Decision, RuleTable
 from proxy.core.errors import SealyardError
 from proxy.core.explain.describe import describe
@@ -15,8 +14,8 @@ from proxy.core.http.path import CanonicalPath
 from proxy.core.planning.exchange import Exchange
 from proxy.core.planning.mistyped_response import Look
 from proxy.core.planning.plan import Plan
-from proxy.core.planning.planner import plan_request, plan_response
 from proxy.core.planning.treatment import LookAt, ReadResponse, treat_response, treat_seen
+from proxy.core.transform import apply, plan_request, plan_response
 from tests.factories import NOW
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from proxy.core.apply.passing import pass_request
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.errors import (
     ForbiddenValue,
@@ -25,6 +24,7 @@ from proxy.core.http.message import Headers, RequestHead
 from proxy.core.http.path import canonical
 from proxy.core.planning.exchange import Exchange
 from proxy.core.rules.model import Rule
+from proxy.core.transform import pass_request
 from tests.factories import JSON_TYPE, a_block, a_message, a_rule, an_item, send, sent
 
 TABLE = Path(__file__).parent.parent / "vectors" / "smuggling" / "path-bypass.tsv"

@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.apply.apply import apply
 from proxy.core.crypto.context import Context
 from proxy.core.expressions.selectors import parse_json_selector
 from proxy.core.expressions.sources import parse_source
@@ -21,9 +20,9 @@ from proxy.core.formats.body_format import Kind
 from proxy.core.formats.escaping import Escape
 from proxy.core.http.message import Headers, ResponseHead
 from proxy.core.planning.exchange import Messages
-from proxy.core.planning.planner import plan_message, plan_request
 from proxy.core.rules.conditions import Condition
 from proxy.core.rules.model import Names, Part, Rule
+from proxy.core.transform import apply, plan_message, plan_request
 from tests.core.explained import explain_response
 from tests.factories import (
     NOW,

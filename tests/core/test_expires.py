@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.apply.apply import apply
 from proxy.core.compiled.block import CompiledBlock
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto import sealed_stream
@@ -21,8 +20,8 @@ from proxy.core.expressions.sources import parse_source
 from proxy.core.http.message import Headers
 from proxy.core.http.path import canonical
 from proxy.core.planning.find_whole import BODY_TOKEN_MAX
-from proxy.core.planning.planner import plan_flowing_request
 from proxy.core.rules.model import Names, Rule
+from proxy.core.transform import apply, plan_flowing_request
 from proxy.core.values.outcomes import expiry
 from tests.core.explained import explain_request
 from tests.factories import (

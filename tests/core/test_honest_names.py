@@ -7,12 +7,12 @@ from urllib.parse import quote
 
 import pytest
 
-from proxy.core.apply.passing import pass_request
 from proxy.core.expressions.selectors import parse_json_selector
 from proxy.core.expressions.sources import MembersSource, parse_source
 from proxy.core.http.message import Headers
 from proxy.core.rules.conditions import Condition, text_value
 from proxy.core.rules.model import Names, Rule
+from proxy.core.transform import pass_request
 from tests.factories import JSON_TYPE, Message, Trip, a_block, a_message, a_rule, send
 
 CONST = Names(parse_source("const:clinic"), parse_source("const:c1"))

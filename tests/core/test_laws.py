@@ -22,10 +22,10 @@ from proxy.core.expressions.sources import parse_source
 from proxy.core.http.message import Headers
 from proxy.core.http.path import canonical
 from proxy.core.planning.exchange import Exchange
-from proxy.core.planning.planner import plan_request
 from proxy.core.rules.model import Names, Rule
-from proxy.core.values.part_heads import Span
-from proxy.core.values.splice import splice
+from proxy.core.transform import plan_request
+from proxy.core.values.hows import Span
+from proxy.core.values.table import splice
 from tests.core.json_texts import RandomTexts, documents, literals, spaces
 from tests.factories import (
     JSON_TYPE,

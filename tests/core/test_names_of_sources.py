@@ -12,7 +12,6 @@ from http import HTTPStatus
 
 import pytest
 
-from proxy.core.apply.passing import pass_handshake, pass_request
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.errors import SealyardError
@@ -21,8 +20,8 @@ from proxy.core.formats.multipart import reader
 from proxy.core.http.message import Headers, RequestHead
 from proxy.core.http.path import canonical
 from proxy.core.planning.exchange import Exchange
-from proxy.core.planning.planner import plan_flowing_request
 from proxy.core.rules.model import Names, Part, Rule, Verdict
+from proxy.core.transform import pass_handshake, pass_request, plan_flowing_request
 from tests.core.explained import explain_request
 from tests.factories import (
     JSON_TYPE,

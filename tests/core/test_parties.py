@@ -19,8 +19,8 @@ from proxy.core.expressions.sources import (
     parse_source,
 )
 from proxy.core.planning.block_choice import choose_response
-from proxy.core.planning.planner import plan_request, plan_response
 from proxy.core.rules.model import Block, Item, NamedPart, Names, Rule
+from proxy.core.transform import plan_request, plan_response
 from proxy.core.values.key_needs import Needs
 from tests.factories import (
     USUAL_NAMES,

@@ -21,7 +21,7 @@ from proxy.core.formats.json.lexer import LongText
 from proxy.core.formats.json.walk import SCANNED_MAX
 from proxy.core.leaves import strict_json
 from proxy.core.leaves.strict_json import scan
-from proxy.core.values.splice import splice
+from proxy.core.values.table import splice
 from tests.core.json_texts import documents
 from tests.factories import SCOPE, a_session
 

@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import pytest
 
-from proxy.core.apply.apply import Applied
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.errors import InvalidBody, SealyardError
 from proxy.core.expressions.selectors import parse_json_selector
 from proxy.core.expressions.sources import ListSource, parse_source
 from proxy.core.rules.conditions import Condition
 from proxy.core.rules.model import Names, Part, Rule
+from proxy.core.transform import Applied
 from tests.factories import a_block, a_response, a_rule, a_session, an_item, reply
 
 BIND: tuple[Part, ...] = ("tenant", "conversation")

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from secrets import SystemRandom
 
-from proxy.core.apply.apply import apply
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.errors import OpenFailed
@@ -20,8 +19,8 @@ from proxy.core.expressions.sources import NameSource
 from proxy.core.http.message import RequestHead
 from proxy.core.http.path import canonical
 from proxy.core.planning.exchange import Exchange
-from proxy.core.planning.planner import plan_request
 from proxy.core.rules.model import Block, Item, Names, Rule
+from proxy.core.transform import apply, plan_request
 from proxy.core.values.key_needs import Needs
 from proxy.keys.keyring import poison
 from proxy.keys.keyring.keyring import Keyring

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from proxy.core.apply.forwardable import Forwardable, Frame
 from proxy.core.http.message import RequestHead, ResponseHead
+from proxy.core.transform import Forwardable, Frame
 from proxy.traffic.http1.framing import ABSENT
 from proxy.traffic.http1.pointing_headers import NO_REWRITE
 from proxy.traffic.upstream.client import HttpUpstream

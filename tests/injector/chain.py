@@ -87,8 +87,10 @@ class Chain:
         asked = a_review(
             changed, operation="UPDATE", subResource="ephemeralcontainers", oldObject=pod
         )
-        self._asked(self.mutating[OURS], asked)
-        return changed
+        response = self._asked(self.mutating[OURS], asked)
+        if "patch" not in response:
+            return changed
+        return applied(changed, json.loads(base64.b64decode(response["patch"])))
 
     def _by_plugins(self, pod: Json) -> Json:
         pod = deepcopy(pod)

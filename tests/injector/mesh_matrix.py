@@ -108,8 +108,9 @@ def beside(mesh: Mesh | None, interception: Interception) -> Iterator[RunningPod
 
     With `redirect`, the injector does not know of the mesh: it would deny the pod.
     """
-    manifest = marked(None if interception == "redirect" else mesh)
-    with running(manifest, replace(SETTINGS, interception=interception)) as pod:
+    known = None if interception == "redirect" else mesh
+    settings = replace(SETTINGS, interception=interception, meshes=known.namespace if known else ())
+    with running(marked(known), settings) as pod:
         port = PORT + 10000 if interception == "port-env" else PORT
         socket = str(pod.folder / "app.sock")
         backend = str(HERE / "counting_backend.py")

@@ -1,8 +1,9 @@
 """Meshes in the namespace of a pod: their redirects as they write them, and Envoy as their proxy.
 
 Istio's rules are those of istio-init and of its CNI plugin, Linkerd's those of linkerd-init, and
-ambient's those that istio-cni writes for ztunnel. The proxy is Envoy with the listeners, sources
-and marks that theirs have. There is no control plane and no mutual TLS.
+ambient's those that istio-cni writes for ztunnel. Consul's and Kuma's have the form of theirs, and
+their proxies call the application on loopback, as Dapr's and App Mesh's do. The proxy is Envoy with
+the listeners, sources and marks that theirs have. There is no control plane and no mutual TLS.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import shutil
 from dataclasses import dataclass
 from typing import Final
 
+from proxy.injector.annotations import MeshKind
 from proxy.injector.pod_reader import Json
 from tests.injector.running_pod import ROOT, RunningPod, inside_of, run
 
@@ -92,12 +94,48 @@ _LINKERD_RULES: Final = """
 """
 
 
+_CONSUL_RULES: Final = """
+-t nat -N CONSUL_PROXY_INBOUND
+-t nat -N CONSUL_PROXY_IN_REDIRECT
+-t nat -N CONSUL_PROXY_OUTPUT
+-t nat -N CONSUL_PROXY_REDIRECT
+-t nat -A CONSUL_PROXY_REDIRECT -p tcp -j REDIRECT --to-ports 15001
+-t nat -A CONSUL_PROXY_IN_REDIRECT -p tcp -j REDIRECT --to-ports 20000
+-t nat -A OUTPUT -p tcp -j CONSUL_PROXY_OUTPUT
+-t nat -A CONSUL_PROXY_OUTPUT -m owner --uid-owner 5995 -j RETURN
+-t nat -A CONSUL_PROXY_OUTPUT -d {loopback} -j RETURN
+-t nat -A CONSUL_PROXY_OUTPUT -j CONSUL_PROXY_REDIRECT
+-t nat -A PREROUTING -p tcp -j CONSUL_PROXY_INBOUND
+-t nat -A CONSUL_PROXY_INBOUND -p tcp -j CONSUL_PROXY_IN_REDIRECT
+"""
+
+_KUMA_RULES: Final = """
+-t nat -N KUMA_MESH_INBOUND
+-t nat -N KUMA_MESH_INBOUND_REDIRECT
+-t nat -N KUMA_MESH_OUTBOUND
+-t nat -N KUMA_MESH_OUTBOUND_REDIRECT
+-t nat -A PREROUTING -p tcp -j KUMA_MESH_INBOUND
+-t nat -A OUTPUT -p tcp -j KUMA_MESH_OUTBOUND
+-t nat -A KUMA_MESH_INBOUND -p tcp -j KUMA_MESH_INBOUND_REDIRECT
+-t nat -A KUMA_MESH_INBOUND_REDIRECT -p tcp -j REDIRECT --to-ports 15006
+-t nat -A KUMA_MESH_OUTBOUND -s {source} -o lo -j RETURN
+-t nat -A KUMA_MESH_OUTBOUND -o lo ! -d {loopback} -p tcp -m owner --uid-owner 5678 -j KUMA_MESH_INBOUND_REDIRECT
+-t nat -A KUMA_MESH_OUTBOUND -o lo -m owner ! --uid-owner 5678 -j RETURN
+-t nat -A KUMA_MESH_OUTBOUND -m owner --uid-owner 5678 -j RETURN
+-t nat -A KUMA_MESH_OUTBOUND -d {loopback} -j RETURN
+-t nat -A KUMA_MESH_OUTBOUND -j KUMA_MESH_OUTBOUND_REDIRECT
+-t nat -A KUMA_MESH_OUTBOUND_REDIRECT -p tcp -j REDIRECT --to-ports 15001
+"""  # noqa: E501 - as above
+
+
 @dataclass(frozen=True, slots=True)
 class Mesh:
     """One mesh. `sources` are the addresses that its proxy calls applications from.
 
-    With `transparent`, it calls them from the address of the client, as ztunnel does. `pod` is
-    what a pod of it has when Sealyard's webhook is asked. What leaves the pod passes `outbound`.
+    With `transparent`, it calls them from the address of the client, as ztunnel does; with
+    `loopback`, at port 8080 of loopback. `namespace` is what the labels of its namespace tell the
+    injector. `pod` is what a pod of it has when Sealyard's webhook is asked. What leaves the pod
+    passes `outbound`.
     """
 
     name: str
@@ -109,6 +147,8 @@ class Mesh:
     iptables: str = "nft"
     sources: tuple[str, ...] = ()
     transparent: bool = False
+    namespace: tuple[MeshKind, ...] = ()
+    loopback: bool = False
 
     def install(self, pod: RunningPod) -> None:
         """Write the rules."""
@@ -218,6 +258,11 @@ class Mesh:
         }
 
     def _cluster(self, name: str, index: int) -> Json:
+        if self.loopback and name.startswith("app"):
+            place = {"address": ("127.0.0.1", "::1")[index], "port_value": 8080}
+            endpoint = {"endpoint": {"address": {"socket_address": place}}}
+            known = {"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint]}]}
+            return {"name": name, "type": "STATIC", "load_assignment": known}
         made: Json = {"name": name, "type": "ORIGINAL_DST", "lb_policy": "CLUSTER_PROVIDED"}
         if self.sources:
             source = {"address": self.sources[index], "port_value": 0}
@@ -252,6 +297,7 @@ MESHES: Final = (
         {"labels": {"istio.io/dataplane-mode": "ambient"}},
         uid=0,
         transparent=True,
+        namespace=("ambient",),
     ),
     Mesh(
         "linkerd",
@@ -260,6 +306,21 @@ MESHES: Final = (
         uid=2102,
         inbound=4143,
         outbound=4140,
+    ),
+    Mesh(
+        "consul",
+        _CONSUL_RULES,
+        {"annotations": {"consul.hashicorp.com/connect-inject": "true"}},
+        uid=5995,
+        inbound=20000,
+        loopback=True,
+    ),
+    Mesh(
+        "kuma",
+        _KUMA_RULES,
+        {"labels": {"kuma.io/mesh": "default"}},
+        uid=5678,
+        loopback=True,
     ),
 )
 

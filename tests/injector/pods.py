@@ -142,7 +142,7 @@ def pods(draw: st.DrawFn) -> Json:
     inits = []
     for index, name in enumerate(others):
         one = draw(containers(name, numbers[2 + index : 3 + index]))
-        if draw(st.booleans()):
+        if name.startswith("sealyard") or draw(st.booleans()):
             inits.append({**one, **draw(st.sampled_from([{}, {"restartPolicy": "Always"}]))})
         else:
             apps.append(one)
@@ -152,8 +152,7 @@ def pods(draw: st.DrawFn) -> Json:
                 None,
                 {},
                 {"team": "blue", "sealyard.io/status": "injected by 9.9, 000000000000"},
-                {"sealyard.io/native-sidecar": "false"},
-                {"sealyard.io/interception": "mesh"},
+                {"sealyard.io/interception": "redirect"},
                 {"linkerd.io/inject": "enabled"},
                 {"sealyard.io/interception": "port-env", "sealyard.io/ports": str(numbers[0])},
                 {"sealyard.io/cpu-limit": "1", "sealyard.io/memory-request": "128Mi"},

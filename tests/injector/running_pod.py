@@ -154,10 +154,13 @@ class RunningPod:
         )
         return done.returncode, done.stdout
 
-    def post(self, url: str, content: str) -> tuple[int, str]:
-        """Send a message from outside."""
+    def post(
+        self, url: str, content: str, *arguments: str, inside: bool = False
+    ) -> tuple[int, str]:
+        """Send a message from outside, or from inside."""
         body = json.dumps({"conversationId": "c1", "content": content})
-        return self.curl(url, "-H", "Content-Type: application/json", "-d", body)
+        kind = ("-H", "Content-Type: application/json", "-d", body)
+        return self.curl(url, *kind, *arguments, inside=inside)
 
     def until(self, url: str, *, inside: bool) -> None:
         """Wait until somebody answers, and not with an error."""
@@ -165,9 +168,10 @@ class RunningPod:
 
     def until_listening(self, name: str, port: int) -> None:
         """Wait until a process, or another of the pod, listens at a port; do not connect to it."""
-        table = Path(f"/proc/{self.processes[name].pid}/net/tcp")
+        net = Path(f"/proc/{self.processes[name].pid}/net")
         listening = re.compile(rf": [0-9A-F]+:{port:04X} [0-9A-F:]+ 0A ")
-        self._until(lambda: listening.search(table.read_text()) is not None)
+        tables = [net / "tcp", net / "tcp6"]
+        self._until(lambda: any(listening.search(one.read_text()) for one in tables))
 
     def _until(self, seen: Callable[[], bool]) -> None:
         deadline = time.monotonic() + 60

@@ -11,7 +11,7 @@ def test_the_operators_word_stands_where_annotations_are_silent() -> None:
     wanted = pod_options({"team": "blue"}, SETTINGS)
 
     assert (wanted.config, wanted.keys_secret) == ("sealyard", "sealyard-keys")
-    assert wanted.interception == "redirect"
+    assert wanted.interception == "mesh"
     assert wanted.ports is None
 
 
@@ -29,7 +29,7 @@ def test_every_mistake_is_told_at_once() -> None:
             {
                 "sealyard.io/port": "8080",
                 "sealyard.io/interception": "x",
-                "sealyard.io/native-sidecar": "yes",
+                "sealyard.io/cpu-limit": "yes",
             },
             SETTINGS,
         )
@@ -37,7 +37,7 @@ def test_every_mistake_is_told_at_once() -> None:
     assert refused.value.problems == (
         "annotations: the key `sealyard.io/port` is unknown; did you mean `sealyard.io/ports`?",
         "annotation sealyard.io/interception: `x` is unknown; one of: mesh, port-env, redirect",
-        "annotation sealyard.io/native-sidecar: `yes` is not a switch; write `true` or `false`",
+        "annotation sealyard.io/cpu-limit: `yes` is not a quantity; for example `100m` or `128Mi`",
     )
 
 

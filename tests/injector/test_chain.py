@@ -67,11 +67,24 @@ def test_another_webhook_unseals_nothing(order: str) -> None:
 
 
 @ORDERS
-def test_what_another_webhook_opens_with_a_permission_is_told(order: str) -> None:
-    pod = a_chain(SETTINGS, {order: other_webhook()}).create(a_pod({"sealyard.io/ports": "8080"}))
+def test_a_container_of_another_webhook_does_not_come_before_ours(order: str) -> None:
+    """Whichever is called last: the one whose container is in front is called again."""
+    pod = a_chain(SETTINGS, {order: in_front}).create(a_pod())
+    names = [one["name"] for one in pod["spec"]["initContainers"]]
 
-    assert redirected(pod) == {8080}
-    assert pod["metadata"]["annotations"]["sealyard.io/status"].endswith("sealed=8080; open=15090")
+    assert names == ["sealyard-redirect", "sealyard", "sealyard-check", "first"]
+
+
+def in_front(asked: Json) -> Json:
+    """Put a native sidecar before all others, once."""
+    inits = asked["request"]["object"]["spec"].get("initContainers", [])
+    response: Json = {"uid": asked["request"]["uid"], "allowed": True}
+    if all(one["name"] != "first" for one in inits):
+        first = {"name": "first", "image": "f", "restartPolicy": "Always"}
+        operations = [{"op": "add", "path": "/spec/initContainers", "value": [first, *inits]}]
+        patch = base64.b64encode(json.dumps(operations).encode()).decode()
+        response |= {"patchType": "JSONPatch", "patch": patch}
+    return {"response": response}
 
 
 def wrapping(asked: Json) -> Json:
@@ -102,7 +115,7 @@ def test_a_port_of_another_webhook_may_pass(order: str) -> None:
     pod = a_pod({"sealyard.io/pass-ports": "metrics"})
 
     assert redirected(a_chain(SETTINGS, {order: helper}).create(pod)) == {8080}
-    with pytest.raises(Denied, match="port 15090 of container helper passes unsealed"):
+    with pytest.raises(Denied, match="port 15090 passes unsealed"):
         a_chain(STRICT, {order: helper}).create(pod)
 
 
@@ -191,6 +204,7 @@ def test_always_pull_images_is_not_undone() -> None:
     assert container(pod, "sealyard")["imagePullPolicy"] == "Always"
 
 
+NO_RAW = {"securityContext": {"capabilities": {"drop": ["NET_RAW"]}}}
 SECRET_KEY = {"secretKeyRef": {"name": "web-keys", "key": "root.key"}}
 STEALING: list[Json] = [
     {"volumeMounts": [{"name": "sealyard-keys", "mountPath": "/k"}]},
@@ -223,7 +237,33 @@ def test_ephemeral_containers_that_only_look_are_admitted() -> None:
     pod = chain.create(a_pod())
     debugger = {"name": "debugger", "image": "busybox", "targetContainerName": "web"}
 
-    assert chain.debug(pod, debugger)["spec"]["ephemeralContainers"] == [debugger]
+    once = chain.debug(pod, debugger)
+    [admitted] = once["spec"]["ephemeralContainers"]
+    assert admitted == {**debugger, **NO_RAW}
+    assert chain.debug(once, {**debugger, "name": "next"})["spec"]["ephemeralContainers"] == [
+        admitted,
+        {**debugger, "name": "next", **NO_RAW},
+    ]
+    # One that runs cannot change: it came before this rule.
+    pod["spec"]["ephemeralContainers"] = [debugger]
+    old, new = chain.debug(pod, {**debugger, "name": "n"})["spec"]["ephemeralContainers"]
+    assert (old, new) == (debugger, {**debugger, "name": "n", **NO_RAW})
+
+
+@pytest.mark.parametrize("profile", [{}, {"add": ["SYS_PTRACE"]}])
+@pytest.mark.parametrize("target", [{}, {"targetContainerName": "web"}])
+def test_kubectl_debug_works_as_kubernetes_documents_it(profile: Json, target: Json) -> None:
+    """Its default profile gives SYS_PTRACE, which reaches what it sees: not the sidecar."""
+    chain = a_chain()
+    security = {"securityContext": {"capabilities": profile}}
+    debugger = {"name": "d", "image": "busybox", **target, **security}
+    pod = chain.create(a_pod())
+
+    assert chain.debug(pod, debugger)["spec"]["ephemeralContainers"][0]["name"] == "d"
+    pod["spec"]["hostPID"] = True
+    if profile:
+        with pytest.raises(Denied, match="adds SYS_PTRACE, and could read the memory"):
+            chain.debug(pod, debugger)
 
 
 def test_ephemeral_containers_do_not_undo_the_redirect() -> None:
@@ -241,15 +281,15 @@ def test_ephemeral_containers_do_not_have_the_user_whom_the_redirect_exempts(
     policy: InjectorSettings,
 ) -> None:
     debugger = {"name": "d", "image": "b", "securityContext": {"runAsUser": MESH_USER}}
-    beside = a_chain(policy).create(a_pod())
+    beside = a_chain(SETTINGS).create(a_pod({"sealyard.io/interception": "redirect"}))
     within = a_chain(policy).create(a_pod({"sealyard.io/interception": "mesh"}))
 
     with pytest.raises(Denied, match="ephemeral container d has the user 15080"):
         a_chain(policy).debug(within, debugger)
 
-    assert a_chain(policy).debug(beside, debugger)["spec"]["ephemeralContainers"] == [debugger]
+    assert a_chain(policy).debug(beside, debugger)["spec"]["ephemeralContainers"]
     other = {**debugger, "securityContext": {"runAsUser": 65532}}
-    assert a_chain(policy).debug(within, other)["spec"]["ephemeralContainers"] == [other]
+    assert a_chain(policy).debug(within, other)["spec"]["ephemeralContainers"]
 
 
 def test_pods_without_a_sidecar_are_debugged_as_before() -> None:

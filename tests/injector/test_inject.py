@@ -10,13 +10,15 @@ from hypothesis import given
 
 from proxy import __version__
 from proxy.cli.commands.serve import serve
+from proxy.injector import mesh
 from proxy.injector.admission_review import patch
-from proxy.injector.annotations import CONTAINERS, VOLUMES, Resources
+from proxy.injector.annotations import CONTAINERS, VOLUMES, InjectorSettings, Resources
 from proxy.injector.inject import inject, wanted
 from proxy.injector.pod_reader import CannotInject, Json
 from tests.injector.pods import SETTINGS, a_container, a_pod, container, injected, pods, variables
 
 GOLDEN = Path(__file__).parent / "golden"
+OWN = ["sealyard-redirect", "sealyard", "sealyard-check"]
 
 
 def others(pod: Json) -> tuple[list[str], list[str], list[str]]:
@@ -31,7 +33,10 @@ def others(pod: Json) -> tuple[list[str], list[str], list[str]]:
 
 def without_probes(one: Json) -> Json:
     """Return a container less what Sealyard may change in it."""
-    kinds = {"startupProbe", "readinessProbe", "livenessProbe", "lifecycle", "env"}
+    kinds = {
+        *("startupProbe", "readinessProbe", "livenessProbe", "lifecycle", "env"),
+        "securityContext",
+    }
     return {key: value for key, value in one.items() if key not in kinds}
 
 
@@ -119,8 +124,7 @@ def test_no_probe_reaches_a_sealed_port_and_each_is_asked_by_the_sidecar(pod: Js
             ),
         ),
         ("port-env", a_pod({"sealyard.io/interception": "port-env"})),
-        ("legacy", a_pod({"sealyard.io/native-sidecar": "false"})),
-        ("mesh", a_pod({"sealyard.io/interception": "mesh"})),
+        ("redirect", a_pod({"sealyard.io/interception": "redirect"})),
     ],
 )
 def test_the_patch_is_the_one_of_the_golden_file(name: str, pod: Json) -> None:
@@ -134,41 +138,106 @@ def test_own_containers_start_first() -> None:
     pod = injected(a_pod(initContainers=[{"name": "migrate", "image": "m"}]))
     names = [one["name"] for one in pod["spec"]["initContainers"]]
 
-    assert names == ["sealyard-redirect", "sealyard", "migrate"]
+    assert names == [*OWN, "migrate"]
 
 
-def test_what_another_webhook_put_in_front_stays_there() -> None:
+@pytest.mark.parametrize("name", [*CONTAINERS, *mesh.CONTAINERS, "migrate"])
+@pytest.mark.parametrize("place", [0, 1, 2, 3])
+def test_no_name_and_no_place_puts_a_container_before_ours(name: str, place: int) -> None:
+    """Whoever runs there could answer connections from outside before they are sealed."""
+    decoy = {**a_container(name, 9000), "restartPolicy": "Always"}
     pod = injected(a_pod())
-    pod["spec"]["initContainers"].insert(0, {"name": "mesh-init", "image": "m"})
+    inits = pod["spec"]["initContainers"]
+    inits[:] = [one for one in inits if one["name"] != name]
+    inits.insert(place, decoy)
+    again = injected(pod)
+    names = [one["name"] for one in again["spec"]["initContainers"]]
 
-    assert patch(pod, inject(pod, SETTINGS)) == []
+    assert names == [*OWN, *([] if name in CONTAINERS else [name])]
+    assert {container(again, one)["image"] for one in OWN} == {SETTINGS.image}
+    assert patch(again, inject(again, SETTINGS)) == []
 
 
-@pytest.mark.parametrize("port", [8080, 9000])
-def test_nothing_serves_a_sealed_port_before_the_redirect(port: int) -> None:
-    """Not even where the author of a pod pretends that ours were there, after a slow one."""
-    native = {**a_container("api", port), "restartPolicy": "Always"}
-    slow = {"name": "migrate", "image": "m"}
-    pretended = {"name": "sealyard-redirect", "image": "m"}
-    apps = [{"name": "web", "image": "w"}] if port == 8080 else [a_container()]
-    pod = injected(a_pod(initContainers=[native, slow, pretended], containers=apps))
+def trusting(*images: str) -> InjectorSettings:
+    """Return the settings of an operator who trusts these images."""
+    return replace(SETTINGS, policy=replace(SETTINGS.policy, images=frozenset(images)))
 
+
+@pytest.mark.parametrize(
+    ("image", "command", "trusted", "first"),
+    [
+        ("docker.io/istio/proxyv2:1.29", None, "docker.io/istio/proxyv2", True),
+        ("docker.io/istio/proxyv2:1.29@sha256:0", None, "docker.io/istio/proxyv2", True),
+        ("docker.io/istio/proxyv2:1.29", None, "docker.io/istio/proxyv2:1.29", True),
+        ("docker.io/istio/proxyv2:1.28", None, "docker.io/istio/proxyv2:1.29", False),
+        ("docker.io/istio/proxyv2x:1", None, "docker.io/istio/proxyv2", False),
+        ("evil.example/istio/proxyv2:1.29", None, "docker.io/istio/proxyv2", False),
+        ("docker.io:443/istio/proxyv2", None, "docker.io", False),
+        # Another command makes another program of an image.
+        ("docker.io/istio/proxyv2:1", ["python3", "-m", "http"], "docker.io/istio/proxyv2", False),
+        ("l5d/proxy:1", ["/validator"], "l5d/proxy /validator", True),
+        ("l5d/proxy:1", ["/validator", "-x"], "l5d/proxy /validator", False),
+    ],
+)
+def test_an_image_that_the_operator_trusts_comes_between_redirect_and_sidecar(
+    image: str, command: list[str] | None, trusted: str, *, first: bool
+) -> None:
+    proxy: Json = {"name": "proxy", "image": image, "restartPolicy": "Always"}
+    if command:
+        proxy |= {"command": command}
+    settings = trusting(trusted)
+    pod = injected(a_pod(initContainers=[{"name": "migrate", "image": "m"}, proxy]), settings)
     names = [one["name"] for one in pod["spec"]["initContainers"]]
-    assert names == ["sealyard-redirect", "sealyard", "api", "migrate"]
-    assert patch(pod, inject(pod, SETTINGS)) == []
 
-
-def test_a_container_that_only_has_the_sidecars_name_is_replaced() -> None:
-    fake = {"name": "sealyard", "image": "evil", "command": ["true"]}
-    pod = injected(
-        a_pod(
-            {"sealyard.io/status": "injected by 1.0, abcdefabcdef"},
-            containers=[a_container(), fake],
-        )
+    redirect, *own = OWN
+    assert names == (
+        [redirect, "proxy", *own, "migrate"] if first else [redirect, *own, "migrate", "proxy"]
     )
+    assert patch(pod, inject(pod, settings)) == []
 
-    assert [one["name"] for one in pod["spec"]["containers"]] == ["web"]
-    assert container(pod, "sealyard")["image"] == SETTINGS.image
+
+def test_a_trusted_proxy_in_front_is_probed_at_a_port_that_passes() -> None:
+    """The sidecar, which would answer for it, starts after it."""
+    probe = {"httpGet": {"path": "/healthz/ready", "port": 15021}}
+    proxy = {"name": "p", "image": "t:1", "restartPolicy": "Always", "startupProbe": probe}
+    pod = a_pod(initContainers=[proxy])
+    trusted, other = injected(pod, trusting("t")), injected(pod)
+
+    assert container(trusted, "p")["startupProbe"] == probe
+    assert container(other, "p")["startupProbe"]["httpGet"]["port"] == 15082
+    assert "15021" in container(trusted, "sealyard-redirect")["command"][1]
+    assert "15021" not in container(other, "sealyard-redirect")["command"][1]
+
+
+@pytest.mark.parametrize("name", sorted(CONTAINERS))
+def test_an_application_with_the_name_of_ours_is_told_so(name: str) -> None:
+    told = f"container {name}: that name is of Sealyard's own init container; choose another"
+    with pytest.raises(CannotInject) as refused:
+        inject(a_pod(containers=[a_container(name)]), SETTINGS)
+
+    assert refused.value.problems == (told,)
+
+
+@pytest.mark.parametrize("kind", ["containers", "initContainers"])
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ({}, {"drop": ["NET_RAW"]}),
+        ({"drop": ["MKNOD"], "add": ["CHOWN"]}, {"drop": ["MKNOD", "NET_RAW"], "add": ["CHOWN"]}),
+        ({"drop": ["ALL"]}, {"drop": ["ALL"]}),
+        ({"drop": ["cap_net_raw"]}, {"drop": ["cap_net_raw"]}),
+        ({"add": ["NET_RAW"]}, {"add": ["NET_RAW"]}),  # permitted here
+    ],
+)
+def test_no_other_container_reads_what_passes_on_the_network(
+    kind: str, given: Json, kept: Json
+) -> None:
+    pod = a_pod()
+    one = a_container("one", 9000, securityContext={"capabilities": given, "runAsUser": 5})
+    pod["spec"].setdefault(kind, []).append(one)
+    security = container(injected(pod), "one")["securityContext"]
+
+    assert security == {"capabilities": kept, "runAsUser": 5}
 
 
 def test_only_nft_gets_a_capability_and_nobody_is_root() -> None:
@@ -178,7 +247,7 @@ def test_only_nft_gets_a_capability_and_nobody_is_root() -> None:
     assert redirect["securityContext"]["capabilities"] == {"drop": ["ALL"], "add": ["NET_ADMIN"]}
     assert sidecar["securityContext"]["capabilities"] == {"drop": ["ALL"]}
     for one in (redirect, sidecar):
-        assert one["securityContext"]["runAsUser"] == 65532
+        assert one["securityContext"]["runAsUser"]
         assert one["securityContext"]["readOnlyRootFilesystem"]
         assert not one["securityContext"]["allowPrivilegeEscalation"]
         assert {"cpu", "memory"} <= one["resources"]["requests"].keys()
@@ -263,8 +332,8 @@ def test_the_command_takes_what_the_sidecar_is_started_with(allowed: int, grace:
             "port 8080 is declared by api and web",
         ),
         (
-            a_pod(containers=[a_container(port=15021)]),
-            "port 15021 of container web is reserved for Sealyard",
+            a_pod(containers=[a_container(port=15082)]),
+            "port 15082 of container web is reserved for Sealyard",
         ),
         (
             a_pod(
@@ -276,7 +345,10 @@ def test_the_command_takes_what_the_sidecar_is_started_with(allowed: int, grace:
         ),
         (
             a_pod(containers=[a_container(livenessProbe={"grpc": {"port": 8080}})]),
-            "port 8080 of container web is gRPC, which cannot be sealed: name it in pass-ports",
+            (
+                "port 8080 of container web is gRPC, which cannot be sealed:"
+                ' write sealyard.io/pass-ports: "8080"'
+            ),
         ),
         (
             a_pod(
@@ -354,10 +426,9 @@ def test_without_a_volume_there_is_no_trace_of_one() -> None:
     assert audit_of(injected(a_pod())) == ([], [], [])
 
 
-@pytest.mark.parametrize("native", ["true", "false"])
-def test_audit_logs_of_pods_stand_in_folders_of_their_own(native: str) -> None:
+def test_audit_logs_of_pods_stand_in_folders_of_their_own() -> None:
     settings = replace(SETTINGS, audit_volume="logs")
-    pod = injected(a_pod({"sealyard.io/native-sidecar": native}), settings)
+    pod = injected(a_pod(), settings)
 
     assert audit_of(pod) == (
         [{"name": "sealyard-audit", "persistentVolumeClaim": {"claimName": "logs"}}],

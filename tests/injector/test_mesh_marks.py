@@ -14,9 +14,11 @@ from proxy.injector.pod_reader import CannotInject, Json
 from proxy.injector.policy import MESH_USER
 from tests.injector.mesh_matrix import marked
 from tests.injector.meshes import MESHES, Mesh
-from tests.injector.pods import SETTINGS, a_container, a_pod, container, injected, variables
+from tests.injector.pods import SETTINGS, STRICT, a_container, a_pod, container, injected, variables
 
 NATIVE = {"restartPolicy": "Always"}
+REDIRECT = replace(SETTINGS, interception="redirect")
+TRUSTING = replace(SETTINGS, policy=replace(SETTINGS.policy, images=frozenset({"m"})))
 PROXY = {"name": "istio-proxy", "image": "m", "ports": [{"containerPort": 15090}]}
 
 
@@ -44,6 +46,11 @@ MARKS = [
     ("annotations", "linkerd.io/inject", "enabled"),
     ("annotations", "linkerd.io/inject", "ingress"),
     ("annotations", "linkerd.io/proxy-version", "2.18"),
+    ("annotations", "dapr.io/enabled", "true"),
+    ("annotations", "consul.hashicorp.com/connect-inject", "true"),
+    ("annotations", "kuma.io/sidecar-injection", "enabled"),
+    ("labels", "kuma.io/mesh", "default"),
+    ("annotations", "appmesh.k8s.aws/sidecarInjectorWebhook", "enabled"),
 ]
 
 
@@ -51,7 +58,9 @@ MARKS = [
 def test_a_label_or_annotation_of_a_mesh_changes_redirect_to_mesh(
     kind: str, name: str, value: str
 ) -> None:
-    assert interception(injected(with_marks(kind, name, value))) == "mesh"
+    settings = replace(REDIRECT, meshes=("ambient",)) if value == "ambient" else REDIRECT
+
+    assert interception(injected(with_marks(kind, name, value), settings)) == "mesh"
 
 
 @pytest.mark.parametrize("where", ["containers", "initContainers"])
@@ -60,13 +69,15 @@ def test_a_label_or_annotation_of_a_mesh_changes_redirect_to_mesh(
     [
         *("istio-proxy", "istio-init", "istio-validation"),
         *("linkerd-proxy", "linkerd-init", "linkerd-network-validator"),
+        *("consul-dataplane", "consul-connect-inject-init", "kuma-sidecar", "kuma-init"),
+        *("kuma-validation", "daprd", "envoy", "proxyinit"),
     ],
 )
 def test_a_container_of_a_mesh_changes_redirect_to_mesh(where: str, name: str) -> None:
     pod = a_pod()
     pod["spec"].setdefault(where, []).append({"name": name, "image": "m"})
 
-    assert interception(injected(pod)) == "mesh"
+    assert interception(injected(pod, REDIRECT)) == "mesh"
 
 
 @pytest.mark.parametrize(
@@ -81,7 +92,7 @@ def test_a_container_of_a_mesh_changes_redirect_to_mesh(where: str, name: str) -
     ],
 )
 def test_a_pod_without_a_mesh_keeps_redirect(kind: str, name: str, value: str) -> None:
-    assert interception(injected(with_marks(kind, name, value))) == "redirect"
+    assert interception(injected(with_marks(kind, name, value), REDIRECT)) == "redirect"
 
 
 NOT_SIDECAR = ("labels", "sidecar.istio.io/inject", "false")
@@ -118,18 +129,19 @@ def test_a_pod_leaves_the_mesh_of_its_namespace_by_the_opt_out_of_that_mesh_alon
     for kind, name, value in marks:
         pod["metadata"].setdefault(kind, {})[name] = value
 
-    assert interception(injected(pod, replace(SETTINGS, meshes=meshes))) == expected
+    assert interception(injected(pod, replace(REDIRECT, meshes=meshes))) == expected
 
 
 @pytest.mark.parametrize("mesh", MESHES, ids=lambda mesh: mesh.name)
 def test_redirect_is_denied_in_a_mesh_and_the_others_are_not(mesh: Mesh) -> None:
+    settings = replace(SETTINGS, meshes=mesh.namespace)
     for kind in ("mesh", "port-env"):
         pod = marked(mesh)
         pod["metadata"].setdefault("annotations", {})["sealyard.io/interception"] = kind
-        assert interception(injected(pod)) == kind
+        assert interception(injected(pod, settings)) == kind
     pod["metadata"]["annotations"]["sealyard.io/interception"] = "redirect"
     with pytest.raises(CannotInject) as denied:
-        inject(pod, SETTINGS)
+        inject(pod, settings)
     assert "interception redirect: the pod is in a mesh" in denied.value.detail
 
 
@@ -137,12 +149,17 @@ def test_redirect_is_denied_in_a_mesh_and_the_others_are_not(mesh: Mesh) -> None
     ("pod", "reason"),
     [
         (
-            a_pod({"sealyard.io/interception": "mesh", "sealyard.io/native-sidecar": "false"}),
-            "interception mesh needs a native sidecar",
+            a_pod(
+                containers=[
+                    a_container(),
+                    {"name": "sealyard-x", "securityContext": {"runAsUser": MESH_USER}},
+                ]
+            ),
+            "container sealyard-x has the user 15080",
         ),
         (
-            a_pod({"linkerd.io/inject": "enabled", "sealyard.io/native-sidecar": "false"}),
-            "interception mesh needs a native sidecar",
+            with_marks("labels", "istio.io/dataplane-mode", "ambient"),
+            'label the namespace instead, or write sealyard.io/pass-ports: "15008"',
         ),
         (
             a_pod({"sidecar.istio.io/status": "", "sidecar.istio.io/interceptionMode": "TPROXY"}),
@@ -185,45 +202,46 @@ def test_the_redirect_is_tested_by_another_user_before_anything_else_starts() ->
 
 def test_the_sidecar_starts_after_a_native_proxy_in_whatever_order_webhooks_run() -> None:
     istio = [{"name": "istio-validation", "image": "m"}, {**PROXY, **NATIVE}]
-    first = injected(a_pod(initContainers=[*istio, {"name": "migrate", "image": "m"}]))
-    second = injected(a_pod(initContainers=[{"name": "migrate", "image": "m"}]))
+    first = injected(a_pod(initContainers=[*istio, {"name": "migrate", "image": "o"}]), TRUSTING)
+    second = injected(a_pod(initContainers=[{"name": "migrate", "image": "o"}]))
     second["spec"]["initContainers"] = [*istio, *second["spec"]["initContainers"]]
-    third = injected(a_pod(initContainers=[{"name": "migrate", "image": "m"}]))
+    third = injected(a_pod(initContainers=[{"name": "migrate", "image": "o"}]))
     third["spec"]["initContainers"] += istio
 
     def order(pod: Json) -> list[str]:
         return [one["name"] for one in pod["spec"]["initContainers"]]
 
-    own = ["sealyard-redirect", "sealyard", "sealyard-check"]
-    assert order(first) == ["istio-validation", "istio-proxy", *own, "migrate"]
-    assert order(injected(second)) == ["istio-validation", "istio-proxy", *own, "migrate"]
-    assert order(injected(third)) == ["migrate", "istio-validation", "istio-proxy", *own]
-    for pod in (first, injected(second), injected(third)):
-        assert patch(pod, inject(pod, SETTINGS)) == []
+    mesh = ["istio-validation", "istio-proxy"]
+    expected = ["sealyard-redirect", *mesh, "sealyard", "sealyard-check", "migrate"]
+    for pod in (first, injected(second, TRUSTING), injected(third, TRUSTING)):
+        assert order(pod) == expected
+        assert patch(pod, inject(pod, TRUSTING)) == []
 
 
 def test_a_proxy_that_starts_later_is_not_waited_for() -> None:
     """It may be the only way to the store, without which the sidecar is not ready."""
     late = injected(a_pod(containers=[a_container(), PROXY]))
-    early = injected(a_pod(initContainers=[{**PROXY, **NATIVE}]))
+    untrusted = injected(a_pod(initContainers=[{**PROXY, **NATIVE}]))
+    early = injected(a_pod(initContainers=[{**PROXY, **NATIVE}]), TRUSTING)
 
     def path(pod: Json) -> object:
         return container(pod, "sealyard")["startupProbe"]["httpGet"]["path"]
 
-    assert (path(late), path(early)) == ("/livez", "/readyz")
+    assert [path(one) for one in (late, untrusted, early)] == ["/livez", "/livez", "/readyz"]
 
 
 def test_a_mesh_that_is_seen_only_later_changes_the_interception() -> None:
     pod = injected(
-        a_pod(containers=[a_container(livenessProbe={"httpGet": {"path": "/up", "port": 8080}})])
+        a_pod(containers=[a_container(livenessProbe={"httpGet": {"path": "/up", "port": 8080}})]),
+        REDIRECT,
     )
     assert interception(pod) == "redirect"
     pod["spec"]["containers"].append(PROXY)
-    again = injected(pod)
+    again = injected(pod, REDIRECT)
 
     assert interception(again) == "mesh"
     assert container(again, "web")["livenessProbe"]["httpGet"]["port"] == 15082
-    assert patch(again, inject(again, SETTINGS)) == []
+    assert patch(again, inject(again, REDIRECT)) == []
 
 
 def test_the_proxy_of_a_mesh_at_the_front_is_not_taken_for_the_application() -> None:
@@ -246,21 +264,38 @@ def test_without_nft_istio_is_asked_to_let_the_kubelet_reach_the_health_port() -
     assert patch(pod, inject(pod, SETTINGS)) == []
 
 
-def test_an_init_container_that_writes_rules_needs_the_operators_permission() -> None:
+def test_an_init_container_that_writes_rules_is_of_a_trusted_image() -> None:
     """Its name proves nothing."""
     security = {"capabilities": {"add": ["NET_ADMIN", "NET_RAW"]}}
-    pod = a_pod(initContainers=[{"name": "istio-init", "image": "m", "securityContext": security}])
+    init = {"name": "istio-init", "image": "m:1", "securityContext": security}
+    pod = a_pod(initContainers=[init])
     with pytest.raises(CannotInject) as denied:
-        inject(pod, replace(SETTINGS, policy=Policy()), "shop")
-    allowed = Policy(allowed=frozenset({("shop", "mesh-init")}))
+        inject(pod, STRICT, "shop")
+    trusted = Policy(images=frozenset({"m"}))
 
-    assert "only with the operator's permission `mesh-init`" in denied.value.detail
-    assert inject(pod, replace(SETTINGS, policy=allowed), "shop")
+    assert "container istio-init adds NET_ADMIN, and could undo the redirect" in denied.value.detail
+    assert inject(pod, replace(STRICT, policy=trusted), "shop")
+    init["restartPolicy"] = "Always"
+    del pod["spec"]["initContainers"]
+    pod["spec"]["containers"].append({**init, "name": "other"})
+    with pytest.raises(CannotInject):
+        inject(pod, replace(STRICT, policy=trusted), "shop")
 
 
-def test_redirect_is_weaker_where_the_operator_chose_mesh() -> None:
-    pod = a_pod({"sealyard.io/interception": "redirect"})
-    with pytest.raises(CannotInject) as denied:
-        inject(pod, replace(SETTINGS, interception="mesh", policy=Policy()))
+@pytest.mark.parametrize(
+    ("note", "ports"),
+    [
+        ({"dapr.io/app-port": "3000"}, "3000,8080"),
+        ({"consul.hashicorp.com/connect-service-port": "http,9000, 3000"}, "3000,8080,9000"),
+        ({"dapr.io/app-port": "70000"}, "8080"),
+        ({"kuma.io/sidecar-injected": "true"}, "8080"),
+    ],
+)
+def test_what_a_proxy_calls_on_loopback_is_sealed_though_nobody_declares_it(
+    note: dict[str, str], ports: str
+) -> None:
+    pod = injected(a_pod(note), REDIRECT)
 
-    assert "annotation sealyard.io/interception: redirect is weaker" in denied.value.detail
+    assert interception(pod) == "mesh"
+    assert variables(container(pod, "sealyard"))["SEALYARD_SEALED_PORTS"] == ports
+    assert patch(pod, inject(pod, REDIRECT)) == []

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from proxy.injector.annotations import InjectorSettings
 from proxy.injector.inject import inject
-from proxy.injector.permissions import PERMISSIONS, Policy
+from proxy.injector.permissions import PERMISSIONS, Policy, with_exceptions
 from proxy.injector.pod_reader import CannotInject, Json
 from proxy.injector.roots import RootNeeds
 from tests.injector.pods import SETTINGS, STRICT, a_container, a_pod
@@ -38,26 +39,30 @@ def permitted(permission: str, namespace: str = "shop") -> InjectorSettings:
 ALLOWABLE: list[tuple[str, str, Json]] = [
     (
         "ports",
-        "port 8080 of container web is not sealed",
-        a_pod({"sealyard.io/ports": "9999"}),
-    ),
-    (
-        "ports",
-        "port 9090 of container web passes unsealed",
+        "port 9090 passes unsealed",
         {
             **with_port(containerPort=9090),
             "metadata": a_pod({"sealyard.io/pass-ports": "9090"})["metadata"],
         },
     ),
+    ("ports", "port 9999 passes unsealed", a_pod({"sealyard.io/pass-ports": "9999"})),
     (
         "ports",
-        "port 53 of container web is not TCP and cannot be sealed: name it in pass-ports",
+        (
+            "port 53 of container web is not TCP and cannot be sealed:"
+            ' write sealyard.io/pass-ports: "53"'
+        ),
         with_port(containerPort=53, protocol="UDP"),
     ),
     (
-        "interception",
-        "annotation sealyard.io/interception: port-env is weaker",
+        "port-env",
+        "annotation sealyard.io/interception: with port-env, the application's own port stays open",
         a_pod({"sealyard.io/interception": "port-env"}),
+    ),
+    (
+        "redirect",
+        "annotation sealyard.io/interception: with redirect, calls from inside the pod",
+        a_pod({"sealyard.io/interception": "redirect"}),
     ),
     (
         "config",
@@ -71,22 +76,25 @@ ALLOWABLE: list[tuple[str, str, Json]] = [
     ),
     (
         "capabilities",
-        "container web adds NET_ADMIN, which can undo the redirect",
+        "container web adds NET_ADMIN, and could undo the redirect",
         with_security(capabilities={"add": ["NET_ADMIN"]}),
     ),
     (
         "capabilities",
-        "container web adds NET_RAW, which can undo the redirect",
+        "container web adds NET_RAW, and could read the plaintext between",
         with_security(capabilities={"add": ["cap_net_raw"]}),
     ),
-    (
-        "capabilities",
-        "container web adds ALL, which can undo the redirect",
-        with_security(capabilities={"add": ["ALL"]}),
+    *(
+        (
+            "capabilities",
+            f"container web adds {name}, and could leave its container, and so reach the keys",
+            with_security(capabilities={"add": [name]}),
+        )
+        for name in ("ALL", "BPF", "CHECKPOINT_RESTORE", "DAC_READ_SEARCH", "PERFMON", "SYS_ADMIN")
     ),
     (
         "capabilities",
-        "container setup adds NET_ADMIN, which can undo the redirect",
+        "container setup adds NET_ADMIN, and could undo the redirect",
         a_pod(
             initContainers=[
                 {
@@ -98,50 +106,67 @@ ALLOWABLE: list[tuple[str, str, Json]] = [
         ),
     ),
     (
-        "capabilities",
-        "container web is privileged, and can undo the redirect",
+        "privileged",
+        "container web is privileged, and could undo the redirect",
         with_security(privileged=True),
     ),
-    ("host", "hostPID: containers can see the processes of the sidecar", a_pod(hostPID=True)),
+    ("host", "hostPID: containers could read the memory of the sidecar", a_pod(hostPID=True)),
+    *(
+        ("host-path", "volume mine is a host path", with_volume(hostPath={"path": path}))
+        for path in ("/", "//var/./lib", "/etc/kubernetes/pki", "/var/lib/etcd", "/dev", "/srv/x")
+    ),
     *(
         (
-            "host",
-            "volume mine: that host path leads to the keys",
-            with_volume(hostPath={"path": path}),
+            "volume-driver",
+            f"volume mine ({kind}) names a driver, which could fetch the keys",
+            with_volume(**{kind: {"driver": "d"}}),
         )
-        for path in (
-            *("/", "/var/", "//var/./lib", "/var/lib/kubelet/pods/x", "/proc/1", "/var/snap"),
-            *("/run/containerd/containerd.sock", "/var/run/docker.sock", "/etc/kubernetes"),
-        )
+        for kind in ("csi", "flexVolume", "azureFile", "cephfs", "rbd", "nfs", "of-tomorrow")
+    ),
+    ("names", "hostAliases: the pod would choose where", a_pod(hostAliases=[{"ip": "10.0.0.1"}])),
+    ("names", "dnsPolicy None: the pod would choose where", a_pod(dnsPolicy="None")),
+    (
+        "names",
+        "dnsConfig.nameservers: the pod would choose where",
+        a_pod(dnsConfig={"nameservers": ["10.0.0.1"]}),
+    ),
+    (
+        "names",
+        "dnsConfig.searches: the pod would choose where",
+        a_pod(dnsConfig={"searches": ["evil.example"]}),
     ),
 ]
 
+
+def declares(told: str, number: int, pod: Json) -> tuple[str, Json]:
+    """Return a port that speaks no HTTP, and the sentence with what to write."""
+    written = f'write sealyard.io/pass-ports: "{number}"'
+    return f"port {number} of container web is {told}, which cannot be sealed: {written}", pod
+
+
 NEVER: list[tuple[str, Json]] = [
-    (
-        "port 9090 of container web is gRPC, which cannot be sealed: name it in pass-ports",
-        with_port(name="grpc-api", containerPort=9090),
+    *(
+        declares(told, 9090, with_port(name=name, containerPort=9090))
+        for name, told in (
+            *(("grpc-api", "gRPC"), ("grpc", "gRPC"), ("https", "HTTPS"), ("wss", "HTTPS")),
+            *(("h2c", "HTTP/2"), ("tcp", "no HTTP"), ("tcp-raft", "no HTTP"), ("redis", "no HTTP")),
+            *(("mysql", "no HTTP"), ("mongo", "no HTTP")),
+        )
     ),
-    (
-        "port 9443 of container web is HTTPS, which cannot be sealed: name it in pass-ports",
-        with_port(name="https", containerPort=9443),
-    ),
-    (
-        "port 9443 of container web is HTTPS, which cannot be sealed: name it in pass-ports",
-        with_port(name="wss", containerPort=9443),
-    ),
-    (
-        "port 8443 of container web is HTTPS, which cannot be sealed: name it in pass-ports",
-        with_port(containerPort=8443),
-    ),
-    (
-        "port 8080 of container web is HTTPS, which cannot be sealed: name it in pass-ports",
+    declares("HTTPS", 8443, with_port(containerPort=8443)),
+    declares(
+        "HTTPS",
+        8080,
         a_pod(
             containers=[a_container(livenessProbe={"httpGet": {"port": "http", "scheme": "HTTPS"}})]
         ),
     ),
     (
-        "port 9090 of container web is HTTP/2, which cannot be sealed: name it in pass-ports",
-        with_port(name="h2c", containerPort=9090),
+        (
+            "web/livenessProbe: a gRPC probe cannot use port 9999, which is sealed:"
+            ' write sealyard.io/pass-ports: "9999"'
+        ),
+        a_pod(containers=[a_container(livenessProbe={"grpc": {"port": 9999}})]),
     ),
     (
         "volume mine holds the keys (Secret sealyard-keys)",
@@ -151,13 +176,27 @@ NEVER: list[tuple[str, Json]] = [
         "volume mine holds the keys (Secret sealyard-keys)",
         with_volume(projected={"sources": [{"secret": {"name": "sealyard-keys"}}]}),
     ),
+    *(
+        (
+            "volume mine holds the keys (Secret sealyard-keys)",
+            with_volume(**{kind: {reference: {"name": "sealyard-keys"}}}),
+        )
+        for kind, reference in (
+            *(("csi", "nodePublishSecretRef"), ("flexVolume", "secretRef")),
+            *(("cephfs", "secretRef"), ("scaleIO", "secretRef")),
+        )
+    ),
+    (
+        "volume mine holds the keys (Secret sealyard-keys)",
+        with_volume(azureFile={"secretName": "sealyard-keys", "shareName": "s"}),
+    ),
     (
         "container web reads the keys (Secret sealyard-keys) as variables",
         a_pod(containers=[a_container(envFrom=[{"secretRef": {"name": "sealyard-keys"}}])]),
     ),
     (
-        "native-sidecar false: the sidecar never exits, so that a Job would never complete",
-        a_pod({"sealyard.io/native-sidecar": "false"}, restartPolicy="OnFailure"),
+        "container sealyard: that name is of Sealyard's own init container",
+        a_pod(containers=[a_container("sealyard")]),
     ),
 ]
 _CASES = [*((told, pod, one) for one, told, pod in ALLOWABLE), *((*one, "") for one in NEVER)]
@@ -196,11 +235,11 @@ def test_the_operator_allows_it_for_a_namespace_or_all(permission: str, pod: Jso
         with_security(capabilities={"drop": ["ALL"], "add": ["NET_BIND_SERVICE"]}),
         with_security(capabilities={"add": 7}),  # an API server refuses it
         with_volume(secret={"secretName": "other"}),
-        with_volume(hostPath={"path": "/var/log"}),
-        with_volume(hostPath={"path": "/run/containerd-shim"}),
-        with_volume(hostPath={"path": "/etc/ssl"}),
         with_volume(emptyDir={}),
-        a_pod({"sealyard.io/native-sidecar": "false"}, restartPolicy="Always"),
+        with_volume(image={"reference": "registry.example/data:1"}),
+        with_volume(ephemeral={"volumeClaimTemplate": {}}),
+        with_security(capabilities={"add": ["SYS_PTRACE"]}),  # of its own processes
+        a_pod(dnsConfig={"options": [{"name": "ndots", "value": "1"}]}),
         a_pod(restartPolicy="Never"),
     ],
     ids=str,
@@ -242,7 +281,7 @@ def test_keys_of_a_csi_driver_are_the_sidecars_alone() -> None:
     with pytest.raises(CannotInject) as refused:
         inject(with_volume(csi=csi), settings)
 
-    assert refused.value.problems == ("volume mine holds the keys (SecretProviderClass clinic)",)
+    assert "volume mine holds the keys (SecretProviderClass clinic)" in refused.value.problems
 
 
 @pytest.mark.parametrize("written", ["emptyDir", "logs"])
@@ -307,24 +346,29 @@ def test_other_claims_are_the_applications(settings: InjectorSettings) -> None:
     assert inject(with_claim("other"), settings)
 
 
-@pytest.mark.parametrize("path", ["/", "/opt", "/opt/vendor/", "//opt/./vendor", "/opt/vendor/lib"])
-def test_a_host_path_to_the_module_needs_a_permission(path: str) -> None:
-    pod = with_volume(hostPath={"path": path})
-    settings = with_module("HostPath/opt/vendor")
-    told = "volume mine: that host path leads to the module of the HSM"
-    allowed = replace(permitted("host"), root=settings.root)
+def test_a_debugger_is_refused_only_where_it_sees_the_sidecar() -> None:
+    pod = with_security(capabilities={"add": ["SYS_PTRACE"]})
+    pod["spec"]["hostPID"] = True
     with pytest.raises(CannotInject) as refused:
-        inject(pod, settings, "shop")
+        inject(pod, permitted("host"), "shop")
 
-    assert f"{told} (only with the operator's permission `host`)" in refused.value.problems
-    assert inject(pod, allowed, "shop")
+    assert refused.value.problems == (
+        (
+            "container web adds SYS_PTRACE, and could read the memory of the sidecar"
+            " (only with the operator's permission `capabilities`)"
+        ),
+    )
 
 
-@pytest.mark.parametrize("path", ["/opt/vendor2", "/opt/ven", "/srv"])
-def test_a_host_path_beside_the_module_is_admitted(path: str) -> None:
-    pod = with_volume(hostPath={"path": path})
+def test_exceptions_come_from_a_folder_with_a_file_for_each_namespace(tmp_path: Path) -> None:
+    (tmp_path / "..data").mkdir()
+    (tmp_path / "shop").write_text("ports, host-path\n")
+    (tmp_path / "web").write_text("port-env everything")
+    policy, mistaken = with_exceptions(permitted("host").policy, tmp_path)
 
-    assert inject(pod, with_module("HostPath/opt/vendor"))
+    assert mistaken == ("web",)
+    assert policy.allowed == {("shop", "host"), ("shop", "ports"), ("shop", "host-path")}
+    assert with_exceptions(policy, tmp_path / "none") == (policy, ())
 
 
 def test_every_reason_is_told_at_once() -> None:

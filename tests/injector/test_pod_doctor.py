@@ -9,14 +9,16 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from copy import deepcopy
+from dataclasses import replace
 
 import pytest
 import yaml
 
 from proxy.injector.pod_doctor import examine_here, examine_manifest
-from proxy.injector.pod_network import answering_port, read_table, sockets
+from proxy.injector.pod_network import answering_port
 from proxy.injector.pod_reader import Json
-from tests.injector.pods import a_container, a_pod, container, injected
+from proxy.process.listening import read_table, sockets
+from tests.injector.pods import SETTINGS, a_container, a_pod, container, injected
 from tests.injector.running_pod import ROOT
 
 PROXY = {"name": "istio-proxy", "image": "m", "ports": [{"containerPort": 15090}]}
@@ -63,23 +65,21 @@ def test_a_pod_without_a_sidecar_is_open() -> None:
 
 
 def test_a_mesh_that_came_after_the_redirect_is_told_of() -> None:
-    pod = injected(a_pod())
+    pod = injected(a_pod(), replace(SETTINGS, interception="redirect"))
     assert verdicts(pod)["first"][0][0] == "ok"
     pod["spec"]["containers"].append(PROXY)
     ((verdict, text),) = verdicts(pod)["first"]
 
     assert verdict == "failed"
     assert "reaches the application in plaintext" in text
-    # As another tool may write it: whichever chain came last is asked first.
-    redirect = container(pod, "sealyard-redirect")
-    redirect["command"][1] = redirect["command"][1].replace("dstnat - 10", "dstnat")
-    ((verdict, text),) = verdicts(pod)["first"]
-    assert (verdict, "may get connections first, and hand on plaintext" in text) == ("failed", True)
 
 
 def test_what_is_open_and_what_could_open_it_is_told() -> None:
     pod = injected(
-        a_pod({"sealyard.io/ports": "8080"}, containers=[a_container(), a_container("b", 9000)])
+        a_pod(
+            {"sealyard.io/pass-ports": "9000", "sealyard.io/interception": "redirect"},
+            containers=[a_container(), a_container("b", 9000)],
+        )
     )
     added = {"capabilities": {"add": ["NET_ADMIN"]}}
     container(pod, "web")["securityContext"] = {**added, "privileged": True}
@@ -88,8 +88,8 @@ def test_what_is_open_and_what_could_open_it_is_told() -> None:
     assert told["open"][0][1].endswith("port 9000 of container b is reached without Sealyard")
     assert told["inside"][0][0] == "warning"
     assert [text for _, text in told["risk"]] == [
-        "web-7d9c-: container web adds NET_ADMIN, which can undo the redirect",
-        "web-7d9c-: container web is privileged, and can undo the redirect",
+        "web-7d9c-: container web adds NET_ADMIN, and could undo the redirect",
+        "web-7d9c-: container web is privileged, and could undo the redirect and reach the keys",
     ]
 
 
@@ -99,10 +99,10 @@ def test_what_is_open_and_what_could_open_it_is_told() -> None:
         (
             {
                 "ephemeralContainers": [
-                    {"name": "d", "securityContext": {"capabilities": {"add": ["SYS_PTRACE"]}}}
+                    {"name": "d", "securityContext": {"capabilities": {"add": ["NET_ADMIN"]}}}
                 ]
             },
-            "container d adds SYS_PTRACE, which can undo the redirect",
+            "container d adds NET_ADMIN, and could undo the redirect",
         ),
         ({"hostPID": True}, "hostPID: other processes can read the memory of the sidecar"),
         (
@@ -116,17 +116,6 @@ def test_what_came_after_the_injection_and_gets_around_it_is_told(spec: Json, to
     pod["spec"].update(spec)
 
     assert [text for _, text in verdicts(pod)["risk"]] == [f"web-7d9c-: {told}"]
-
-
-def test_a_port_of_a_mesh_is_open_where_no_proxy_of_a_mesh_has_it() -> None:
-    """As where another webhook adds a container, with the permission `ports`."""
-    only = {"sealyard.io/ports": "8080"}
-    helper = a_container("helper", 15090)
-    told = verdicts(injected(a_pod(only, containers=[a_container(), helper])))
-    assert told["open"][0][1].endswith("port 15090 of container helper is reached without Sealyard")
-
-    told = verdicts(injected(a_pod(containers=[a_container(), PROXY])))
-    assert [verdict for verdict, _ in told["open"]] == ["ok"]
 
 
 def test_a_pod_whose_redirect_somebody_took_out_is_open() -> None:
@@ -253,14 +242,27 @@ def test_the_kernel_tells_which_port_answers(listener: socket.socket) -> None:
 
 
 def test_a_port_of_a_mesh_is_told_from_inside_where_there_is_no_mesh() -> None:
-    environ = {"SEALYARD_INTERCEPTION": "redirect", "SEALYARD_SEALED_PORTS": "8080"}
+    moved = {"SEALYARD_INTERCEPTION": "port-env", "SEALYARD_SEALED_PORTS": "8080"}
     with socket.create_server(("", 15090)):
-        alone = [one.text for one in examine_here(environ, os.geteuid()) if one.check == "open"]
+        alone = [one.text for one in examine_here(moved, os.geteuid()) if one.check == "open"]
         with socket.create_server(("", 15006)):
-            found = list(examine_here({**environ, "SEALYARD_INTERCEPTION": "port-env"}, 1))
+            found = list(examine_here(moved, 1))
 
     assert any(one.startswith("port 15090, of user") for one in alone)
     assert not any("15090" in one.text for one in found if one.check == "open")
+
+
+@pytest.mark.parametrize(("passed", "told"), [("15090", "port 15090, of user"), ("", "no other")])
+def test_where_all_ports_are_taken_only_those_that_pass_are_open(passed: str, told: str) -> None:
+    environ = {
+        "SEALYARD_INTERCEPTION": "redirect",
+        "SEALYARD_SEALED_PORTS": "8080",
+        "SEALYARD_PASSED_PORTS": passed,
+    }
+    with socket.create_server(("", 15090)):
+        [found] = [one for one in examine_here(environ, os.geteuid()) if one.check == "open"]
+
+    assert found.text.startswith(told)
 
 
 def test_ports_that_were_not_declared_are_found_from_inside(listener: socket.socket) -> None:

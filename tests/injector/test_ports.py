@@ -50,11 +50,12 @@ def test_a_status_that_is_not_ours_fixes_nothing(status: str) -> None:
     assert chosen([two_ports()], status=status).numbers == (8080, 9000)
 
 
-def test_ports_are_chosen_by_number_or_name() -> None:
-    assert chosen([two_ports(), a_container("logs", 7000)], ports="metrics, 7000").numbers == (
-        7000,
-        9000,
-    )
+def test_what_is_named_is_sealed_beside_what_is_declared() -> None:
+    made = chosen([two_ports()], ports="metrics, 7000")
+
+    assert made.numbers == (7000, 8080, 9000)
+    assert made.takes(1)
+    assert chosen([two_ports()], ports="metrics", interception="port-env").numbers == (9000,)
 
 
 def test_a_port_that_nobody_declares_may_be_named() -> None:
@@ -66,6 +67,13 @@ def test_ports_that_pass_stay_open() -> None:
     made = sealed([two_ports()], [], options)
 
     assert (made.numbers, made.passed) == ((8080,), (53, 9000))
+    assert [made.takes(one) for one in (8080, 9000, 53, 5)] == [True, False, False, True]
+
+
+def test_without_a_redirect_only_the_moved_port_is_taken() -> None:
+    made = chosen([a_container()], interception="port-env")
+
+    assert [made.takes(one) for one in (8080, 9000)] == [True, False]
 
 
 @pytest.mark.parametrize("ports", ["nothing", "dns", "53"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 
@@ -39,7 +40,8 @@ def pod() -> Iterator[RunningPod]:
         livenessProbe={"tcpSocket": {"port": 9000}},
         startupProbe={"httpGet": {"path": "/up", "port": 8080}},
     )
-    with running(a_pod({"sealyard.io/ports": "8080,9000"}, containers=[app])) as made:
+    notes = {"sealyard.io/ports": "9000", "sealyard.io/interception": "redirect"}
+    with running(a_pod(notes, containers=[app])) as made:
         for port in (8080, 9000):
             made.start_application(port)
         made.redirect()
@@ -65,7 +67,37 @@ def test_what_comes_from_outside_is_sealed_before_the_application_has_it(
 def test_each_port_leads_to_its_own_application(pod: RunningPod) -> None:
     for port in (8080, 9000, 8080):
         told = json.loads(pod.curl(f"http://{V4}:{port}/who")[1])
-        assert told == {"peer": "127.0.0.1", "forwarded": "10.244.0.9", "port": port}
+        assert told == {"peer": V4, "forwarded": "10.244.0.9", "port": port}
+
+
+def test_what_is_no_http_is_refused_and_the_log_says_what_to_write(pod: RunningPod) -> None:
+    """It would have reached the application, before every port was taken."""
+    pod.start_application(7443)
+    assert pod.curl(f"https://{V4}:7443/who", "-k")[0] != 0
+    log = (pod.folder / "sidecar.log").read_text()
+
+    told = [json.loads(line) for line in log.splitlines() if '"port.not_http"' in line]
+    assert [(one["port"], one["annotation"]) for one in told] == [(7443, "sealyard.io/pass-ports")]
+
+
+def test_what_listens_on_loopback_alone_is_not_reached_from_outside(pod: RunningPod) -> None:
+    """Every port is redirected, and the sidecar must not open what was not open before."""
+    pod.start("own", sys.executable, "-m", "http.server", "6060", "--bind", "127.0.0.1")
+    pod.until("http://127.0.0.1:6060/", inside=True)
+
+    for address in (V4, f"[{V6}]"):
+        assert pod.curl(f"http://{address}:6060/", "-w", "%{http_code}")[1].endswith("502")
+
+
+def test_a_port_that_nobody_declares_is_sealed_too(pod: RunningPod) -> None:
+    pod.start_application(7070)
+    for address in (V4, f"[{V6}]"):
+        told = json.loads(pod.curl(f"http://{address}:7070/who")[1])
+        assert (told["peer"], told["port"]) == (address.strip("[]"), 7070)
+        code, answer = pod.post(f"http://{address}:7070/messages", CANARY)
+        assert (code, json.loads(answer)["content"]) == (0, CANARY)
+
+    assert CANARY not in pod.file(7070).read_text()
 
 
 def test_who_calls_the_sidecars_own_port_gets_nowhere(pod: RunningPod) -> None:

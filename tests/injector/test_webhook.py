@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -28,7 +28,7 @@ from proxy.injector.policy import REVIEW_BYTES
 from proxy.injector.webhook import Webhook
 from tests.factories import Ear
 from tests.injector.chain import a_review
-from tests.injector.pods import SETTINGS, a_pod, applied, container, variables
+from tests.injector.pods import SETTINGS, STRICT, a_pod, applied, container, variables
 from tests.servers import await_log, child, free_port
 
 NAME = "sealyard-injector.sealyard.svc"
@@ -144,7 +144,8 @@ async def test_who_does_not_know_the_ca_or_asks_for_another_name_gets_nothing(
 @pytest.fixture
 async def client(aiohttp_client: AiohttpClient) -> TestClient[web.Request, web.Application]:
     """Run the webhook in this process, without TLS."""
-    return await aiohttp_client(Webhook(SETTINGS, Ear()).app)
+    settings = replace(SETTINGS, interception="redirect")
+    return await aiohttp_client(Webhook(settings, Ear()).app)
 
 
 @pytest.mark.parametrize(
@@ -193,6 +194,26 @@ async def test_what_is_no_review_is_an_error_of_http(
     assert answer.status == status
 
 
+async def test_an_exception_takes_effect_without_a_restart(
+    aiohttp_client: AiohttpClient, tmp_path: Path
+) -> None:
+    ear = Ear()
+    client = await aiohttp_client(Webhook(STRICT, ear, tmp_path).app)
+    body = a_review(a_pod(hostPID=True))
+
+    async def allowed() -> bool:
+        answer = await (await client.post("/mutate", json=body)).json()
+        return bool(answer["response"]["allowed"])
+
+    assert not await allowed()
+    (tmp_path / "shop").write_text("hosts")
+    assert not await allowed()
+    assert not await allowed()
+    (tmp_path / "shop").write_text("host")
+    assert await allowed()
+    assert ear.all("injector.exception_unknown") == [{"namespace": "shop"}]
+
+
 async def test_metrics_count_what_became_of_pods(
     client: TestClient[web.Request, web.Application],
 ) -> None:
@@ -201,7 +222,7 @@ async def test_metrics_count_what_became_of_pods(
     assert (await client.post("/mutate", data=b"{", headers=headers)).status == 400
     text = await (await client.get("/metrics")).text()
 
-    assert 'sealyard_injector_reviews_total{outcome="injected"} 1.0' in text
+    assert 'sealyard_injector_reviews_total{outcome="injected",pod_namespace="shop"} 1.0' in text
     assert 'sealyard_injector_refusals_total{reason="malformed"} 1.0' in text
     assert "sealyard_build_info" in text
 

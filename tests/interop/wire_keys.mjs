@@ -129,6 +129,8 @@ export function openKeyring({ file, passphrase, root_key: root }) {
   const expected = hmac(expand(opened, bytes("sealyard/v1/keyring-mac"), 32), bytes(JSON.stringify(sorted(rest))));
   if (!same(expected, from64(mac))) refuse("MAC");
   const set = JSON.parse(openJwe(rest.keyring, { key: opened, cty: "jwk-set+json" }).toString("utf8"));
+  const identity = from64(set.keys.find((one) => one.use === "identity").k);
+  if (to64(expand(identity, bytes("sealyard/v1/keyring-id"), 16)) !== rest.id) refuse("id");
   const hex = (use) => from64(set.keys.find((one) => one.use === use).k).toString("hex");
   const keks = set.keys.filter((one) => one.use === "kek")
     .map(({ kid, number, created, state, k }) => ({ id: kid, number, created, state, key: from64(k).toString("hex") }));

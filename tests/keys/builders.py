@@ -111,9 +111,9 @@ class SharedStore(MemoryStore):
             self._publish(name)
         return held
 
-    async def erase(self, name: str) -> dict[str, bytes]:
+    async def erase(self, name: str, *fence: Any, **seen: Any) -> dict[str, bytes]:  # noqa: ANN401 - passed on
         """Do as memory does, and publish it."""
-        gone = await super().erase(name)
+        gone = await super().erase(name, *fence, **seen)
         self._publish(erased(name))
         return gone
 
@@ -125,7 +125,9 @@ class SharedStore(MemoryStore):
 class HookedStore(SharedStore):
     """Awaits `before` ahead of each operation."""
 
-    _OPERATIONS = frozenset({"erase", "find", "get_or_create", "keep", "note", "replace", "revoke"})
+    _OPERATIONS = frozenset(
+        {"erase", "find", "get_or_create", "keep", "kept", "note", "replace", "revoke"}
+    )
 
     async def before(self, operation: str) -> None:
         """Do what a test wants."""

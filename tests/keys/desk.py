@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, cast
 
-from proxy.config.settings import KeySettings, StoreSettings
+from proxy.config.settings import KeySettings
+from proxy.config.settings.store import StoreSettings
 from proxy.core.crypto.context import Scope
 from proxy.keys.end_to_end.package_store import PackageStore
 from proxy.keys.operations.session_operations import SessionResult
@@ -50,4 +51,8 @@ class Desk:
         more = {"not_before": not_before} if not_before else {}
         done = await verb.does(place, **given, **more)
         self.failed = done.failed
-        return SessionResult(**done.answer)
+        answer = dict(done.answer)
+        if "store" in answer:
+            store = answer.pop("store")
+            answer |= {"store": store["master"], "replicas": store.get("replicas")}
+        return SessionResult(**answer)

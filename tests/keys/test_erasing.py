@@ -9,6 +9,7 @@ import pytest
 
 from proxy.core.crypto import token
 from proxy.core.crypto.context import Scope
+from proxy.core.crypto.joined_names import Joined
 from proxy.core.errors import KeyringError, KeyUnavailable, NotErasable
 from proxy.core.values.key_needs import Needs
 from proxy.keys.operations import erase_receipt
@@ -61,7 +62,7 @@ async def test_what_was_erased_opens_never_again_and_nothing_else_is_lost(
     assert not await opens(world, first)
     assert await opens(world, other, OTHER)
     places = [place for place in await store[0].dump() if place.startswith(answer.scope)]
-    assert places == [f"{answer.scope}:rev"]
+    assert sorted(places) == [f"{answer.scope}:fence", f"{answer.scope}:rev"]
     world.time.advance(2)
     again = await sealed(world)
     assert await opens(world, again)
@@ -155,3 +156,20 @@ async def test_what_the_keyring_did_not_take_stands_in_the_receipt() -> None:
     found = erase_receipt.verified(answer.receipt.encode(), answer.key or {})
     assert found is not None
     assert (answer.problem, found["revoked"]["keyring"]) == ("read-only", False)
+
+
+@pytest.mark.parametrize(
+    "spelled", ["5:alice3:bob", "alice\x00bob", "alice,bob", '["alice","bob"]']
+)
+async def test_an_erasure_of_joined_members_leaves_what_is_spelled_like_their_joining(
+    store: tuple[Store, Time], spelled: str
+) -> None:
+    world = a_world(store=store[0], time=store[1], mode="ephemeral")
+    members = Scope("clinic", Joined("members", ("alice", "bob")))
+    encoded = Joined("members", ("alice", "bob")).encode().decode()
+    others = [Scope("clinic", spelled), Scope("clinic", encoded)]
+    others.append(Scope("clinic", Joined("list", ("alice", "bob"))))
+    texts = [await sealed(world, scope) for scope in (members, *others)]
+    await a_desk(world).run("erase", members)
+    scopes = zip(texts, (members, *others), strict=True)
+    assert [await opens(world, *one) for one in scopes] == [False, True, True, True]

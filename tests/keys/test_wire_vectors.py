@@ -14,11 +14,10 @@ import pytest
 from proxy.core.crypto import sealed_stream, token
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.crypto.joined_names import some_from_json
-from proxy.core.crypto.secret import Kek, NameKey, RecordKey, SessionKey
+from proxy.core.crypto.secret import IdentityKey, Kek, NameKey, RecordKey, SessionKey
 from proxy.core.crypto.session_cipher import Session
 from proxy.core.errors import OpenFailed
-from proxy.core.values.key_needs import Needs
-from proxy.core.values.keys_in_use import KeysInUse
+from proxy.core.values.key_needs import KeysInUse, Needs
 from proxy.keys.end_to_end import package_records
 from proxy.keys.keyring.kek import KekEntry, Revocation
 from proxy.keys.keyring.keyring import Keyring
@@ -48,6 +47,7 @@ def a_keyring(said: Vector) -> Keyring:
     )
     return Keyring(
         keks,
+        IdentityKey(bytes(32)),
         NameKey(bytes.fromhex(said["name_key"])),
         RecordKey(bytes.fromhex(said["record_key"])),
         revocations=tuple(Revocation(*one) for one in said["revocations"].items()),

@@ -14,11 +14,9 @@ from typing import Any, Final
 import pytest
 
 from proxy.config.ladder_settings import LadderSettings
-from proxy.core.apply.forwardable import Changed
-from proxy.core.apply.prepared import PreparedJson, PreparedWhole
-from proxy.core.apply.usual import WarmKeys
 from proxy.core.compiled.flat_json import Kept
 from proxy.core.compiled.rule_table import RuleTable
+from proxy.core.transform import Changed, PreparedJson, PreparedWhole, WarmKeys
 from proxy.core.values.key_needs import Keys, Needs
 from proxy.keys.keyring.keyring import create
 from proxy.keys.sessions.sessions import Sessions

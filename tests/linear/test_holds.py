@@ -17,18 +17,16 @@ import pytest
 
 from proxy.config.limits import MEBIBYTE, TrafficLimits
 from proxy.core import slices
-from proxy.core.apply.apply import apply
-from proxy.core.apply.passing import begin_stream
 from proxy.core.errors import MessageError
 from proxy.core.expressions.sources import parse_source
 from proxy.core.formats.body_format import Kind
 from proxy.core.http.message import RequestHead, ResponseHead
 from proxy.core.planning.block_choice import choose_response
 from proxy.core.planning.plan import Plan
-from proxy.core.planning.planner import plan_request, plan_response
 from proxy.core.planning.record_stream import RecordFlow, Records, streamed_response
 from proxy.core.rules.model import Names
 from proxy.core.slices import PIECE_BYTES
+from proxy.core.transform import apply, begin_stream, plan_request, plan_response
 from proxy.traffic.slices import is_long
 from tests.factories import (
     NOW,

@@ -10,8 +10,10 @@ from proxy.core.crypto.context import Context, Scope
 from proxy.core.crypto.session_cipher import Session
 from proxy.core.expressions.selectors import parse_json_selector
 from proxy.keys.keyring import poison
-from proxy.keys.keyring.keyring import Keyring
+from proxy.keys.keyring.keyring import Keyring, create
+from proxy.keys.keyring.merging import adopt
 from proxy.keys.sessions.durable import durable_session
+from proxy.keys.stores.records import record_name
 from proxy.migration.job.model import Column
 from proxy.migration.job.names import Binding, ColumnSource, JoinedSource
 from proxy.migration.values.cells import ABSENT, NOT_TEXT
@@ -328,6 +330,26 @@ async def test_reseal_brings_everything_under_the_primary_kek_and_the_current_bi
     assert all(cell.cells[0] and cell.cells[0].startswith(b"sy1.") for cell in treated)
     assert [outcomes(one) for one in again] == [[Outcome("sealed", "k2")]] * 4
     assert [one.cells for one in opened] == [[b"x"]] * 4
+
+
+async def test_reseal_takes_over_from_an_adopted_keyring_but_nothing_revoked() -> None:
+    theirs, ours = create("theirs", now=NOW, random=some_bytes), a_keyring()
+    tokens = [session(theirs, "theirs").seal(b"x", CONTEXT, form=one) for one in ("jwe", "short")]
+    bench = Bench(adopt(ours, theirs, now=NOW))
+    treated = await bench.treat("reseal", a_table(), *map(a_row, tokens))
+    assert [(one.changed[0].before, one.changed[0].after) for one in treated] == [
+        (Outcome("sealed", "theirs"), Outcome("resealed", "k1"))
+    ] * 2
+    opened = await Bench(ours).treat("open", a_table(), *[a_row(one.cells[0]) for one in treated])
+    assert [one.cells for one in opened] == [[b"x"]] * 2
+
+    revoked = theirs.revoke(record_name(theirs.name_key, SCOPE), NOW + 1)
+    bench = Bench(adopt(ours, revoked, now=NOW))
+    (left,) = await bench.treat("reseal", a_table(), a_row(tokens[0]))
+    assert (left.cells, outcomes(left)) == (
+        [None],
+        [Outcome("unreadable", "theirs", "revoked-session")],
+    )
 
 
 async def test_reseal_keeps_when_a_token_ends_and_refuses_a_form_that_cannot() -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from proxy.config.settings import ADMIN_SCOPES
+from proxy.config.settings.admin import ADMIN_SCOPES
 from tests.scenarios import rig
 from tests.scenarios.rig import Served
 from tests.servers import free_port

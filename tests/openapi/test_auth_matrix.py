@@ -11,7 +11,8 @@ import aiohttp
 import pytest
 
 from proxy.admin.routes.table import api
-from proxy.config.settings import ADMIN_SCOPES, AdminScope
+from proxy.config.settings import AdminScope
+from proxy.config.settings.admin import ADMIN_SCOPES
 
 from .rig import ALL, EXPIRED, TOKENS, Running, admin
 

@@ -100,6 +100,14 @@ def keys(scene: Scene) -> None:
     def two() -> None:
         a_fork(scene)
 
+    def another() -> None:
+        """Have the backup of a keyring that was made independently."""
+        folder = scene.folder / "another"
+        folder.mkdir()
+        made = "sealyard keys init && sealyard keys export ../two/theirs.jwe"
+        scene.do(f"cd {folder} && rm ../two/theirs.jwe && {made}")
+        scene.do(f"cd {scene.folder / 'two'}")
+
     scene.reader.numbers = True
     scene.reader.before = {
         "sealyard keys add": start,
@@ -107,6 +115,7 @@ def keys(scene: Scene) -> None:
         "sealyard keys usage": used,
         "mv keyring.jwe": sealed_again,
         "sealyard keys import theirs.jwe": two,
+        "sealyard keys adopt": another,
         "sealyard keys derive": lambda: scene.do("cd .."),
     }
 

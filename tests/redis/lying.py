@@ -53,7 +53,9 @@ class Liar:
                 word = words[0].upper()
                 self.asked.append(word)
                 lie = self.lies.get(word)
-                if lie is None:
+                if lie is None and word == b"WAIT":
+                    lie = b":0\r\n"
+                elif lie is None:
                     lie = _HELLO[(*words, b"2")[1]] if word == b"HELLO" else _OK
                 writer.write(lie.removeprefix(b"close").replace(MARK, words[-1]))
                 await writer.drain()

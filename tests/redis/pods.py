@@ -98,6 +98,14 @@ class Place:
 
     def keys(self, *words: str, status: int = 0) -> str:
         """Run one of the `keys` commands of the operator here and return what it says."""
+        done = self._keys(words, status)
+        return (done.stdout if status == 0 else done.stderr).decode()
+
+    def told(self, *words: str) -> str:
+        """Run one of the `keys` commands of the operator here and return what stderr says."""
+        return self._keys(words, 0).stderr.decode()
+
+    def _keys(self, words: tuple[str, ...], status: int) -> subprocess.CompletedProcess[bytes]:
         config = ("--config", str(self.folder / "sealyard.yaml"))
         done = subprocess.run(  # noqa: S603 - Sealyard itself
             [sys.executable, "-P", "-m", "proxy", "keys", *words, *config],
@@ -108,7 +116,7 @@ class Place:
             check=False,
         )
         assert done.returncode == status, done.stderr.decode() + done.stdout.decode()
-        return (done.stdout if status == 0 else done.stderr).decode()
+        return done
 
     @contextmanager
     def serving(self, *options: str, ahead: int = 0) -> Iterator[Served]:

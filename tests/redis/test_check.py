@@ -12,15 +12,15 @@ from pathlib import Path
 import pytest
 
 from proxy.config.settings import (
-    KeyringSettings,
     KeySettings,
     RedisSettings,
     RootSettings,
     SecretReference,
     SessionKeys,
-    StoreSettings,
     TcpAddress,
 )
+from proxy.config.settings.keys import KeyringSettings
+from proxy.config.settings.store import StoreSettings
 from proxy.core.errors import UnfitEnvironment
 from proxy.keys.stores import check_store, open_store
 from proxy.process.fitness import Finding

@@ -68,7 +68,7 @@ async def metric(pod: Pod, line: str) -> bool:
 
 
 async def promoted(place: Place, kek: str) -> None:
-    """Promote a KEK once each process has said that it has it, as it does every three seconds."""
+    """Promote a KEK once each process has said that it has it, as it does every second."""
     async with asyncio.timeout(20):
         while True:
             with suppress(AssertionError):
@@ -143,9 +143,11 @@ async def test_an_older_file_lifts_nothing_and_is_told(server: Server, tmp_path:
             second = (await asyncio.to_thread(mine.keys, "add")).strip()
             for words in (("promote", second, "--anyway"), ("disable", "--yes", "k1")):
                 await asyncio.to_thread(mine.keys, *words)
-            publish(mine, *places)
+                publish(mine, *places)
+                for pod in pods:
+                    await marked(pod, f"primary {second}")
             for pod in pods:
-                await marked(pod, f"primary {second}")
+                await marked(pod, "generation 4")
                 assert not await pod.opens(token)
             sealed = await pods[0].sealed()
             publish(older, *places)
@@ -232,6 +234,42 @@ async def test_what_is_restored_goes_on_after_all_that_the_store_knows_of(
             assert ring(mine).generation == 8
             publish(mine, places[0])
             await marked(pod, "generation 8")
+
+
+async def test_an_older_backup_takes_no_newer_kek_out_of_processes_that_run(
+    server: Server, tmp_path: Path
+) -> None:
+    async with a_scene(tmp_path, url(server)) as (mine, places, session):
+        await asyncio.to_thread(mine.keys, "export", "backup.jwe")
+        new = (await asyncio.to_thread(mine.keys, "add")).strip()
+        await asyncio.to_thread(mine.keys, "promote", new, "--anyway")
+        await asyncio.to_thread(mine.keys, "export", "newest.jwe")
+        publish(mine, *places)
+        async with a_fleet(places, session=session) as pods:
+            for pod in pods:
+                await marked(pod, f"primary {new}")
+            tokens = [await pods[at % 2].sealed() for at in range(30)]
+            (mine.folder / "keyring.jwe").unlink()
+            refused = await asyncio.to_thread(mine.keys, "import", "backup.jwe", status=2)
+            mark = new[-4:]
+            assert f"the fleet seals under a KEK that backup.jwe lacks (…{mark})" in refused
+            assert f"2 running processes have KEKs that backup.jwe lacks (…{mark})" in refused
+            assert not (mine.folder / "keyring.jwe").exists()
+            told = await asyncio.to_thread(mine.told, "import", "--yes", "backup.jwe")
+            assert f"the fleet seals under a KEK that backup.jwe lacks (…{mark})" in told
+            publish(mine, *places)
+            for pod in pods:
+                await marked(pod, "has KEKs that this file lacks")
+                assert logged(pod, "keyring.forked")[0]["missing"] == new
+                assert all([await pod.opens(one) for one in tokens])
+
+            await asyncio.to_thread(mine.keys, "import", "newest.jwe", "--merge", "--yes")
+            publish(mine, *places)
+            for pod in pods:
+                async with asyncio.timeout(10):
+                    while "lacks" in (await ready(pod))[1]:  # noqa: ASYNC110 - see above
+                        await asyncio.sleep(0.1)
+                assert all([await pod.opens(one) for one in tokens])
 
 
 async def test_nobody_is_promoted_that_a_living_process_does_not_have(

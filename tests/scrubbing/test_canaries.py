@@ -110,7 +110,7 @@ def prepare(folder: Path, upstream: int, token: str) -> Prepared:
 
     write("")
     keys = [entry.key.reveal() for entry in keyring.keks]
-    keys += [keyring.name_key.reveal(), keyring.record_key.reveal()]
+    keys += [keyring.identity.reveal(), keyring.name_key.reveal(), keyring.record_key.reveal()]
     keys += [(folder / "root.key").read_bytes().strip()[-32:]]
     return Prepared(port, admin, health, write, own(keys))
 

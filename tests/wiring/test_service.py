@@ -62,7 +62,7 @@ class Carrier:
     async def _nothing(self) -> None:
         pass
 
-    open = start = close = apply = discard = facts = look = _nothing
+    open = start = close = apply = discard = facts = look = lessen = _nothing
 
 
 @dataclass

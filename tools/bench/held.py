@@ -16,9 +16,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-from proxy.core.apply.apply import apply
-from proxy.core.apply.prepare import prepare_response
-from proxy.core.apply.prepared import PreparedJson
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto import base64url
 from proxy.core.crypto.context import Context, Scope
@@ -29,10 +26,10 @@ from proxy.core.expressions.sources import parse_source
 from proxy.core.http.message import RequestHead, ResponseHead
 from proxy.core.http.path import canonical
 from proxy.core.planning.exchange import Exchange
-from proxy.core.planning.planner import plan_response
 from proxy.core.planning.treatment import ReadResponse, treat_response
 from proxy.core.rules.model import Block, Item, Names, Part, Rule
 from proxy.core.slices import pausing
+from proxy.core.transform import PreparedJson, apply, plan_response, prepare_response
 from proxy.core.values.key_needs import Needs
 from proxy.keys.keyring import keyring
 from proxy.keys.sessions.sessions import Sessions, SessionSettings

@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from proxy.config.settings import TcpAddress
-from proxy.core.apply.prepared import PreparedJson
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto.session_cipher import Session
 from proxy.core.formats.json import selection
 from proxy.core.leaves import Finder
+from proxy.core.transform import PreparedJson
 from proxy.keys.keyring import keyring
 from proxy.keys.sessions.sessions import Sessions, SessionSettings
 from proxy.keys.stores import MemoryStore

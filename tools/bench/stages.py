@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from proxy.core.apply.apply import apply
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto import token
 from proxy.core.crypto.context import Context
@@ -25,9 +24,9 @@ from proxy.core.http.message import Headers, RequestHead, ResponseHead
 from proxy.core.http.path import canonical
 from proxy.core.planning.exchange import Exchange
 from proxy.core.planning.plan import Plan
-from proxy.core.planning.planner import plan_request, plan_response
 from proxy.core.planning.treatment import treat_response
 from proxy.core.rules.model import Rule
+from proxy.core.transform import apply, plan_request, plan_response
 from proxy.keys.keyring import keyring
 from proxy.keys.sessions.sessions import Sessions, SessionSettings
 from proxy.keys.stores import MemoryStore

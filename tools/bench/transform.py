@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from proxy.core.apply.apply import apply
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto import derivation, sealed_stream
 from proxy.core.crypto.context import KIND_STREAM, Context, Scope
@@ -21,8 +20,8 @@ from proxy.core.formats.json import Selection
 from proxy.core.http.message import RequestHead, ResponseHead
 from proxy.core.http.path import canonical
 from proxy.core.planning.exchange import Exchange
-from proxy.core.planning.planner import plan_request, plan_response
 from proxy.core.rules.model import Block, Item, Names, Part, Rule
+from proxy.core.transform import apply, plan_request, plan_response
 from proxy.core.values.key_needs import Keys, Needs
 
 from .results import Step

@@ -15,16 +15,15 @@ from urllib.parse import parse_qsl, quote_plus
 
 import yaml
 
-from proxy.core.apply.apply import apply
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.errors import SealyardError
 from proxy.core.expressions import routes, selectors
 from proxy.core.http.message import Headers, RequestHead, ResponseHead
 from proxy.core.http.path import canonical
 from proxy.core.planning.exchange import Exchange
-from proxy.core.planning.planner import plan_request, plan_response
 from proxy.core.planning.treatment import ReadResponse, treat_response
 from proxy.core.rules.model import Block, Item, Rule
+from proxy.core.transform import apply, plan_request, plan_response
 
 from . import seeds
 from .session import NAMES, NOW, keys

@@ -7,10 +7,6 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Final
 
-from proxy.core.apply.apply import apply
-from proxy.core.apply.forwardable import Changed, Forwardable, Frame
-from proxy.core.apply.prepare import prepare_request, prepare_response
-from proxy.core.apply.prepared import Prepared
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto.secret import SessionKey
 from proxy.core.crypto.session_cipher import Session
@@ -20,9 +16,19 @@ from proxy.core.http.message import Headers, RequestHead, ResponseHead
 from proxy.core.http.path import canonical
 from proxy.core.planning.exchange import Exchange
 from proxy.core.planning.plan import Plan
-from proxy.core.planning.planner import plan_request, plan_response
 from proxy.core.planning.treatment import ReadResponse, treat_response
 from proxy.core.rules.model import Block, Item, Names, Part, Rule
+from proxy.core.transform import (
+    Changed,
+    Forwardable,
+    Frame,
+    Prepared,
+    apply,
+    plan_request,
+    plan_response,
+    prepare_request,
+    prepare_response,
+)
 from proxy.core.values.key_needs import Keys, Needs
 
 _TOKEN: Final = re.compile(rb"(eyJ0eXAi[\w-]*)\.\.[\w-]+\.[\w-]*\.[\w-]+")

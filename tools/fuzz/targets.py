@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Final, NamedTuple, NoReturn
 
 from proxy.config import load
-from proxy.core.apply.apply import apply
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto import sealed_stream, token
 from proxy.core.crypto.context import Context
@@ -39,11 +38,11 @@ from proxy.core.http.message import RequestHead, ResponseHead
 from proxy.core.http.path import canonical
 from proxy.core.leaves import token_text
 from proxy.core.planning.exchange import Exchange
-from proxy.core.planning.planner import plan_request, plan_response
 from proxy.core.planning.treatment import ReadResponse, treat_response
 from proxy.core.rules.model import Block, Item, Part, Rule
+from proxy.core.transform import apply, plan_request, plan_response
 from proxy.core.values.hows import Seal
-from proxy.core.values.splice import splice
+from proxy.core.values.table import splice
 from proxy.traffic.http1.gate import Admitted, RawRequest, admit
 from proxy.traffic.http1.reader import ResponseReader
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Final
 
 from proxy.core import leaves
-from proxy.core.apply.apply import apply
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto.context import Scope
 from proxy.core.crypto.derivation import session_key
@@ -19,9 +18,9 @@ from proxy.core.expressions import routes, selectors, sources
 from proxy.core.http.message import RequestHead, ResponseHead
 from proxy.core.http.path import canonical
 from proxy.core.planning.exchange import Exchange
-from proxy.core.planning.planner import plan_request, plan_response
 from proxy.core.planning.treatment import ReadResponse, treat_response
 from proxy.core.rules.model import Block, Item, Names, Part, Rule
+from proxy.core.transform import apply, plan_request, plan_response
 from proxy.core.values.key_needs import Keys, Needs
 
 FORM: Final = leaves.FORM

@@ -165,7 +165,7 @@ _READERS: Final[Mapping[Form, Callable[[Mapping[str, Any], Argument], object]]] 
 
 def _answered(route: Route, done: Done, request: Request) -> Response:
     if not done.body:
-        return json_answer(done.answer, route.status)
+        return json_answer(done.answer, done.status or route.status)
     headers, body = dict(done.headers), done.body.encode()
     if done.fresh_for is not None:
         etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'

@@ -28,7 +28,6 @@ from ...keys.keyring.file import open_keyring
 from ...keys.keyring.jwk_set import parse_object
 from ...keys.keyring.poison import Looks
 from ...keys.operations import erase_receipt
-from ...keys.stores.records import record_name
 from ..policy import AUDIT_KEY_BYTES, MOST_POISON, RECEIPT_BYTES, ExitCode
 from ..support import console
 from ..support.console import FILE, parse_time
@@ -111,16 +110,17 @@ def show(  # noqa: PLR0913 - each is one option
     sealyard audit show --event sessions --last 20
     sealyard audit show --tenant clinic --conversation c1 --json
 
-    The log names conversations by a MAC, which only the keyring can compute.
+    The log names conversations by a MAC, which only the keyring can compute. Names under adopted
+    keyrings are shown, too.
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
     keyring = open_keyring(place.path, place.roots)
     scope = Scope(tenant, conversation)
-    name = record_name(keyring.name_key, scope) if scope != Scope() else None
+    names = keyring.names_of(scope) if scope != Scope() else ()
 
     def wanted(line: verification.Read) -> bool:
         told = line.event
         fits = event is None or told == event or told.startswith(f"{event}.")
-        return fits and (name is None or line.members.get("scope") == name)
+        return fits and (not names or line.members.get("scope") in names)
 
     chosen = files or (place.audit.path,)
     found = verification.select(chosen, audit_key(keyring.record_key), wanted, last=last)

@@ -27,6 +27,7 @@ from ...core.errors import ConfigurationError, SealyardError
 from ...core.leaves.choice import ABSENT, OFF
 from ...keys.keyring import wrapping_changes
 from ...keys.keyring.file import open_keyring
+from ...keys.keyring.keyring import UNSIGNED
 from ...keys.keyring.roots import PassphraseRoot, RootProvider, configured
 from ...keys.stores import check_store
 from ...process import descriptors, fitness, hardening
@@ -35,6 +36,7 @@ from ...process.fitness import Finding, Verdict
 from ..policy import DOCTOR_SECONDS, SANE_CLOCK, ExitCode
 from ..support import console, keyring_changes, upstream_probe
 from ..support.configuration import config_option, load_configuration
+from ..support.console import utc
 from ..support.serve_needs import Doctor, mend
 
 _HERE: Final = ""
@@ -194,6 +196,16 @@ def _keyring(settings: Settings, doctor: Doctor) -> Iterator[Finding]:
         f" {len(keyring.keks)} KEK, primary {primary}"
     )
     yield Finding("keyring", "ok", text)
+    if keyring.origin is not None and keyring.origin.signed is False:
+        yield Finding("keyring", "failed", UNSIGNED)
+    for adopted in keyring.adopted:
+        keks = [kek for kek in keyring.keks if kek.adopted == adopted.id]
+        opening = sum(kek.state != "disabled" for kek in keks)
+        text = (
+            f"keyring {adopted.id} is adopted since {utc(adopted.since)}, {opening} of its"
+            f" {len(keks)} KEK open: reseal what it sealed, then `sealyard keys adopt --end`"
+        )
+        yield Finding("adopted", "warning", text)
     for one in wrapping_changes.check(path, roots) if len(roots.listed) > 1 else ():
         verdict: Verdict = "failed" if one.reason else "ok"
         yield Finding(f"root {one.root.kind}", verdict, f"{one.root}: {one.reason or 'opens'}")

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, TypeVar, cast, get_args
+from typing import Any, Final, NoReturn, TypeVar, cast, get_args
 
 import click
 
@@ -93,6 +93,14 @@ _OPTIONS: Final = (
         help="What pods of a namespace may do although it weakens their protection,"
         f" {ANY_NAMESPACE} for any: {', '.join(PERMISSIONS)}; may be repeated.",
     ),
+    click.option(
+        "--trust-image",
+        "images",
+        multiple=True,
+        metavar='"IMAGE [COMMAND...]"',
+        help="An image of a mesh: its init containers may be before the sidecar, and write rules;"
+        " without a tag, all of its repository; may be repeated.",
+    ),
     _option("--cpu-request", _LATER_DEFAULTS.cpu_request, "CPU request of a sidecar."),
     _option("--cpu-limit", _LATER_DEFAULTS.cpu_limit, "CPU limit of a sidecar."),
     _option("--memory-request", _LATER_DEFAULTS.memory_request, "Memory request of a sidecar."),
@@ -137,7 +145,7 @@ def settings_of(given: dict[str, Any]) -> InjectorSettings:
         resources=wanted.resources,
         audit_volume=wanted.audit_volume,
         root=root,
-        policy=Policy(_allowed(given["allow"])),
+        policy=Policy(_allowed(given["allow"]), frozenset(given["images"])),
     )
 
 
@@ -202,9 +210,19 @@ _BOTH: Final = get_args(MeshKind)
     is_flag=True,
     help="Inject into pods without the label, too, as in a namespace with the label.",
 )
+@click.option(
+    "--dry-run", is_flag=True, help="Print what the pods would lose, or why they would be denied."
+)
 @click.option("--mesh", is_flag=True, help="The namespace of the pods is in a service mesh.")
 @injector_options
-def inject(files: tuple[Path, ...], *, every: bool, mesh: bool, **given: Any) -> None:  # noqa: ANN401 - options by name
+def inject(
+    files: tuple[Path, ...],
+    *,
+    every: bool,
+    dry_run: bool,
+    mesh: bool,
+    **given: Any,  # noqa: ANN401 - options by name
+) -> None:
     """Print manifests with the sidecar in every pod that has the label sealyard.io/inject.
 
     \b
@@ -214,11 +232,14 @@ def inject(files: tuple[Path, ...], *, every: bool, mesh: bool, **given: Any) ->
     The webhook runs the same function, so it leaves these pods as they are. Documents without
     such a pod are printed unchanged; changed documents lose their comments.
 
-    Exits with 1, and prints nothing to stdout, if injection into a pod is not possible.
+    Exits with 1, and prints nothing to stdout, if injection into a pod is not possible. With
+    --dry-run, it prints a line for each thing that a pod would lose, and why it would be denied.
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
     from ...injector.manifests import inject_text  # noqa: PLC0415 - PyYAML, only where it is used
 
     settings = replace(settings_of(given), meshes=_BOTH if mesh else ())
+    if dry_run:
+        _tell(files, settings, every=every)
     try:
         made = [inject_text(read_manifest(file), settings, every=every) for file in files]
     except CannotInject as refusal:
@@ -230,6 +251,19 @@ def inject(files: tuple[Path, ...], *, every: bool, mesh: bool, **given: Any) ->
     sealed = sum(one.sealed for one in made)
     nothing = "No sidecar added: no pod has the label, or all have the sidecar already."
     console.say(f"Sidecar added to {sealed}." if sealed else nothing)
+
+
+def _tell(files: Sequence[Path], settings: InjectorSettings, *, every: bool) -> NoReturn:
+    from ...injector.losses import of_manifest  # noqa: PLC0415 - PyYAML, only where it is used
+    from ...injector.manifests import documents  # noqa: PLC0415 - as above
+
+    denied = False
+    for file in files:
+        for document in documents(read_manifest(file)):
+            for line in of_manifest(document, settings, every=every):
+                denied = denied or line.startswith("denied: ")
+                click.echo(console.printable(line))
+    sys.exit(ExitCode.NEGATIVE if denied else ExitCode.OK)
 
 
 def read_manifest(file: Path) -> str:

@@ -16,7 +16,6 @@ from ... import __version__
 from ...config.settings import ListenerTls, TcpAddress
 from ...config.values import files_in
 from ...core.errors import UnfitEnvironment
-from ...injector.annotations import InjectorSettings
 from ...injector.certificate_keeper import CertificateKeeper, CertificatePlaces
 from ...injector.webhook import Webhook
 from ...process.hardening import harden
@@ -114,6 +113,12 @@ _NAMESPACED: Final = _NamespacedType()
     metavar="FOLDER",
     help="The token for the API server, and its CA: `token` and `ca.crt`.",
 )
+@click.option(
+    "--exceptions",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="FOLDER",
+    help="More of --allow: a file for each namespace, which lists permissions; read each time.",
+)
 @run_until_stopped.log_format_option
 @run_until_stopped.log_processor_option
 @injector_options
@@ -125,6 +130,7 @@ def injector(  # noqa: PLR0913 - one for each option
     secret: tuple[str, str] | None,
     webhook: str | None,
     account: Path,
+    exceptions: Path | None,
     log_format: Format,
     log_processors: tuple[run_until_stopped.LogProcessor, ...],
     **given: Any,  # noqa: ANN401 - options by name
@@ -152,14 +158,21 @@ def injector(  # noqa: PLR0913 - one for each option
     places = CertificatePlaces(*secret, webhook, cert) if secret and webhook else None
     keeper = CertificateKeeper(in_cluster(os.environ, account), places, logs) if places else None
     run_until_stopped.run(
-        logs, _run(listen, ListenerTls(cert, key or cert), settings, logs, keeper)
+        logs,
+        _run(
+            listen,
+            ListenerTls(cert, key or cert),
+            Webhook(settings, logs, exceptions),
+            logs,
+            keeper,
+        ),
     )
 
 
 async def _run(
     listen: TcpAddress,
     tls: ListenerTls,
-    settings: InjectorSettings,
+    webhook: Webhook,
     logs: Logs,
     keeper: CertificateKeeper | None,
 ) -> None:
@@ -169,7 +182,6 @@ async def _run(
     # The files as they are before they are read: a change in between is read again.
     watch = Watch(lambda: files_in(tls), lambda: _renew(webhook, opened, tls, logs))
     context = listener_context(tls)
-    webhook = Webhook(settings, logs)
     opened = await asyncio.to_thread(sockets.open_sockets, listen)
     try:
         await webhook.start(opened, context)

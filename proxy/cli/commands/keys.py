@@ -12,8 +12,8 @@ from typing import Any, Final
 import click
 
 from ...keys.keyring.file import create_keyring, open_keyring
-from ...keys.keyring.kek import KekEntry
-from ...keys.keyring.keyring import Keyring, create
+from ...keys.keyring.kek import FILLS, KekEntry
+from ...keys.keyring.keyring import UNSIGNED, Keyring, create
 from ...keys.operations import erase_receipt
 from ...keys.policy import MAX_REVOCATIONS
 from ..policy import ExitCode
@@ -23,17 +23,29 @@ from ..support.files import give_receipt, reserve_receipt
 from ..support.keyring_changes import (
     asked,
     facts,
+    fence,
     prepare_new,
+    require_disabled,
     require_everywhere,
     tell,
+    tell_reach,
     update,
 )
 from ..support.keyring_options import KeyringPlace, keyring_options
-from . import keys_backup, keys_check, keys_roots, keys_unlock
+from . import keys_backup, keys_check, keys_roots, keys_sign, keys_unlock
 
 _ID_HELP: Final = (
     "The name of the KEK, to which a dash and four characters of its key are added; default: k and"
     " those four."
+)
+
+
+_expect = click.option(
+    "--expect",
+    type=click.IntRange(0),
+    metavar="N",
+    help="How many processes there are at least, workers counted one by one. With fewer in the"
+    " store, it is not known whether all were reached. Default: 1.",
 )
 
 
@@ -83,21 +95,29 @@ def list_keks(place: KeyringPlace, *, as_json: bool) -> None:
             "number": kek.number,
             "state": kek.state,
             "created": utc(kek.created),
+            "adopted": kek.adopted or None,
         }
         for kek in keyring.keks
     ]
     idle, held = len(keyring.idle(int(time.time()))), len(keyring.revocations)
+    signed = None if keyring.origin is None else keyring.origin.signed
     if as_json:
         revocations = {"held": held, "most": MAX_REVOCATIONS, "idle": idle}
-        console.print_json(facts(keyring) | {"keks": rows, "revocations": revocations})
+        more = {"keks": rows, "revocations": revocations, "signed": signed}
+        console.print_json(facts(keyring) | more)
     else:
         tell(keyring)
+        if signed is False:
+            console.say(UNSIGNED)
         if held:
             console.say(
                 f"{held} of at most {MAX_REVOCATIONS} revocations; the next removes {idle} of them"
             )
+            if keyring.nearly_full:
+                console.say(f"warning: {FILLS}")
         for row in rows:
-            click.echo("{id:<32} {number:>5} {state:<8} {created}".format(**row))
+            of = f"  of {row['adopted']}" if row["adopted"] else ""
+            click.echo("{id:<32} {number:>5} {state:<8} {created}".format(**row) + of)
 
 
 @keys.command()
@@ -120,8 +140,9 @@ def add(place: KeyringPlace, name: str) -> None:
 @keys.command()
 @click.argument("kek_id")
 @click.option("--anyway", is_flag=True, help="Promote it even if not every process has the KEK.")
+@_expect
 @keyring_options
-def promote(place: KeyringPlace, kek_id: str, *, anyway: bool) -> None:
+def promote(place: KeyringPlace, kek_id: str, expect: int | None, *, anyway: bool) -> None:
     """Make a KEK the primary; the old primary still opens.
 
     \b
@@ -129,31 +150,36 @@ def promote(place: KeyringPlace, kek_id: str, *, anyway: bool) -> None:
     sealyard keys promote k2 --keyring keys/keyring.jwe
 
     If processes share a store, it first checks that every live process has the KEK, and exits with
-    1 if one does not, since that process could not open what the KEK seals.
+    1 if one does not, since that process could not open what the KEK seals, or if none is known.
     """  # noqa: D301 - see above
     if not anyway:
-        require_everywhere(place, kek_id)
-    update(place, "keys.promote", lambda keyring: keyring.promote(kek_id), kek=kek_id)
+        require_everywhere(place, kek_id, expect)
+    changed = update(place, "keys.promote", lambda keyring: keyring.promote(kek_id), kek=kek_id)
     console.say(f"{kek_id} is the primary KEK; reload Sealyard to seal with it")
+    tell_reach(fence(place, changed, expect), "know of it", expect=expect)
 
 
 @keys.command()
 @click.argument("kek_id")
 @yes_option
+@_expect
 @keyring_options
-def disable(place: KeyringPlace, kek_id: str, *, yes: bool) -> None:
+def disable(place: KeyringPlace, kek_id: str, expect: int | None, *, yes: bool) -> None:
     """Disable a KEK: what it sealed does not open until it is enabled again.
 
     \b
     sealyard keys disable k1
     sealyard keys disable k1 --keyring keys/keyring.jwe --yes
 
-    Shows what depends on the KEK and asks for confirmation.
+    Shows what depends on the KEK and asks for confirmation. If processes share a store, it waits
+    until each of them has disabled the KEK, or its lease has ended, and exits with 1 if one was not
+    reached.
     """  # noqa: D301 - see above
     if not yes:
         ask(*_depending(place, kek_id, "until it is enabled again"))
-    update(place, "keys.disable", lambda keyring: keyring.disable(kek_id), kek=kek_id)
+    changed = update(place, "keys.disable", lambda keyring: keyring.disable(kek_id), kek=kek_id)
     console.say(f"{kek_id} is disabled; reload Sealyard")
+    tell_reach(fence(place, changed, expect), f"have disabled {kek_id}", expect=expect)
 
 
 @keys.command()
@@ -173,9 +199,19 @@ def enable(place: KeyringPlace, kek_id: str) -> None:
 @keys.command()
 @click.argument("kek_id")
 @click.option("--receipt", "file", type=FILE, help="Write the receipt to this file.")
+@click.option("--anyway", is_flag=True, help="Remove it even if not every process was reached.")
 @yes_option
+@_expect
 @keyring_options
-def destroy(place: KeyringPlace, kek_id: str, file: Path | None, *, yes: bool) -> None:
+def destroy(  # noqa: PLR0913 - its options
+    place: KeyringPlace,
+    kek_id: str,
+    file: Path | None,
+    expect: int | None,
+    *,
+    yes: bool,
+    anyway: bool,
+) -> None:
     """Remove a disabled KEK from the keyring, and print a signed receipt.
 
     \b
@@ -184,7 +220,9 @@ def destroy(place: KeyringPlace, kek_id: str, file: Path | None, *, yes: bool) -
 
     Shows what depends on the KEK and asks for confirmation. Verify the receipt with
     `sealyard audit verify-receipt`. What the KEK sealed never opens again, once the backups that
-    the receipt names are destroyed, too.
+    the receipt names are destroyed, too. If processes share a store, the KEK must have been
+    disabled in each of them for longer than a lease, which takes six seconds; it exits with 1
+    otherwise.
     """  # noqa: D301 - see above
     gone: list[KekEntry] = []
 
@@ -196,10 +234,13 @@ def destroy(place: KeyringPlace, kek_id: str, file: Path | None, *, yes: bool) -
     with reserve_receipt(file) as kept:
         if not yes:
             ask(*_depending(place, kek_id, "ever again"))
+        if not anyway:
+            require_disabled(place, kek_id, expect)
         keyring = update(place, "keys.destroy", change, kek=kek_id)
         receipt = erase_receipt.sign(
             erase_receipt.of_kek(gone[-1]), keyring.record_key, now=int(time.time())
         )
+    fence(place, keyring, 0)
     problem = give_receipt(receipt, receipt, kept)
     console.say(f"{kek_id} is removed from {place.path}; reload Sealyard, and destroy the backups")
     if problem:
@@ -224,8 +265,10 @@ for _command in (
     keys_check.usage,
     keys_backup.export,
     keys_backup.import_backup,
+    keys_backup.adopt,
     keys_check.derive,
     keys_roots.roots,
+    keys_sign.sign,
     keys_unlock.unlock,
 ):
     keys.add_command(_command)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 import click
 
-from ...keys.keyring import file, merging
+from ...keys.fleet.presence import FleetView
+from ...keys.keyring import file, kek, merging
 from ...keys.keyring.keyring import Keyring
+from ..policy import ExitCode
 from ..support import console
 from ..support.console import FILE, ask, yes_option
-from ..support.keyring_changes import prepare_new, tell, update, view_of
+from ..support.keyring_changes import asked, prepare_new, tell, update, view_of
 from ..support.keyring_options import KeyringPlace, keyring_options, passphrase_root
 
 backup_options: Final = (
@@ -49,9 +52,10 @@ def export(
     sealyard keys export backup.jwe --backup-passphrase-file backup.pass
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
     keyring = file.open_keyring(place.path, place.roots)
+    asked(keyring.require_signed)
     place.write_down(keyring, "keys.export", backup=str(backup))
     root = passphrase_root(backup_passphrase_env, backup_passphrase_file)
-    file.create_keyring(backup, keyring, root)
+    file.create_keyring(backup, keyring, root, backup=True)
     console.say(f"wrote {backup}; keep it and its passphrase in separate places")
     tell(keyring)
 
@@ -83,12 +87,19 @@ def import_backup(  # noqa: PLR0913 - each is one option
     sealyard keys import backup.jwe --merge --yes
 
     Shows what the backup contains and asks for confirmation. `--merge` takes an older state of the
-    same keyring, or one that was changed beside it; a keyring with another id is refused.
+    same keyring, or one that was changed beside it; a keyring with another id is refused. Where
+    processes share a store, it names the KEKs that they have and the backup lacks.
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
     root = passphrase_root(backup_passphrase_env, backup_passphrase_file)
     restored = file.open_keyring(backup, root)
+    _require_signed(place, backup, restored)
+    view = None if merge else view_of(place, restored)
+    lost = () if view is None else tuple(_lost(view, backup, restored))
     if not yes:
-        ask(*_held(place, backup, restored, merge=merge))
+        ask(*_held(place, backup, restored, merge=merge), *lost)
+    else:
+        for one in lost:
+            console.say(f"warning: {one}")
     if merge:
 
         def change(keyring: Keyring) -> Keyring:
@@ -97,14 +108,96 @@ def import_backup(  # noqa: PLR0913 - each is one option
         update(place, "keys.import", change, backup=str(backup))
     else:
         prepare_new(place)
-        view = view_of(place, restored)
         if view is None or not view.has(restored):
             # The next changes branch off here: later generations than the backup are not known.
             restored = restored.after(0 if view is None else view.generation)
+        if view is not None and view.marker is not None:
+            restored = restored.following(view.marker.state)
         place.write_down(restored, "keys.import", backup=str(backup))
         file.create_keyring(place.path, restored, place.roots)
         tell(restored)
     console.say(f"restored {place.path}; check it with a stored token: sealyard keys verify TOKEN")
+
+
+@click.command()
+@click.argument("theirs", type=FILE, required=False)
+@click.option("--end", metavar="ID", help="End the adoption of the keyring with this id.")
+@backup_options[0]
+@backup_options[1]
+@yes_option
+@keyring_options
+def adopt(  # noqa: PLR0913 - each is one option
+    place: KeyringPlace,
+    theirs: Path | None,
+    end: str | None,
+    backup_passphrase_env: str,
+    backup_passphrase_file: Path | None,
+    *,
+    yes: bool,
+) -> None:
+    """Adopt another deployment's keyring from a backup of it: what it sealed opens here, too.
+
+    \b
+    sealyard keys adopt theirs.jwe
+    sealyard keys adopt --end lXJ6nQm9bTq0x3VfYkR2dA --yes
+
+    Nothing is sealed under it, and its revocations count. Adopt it again to take what it has got
+    since. Seal anew what it has sealed (`sealyard migrate reseal`), disable its KEKs when nothing
+    needs them (`sealyard keys usage --report`), and end the adoption: that destroys them.
+    """  # noqa: D301 - click's own mark for lines that must not be wrapped
+    if (theirs is None) == (end is None):
+        raise click.UsageError("give a backup of the keyring to adopt, or --end ID")
+    if end is not None:
+        if not yes:
+            ask(f"the KEKs of {end} are destroyed here: what they sealed never opens here again")
+        update(place, "keys.adopt-end", lambda keyring: keyring.end_adoption(end), adopted=end)
+        console.say(f"{end} is no longer adopted; reload Sealyard, and destroy the backups")
+        return
+    root = passphrase_root(backup_passphrase_env, backup_passphrase_file)
+    other = file.open_keyring(theirs or Path(), root)
+    if not yes:
+        ask(
+            f"{theirs}: keyring {other.id}, generation {other.generation}, {len(other.keks)} KEK,"
+            f" {len(other.revocations)} revocations",
+            "what it sealed in durable sessions opens here, and nothing is sealed under it; what"
+            " was revoked only in its store, ephemeral sessions and key packages stay there",
+        )
+
+    def change(keyring: Keyring) -> Keyring:
+        return merging.adopt(keyring, other, now=int(time.time()))
+
+    update(place, "keys.adopt", change, adopted=other.id)
+    console.say(f"adopted {other.id}; distribute the keyring, then reseal: sealyard migrate")
+
+
+def _require_signed(place: KeyringPlace, backup: Path, restored: Keyring) -> None:
+    """Refuse a backup of a file that nobody signed: whoever has old keys can make such a one."""
+    keys, origin = place.roots.signed_by, restored.origin
+    if not keys or origin is None:
+        return
+    from ...keys.keyring import signatures  # noqa: PLC0415 - only where keys are configured
+
+    if not signatures.signed(origin, keys):
+        raise console.Failure(
+            f"{backup}: no key of keys.keyring.signed_by signed the keyring that it was made of",
+            ExitCode.NEGATIVE,
+        )
+
+
+def _lost(view: FleetView, backup: Path, restored: Keyring) -> Iterator[str]:
+    """Yield what the fleet seals under and has, and the backup lacks."""
+    marker = view.marker
+    known = {kek.thumbprint for kek in restored.keks}
+    if marker is not None and marker.primary not in known:
+        yield f"the fleet seals under a KEK that {backup} lacks (…{kek.mark_of(marker.primary)})"
+    unknown, processes = view.unknown(restored)
+    if unknown:
+        ends = ", ".join(f"…{one}" for one in sorted(map(kek.mark_of, unknown)))
+        yield f"{processes} running processes have KEKs that {backup} lacks ({ends})"
+        yield (
+            "they keep them until they end; what these sealed opens nowhere after that: look for a"
+            " later backup, or for the file of a process"
+        )
 
 
 def _held(place: KeyringPlace, backup: Path, restored: Keyring, *, merge: bool) -> Iterator[str]:

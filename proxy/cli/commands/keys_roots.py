@@ -111,17 +111,23 @@ def remove(place: KeyringPlace, *, kind: str, key: str, as_json: bool, yes: bool
 @console.as_json
 @keyring_options
 def rewrap(place: KeyringPlace, *, as_json: bool) -> None:
-    """Make the wrapping of each configured root anew, with the latest version of its key.
+    """Make a new root key, and wrap it anew by each root of the file.
 
     \b
     sealyard keys roots rewrap
     sealyard keys roots rewrap --json
 
-    Run it after the key of a key service was rotated. The root key stays the same.
+    Run it when somebody who could open the file leaves, and after the key of a key service was
+    rotated. Shares of an earlier split, a former passphrase and the former root key open nothing of
+    the new file. Each root of the file must be configured.
     """  # noqa: D301 - see above
     note = _note(place, "roots.rewrap")
-    renewed = asked(lambda: wrapping_changes.rewrap(place.path, place.roots, note, now=_now()))
+    keyring, renewed = asked(
+        lambda: wrapping_changes.rewrap(place.path, place.roots, note, now=_now())
+    )
     _report(renewed, "rewrapped", as_json=as_json)
+    if not as_json:
+        tell(keyring)
 
 
 @roots.command()

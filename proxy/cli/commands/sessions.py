@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import click
 
@@ -54,17 +55,33 @@ def _kept(outcome: VerbOutcome) -> Iterator[str]:
     yield f"keyring  {outcome.keyring if durable else 'NOT WRITTEN: ' + answer['problem']}"
     if "store" not in answer:
         yield f"store    {kind}: processes read it from the keyring once they have the new file"
-    elif answer["store"]:
+    elif answer["store"]["master"]:
         within = f"within {keys.sessions.revocation_max_age:g} s"
         when = f"at once, or {within} if it missed the notification" if kind == "redis" else within
-        yield f"store    {kind}: every process applies it {when}"
+        copies = answer["store"].get("replicas")
+        has = "" if copies is None else f", {copies} replicas have it"
+        yield f"store    {kind}: every process applies it {when}{has}"
     else:
         yield f"store    NOT WRITTEN: {outcome.reason}"
         where = "beside the keyring or the audit log" if answer.get("kept") else "NOT WRITTEN"
         yield f"pending  {where}: a Sealyard that runs here retries it; else run this command again"
+    yield from _reached(answer)
     for one in answer.get("open", ()):
         text = STILL_OPEN[one].replace("`others_within`", f"{answer.get('others_within', 0):g}")
         yield f"open     {text}"
+
+
+def _reached(answer: Mapping[str, Any]) -> Iterator[str]:
+    """Yield whether all processes that may seal know of it."""
+    if "complete" not in answer:
+        return
+    number, missed = answer["processes"], answer.get("missed", ())
+    if answer["complete"]:
+        yield f"fleet    all {number} processes known to the store"
+    elif missed:
+        yield f"fleet    NOT REACHED, and may seal without the store: {', '.join(missed)}"
+    else:
+        yield f"fleet    {number} processes answer: it is not known whether these are all"
 
 
 def _destroyed(outcome: VerbOutcome) -> list[str]:
@@ -72,7 +89,11 @@ def _destroyed(outcome: VerbOutcome) -> list[str]:
     told = f"{answer['scope']}: {len(answer['erased'])} session keys destroyed"
     if outcome.keys.sessions.mode == "ephemeral":
         return [told, *_kept(outcome)]
-    return [told, "no durable session key was destroyed, and nothing was revoked"]
+    return [
+        told,
+        "no durable session key was destroyed, and nothing was revoked",
+        *_reached(answer),
+    ]
 
 
 def _revoked(outcome: VerbOutcome) -> int:
@@ -82,12 +103,14 @@ def _revoked(outcome: VerbOutcome) -> int:
             "neither the keyring nor the store accepted the revocation", ExitCode.ENVIRONMENT
         )
     answer = outcome.answer
-    holds = answer.get("durable") and answer.get("store") is not False
-    return ExitCode.OK if holds else ExitCode.NEGATIVE
+    holds = answer.get("durable") and answer.get("store", {}).get("master") is not False
+    return ExitCode.OK if holds and not answer.get("missed") else ExitCode.NEGATIVE
 
 
 def _erased(outcome: VerbOutcome) -> int:
-    return _revoked(outcome) if outcome.keys.sessions.mode == "ephemeral" else ExitCode.OK
+    if outcome.keys.sessions.mode == "ephemeral":
+        return _revoked(outcome)
+    return ExitCode.NEGATIVE if outcome.answer.get("missed") else ExitCode.OK
 
 
 def _some(member: str) -> Showing:

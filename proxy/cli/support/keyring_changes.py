@@ -5,19 +5,23 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from ...config.settings import KeySettings
 from ...core.errors import KeyringError, SealyardError
-from ...keys.fleet import keyring_marker, presence
-from ...keys.fleet.presence import FleetView
+from ...keys.fleet import fence_log, keyring_marker, presence
+from ...keys.fleet.fence_log import FenceEvent
+from ...keys.fleet.presence import FleetView, Reach
 from ...keys.keyring import file
 from ...keys.keyring.file import open_keyring
+from ...keys.keyring.kek import FILLS
 from ...keys.keyring.keyring import Keyring
 from ...keys.keyring.roots import FileRoot, create_root_file
-from ...keys.stores import StoreFailed, open_store
+from ...keys.policy import LEASE_MARGIN_SECONDS, LEASE_SECONDS
+from ...keys.stores import Store, StoreFailed, open_store
 from ...process.fitness import Finding
 from ..policy import ExitCode
 from . import console
@@ -25,6 +29,7 @@ from .configuration import configuration_if_any
 from .keyring_options import KeyringPlace
 
 _Result = TypeVar("_Result")
+_MISSED: Final = "not reached, and may still seal without the store"
 
 
 def update(
@@ -33,6 +38,7 @@ def update(
     """Apply `change` to the keyring's file and return the new keyring."""
 
     def audited(keyring: Keyring) -> Keyring:
+        asked(keyring.require_signed)
         changed = asked(partial(change, keyring))
         # Before the file changes: what cannot be recorded is not done.
         known = {kek.id for kek in keyring.keks}
@@ -91,35 +97,102 @@ def view_of(place: KeyringPlace, keyring: Keyring) -> FleetView | None:
         return None
 
 
-def require_everywhere(place: KeyringPlace, kek_id: str) -> None:
-    """Exit with 1 unless every live process has the KEK."""
+def require_everywhere(place: KeyringPlace, kek_id: str, expect: int | None) -> None:
+    """Exit with 1 unless each process that may seal has the KEK, and there are as many as expected.
+
+    Each has to say so now: what a row said before, somebody may have put back.
+    """
     keyring = open_keyring(place.path, place.roots)
-    view = view_of(place, keyring)
-    if view is None:
-        return
     try:
         entry = keyring.entry(kek_id)
     except KeyringError:
         return  # the change itself refuses it
-    lacking, alive = view.lacking(entry), len(view.reports)
+    reach = fence(place, keyring, expect)
+    if reach is None:
+        return
+    lacking, alive = sum(not one.has(entry) for one in reach.reports), reach.processes
     if lacking:
         raise console.Failure(
             f"{lacking} of {alive} processes do not have {kek_id} yet and could not open what it"
             " seals: distribute the keyring first, or give --anyway",
             ExitCode.NEGATIVE,
         )
+    _require_reached(reach, f"have {kek_id}")
     console.say(f"all {alive} processes known to the store have {kek_id}")
 
 
+def _require_reached(reach: Reach, what: str) -> None:
+    if reach.missed:
+        names = ", ".join(reach.missed)
+        raise console.Failure(f"{_MISSED}: {names}; end them, or give --anyway", ExitCode.NEGATIVE)
+    if not reach.complete:
+        raise console.Failure(
+            f"{_known(reach, what)}; give --expect with how many there are, or --anyway",
+            ExitCode.NEGATIVE,
+        )
+
+
+def _known(reach: Reach, what: str) -> str:
+    return f"{reach.processes} processes answer in the store: it is not known whether all {what}"
+
+
+def fence(place: KeyringPlace, keyring: Keyring, expect: int | None) -> Reach | None:
+    """Tell all processes of a change to the keyring, and wait until they know.
+
+    Returns None where there is no store that they share, or it does not answer, which is reported.
+    """
+    loaded = configuration_if_any(place.config)
+    if loaded is None or loaded.settings.keys.store.address == "memory":
+        return None
+    try:
+        return asyncio.run(_fenced(loaded.settings.keys, keyring, expect))
+    except (StoreFailed, SealyardError) as error:
+        console.say(f"warning: the store cannot tell other processes ({error})")
+        return Reach()
+
+
+def tell_reach(reach: Reach | None, what: str, *, expect: int | None) -> None:
+    """Print whom a change has reached; exit with 1 where that is not all of those there are."""
+    if reach is None:
+        return
+    if reach.missed:
+        raise console.Failure(f"{_MISSED}: {', '.join(reach.missed)}", ExitCode.NEGATIVE)
+    if not reach.complete and expect is not None:
+        raise console.Failure(_known(reach, what), ExitCode.NEGATIVE)
+    everyone = f"all {reach.processes} processes known to the store {what}"
+    console.say(everyone if reach.complete else _known(reach, what))
+
+
+def require_disabled(place: KeyringPlace, kek_id: str, expect: int | None) -> None:
+    """Exit with 1 unless a KEK has been disabled in every process for longer than a lease."""
+    keyring = open_keyring(place.path, place.roots)
+    try:
+        if keyring.entry(kek_id).state != "disabled":
+            return  # the change itself refuses it
+    except KeyringError:
+        return
+    began = time.monotonic()
+    reach = fence(place, keyring, expect)
+    if reach is None:
+        return
+    _require_reached(reach, f"have disabled {kek_id}")
+    # Whoever had no row to be seen by has no lease any more either.
+    time.sleep(max(began + LEASE_SECONDS + LEASE_MARGIN_SECONDS - time.monotonic(), 0))
+
+
 def findings(keys: KeySettings, keyring: Keyring) -> tuple[Finding, ...]:
-    """Return how a keyring compares with that of the fleet, as far as the store knows."""
+    """Return how a keyring compares with that of the fleet, as far as the store knows.
+
+    One that is nearly full of revocations is told, too.
+    """
+    full = (Finding("revocations", "warning", FILLS),) if keyring.nearly_full else ()
     if keys.store.address == "memory":
-        return ()
+        return full
     try:
         view = asyncio.run(_fleet_view(keys, keyring))
     except (StoreFailed, SealyardError):
-        return ()  # the check of the store reports it
-    return tuple(_compared(view, keyring))
+        return full  # the check of the store reports it
+    return (*full, *_compared(view, keyring))
 
 
 def _compared(view: FleetView, keyring: Keyring) -> list[Finding]:
@@ -151,14 +224,23 @@ def _compared(view: FleetView, keyring: Keyring) -> list[Finding]:
 
 
 async def _fleet_view(keys: KeySettings, keyring: Keyring) -> FleetView:
-    store = open_store(
-        keys.store.address,
-        time.monotonic,
-        options=keys.store.options,
-        environ=os.environ,
-        wall=time.time,
-    )
-    try:
+    async with _opened(keys) as store:
         return await presence.asked(store, keyring, clock=time.time)
+
+
+async def _fenced(keys: KeySettings, keyring: Keyring, expect: int | None) -> Reach:
+    async with _opened(keys) as store:
+        guarded = presence.patient(store, time.time)
+        await keyring_marker.put(guarded, keyring)
+        events = [FenceEvent("keyring", "", keyring.generation)]
+        await fence_log.append(guarded, keyring, events, now=time.time)
+        return await presence.reached(guarded, keyring, events, clock=time.time, expected=expect)
+
+
+@asynccontextmanager
+async def _opened(keys: KeySettings) -> AsyncIterator[Store]:
+    store = open_store(keys.store.address, options=keys.store.options, environ=os.environ)
+    try:
+        yield store
     finally:
         await store.close()

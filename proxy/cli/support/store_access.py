@@ -23,6 +23,8 @@ from ...keys.participants.private_key import Opener
 from ...keys.participants.public_key import Kind, PublicKey
 from ...keys.participants.registry import Participants
 from ...keys.policy import OPERATOR_SECONDS
+from ...keys.sessions import ledger
+from ...keys.sessions.ledger import FenceLedger
 from ...keys.sessions.pending_revocations import PendingRevocations, files
 from ...keys.sessions.sessions import Sessions, SessionSettings
 from ...keys.stores import open_store
@@ -66,6 +68,7 @@ class AtStore:
             make=make,
             values=ValueOperations(held),
             clock=time.time,
+            ledger=FenceLedger(held, ledger.files(place.path, place.audit.path), clock=time.time),
         )
 
 
@@ -83,13 +86,7 @@ async def at_store(place: KeyringPlace | KeyringAt, keys: KeySettings) -> AsyncI
     Raises KeyringError or UnfitEnvironment if the keyring or the store's files cannot be used.
     """
     notices: list[str] = []
-    store = open_store(
-        keys.store.address,
-        time.monotonic,
-        options=keys.store.options,
-        environ=os.environ,
-        wall=time.time,
-    )
+    store = open_store(keys.store.address, options=keys.store.options, environ=os.environ)
     try:
         sessions = Sessions(
             open_keyring(place.path, place.roots),

@@ -6,64 +6,32 @@ secrets themselves.
 
 from __future__ import annotations
 
-from ..declared.addresses import SecretReference
-from ..values import Address, Network, OriginalPort, TcpAddress, UnixAddress, UpstreamSettings
-from .admin import (
-    ADMIN_SCOPES,
-    AdminAccount,
-    AdminClient,
-    AdminKubernetes,
-    AdminScope,
-    AdminSettings,
-    AdminToken,
-)
-from .file import STALLED_SECONDS, AuditSettings, HealthSettings, Loaded, Settings
-from .keys import (
-    IdentitySettings,
-    KeyringSettings,
-    KeySettings,
-    PinMode,
-    PinSettings,
-    SessionKeys,
-)
-from .listeners import ClientClose, ListenerSettings, ListenerTls, RuleLog, UpstreamTls
-from .root_kinds import RootSettings
-from .store import RedisCluster, RedisSentinels, RedisSettings, StoreSettings
-
-__all__ = [
-    "ADMIN_SCOPES",
-    "STALLED_SECONDS",
-    "Address",
-    "AdminAccount",
-    "AdminClient",
-    "AdminKubernetes",
-    "AdminScope",
-    "AdminSettings",
-    "AdminToken",
-    "AuditSettings",
-    "ClientClose",
-    "HealthSettings",
-    "IdentitySettings",
-    "KeySettings",
-    "KeyringSettings",
-    "ListenerSettings",
-    "ListenerTls",
-    "Loaded",
-    "Network",
-    "OriginalPort",
-    "PinMode",
-    "PinSettings",
-    "RedisCluster",
-    "RedisSentinels",
-    "RedisSettings",
-    "RootSettings",
-    "RuleLog",
-    "SecretReference",
-    "SessionKeys",
-    "Settings",
-    "StoreSettings",
-    "TcpAddress",
-    "UnixAddress",
-    "UpstreamSettings",
-    "UpstreamTls",
-]
+from ..declared.addresses import SecretReference as SecretReference
+from ..values import Address as Address
+from ..values import Network as Network
+from ..values import OriginalPort as OriginalPort
+from ..values import TcpAddress as TcpAddress
+from ..values import UnixAddress as UnixAddress
+from ..values import UpstreamSettings as UpstreamSettings
+from .admin import AdminClient as AdminClient
+from .admin import AdminKubernetes as AdminKubernetes
+from .admin import AdminScope as AdminScope
+from .admin import AdminSettings as AdminSettings
+from .admin import AdminToken as AdminToken
+from .file import STALLED_SECONDS as STALLED_SECONDS
+from .file import AuditSettings as AuditSettings
+from .file import Loaded as Loaded
+from .file import Settings as Settings
+from .keys import IdentitySettings as IdentitySettings
+from .keys import KeySettings as KeySettings
+from .keys import PinSettings as PinSettings
+from .keys import SessionKeys as SessionKeys
+from .listeners import ClientClose as ClientClose
+from .listeners import ListenerSettings as ListenerSettings
+from .listeners import ListenerTls as ListenerTls
+from .listeners import RuleLog as RuleLog
+from .listeners import UpstreamTls as UpstreamTls
+from .root_kinds import RootSettings as RootSettings
+from .store import RedisCluster as RedisCluster
+from .store import RedisSentinels as RedisSentinels
+from .store import RedisSettings as RedisSettings

@@ -47,6 +47,16 @@ ROOT: Final = Section(
 )
 
 
+PUBLIC_KEY: Final = PlainText(
+    "public key",
+    re.compile(
+        "MCowBQYDK2VwAyEA[A-Za-z0-9+/]{43}=|MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE[A-Za-z0-9+/]{86}=="
+    ),
+    "is no public key of Ed25519 or P-256 in base64",
+    "`openssl pkey -in signing.pem -pubout` prints it between two lines",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class KeyringSettings:
     """The keyring's file, and what opens it: `roots`, tried in their order.
@@ -87,6 +97,14 @@ class KeyringSettings:
         " Required where a key service opens the keyring, which would open another one too.",
         default=None,
         absent="any",
+    )
+    signed_by: tuple[str, ...] = setting(
+        ListOf(PUBLIC_KEY, "list of public keys"),
+        "Public keys (SubjectPublicKeyInfo in base64, Ed25519 or P-256), one of which must have"
+        " signed the keyring's file (`sealyard keys sign`). Their private keys are in no keyring,"
+        " so that whoever has a copy of the keyring cannot write one that is believed.",
+        default=(),
+        absent="no signature is asked for",
     )
 
 
@@ -149,6 +167,14 @@ class SessionKeys:
         "The maximum lifetime of a key package (end to end), including those that another"
         " Sealyard made: a package that expires later is not opened. At least `ttl`.",
         default=MOST_PACKAGE_AGE,
+        restart=True,
+    )
+    without_store: Literal["seal", "refuse"] = setting(
+        Choice("seal", "refuse"),
+        "What happens with values to be sealed while a store that processes share does not answer:"
+        " `seal` seals on, and verbs such as `sessions revoke` then say that they did not reach"
+        " this process; `refuse` refuses them with 503 after 5 seconds.",
+        default="seal",
         restart=True,
     )
     accept_loss: bool = setting(

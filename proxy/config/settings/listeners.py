@@ -109,7 +109,7 @@ class ListenerSettings:
     listen: Address = setting(Listen(), "The address it listens on.", restart=True)
     upstream: UpstreamSettings = setting(
         Upstream(),
-        "Where it forwards to. `original-port` is 127.0.0.1 at the port that the client of a"
+        "Where it forwards to. `original-port` is the address and the port that the client of a"
         " redirected connection called (in pods).",
     )
     pass_unmatched: bool = setting(

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..errors import InvalidExpression
-from ..expressions.selectors import JsonSelector, NamedSelector, Selector, Whole, is_in_json
-from ..expressions.sources import JsonSource, json_sources, name_sources
+from ..expressions.selectors import Any, JsonSelector, NamedSelector, Selector, Whole, is_in_json
+from ..expressions.sources import JsonSource, Source, json_sources, name_sources
 from ..formats.body_format import Kind, Selection
 from ..formats.escaping import EXACT, IN_HTML, Escape, TextPlace
 from ..formats.json import Selection as JsonSelection
@@ -19,7 +19,6 @@ from ..http.message import Direction
 from ..rules.conditions import Conditions
 from ..rules.model import NAMED_PARTS, Block, Item, NamedPart, Names, Placed, value_place
 from .batches import around
-from .bound_sources import choose_sources, shared_steps, single_from
 from .flat_json import FlatJson, is_simple
 from .message_match import MessageMatch
 from .other_places import SourcesElsewhere, elsewhere
@@ -384,3 +383,39 @@ def _is_of_head(selector: Selector) -> bool:
 def _count_placed(block: Block) -> int:
     items = (item.selector for item in (*block.encrypt, *block.decrypt))
     return sum(value_place(one) is not None for one in (*items, *block.absent))
+
+
+def choose_sources(
+    own: Names, inherited: Names, direction: Direction
+) -> tuple[dict[NamedPart, Source], frozenset[NamedPart]]:
+    """Return the source of each part, and the parts read from the message at hand.
+
+    What a block of responses inherits was kept from the request.
+    """
+    sources: dict[NamedPart, Source] = {}
+    for part in NAMED_PARTS:
+        source = own.get(part) or inherited.get(part)
+        if source is not None:
+            sources[part] = source
+    here = (part for part in sources if own.get(part) is not None or direction == "request")
+    return sources, frozenset(here)
+
+
+def single_from(source: JsonSource) -> int:
+    """Return how many leading steps must be fixed for a source to give one value at most."""
+    steps = source.selector.steps
+    many = (at for at, step in enumerate(steps, 1) if step.deep or isinstance(step.key, Any))
+    return max(many, default=0)
+
+
+def shared_steps(
+    selector: JsonSelector | NamedSelector, source: JsonSelector | NamedSelector
+) -> int:
+    """Return the length of the common beginning up to its last `.*`; 0 where none is shared."""
+    shared = 0
+    for at, (mine, theirs) in enumerate(zip(selector.steps, source.steps, strict=False)):
+        if mine != theirs or mine.deep:
+            break
+        if isinstance(mine.key, Any):
+            shared = at + 1
+    return shared

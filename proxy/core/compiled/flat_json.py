@@ -13,7 +13,7 @@ from typing import Final, NamedTuple, TypeGuard, cast
 
 from ..crypto.context import Context, Scope
 from ..crypto.joined_names import Name
-from ..crypto.token import CTY_JSON, PREFIXES, decode_header
+from ..crypto.token import CTY_JSON, PREFIXES, KeyId, decode_header
 from ..errors import OpenFailed
 from ..expressions.sources import JsonSource, NameSource, Source
 from ..formats.json import unescape, unescaped
@@ -22,7 +22,6 @@ from ..rules.model import Block, Item, NamedPart, Placed
 from ..slices import pause
 from ..values.hows import Open, Seal
 from ..values.key_needs import Needs
-from ..values.outcomes import Outcome
 from ..values.table import UNBOUND, Lookup, Values, lookup
 
 _PARTS: Final[tuple[NamedPart, ...]] = ("tenant", "conversation", "message")
@@ -30,6 +29,8 @@ _REMEMBERED: Final = 1024
 """So many names are kept with their contexts: clients choose them, so not without end."""
 _KEPT_CHARS: Final = 4096
 """Longer names are not kept."""
+_NEEDS_KEPT: Final = 64
+"""So many needs are kept for the contexts of some names: clients choose the tokens."""
 NAMES_MAX: Final = 64 * 1024
 """So many characters may the names in the contexts of one message have, here. The walk allows some
 more."""
@@ -66,22 +67,36 @@ class GivenNames(NamedTuple):
 
 
 class Bound:
-    """The contexts that some names make, in the order of the items, and the keys for them.
+    """The contexts that some names make, in the order of the items, and the keys for them."""
 
-    `sealing` are the keys that seal one value of each item, `opening` those that opened some of
-    late, by the ids in their tokens.
-    """
-
-    __slots__ = ("contexts", "opening", "sealing")
+    __slots__ = ("_needs", "_opens", "_sealing", "contexts")
 
     def __init__(self, contexts: tuple[Context, ...], seals: int) -> None:
         """Take the contexts, the first of which are for sealing."""
         self.contexts: Final = contexts
+        self._opens: Final = contexts[seals:]
         counts: dict[Scope, int] = {}
         for one in contexts[:seals]:
             counts[one.scope] = counts.get(one.scope, 0) + 1
-        self.sealing: Final = Needs(counts)
-        self.opening: Final[dict[object, Needs]] = {}
+        self._sealing: Final = Needs(counts)
+        self._needs: Final[dict[object, Needs]] = {}
+
+    def needs(self, ids: list[KeyId]) -> Needs:
+        """Return the keys for one value of each item; `ids` are those in the tokens.
+
+        The same object is returned for the same ids.
+        """
+        if not ids:
+            return self._sealing
+        key = ids[0] if len(ids) == 1 else tuple(ids)
+        found = self._needs.get(key)
+        if found is None:
+            if len(self._needs) >= _NEEDS_KEPT:
+                self._needs.clear()
+            scopes = (one.scope for one in self._opens)
+            found = Needs(self._sealing.seals, frozenset(zip(scopes, ids, strict=True)))
+            self._needs[key] = found
+        return found
 
 
 class FlatJson:
@@ -89,25 +104,20 @@ class FlatJson:
 
     `finder` finds the values. `at_will`: all that is sealed is optional. `sources` are those of the
     names that are not constant, each with its index in the message, None where it lies elsewhere.
-    `sealing` and `opening` are the paths of the items, each with an index, and how many numbers
-    there are for a value; `counts` those of a message with one of each. `required` is the mask of
-    what must not be missing.
+    `required` is the mask of what must not be missing.
     """
 
     __slots__ = (
         "_bound",
         "_constants",
         "_here",
+        "_items",
         "_opens",
         "_parts",
         "_seals",
-        "_strides",
         "at_will",
-        "counts",
         "finder",
-        "opening",
         "required",
-        "sealing",
         "sources",
     )
 
@@ -131,22 +141,17 @@ class FlatJson:
         are kept from it for its answer. `lenient` says that nothing to be opened is ever missing.
         """
         self.finder = finder
-        self._strides = tuple(strides)
+        self._items = tuple(one.item for one in (*encrypt, *decrypt))
         self._seals = tuple(
             (
                 one.index,
-                one.item,
                 Seal(one.item, block, between=True),
                 Seal(one.item, block, quoted=True),
+                strides[one.index],
             )
             for one in encrypt
         )
-        self._opens = tuple((one.index, one.item, Open(block, "json")) for one in decrypt)
-        self.sealing = tuple((one.index, self._strides[one.index]) for one in encrypt)
-        self.opening = tuple((one.index, self._strides[one.index]) for one in decrypt)
-        self.counts: Mapping[Outcome, int] = (
-            {"sealed": len(encrypt)} if encrypt else {"opened": len(decrypt)}
-        )
+        self._opens = tuple((one.index, Open(block, "json"), strides[one.index]) for one in decrypt)
         required = (
             one for one in (*encrypt, *(() if lenient else decrypt)) if not one.item.optional
         )
@@ -159,7 +164,7 @@ class FlatJson:
         self._parts = tuple(at for at, _ in named)
         self.sources = tuple((one, _index(one, here)) for _, one in named)
         self._here = self._read_here([here[one] for one in keeps])
-        self._bound: dict[tuple[str, ...], Bound] = {}
+        self._bound: dict[object, tuple[Bound, Kept]] = {}
 
     def _read_here(self, keeps: Sequence[int]) -> tuple[_Named, ...]:
         """Return what is read from the message at hand: first what is kept, in its order."""
@@ -183,6 +188,21 @@ class FlatJson:
 
         `kept` are the names of the request's body.
         """
+        spots = [places[one.place] for one in self._here]
+        spelled = tuple([body[one[0] : one[1]] if one else None for one in spots])
+        known = given.names, kept, spelled
+        named = self._bound.get(known)
+        if named is None:
+            named = self._bind(given, kept, spelled)
+            if named is not None and _size(known) <= _KEPT_CHARS:
+                if len(self._bound) >= _REMEMBERED:
+                    self._bound.clear()
+                self._bound[known] = named
+        return named
+
+    def _bind(
+        self, given: GivenNames, kept: Kept, spelled: tuple[bytes | None, ...]
+    ) -> tuple[Bound, Kept] | None:
         names = [*given.names]
         for at, which in given.kept:
             name = kept[which]
@@ -190,54 +210,62 @@ class FlatJson:
                 return None
             names[at] = name
         leaves: list[Name | None] = []
-        for index, at, keeps in self._here:
-            place = places[index]
-            text = _name_of(body, *place) if place else None
+        for (_, at, keeps), literal in zip(self._here, spelled, strict=True):
+            text = None if literal is None else _name_of(literal)
             # A name that only the response needs may be missing.
-            if not text and (place or at != _NOWHERE):
+            if not text and (literal is not None or at != _NOWHERE):
                 return None
             if text and at != _NOWHERE:
                 names[at] = text
             if keeps:
                 leaves.append(text)
-        known = tuple(names)
-        bound = self._bound.get(known) or self._bind(known)
-        return None if bound is None else (bound, tuple(leaves))
-
-    def _bind(self, names: tuple[str, ...]) -> Bound | None:
         parts = self._constants | dict(zip(self._parts, names, strict=True))
-        items = [item for _, item, *_ in self._seals] + [item for _, item, _ in self._opens]
-        size = sum(map(len, parts.values()))
-        if size * len(items) > NAMES_MAX:
+        if sum(map(len, parts.values())) * len(self._items) > NAMES_MAX:
             return None
         scopes: dict[tuple[str | None, str | None], Scope] = {}
-        bound = Bound(tuple(_context(item, parts, scopes) for item in items), len(self._seals))
-        if size <= _KEPT_CHARS:
-            if len(self._bound) >= _REMEMBERED:
-                self._bound.clear()
-            self._bound[names] = bound
-        return bound
+        contexts = tuple(_context(item, parts, scopes) for item in self._items)
+        return Bound(contexts, len(self._seals)), tuple(leaves)
 
     def fill(
         self, values: Values, body: bytes, places: Places, bound: Bound, offset: int = 0
-    ) -> None:
-        """Add a row for each value; the text that they lie in begins at `offset` of the body."""
-        which = iter(bound.contexts)
-        for index, _, between, quoted in self._seals:
-            context, spots, stride = next(which), places[index], self._strides[index]
-            if len(spots) == stride:
-                _add_one(values, (between, quoted), context, body, spots[0], spots[1], offset)
-            elif spots:
-                _add_sealed(values, (between, quoted), context, body, _apart(spots, stride), offset)
-        for index, _, how in self._opens:
-            context, spots, stride = next(which), places[index], self._strides[index]
+    ) -> Needs | None:
+        """Add a row for each value; the text that they lie in begins at `offset` of the body.
+
+        Return the keys that they need, if those are known: there is one value of each item.
+        """
+        contexts, each = iter(bound.contexts), True
+        for index, between, quoted, stride in self._seals:
+            context, spots = next(contexts), places[index]
             if len(spots) == stride:
                 start, end = spots[0], spots[1]
-                found = _lookup(body, start, end)
-                context = UNBOUND if type(found) is OpenFailed else context
-                values.add(how, context, offset + start, offset + end, found)
-            elif spots:
-                _add_opened(values, how, context, body, _apart(spots, stride), offset)
+                text = body[start + 1 : end - 1]
+                if body[start] != _QUOTE or b"\\" in text or text.startswith(PREFIXES):
+                    _add_one(values, (between, quoted), context, body, start, end, offset)
+                else:
+                    values.add(between, context, offset + start + 1, offset + end - 1, text)
+                continue
+            each = False
+            if spots:
+                _add_sealed(values, (between, quoted), context, body, _apart(spots, stride), offset)
+        ids: list[KeyId] = []
+        for index, how, stride in self._opens:
+            context, spots = next(contexts), places[index]
+            if len(spots) != stride:
+                each = False
+                if spots:
+                    _add_opened(values, how, context, body, _apart(spots, stride), offset)
+                continue
+            start, end = spots[0], spots[1]
+            text = body[start + 1 : end - 1]
+            is_plain = body[start] == _QUOTE and b"\\" not in text
+            found = lookup(text) if is_plain else _lookup(body, start, end)
+            if type(found) is tuple:
+                ids.append(decode_header(found[0])[0])
+            elif type(found) is OpenFailed:
+                context = UNBOUND
+            values.add(how, context, offset + start, offset + end, found)
+        known = each and len(ids) == len(self._opens) and not values.alike
+        return bound.needs(ids) if known else None
 
 
 def _add_one(  # noqa: PLR0913, PLR0917 - what a row is made of
@@ -370,13 +398,16 @@ def is_simple(source: Source) -> bool:
     return isinstance(source, NameSource)
 
 
-def _name_of(body: bytes, start: int, end: int) -> str | None:
+def _size(known: tuple[tuple[str, ...], Kept, tuple[bytes | None, ...]]) -> int:
+    """Return how long names are, in characters as they are spelled."""
+    return sum(len(one) for names in known for one in names if isinstance(one, str | bytes))
+
+
+def _name_of(literal: bytes) -> str | None:
     """Return the name that a JSON value is: a string or a whole number; None where it is none."""
-    if body[start] != _QUOTE:
-        literal = body[start:end]
+    if literal[0] != _QUOTE:
         return literal.decode("ascii") if _CANONICAL_INTEGER.fullmatch(literal) else None
-    text = body[start + 1 : end - 1]
-    return text.decode() if b"\\" not in text else unescape(body[start:end])
+    return literal[1:-1].decode() if b"\\" not in literal else unescape(literal)
 
 
 def _index(source: Source, here: Mapping[JsonSource, int]) -> int | None:

@@ -12,7 +12,16 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 from .context import Scope
-from .secret import KEY_BYTES, AuditKey, Kek, NameKey, PoisonKey, RecordKey, SessionKey
+from .secret import (
+    KEY_BYTES,
+    AuditKey,
+    IdentityKey,
+    Kek,
+    NameKey,
+    PoisonKey,
+    RecordKey,
+    SessionKey,
+)
 
 SESSION_LABEL: Final = b"sealyard/v1/sk\x00"
 COMMITMENT_LABEL: Final = b"sealyard/v1/ctx"
@@ -23,6 +32,7 @@ RECEIPT_LABEL: Final = b"sealyard/v1/receipt"
 PRIVATE_KEY_LABEL: Final = b"sealyard/v1/private-key"
 KEYRING_ID_LABEL: Final = b"sealyard/v1/keyring-id"
 KEYRING_MAC_LABEL: Final = b"sealyard/v1/keyring-mac"
+SALT_LABEL: Final = b"sealyard/v1/passphrase-salt"
 KEYRING_DIGEST_LABEL: Final = b"sealyard/v1/keyring-digest"
 THUMBPRINT_LABEL: Final = b"sealyard/v1/kek-thumbprint"
 
@@ -34,6 +44,7 @@ PACKAGE_COMMITMENT_BYTES: Final = 32
 """For keys from key packages, whose sender could search for two keys that share 16 bytes."""
 NAME_BYTES: Final = 16
 KEYRING_ID_BYTES: Final = 16
+SALT_BYTES: Final = 16
 DIGEST_BYTES: Final = 16
 THUMBPRINT_BYTES: Final = 16
 
@@ -97,14 +108,19 @@ def private_key_wrapping(record_key: RecordKey) -> bytes:
     return _expand(record_key.reveal(), PRIVATE_KEY_LABEL)
 
 
-def keyring_id(name_key: NameKey) -> bytes:
-    """Return the 16 bytes that identify a keyring; its name key outlives every KEK."""
-    return _expand(name_key.reveal(), KEYRING_ID_LABEL)[:KEYRING_ID_BYTES]
+def keyring_id(identity: IdentityKey) -> bytes:
+    """Return the 16 bytes that identify a keyring, whatever is rotated in it."""
+    return _expand(identity.reveal(), KEYRING_ID_LABEL)[:KEYRING_ID_BYTES]
 
 
-def keyring_digest(name_key: NameKey, contents: bytes) -> bytes:
+def passphrase_salt(identity: IdentityKey) -> bytes:
+    """Return the 16 bytes with which a passphrase opens each file of a keyring (PBES2's p2s)."""
+    return _expand(identity.reveal(), SALT_LABEL)[:SALT_BYTES]
+
+
+def keyring_digest(identity: IdentityKey, contents: bytes) -> bytes:
     """Return the 16 bytes that identify one state of a keyring and reveal nothing of it."""
-    key = _expand(name_key.reveal(), KEYRING_DIGEST_LABEL)
+    key = _expand(identity.reveal(), KEYRING_DIGEST_LABEL)
     return hmac.digest(key, contents, "sha256")[:DIGEST_BYTES]
 
 
@@ -113,9 +129,9 @@ def keyring_mac(root_key: bytes, text: bytes) -> bytes:
     return hmac.digest(_expand(root_key, KEYRING_MAC_LABEL), text, "sha256")
 
 
-def kek_thumbprint(kek: Kek) -> bytes:
-    """Return the 16 bytes that identify a KEK, whatever its id."""
-    return _expand(kek.reveal(), THUMBPRINT_LABEL)[:THUMBPRINT_BYTES]
+def key_thumbprint(key: Kek | NameKey | RecordKey) -> bytes:
+    """Return the 16 bytes that identify a key of a keyring, whatever its id."""
+    return _expand(key.reveal(), THUMBPRINT_LABEL)[:THUMBPRINT_BYTES]
 
 
 def _own(scope: Scope) -> bytes:

@@ -83,6 +83,12 @@ class StreamKey(Secret):
     __slots__ = ()
 
 
+class IdentityKey(Secret):
+    """What a keyring is told by, whatever is rotated in it: its id is derived from it."""
+
+    __slots__ = ()
+
+
 class NameKey(Secret):
     """The key that hashes record names in the store."""
 

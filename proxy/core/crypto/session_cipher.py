@@ -40,7 +40,7 @@ class Session:
         "_headers",
         "_kctx",
         "_recent",
-        "_recent_header",
+        "_recent_headers",
         "created",
         "kek_id",
         "kek_number",
@@ -72,10 +72,11 @@ class Session:
         self._kctx = derivation.commitment_key(key)
         self._commitment_bytes = PACKAGE_COMMITMENT_BYTES if packaged else COMMITMENT_BYTES
         self._contexts: dict[Context, tuple[bytes, bytes]] = {}
-        self._recent: tuple[Context | None, tuple[bytes, bytes]] = None, (b"", b"")
         self._headers: dict[tuple[Context, str | None, int | None], bytes] = {}
-        self._recent_header: tuple[Context | None, str | None, int | None, bytes]
-        self._recent_header = None, None, None, b""
+        # By the ids of contexts, which are held here: what is prepared for names uses the same
+        # objects again, and hashing one takes as long as the look-up of all the rest.
+        self._recent: dict[int, tuple[Context, bytes, bytes]] = {}
+        self._recent_headers: dict[int, tuple[Context, str | None, int | None, bytes]] = {}
 
     def __repr__(self) -> str:
         """Show the class, nothing of the key."""
@@ -107,8 +108,8 @@ class Session:
             return self._seal_short(
                 plaintext, context, json=cty is not None, limit=(max_chars, name)
             )
-        recent = self._recent_header
-        if context is recent[0] and cty == recent[1] and exp == recent[2]:
+        recent = self._recent_headers.get(id(context))
+        if recent is not None and cty == recent[1] and exp == recent[2]:
             head = recent[3]
         else:
             head = self._header(context, cty, exp)
@@ -146,10 +147,10 @@ class Session:
         return plaintext
 
     def seal_each(
-        self, plaintexts: Iterable[bytes], context: Context, cty: str | None, exp: int | None
+        self, plaintexts: Iterable[bytes], context: Context, cty: str | None
     ) -> list[bytes]:
         """Return the tokens of texts for one context, as `seal` makes each of them."""
-        head = self._header(context, cty, exp)
+        head = self._header(context, cty, None)
         return [
             (token_text if len(sealed) < tokens.LARGE else tokens.token_text)(head, iv, sealed)
             for iv, sealed in self._aead.seal_each(plaintexts, head)
@@ -163,8 +164,8 @@ class Session:
         Those are None. As much is done as by `open` for each, whatever the cause. Raises OpenFailed
         for a head that is not encoded like ours, before anything is tried.
         """
-        head, recent = sealed[0][0], self._recent
-        _, commitment = recent[1] if context is recent[0] else self._context(context)
+        head, recent = sealed[0][0], self._recent.get(id(context))
+        commitment = self._context(context)[1] if recent is None else recent[2]
         refusal = _refused(token.decode_header(head), commitment, now, refusal)
         aad = head if refusal is None else head + _OF_NO_TOKEN
         plaintexts = self._aead.open_each(sealed, aad)
@@ -199,14 +200,15 @@ class Session:
         return self._commitment_bytes == PACKAGE_COMMITMENT_BYTES
 
     def _context(self, context: Context) -> tuple[bytes, bytes]:
-        if context is self._recent[0]:  # a list of messages opens many values of one context
-            return self._recent[1]
+        recent = self._recent.get(id(context))
+        if recent is not None:
+            return recent[1:]
         known = self._contexts.get(context)
         if known is None:
             encoded = context.encode()
             known = encoded, derivation.commitment(self._kctx, encoded, self._commitment_bytes)
             _remember(self._contexts, context, known)
-        self._recent = context, known
+        _remember(self._recent, id(context), (context, *known))
         return known
 
     def _header(self, context: Context, cty: str | None, exp: int | None) -> bytes:
@@ -214,7 +216,7 @@ class Session:
         if known is None:
             known = self._new_header(context, cty, exp)
             _remember(self._headers, (context, cty, exp), known)
-        self._recent_header = context, cty, exp, known
+        _remember(self._recent_headers, id(context), (context, cty, exp, known))
         return known
 
     def _new_header(self, context: Context, cty: str | None, exp: int | None) -> bytes:

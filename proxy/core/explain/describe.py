@@ -17,14 +17,11 @@ from ..http.message import Head, SocketHead
 from ..planning.plan import Plan
 from ..values.carry_out import CarriedOut
 from ..values.head_values import QUERY, with_changes
-from ..values.hows import Seal
-from ..values.key_needs import Keys
-from ..values.keys_in_use import KeysInUse
-from ..values.part_heads import Span
+from ..values.hows import Seal, Span
+from ..values.key_needs import Keys, KeysInUse
 from ..values.part_streams import PartStream
-from ..values.splice import splice
 from ..values.streams import Framing
-from ..values.table import Values
+from ..values.table import Values, splice
 from .explanation import Described, ExplainedValue
 
 _NOTES: Final[dict[Spelling, str]] = {

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final, NamedTuple
 
-from ..apply.apply import apply
 from ..crypto.aead import Parts
 from ..crypto.context import Context
 from ..crypto.sealed_stream import CTY_STREAM_KEY
@@ -20,6 +19,7 @@ from ..crypto.session_cipher import EXP_SKEW_SECONDS, Session
 from ..crypto.token import ASSUMED_KEK_ID, CTY_JSON, Token
 from ..errors import MessageError, OpenFailed
 from ..planning.plan import Plan
+from ..transform import apply
 from ..values.key_needs import Keys, Needs
 from ..values.outcomes import NO_TOKEN, Outcome
 from ..values.table import token_in

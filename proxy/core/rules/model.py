@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from dataclasses import field as derived
 from enum import Enum
 from typing import Literal, NamedTuple
 
@@ -75,6 +76,15 @@ class Item:
     parties: frozenset[NamedPart] = frozenset()
     each: bool = False
     elsewhere_allowed: bool = False
+
+    is_special: bool = derived(init=False, repr=False, compare=False)
+    """Whether values may be unfit to be sealed, or more is asked of their tokens than to open."""
+
+    def __post_init__(self) -> None:
+        """Look at the form once: it is asked for with every value."""
+        limits = self.max_chars, self.min_chars, self.expires
+        special = self.form != "jwe" or any(one is not None for one in limits)
+        object.__setattr__(self, "is_special", special)
 
     def needs(self, part: NamedPart) -> bool:
         """Whether the values of the item need this name."""

@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from operator import itemgetter
 from typing import Final, cast
 
 from ..crypto.aead import Parts
-from ..crypto.context import Context
+from ..crypto.context import Context, Scope
 from ..crypto.session_cipher import Session
-from ..crypto.token import KeyId, Token, decode_header
-from ..errors import ForbiddenValue, MessageError, OpenFailed, Unopened
+from ..crypto.token import KeyId, Token, decode_header, from_base64
+from ..errors import ForbiddenValue, MessageError, OpenFailed, UnfitValue, Unopened
 from ..formats import embedded_tokens
 from ..formats.embedded_tokens import FoundToken
 from ..formats.escaping import EXACT
 from ..leaves import quote
 from ..rules.model import Block, Item
 from ..slices import pause
-from .fit import require_base64, require_text
-from .hows import How, Open, Seal
-from .key_needs import Keys
-from .keys_in_use import KeysInUse
+from .hows import How, Open, Seal, Span
+from .key_needs import Keys, KeysInUse
 from .outcomes import NO_TOKEN, TWIN, Outcome, expiry
-from .part_heads import Span, of_content, without_length
-from .part_streams import PartStream
+from .part_streams import PartStream, of_content, without_length
 from .spelling import as_text, in_place
-from .splice import spliced
-from .table import Values, What, is_parts, token_in
+from .table import Values, is_parts, splice, spliced
 
 MOST_TOGETHER: Final = 256
 """So many values are worked at between two pauses, as long as they lie within so many bytes: half a
@@ -42,10 +39,7 @@ class CarriedOut:
         counts: How many had which outcome.
         proven: How many values each session has opened.
         failed: What is wrong first; then nothing may be forwarded.
-        starts: Where what changes in the body begins.
-        ends: Where it ends.
-        texts: What takes its place.
-        head: What changes in the head: the place, where in its line, and the text.
+        texts: What takes the place of each value, row by row; None where it stays.
     """
 
     __slots__ = (
@@ -54,13 +48,11 @@ class CarriedOut:
         "_keys",
         "_now",
         "_permissive",
+        "_stays",
         "_values",
         "counts",
-        "ends",
         "failed",
-        "head",
         "proven",
-        "starts",
         "texts",
     )
 
@@ -69,19 +61,17 @@ class CarriedOut:
 
         `now` is in seconds since 1970. `permissive`: what was never sealed stays in any block.
         """
-        self._permissive = permissive
+        self._values = values
         self._keys = keys
+        self._now = now
+        self._permissive = permissive
         self._in_use: KeysInUse | None = None
+        self._stays = False
+        self._beside: dict[Span, None] | None = None
         self.counts: Final[dict[Outcome, int]] = {}
         self.proven: Final[dict[Session, int]] = {}
         self.failed: MessageError | None = None
-        self.starts: list[int] = []
-        self.ends: list[int] = []
-        self.texts: list[bytes] = []
-        self.head: Final[list[tuple[int, Span]]] = []
-        self._beside: dict[Span, None] = {}  # more than one value may ask for the same
-        self._values = values
-        self._now = now
+        self.texts: list[bytes | None] = []
         try:
             self._carry_out(values)
         except MessageError as error:
@@ -93,34 +83,59 @@ class CarriedOut:
     @property
     def keys(self) -> KeysInUse:
         """The sessions that open."""
-        if self._in_use is None:
-            self._in_use = KeysInUse(self._keys)
-        return self._in_use
+        in_use = self._in_use
+        if in_use is None:
+            in_use = self._in_use = KeysInUse(self._keys)
+        return in_use
 
     @property
     def unopened(self) -> tuple[Unopened, ...]:
         """The tokens that did not open."""
         return () if self._in_use is None else tuple(self._in_use.unopened)
 
-    def spliced(self, body: bytes) -> bytes:
-        """Return the body with its values replaced, once; raise InvalidBody where two overlap."""
-        starts, ends, texts = self.starts, self.ends, self.texts
-        if not starts and not self._beside:
-            return body
-        for start, end, text in self._beside:
-            starts.append(start)
-            ends.append(end)
-            texts.append(text)
-        return spliced(body, starts, ends, texts)
+    @property
+    def as_usual(self) -> bool:
+        """Whether every value was sealed or opened, and no token failed to open."""
+        if self._stays or self.failed is not None:
+            return False
+        return self._in_use is None or not self._in_use.unopened
+
+    @property
+    def head(self) -> list[tuple[int, Span]]:
+        """What changes in the head: the place, where in its line, and the text."""
+        values, texts = self._values, self.texts
+        return [
+            (place, (values.starts[row], values.ends[row], text))
+            for row, place in values.heads.items()
+            if (text := texts[row]) is not None
+        ]
 
     @property
     def changes_body(self) -> bool:
         """Whether something of the body is replaced."""
-        return bool(self.starts or self._beside)
+        return self._beside is not None or bool(self._rows())
 
-    def _carry_out(self, values: Values) -> None:
-        hows, contexts, what = values.hows, values.contexts, values.what
-        at, count = 0, len(hows)
+    def spliced(self, body: bytes) -> bytes:
+        """Return the body with its values replaced; raise InvalidBody where two overlap."""
+        values, texts = self._values, self.texts
+        if self._beside is None and not self._stays and not values.heads and texts:
+            return spliced(body, values.starts, values.ends, texts)  # type: ignore[arg-type]  # none stays
+        spans = [(values.starts[row], values.ends[row], texts[row]) for row in self._rows()]
+        spans += self._beside or ()
+        return splice(body, spans) if spans else body  # type: ignore[arg-type]  # as above
+
+    def _rows(self) -> list[int]:
+        """Return which values of the body are replaced."""
+        heads = self._values.heads
+        return [row for row, text in enumerate(self.texts) if text is not None and row not in heads]
+
+    def _carry_out(self, values: Values) -> None:  # noqa: C901, PLR0912 - a choice for each kind
+        """Carry out rows: those that are alone of their kind here, others some at a time."""
+        hows, contexts, what, texts = values.hows, values.contexts, values.what, self.texts
+        keys, apart, at, count = self._keys, values.alike or values.parts, 0, len(hows)
+        sealed = opened = 0
+        session: Session | None = None
+        bound: tuple[Scope, KeyId] | None = None
         if values.refusal is not None:
             count = values.refusal[1]
         while at < count:
@@ -128,46 +143,71 @@ class CarriedOut:
             how, context, found, end = hows[at], contexts[at], what[at], at + 1
             if end < count and hows[end] is how and contexts[end] is context:
                 end = values.alike_until(at, MOST_TOGETHER, MOST_BYTES)
-            if type(found) is bytes:
-                self._seal(how, context, at, end)  # type: ignore[arg-type]  # what is a text is sealed
-            elif isinstance(found, PartStream):
+            alone = end - at == 1
+            if type(found) is bytes and type(how) is Seal and context is not None:
+                if not alone or apart or how.spells or how.item.is_special:
+                    self._seal(how, context, at, end)
+                else:
+                    text = keys.sealing[context.scope].seal(found, context, cty=values.ctys[at])
+                    texts.append(b'"%b"' % text if how.quoted else text)
+                    sealed += 1
+            elif alone and type(how) is Open and is_parts(found) and context is not None:
+                key_id, _, cty, _ = decode_header(found[0])
+                if bound is None or key_id is not bound[1] or context.scope is not bound[0]:
+                    if session is not None:
+                        self._count_opened(session, opened)
+                    bound, opened = (context.scope, key_id), 0
+                    session = keys.opening.get(bound) or keys.decoys.get(bound)
+                    refusal = keys.refusals.get(bound)
+                text, reason = None, "unknown-key"
+                if session is not None:
+                    (text,), reason = session.open_each((found,), context, self._now, refusal)
+                plain = how.shape == "json" and how.place is EXACT and not how.spells
+                new = quote(text) if plain and cty is None and text is not None else None
+                if new is not None:
+                    texts.append(new)
+                    opened += 1
+                else:
+                    self._write(how, at, text, cty, session, reason, key_id)
+            elif type(found) is PartStream:
                 for row in range(at, end):
                     self._stream(how, row, context)  # type: ignore[arg-type]  # it is bound
             else:
                 self._open(how, context, at, end)  # type: ignore[arg-type]  # what is no text is opened
             at = end
+        if sealed:
+            self._count("sealed", sealed)
+        if session is not None:
+            self._count_opened(session, opened)
         if values.refusal is not None:
             raise values.refusal[0]
+
+    def _count_opened(self, session: Session, values: int) -> None:
+        if values:
+            self._count("opened", values)
+            self.proven[session] = self.proven.get(session, 0) + values
 
     # --- sealing --------------------------------------------------------------------------------
 
     def _seal(self, how: Seal, context: Context, at: int, end: int) -> None:
         values, item = self._values, how.item
-        session, cty = self._keys.sealing[context.scope], values.ctys[at]
-        exp = item.expires and expiry(self._now, item.expires)
-        if item.form != "jwe" or item.max_chars is not None or item.min_chars is not None:
-            self._seal_apart(how, context, at, end, exp)
+        if item.is_special or (values.alike and how.block.already_sealed != "seal"):
+            self._seal_apart(how, context, at, end)
             return
-        if values.alike and how.block.already_sealed != "seal":
-            self._seal_apart(how, context, at, end, exp)
-            return
+        session = self._keys.sealing[context.scope]
         some: list[bytes] = values.what[at:end]  # type: ignore[assignment]  # rows to be sealed
-        if end - at == 1:
-            texts = [session.seal(some[0], context, cty=cty, exp=exp)]
-        else:
-            texts = session.seal_each(some, context, cty, exp)
-        if how.spells or values.heads or values.parts:
+        texts = session.seal_each(some, context, values.ctys[at])
+        if how.spells or values.parts:
             for row, text in enumerate(texts, at):
                 self._put(how, row, text, "sealed")
             return
-        self.starts += values.starts[at:end]
-        self.ends += values.ends[at:end]
         self.texts += [b'"%b"' % one for one in texts] if how.quoted else texts
-        self.counts["sealed"] = self.counts.get("sealed", 0) + end - at
+        self._count("sealed", end - at)
 
-    def _seal_apart(self, how: Seal, context: Context, at: int, end: int, exp: int | None) -> None:
+    def _seal_apart(self, how: Seal, context: Context, at: int, end: int) -> None:
         """Seal values one by one: each may be sealed already, or must not be sealed."""
         values, item, block = self._values, how.item, how.block
+        exp = item.expires and expiry(self._now, item.expires)
         session = self._keys.sealing[context.scope]
         for row in range(at, end):
             looks = row in values.alike and block.already_sealed != "seal"
@@ -188,7 +228,7 @@ class CarriedOut:
         except OpenFailed:
             return False
         require_text(item, token.as_text(plaintext), token.cty)
-        self._stays(row, "already_sealed", opener)
+        self._stay(row, "already_sealed", opener)
         return True
 
     # --- opening --------------------------------------------------------------------------------
@@ -211,33 +251,23 @@ class CarriedOut:
                 self._open_in_text(how, context, at, found)
             elif isinstance(found, OpenFailed):
                 self._fail(how, at, found)
-            elif context is None:
-                self._fail(how, at, self.keys.noted("missing-name", _key_id(found)))
-            else:
-                self._open_one(how, context, at, cast("Token", found))
+            else:  # only a token in a text may have no context
+                self._open_one(how, context, at, cast("Token", found))  # type: ignore[arg-type]  # so it is bound
             at = behind
 
-    def _open_each(self, how: Open, context: Context, at: int, tokens: list[Parts]) -> None:
+    def _open_each(self, how: Open, context: Context, at: int, tokens: Sequence[Parts]) -> None:
         """Open tokens with one head."""
-        header = decode_header(tokens[0][0])
-        values, cty = self._values, header.cty
-        session, texts, reason = self.keys.open_each(tokens, header.key_id, context, self._now)
-        as_it_is = cty is None and how.shape == "json" and how.place is EXACT and not how.spells
-        if as_it_is and session is not None and None not in texts:
+        key_id, _, cty, _ = decode_header(tokens[0][0])
+        session, texts, reason = self.keys.open_each(tokens, key_id, context, self._now)
+        plain = how.shape == "json" and how.place is EXACT and not how.spells
+        if plain and cty is None and session is not None and None not in texts:
             literals = list(map(quote, texts))  # type: ignore[arg-type]  # as was just looked at
             if None not in literals:  # as nearly always
-                end = at + len(tokens)
-                self.starts += values.starts[at:end]
-                self.ends += values.ends[at:end]
-                self.texts += literals  # type: ignore[arg-type]  # as was just looked at
-                self.counts["opened"] = self.counts.get("opened", 0) + end - at
-                self.proven[session] = self.proven.get(session, 0) + end - at
+                self.texts += literals
+                self._count_opened(session, len(texts))
                 return
         for row, text in enumerate(texts, at):
-            if text is None:
-                self._fail(how, row, self.keys.noted(reason, header.key_id))
-            else:
-                self._write(how, row, text, cty, session)
+            self._write(how, row, text, cty, session, reason, key_id)
 
     def _open_one(self, how: Open, context: Context, row: int, token: Token) -> None:
         try:
@@ -247,16 +277,26 @@ class CarriedOut:
             return
         if how.shape != "bytes":
             text = token.as_text(text)
-        self._write(how, row, text, token.cty, session)
+        self._write(how, row, text, token.cty, session, "", token.key_id)
 
-    def _write(
-        self, how: Open, row: int, text: bytes, cty: str | None, session: Session | None
+    def _write(  # noqa: PLR0913, PLR0917 - what has come of a token, or why nothing has
+        self,
+        how: Open,
+        row: int,
+        text: bytes | None,
+        cty: str | None,
+        session: Session | None,
+        reason: str,
+        key_id: KeyId,
     ) -> None:
-        """Write what a token held in its place."""
+        """Write what a token held in its place, or note why it did not open."""
+        if text is None:
+            self._fail(how, row, self.keys.noted(reason, key_id))
+            return
         try:
             new = in_place(how, text, cty)
             if new is None:
-                self._stays(row, "in_markup", session)
+                self._stay(row, "in_markup", session)
             else:
                 self._put(how, row, new, "opened", session)
         except OpenFailed as error:
@@ -291,7 +331,7 @@ class CarriedOut:
         new = embedded_tokens.written_in(found, text, opened=session is not None)
         try:
             if new is None:
-                self._stays(row, "in_markup", session)
+                self._stay(row, "in_markup", session)
             else:
                 self._put(how, row, new, "cut" if session is None else "opened", session)
         except OpenFailed as error:
@@ -300,12 +340,13 @@ class CarriedOut:
     def _fail(self, how: Open, row: int, error: OpenFailed) -> None:
         """Let a token stay that does not open, or note that nothing may be forwarded."""
         if error.reason == NO_TOKEN and self._lets_pass(how.block):
-            self._stays(row, "plain")
+            self._stay(row, "plain")
         elif how.lenient or how.block.keep_unopened or error.reason == TWIN:
-            self._stays(row, "kept")
+            self._stay(row, "kept")
         else:
             # The others are tried all the same: else the time would tell which of many it was.
             self.failed = self.failed or error
+            self.texts.append(None)
 
     def _lets_pass(self, block: Block) -> bool:
         """Return whether what was never sealed may stay."""
@@ -319,12 +360,13 @@ class CarriedOut:
             change = stream.carry_out(self.keys, how.block, context, self._now)
         except OpenFailed as error:
             self.failed = self.failed or error
+            self.texts.append(None)
             return
         if change.text is None:
-            self._stays(row, change.outcome, change.session)
+            self._stay(row, change.outcome, change.session)
             return
         self._take(row, change.text, change.outcome, change.session)
-        self._beside.update(dict.fromkeys(change.head))
+        self._change_beside(change.head)
 
     # --- what comes of it -----------------------------------------------------------------------
 
@@ -340,27 +382,28 @@ class CarriedOut:
         if row in self._values.parts:
             lies = self._values.parts[row]
             if not lies.within:
-                self._beside.update(dict.fromkeys(of_content(lies.part, lies.media, len(text))))
+                self._change_beside(of_content(lies.part, lies.media, len(text)))
 
-    def _take(self, row: int, text: bytes, outcome: Outcome, session: Session | None) -> None:
-        values = self._values
-        start, end = values.starts[row], values.ends[row]
-        if row in values.heads:
-            self.head.append((values.heads[row], (start, end, text)))
-        else:
-            self.starts.append(start)
-            self.ends.append(end)
-            self.texts.append(text)
-        self._stays(row, outcome, session)
+    def _stay(self, row: int, outcome: Outcome, session: Session | None = None) -> None:
+        """Let a value stay as it is."""
+        self._stays = True
+        self._take(row, None, outcome, session)
 
-    def _stays(self, row: int, outcome: Outcome, session: Session | None = None) -> None:
-        """Count a value, whatever becomes of it."""
+    def _take(
+        self, row: int, text: bytes | None, outcome: Outcome, session: Session | None
+    ) -> None:
+        """Note what becomes of a value."""
+        self.texts.append(text)
         self._count(outcome)
         if session is not None:
             self.proven[session] = self.proven.get(session, 0) + 1
         if row in self._values.parts and self._values.parts[row].within:
-            lengths = without_length(self._values.parts[row].part)
-            self._beside.update(dict.fromkeys(lengths))
+            self._change_beside(without_length(self._values.parts[row].part))
+
+    def _change_beside(self, spans: tuple[Span, ...]) -> None:
+        """Note what changes beside the values: more than one may ask for the same."""
+        if spans:
+            self._beside = (self._beside or {}) | dict.fromkeys(spans)
 
     def _count(self, outcome: Outcome, values: int = 1) -> None:
         self.counts[outcome] = self.counts.get(outcome, 0) + values
@@ -390,7 +433,37 @@ def _sealed(  # noqa: PLR0913, PLR0917 - what a token is made of
     )
 
 
-def _key_id(what: What) -> KeyId:
-    token = token_in(what)
-    assert token is not None  # noqa: S101 - only a token lacks a name
-    return token.key_id
+def require_text(item: Item, plaintext: bytes, cty: str | None) -> None:
+    """Raise UnfitValue unless a value is the string that its item asks for, if it asks for one.
+
+    The backend sees a token and so a string, whatever the client sent: what it would have refused
+    in plaintext must be refused here.
+    """
+    least = item.min_chars
+    if least is None:
+        return
+    try:
+        size = len(plaintext.decode())
+    except UnicodeDecodeError:
+        size = None
+    if cty is not None or size is None:
+        raise UnfitValue("not-a-string", detail=f"{item.field}: a string is needed.")
+    if size < least:
+        raise UnfitValue(
+            "too-few-characters", detail=f"{item.field}: at least {least} characters are needed."
+        )
+
+
+def require_base64(item: Item, plaintext: bytes, cty: str | None) -> bytes:
+    """Return the bytes that a value spells, which its backend decodes; raise UnfitValue for none.
+
+    Only a canonical text comes back as it was, since only its bytes are sealed.
+    """
+    try:
+        if cty is None:
+            return from_base64(plaintext)
+    except OpenFailed:
+        pass
+    raise UnfitValue(
+        "not-base64", detail=f"{item.field}: a string of base64 with padding is needed."
+    )

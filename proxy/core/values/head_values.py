@@ -17,8 +17,8 @@ from ..expressions.name_readings import fold_header
 from ..formats.urlencoded import FormSelection
 from ..http.encoded_text import decoded
 from ..http.message import RequestHead, ResponseHead
-from .part_heads import Span
-from .splice import splice
+from .hows import Span
+from .table import splice
 
 QUERY: Final = -1
 """The place of the query; other places are the numbers of header lines."""

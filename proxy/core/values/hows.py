@@ -1,4 +1,4 @@
-"""How the values of an item are treated: what rows of a table share."""
+"""How the values of an item are treated (what rows of a table share), and what replaces them."""
 
 from __future__ import annotations
 
@@ -44,3 +44,6 @@ class Open(NamedTuple):
 
 
 How = Seal | Open
+
+Span = tuple[int, int, bytes]
+"""Where something is replaced, and what takes its place."""

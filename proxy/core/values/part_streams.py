@@ -1,9 +1,9 @@
-"""Contents of parts that are sealed streams, or become ones."""
+"""Contents of parts that are sealed streams or become ones, and what changes in their heads."""
 
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from ..crypto import sealed_stream
 from ..crypto.context import Context
@@ -13,9 +13,11 @@ from ..crypto.token import Token
 from ..errors import ForbiddenValue, OpenFailed
 from ..formats.multipart.reader import Part
 from ..rules.model import Block, Item
+from .hows import Span
 from .outcomes import Outcome, expiry
-from .part_heads import Span, of_content
 from .streams import Content, OpenFlow, SealFlow, StreamOpener
+
+_CRLF: Final = b"\r\n"
 
 
 class PartChange(NamedTuple):
@@ -133,3 +135,30 @@ class PartStream:
         opener = sealed_stream.opener(stream, inner, context)
         text = opener.update(self._content[len(stream.raw) :]) + opener.finish()
         return session, text, inner.media_type
+
+
+def of_content(part: Part, media: str | None, length: int | None) -> tuple[Span, ...]:
+    """Return the changes in the head of a part whose content has another type and length now.
+
+    `media` is the new type (None: it stays, empty: none), `length` None where it is not known.
+    """
+    changes = [] if media is None else [_retyped(part, media.encode("ascii"))]
+    if part.length is not None:
+        changes.append((part.length.value, part.length.end, b"%d" % (length or 0)))
+    return tuple(changes)
+
+
+def without_length(part: Part) -> tuple[Span, ...]:
+    """Return the change of a part of whose content none knows how long it will be."""
+    line = part.length
+    return () if line is None else ((line.start, line.end + len(_CRLF), b""),)
+
+
+def _retyped(part: Part, media: bytes) -> Span:
+    line = part.kind
+    if line is None:
+        text = b"\r\nContent-Type: " + media if media else b""
+        return part.head_end, part.head_end, text
+    if not media:
+        return line.start, line.end + len(_CRLF), b""
+    return line.value, line.end, media

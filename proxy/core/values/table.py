@@ -10,16 +10,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple, TypeGuard
 
+from .. import leaves
 from ..crypto.aead import Parts
 from ..crypto.context import Context, Scope
 from ..crypto.token import PREFIXES, KeyId, Token, decode_header, decoded_token, token_or_none
-from ..errors import MessageError, OpenFailed
+from ..errors import InvalidBody, MessageError, OpenFailed
 from ..formats.embedded_tokens import FoundToken
 from ..formats.json import shield
 from ..formats.multipart.reader import Part
 from ..leaves import token_parts, tokens
 from ..slices import pause, paused
-from .hows import How, Open, Seal
+from .hows import How, Open, Seal, Span
 from .key_needs import Needs
 from .outcomes import Outcome
 from .part_streams import PartStream
@@ -306,3 +307,24 @@ def token_in(what: What) -> Token | None:
         return Token("jwe", key_id, head, iv, sealed, cty, exp, commitment)
     found = getattr(what, "token", what)
     return found if isinstance(found, Token) else None
+
+
+def splice(body: bytes, changes: Sequence[Span]) -> bytes:
+    """Return `body` with each span replaced; raise InvalidBody where two spans overlap."""
+    starts, ends, texts = ([one[at] for one in changes] for at in range(3))
+    return spliced(body, starts, ends, texts)  # type: ignore[arg-type]  # each column has its type
+
+
+def spliced(body: bytes, starts: list[int], ends: list[int], texts: list[bytes]) -> bytes:
+    """Do as `splice` for spans whose places and texts are apart, in any order."""
+    if len(starts) == 1:  # as in most messages
+        return b"".join((body[: starts[0]], texts[0], body[ends[0] :]))
+    if sorted(starts) != starts:  # those of a list are in order
+        order = sorted(range(len(starts)), key=starts.__getitem__)
+        starts, ends, texts = ([one[at] for at in order] for one in (starts, ends, texts))  # type: ignore[assignment]  # each column has its type
+    places = [0] * (2 * len(starts))
+    places[::2], places[1::2] = starts, ends
+    new = leaves.splice(body, places, texts)
+    if new is None:
+        raise InvalidBody("spans-overlap")
+    return new

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -101,6 +102,8 @@ class EndToEnd:
             raise KeyUnavailable(WITHDRAWN)
         if self._sessions.blocked and opens:
             raise KeyUnavailable(BLOCKED)
+        if seals and time.monotonic() >= self._sessions.sealing_until:
+            return None
         now = self._clock()
         opened = self._opening.warm(opens, now) if found is None else found.opened
         sealing = self._sealing.warm(seals, now) if opened is not None else None
@@ -120,6 +123,8 @@ class EndToEnd:
             plain, seals, opens = _divided(needs)
             if not seals and not opens:
                 return await self._sessions.resolve(needs)
+            if seals:
+                await self._sessions.require_lease()
             keys = await self._found(needs, opens, asked, known)
             if keys is not None:
                 return keys

@@ -10,12 +10,18 @@ from ...core.errors import KeysFull, KeyUnavailable
 from ..lru_map import BoundedMap
 from ..participants.registry import record_name
 from ..policy import KNOWN_ISSUES, RECORD_TRIES
+from ..sessions.agreement import began
 from ..sessions.sessions import Sessions
-from ..stores import HeldRecords, StoreFailed, StoreFull
+from ..sessions.shared_clock import latest_not_before
+from ..stores import Fenced, HeldRecords, StoreFailed, StoreFull, Under
 from ..stores.guarded import Notice
 from ..stores.records import RecordRefused, RecordUnknown
 from . import package_records, rotation_marker
 from .package_records import LIST, Listed, StoredPackage
+
+
+class KeyErased(Exception):
+    """The key of a package was erased: it is not kept again."""
 
 
 class PackageStore:
@@ -36,21 +42,32 @@ class PackageStore:
         """Return the name of a conversation's packages in the store."""
         return package_records.record_name(self._sessions.keyring.name_key, scope)
 
-    async def put(self, scope: Scope, package: StoredPackage) -> None:
-        """Keep a package and list it; raise KeyUnavailable unless the store has both."""
-        name, key = self.name(scope), self._sessions.keyring.record_key
-        record = package_records.encode(package, name, key)
-        keep_ms = int((package.ends - self._clock()) * 1000)
-        place, seen = (name, package.key_id), None
+    async def put(self, scope: Scope, package: StoredPackage, fence: bytes | None = None) -> bytes:
+        """Keep a package and list it; raise KeyUnavailable unless the store has both.
+
+        Returns the fence that it is kept under, which a later issue gives again as `fence`. Raises
+        KeyErased where another one stands by then, or the key began before an erasure.
+        """
+        name = self.name(scope)
         try:
             for _ in range(RECORD_TRIES):
-                held = await self._sessions.store.keep(*place, record, keep_ms, seen=seen)
-                if held.record == record or self._issue(held.record, *place) >= package.issue:
-                    break
-                seen = held.record
-            if held.record != record:
-                raise KeyUnavailable("package-not-kept")
-            await self._list(name, package)
+                under = self._sessions.fences.under(name) if fence is None else Under(fence)
+                if began(package.sid) < self._sessions.fences.erased_before(name):
+                    raise KeyErased
+                try:
+                    await self._keep(name, package, under)
+                except Fenced as fenced:
+                    await self._sessions.fences.restore(name, fenced.fence)
+                    if fence is not None:
+                        raise KeyErased from None
+                else:
+                    kept = under.first if under.seen is None else under.seen
+                    self._sessions.fences.learn(name, kept)
+                    await self._list(name, package, Under(kept))
+                    return kept
+            raise KeyUnavailable("package-not-kept")
+        except Fenced:
+            raise KeyErased from None
         except StoreFull:
             raise KeysFull("store-full") from None
         except StoreFailed:
@@ -81,14 +98,23 @@ class PackageStore:
         name = record_name(self._sessions.keyring.name_key, recipient)
         return tuple(one for one in await self.listed(scope) if name in one.audience)
 
-    async def erase(self, scope: Scope) -> tuple[str, ...]:
+    def erasing(self, scope: Scope) -> int:
+        """Return the time (seconds since 1970) before which an erasure destroys packages: all."""
+        sessions, state = self._sessions, self._sessions.revocations.of(scope)
+        newest = max(state.not_before, sessions.revocations.newest(state.name))
+        newest = max(newest, sessions.fences.erased_before(self.name(scope)))
+        now = latest_not_before(sessions.now(), shared=sessions.store.keeps_time)
+        return max(now, newest + 1)
+
+    async def erase(self, scope: Scope, not_before: int = 0) -> tuple[str, ...]:
         """Destroy all packages of a conversation; return the ids of their sessions.
 
-        Raises KeyUnavailable where the store does not answer; then they may all still be there.
+        `not_before` is what `erasing` has returned. Raises KeyUnavailable where the store does not
+        answer; then they may all still be there.
         """
         name, key = self.name(scope), self._sessions.keyring.record_key
         try:
-            gone = await self._sessions.store.erase(name)
+            gone = await self._sessions.fences.rise(name, not_before or self.erasing(scope))
         except StoreFailed:
             raise KeyUnavailable("store-unavailable") from None
         return tuple(
@@ -99,12 +125,28 @@ class PackageStore:
         """Make every process begin new keys in a conversation; return whether the store has it."""
         return await rotation_marker.put(self._sessions, scope)
 
+    async def _keep(self, name: str, package: StoredPackage, under: Under) -> None:
+        """Keep a package unless a later issue is there."""
+        record = package_records.encode(package, name, self._sessions.keyring.record_key)
+        keep_ms = int((package.ends - self._clock()) * 1000)
+        place, seen = (name, package.key_id), None
+        for _ in range(RECORD_TRIES):
+            held = await self._sessions.store.keep(*place, record, keep_ms, seen=seen, under=under)
+            if held.record == record:
+                return
+            if self._issue(held.record, *place) >= package.issue:
+                break
+            seen = held.record
+        raise KeyUnavailable("package-not-kept")
+
     async def _find(self, scope: Scope, key_ids: Sequence[str]) -> list[StoredPackage | None]:
         name = self.name(scope)
         try:
-            found = await self._sessions.store.find(name, key_ids)
+            found = await self._sessions.store.find(name, key_ids, fence=True)
         except StoreFailed:
             raise KeyUnavailable("store-unavailable") from None
+        if found.fence is not None:
+            self._sessions.fences.learn(name, found.fence)
         return [
             None if held is None else self._opened(held, name, key_id)
             for key_id, held in zip(key_ids, found.keys, strict=True)
@@ -118,6 +160,8 @@ class PackageStore:
             return None
         if package.key_id != key_id or package.ends <= self._clock():
             return None
+        if began(package.sid) < self._sessions.fences.erased_before(name):
+            return None  # it came back, as from a backup of the store
         place = name, key_id
         if package.issue < (self._issues.get(place) or 0):
             self._notice("record-stale")
@@ -139,7 +183,7 @@ class PackageStore:
             return 0
         return package.issue if package.key_id == key_id else 0
 
-    async def _list(self, name: str, package: StoredPackage) -> None:
+    async def _list(self, name: str, package: StoredPackage, under: Under) -> None:
         held = await self._held_list(name)
         listed = self._decode_list(held, name)
         for _ in range(RECORD_TRIES):
@@ -149,7 +193,9 @@ class PackageStore:
             key = self._sessions.keyring.record_key
             record = package_records.encode_list(after, name, key)
             seen = None if held is None else held.record
-            held = await self._sessions.store.keep(name, LIST, record, keep_ms, seen=seen)
+            held = await self._sessions.store.keep(
+                name, LIST, record, keep_ms, seen=seen, under=under
+            )
             if held.record == record:
                 return
             listed = self._decode_list(held, name)

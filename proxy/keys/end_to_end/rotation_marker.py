@@ -75,7 +75,10 @@ async def last(sessions: Sessions, scope: Scope) -> str:
 
 
 async def _held(sessions: Sessions, name: str) -> HeldRecords | None:
-    return (await sessions.store.find(name, [ROTATION_MARKER])).keys[0]
+    found = await sessions.store.find(name, [ROTATION_MARKER], fence=True)
+    if found.fence is not None:
+        sessions.fences.learn(name, found.fence)
+    return found.keys[0]
 
 
 def _epoch(held: HeldRecords | None, name: str, sessions: Sessions) -> int:

@@ -32,7 +32,7 @@ from . import rotation_marker
 from .directory import Directory
 from .identities import Identities
 from .package_records import StoredPackage
-from .package_store import PackageStore
+from .package_store import KeyErased, PackageStore
 
 Cause = Literal["first", "spent", "revoked", "rotated", "recipient-added", "key-gone"]
 """Why a package is issued."""
@@ -74,18 +74,22 @@ class Held:
     """A session that seals until `soft_end` and opens until `ends`, both seconds since 1970.
 
     After `fresh_until` the participants are looked up again; once `rotated` another replaces it.
+    `records` is the name of the conversation's packages, `fence` the one that this package is kept
+    under.
     """
 
     scope: Scope
     session: Session
     key: SessionKey = field(repr=False)
     audience: Audience
+    records: str
     soft_end: float
     ends: int
     fresh_until: float
     issue: int = 1
     used: int = 0
     rotated: bool = False
+    fence: bytes | None = None
 
 
 class PackagedSealing:
@@ -165,7 +169,7 @@ class PackagedSealing:
             return  # a package of what was held may be destroyed, and who signs may be removed
         if held is None:
             await self._begin_first(scope, audience, count)
-        elif not usable:
+        elif not usable or not self._able(held, count, self._clock()):
             await self._begin(scope, audience, self._why_unable(held))
         elif held.audience.marker != audience.marker:
             await self._begin(scope, audience, "rotated")
@@ -214,6 +218,7 @@ class PackagedSealing:
         most = now + MAX_SKEW_SECONDS
         return (
             not held.rotated
+            and held.session.created >= self._sessions.fences.erased_before(held.records)
             and now < held.soft_end
             and held.used + count <= self._settings.max_messages
             and not_before <= held.session.created <= most  # no reader opens one from the future
@@ -223,7 +228,8 @@ class PackagedSealing:
         not_before = self._sessions.not_before(place(held.scope)[0], self._clock()) or 0
         if held.session.created < not_before:
             return "revoked"
-        return "rotated" if held.rotated else "spent"
+        erased = held.session.created < self._sessions.fences.erased_before(held.records)
+        return "rotated" if held.rotated or erased else "spent"
 
     def _grows(self, held: Held, scope: Scope, audience: Audience, count: int) -> bool:
         """Whether a session for fewer recipients can continue for those of `scope`.
@@ -284,16 +290,21 @@ class PackagedSealing:
 
     async def _begin(self, scope: Scope, audience: Audience, cause: Cause) -> None:
         now, (conversation, _) = self._clock(), place(scope)
-        not_before = self._sessions.not_before(conversation, now) or 0
+        records = self._package_store.name(conversation)
+        revoked = self._sessions.not_before(conversation, now) or 0
+        not_before = max(revoked, self._sessions.fences.erased_before(records))
         sid = new_sid(self._sessions.clock, not_before, self._random)
         key = SessionKey(self._random(KEY_BYTES))
         session = Session(key, sid=sid, scope=conversation, packaged=True)
         soft_end = now + self._settings.ttl
         longest = int(self._settings.package_max_age)
         ends = int(now) + min(int(self._settings.ttl + self._settings.grace), longest)
-        held = Held(scope, session, key, audience, soft_end, ends, 0.0)
+        held = Held(scope, session, key, audience, records, soft_end, ends, 0.0)
         self._sessions.revocations.began(self._sessions.name(conversation), session.created)
-        await self._store(held, cause)
+        try:
+            await self._store(held, cause)
+        except KeyErased:
+            return  # erased since it began: the caller asks again, and another one begins
         held.fresh_until = self._fresh_until(audience)
         self._hold(held)
 
@@ -301,7 +312,12 @@ class PackagedSealing:
         """Issue the package of a session to more keys; it seals for those of `scope` then."""
         grown = replace(held, scope=scope, audience=audience, issue=held.issue + 1)
         held.issue += 1  # this number is used, even if storing fails
-        await self._store(grown, "recipient-added")
+        try:
+            await self._store(grown, "recipient-added")
+        except KeyErased:
+            held.rotated = True
+            await self._begin(scope, audience, "rotated")
+            return
         grown.used, grown.fresh_until = held.used, self._fresh_until(audience)
         self._held.forget(held.scope)
         self._hold(grown)
@@ -359,7 +375,7 @@ class PackagedSealing:
         )
         if held.rotated and held.issue > 1:
             return  # its first package may be destroyed: the key must not come back in another one
-        await self._package_store.put(conversation, stored)
+        held.fence = await self._package_store.put(conversation, stored, held.fence)
         self._reporter.report(
             "package.issued",
             sid=stored.key_id,

@@ -14,10 +14,12 @@ from typing import Final
 from ...core.crypto import base64url
 from ...core.crypto.derivation import DIGEST_BYTES, THUMBPRINT_BYTES
 from ...core.crypto.secret import RecordKey
+from ..keyring.head import State
 from ..keyring.kek import KekEntry
 from ..keyring.keyring import Keyring
 from ..stores import records
-from ..stores.records import RecordUnknown
+from ..stores.guarded import GuardedStore
+from ..stores.records import RecordRefused, RecordUnknown
 
 VERSION: Final = 1
 
@@ -34,6 +36,11 @@ class Marker:
     primary: bytes
     disabled: frozenset[bytes]
     retired: frozenset[int]
+
+    @property
+    def state(self) -> State:
+        """The state of the keyring that it marks."""
+        return State(self.generation, self.digest)
 
     def forbids(self, entry: KekEntry) -> bool:
         """Whether the fleet has disabled or removed a KEK."""
@@ -103,3 +110,31 @@ def decode(record: bytes, name: str, key: RecordKey) -> Marker:
     retired = frozenset(int.from_bytes(values[at : at + 2]) for at in range(end, len(values), 2))
     text = base64url.encode(digest).decode()
     return Marker(generation, text, primary, disabled, retired)
+
+
+async def put(
+    store: GuardedStore, held: Keyring, known: Marker | None = None
+) -> tuple[Marker | None, bool]:
+    """Return the fleet's marker, with ours or the one known in its place where that is later.
+
+    Returns None for one of another version, which may hold more than ours would. The second value
+    is whether the one that stood was not authentic. Raises StoreFailed.
+    """
+    name, key = name_of(held), held.record_key
+    seen = await store.note(name)
+    forged = False
+    try:
+        found = None if seen is None else decode(seen, name, key)
+    except RecordUnknown:
+        return None, False
+    except RecordRefused:
+        found, forged = None, True
+    ours = of(held)
+    if known is not None and known.generation > ours.generation:
+        ours = known
+    if found is not None and found.generation >= ours.generation:
+        return found, False
+    # A forged or an earlier marker is replaced.
+    record = encode(ours, name, key)
+    taken = await store.note(name, record, seen=seen) == record
+    return ours if taken else found, forged

@@ -1,8 +1,11 @@
 """Which keyring a process uses, when its file and the fleet differ.
 
 A running process never goes back: from a file of a lower generation it takes revocations and
-disabled KEKs, and nothing else. What a later generation of the fleet has disabled stays disabled
-under an older file too. Nothing here waits.
+disabled KEKs, and nothing else. Where keys are configured that sign the file, it takes the
+revocations alone from one that none of them signed, or that does not come of the keyring in use,
+and nothing from another keyring. What a later generation of the fleet has disabled stays disabled
+under an older file too. A KEK that was in use stays until a file says that it was destroyed: a
+restored backup does not know later ones. Nothing here waits.
 """
 
 from __future__ import annotations
@@ -10,9 +13,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ..keyring.kek import latest
+from ..keyring.kek import AdoptedKeyring, KekEntry, latest
 from ..keyring.keyring import Keyring
-from ..policy import MAX_REVOCATIONS
+from ..policy import MAX_KEKS, MAX_REVOCATIONS
 
 if TYPE_CHECKING:  # imported with a store that processes share
     from .keyring_marker import Marker
@@ -41,14 +44,20 @@ class Lineage:
         self._marker: Marker | None = None
         self.older: int | None = None
         """The generation of a file that was refused, since it is lower than the one held."""
+        self.unsigned = False
+        """Whether the last file was refused: no configured key signed it, or it does not follow."""
         self._forked = False
         # Not in the keyring itself: its digest is that of the file, which reveals forks.
         self._disabled: frozenset[bytes] = frozenset()
+        self._kept: tuple[KekEntry, ...] = ()
+        self._adopted: tuple[AdoptedKeyring, ...] = ()
+        self._given_up = False
 
     @property
     def keyring(self) -> Keyring:
         """The keyring to use."""
-        known = _without(self.held, self._disabled)
+        whole = _with(self.held, self._kept, self._adopted) if self._kept else self.held
+        known = _without(whole, self._disabled)
         if self.behind is None or self._marker is None:
             return known
         from . import keyring_marker  # noqa: PLC0415 - loaded by whoever learned the marker
@@ -65,11 +74,19 @@ class Lineage:
 
     @property
     def forked(self) -> bool:
-        """Whether another keyring has the same id and generation, and other KEKs."""
+        """Whether another keyring has this id and other KEKs, and was changed beside this one.
+
+        It has the same generation, or the file that is held lacks KEKs that nobody destroyed.
+        """
         marker, held = self._marker, self.held
-        if self._forked or marker is None:
-            return self._forked
+        if self._forked or self._kept or marker is None:
+            return self._forked or bool(self._kept)
         return marker.generation == held.generation and marker.digest != held.digest
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The ids of KEKs that are in memory and in no file that this process has read last."""
+        return tuple(kek.id for kek in self._kept)
 
     @property
     def accepted(self) -> bool:
@@ -83,7 +100,7 @@ class Lineage:
             return False
         from . import keyring_marker  # noqa: PLC0415 - as above
 
-        return keyring_marker.lacks(self.held, self._marker)
+        return keyring_marker.lacks(self.keyring, self._marker)
 
     @property
     def states(self) -> dict[str, bool]:
@@ -92,6 +109,7 @@ class Lineage:
             "older": self.older is not None,
             "behind": self.behind is not None,
             "forked": self.forked,
+            "unsigned": self.unsigned,
         }
 
     def take(self, file: Keyring) -> Keyring:
@@ -101,9 +119,14 @@ class Lineage:
         generation forks, until a later one: to read the same file again mends nothing.
         """
         held = self.held
+        self.unsigned = not self._believed(file)
+        if self.unsigned:
+            if file.id == held.id:
+                self.held = _merged(held, file)
+            return self.keyring
         if file.id != held.id:
             self.held, self._marker, self.older, self._forked = file, None, None, False
-            self._disabled = frozenset()
+            self._disabled, self._kept, self._adopted = frozenset(), (), ()
             return self.keyring
         accepted = self._accepted is not None and self._accepted.covers(file)
         if file.generation < held.generation and not accepted:
@@ -111,6 +134,10 @@ class Lineage:
             self.held = _merged(held, file)
             self._disabled |= _disabled_in(file)
             return self.keyring
+        in_memory = self._kept if self._given_up else held.keks + self._kept
+        self._kept, self._given_up = _lacking(file, in_memory), False
+        known = {one.id for one in self._adopted}
+        self._adopted += tuple(one for one in held.adopted if one.id not in known)
         same = file.generation == held.generation
         self._forked = same and (self._forked or file.digest != held.digest)
         self.older = None
@@ -118,10 +145,83 @@ class Lineage:
         self._disabled = self._disabled | _disabled_in(held) if same else frozenset()
         return self.keyring
 
-    def learn(self, marker: Marker | None) -> Keyring:
-        """Take the fleet's marker from the store; return the keyring to use."""
-        self._marker = marker
+    def _believed(self, file: Keyring) -> bool:
+        """Whether a file is signed and follows from the keyring held, where signing is configured.
+
+        An older one is believed as far as it is taken: what it revokes and disables.
+        """
+        origin, held = file.origin, self.held
+        if origin is None or origin.signed is None:
+            return True
+        if not origin.signed or file.id != held.id:
+            return False
+        accepted = self._accepted is not None and self._accepted.covers(file)
+        older = file.generation < held.generation
+        return accepted or older or origin.head.follows(held.state)
+
+    def give_up(self) -> None:
+        """Overwrite the KEKs at the end of the root's lease; only the file brings them back."""
+        self.keyring.give_up()
+        self._kept, self._given_up = (), True
+
+    def lessen(self, file: Keyring) -> Keyring:
+        """Take what the keyring of a file takes away, and nothing else; return the one to use.
+
+        Of a file that is not believed, that is its revocations.
+        """
+        if file.id != self.held.id:
+            return self.keyring
+        if self._believed(file):
+            retired = (kek.thumbprint for kek in self.held.keks if kek.number in file.retired)
+            self._disabled |= _disabled_in(file) | frozenset(retired)
+        self.held = _merged(self.held, file)
         return self.keyring
+
+    @property
+    def marker(self) -> Marker | None:
+        """The fleet's marker, as far as it is known."""
+        return self._marker
+
+    @property
+    def barred(self) -> bool:
+        """Whether the KEK that would seal here is one that the fleet has disabled or removed."""
+        marker = self._marker
+        return (
+            self.behind is not None and marker is not None and marker.forbids(self.keyring.primary)
+        )
+
+    def learn(self, marker: Marker | None) -> Keyring:
+        """Take the fleet's marker from the store, if it is no earlier; return what to use."""
+        known = self._marker
+        if known is None or (marker is not None and marker.generation >= known.generation):
+            self._marker = marker
+        return self.keyring
+
+
+def _lacking(file: Keyring, keks: tuple[KekEntry, ...]) -> tuple[KekEntry, ...]:
+    """Return those of the KEKs that a file neither has nor has destroyed; none of them seals.
+
+    A KEK whose id or number belongs to another one of the file is left out: a token that names it
+    means that one.
+    """
+    known = {kek.thumbprint for kek in file.keks}
+    ids = {kek.id for kek in file.keks}
+    numbers = file.retired.union(kek.number for kek in file.keks)
+    lacking = tuple(
+        replace(kek, state="decrypt") if kek.state == "primary" else kek
+        for kek in keks
+        if kek.thumbprint not in known and kek.id not in ids and kek.number not in numbers
+    )
+    return lacking[: MAX_KEKS - len(file.keks)]
+
+
+def _with(
+    keyring: Keyring, keks: tuple[KekEntry, ...], adopted: tuple[AdoptedKeyring, ...]
+) -> Keyring:
+    """Return the keyring with more KEKs, and the adopted keyrings that these come from."""
+    needed = {kek.adopted for kek in keks} - {one.id for one in keyring.adopted}
+    more = tuple(one for one in adopted if one.id in needed)
+    return replace(keyring, keks=keyring.keks + keks, adopted=keyring.adopted + more)
 
 
 def _merged(keyring: Keyring, other: Keyring) -> Keyring:

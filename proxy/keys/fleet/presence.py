@@ -1,143 +1,201 @@
-"""Live processes: each writes to the store which KEKs it has, so that promoting can wait for all.
+"""Live processes: each has a lease in the store, whose row says which KEKs and fences it knows.
 
-A process has one of a few hundred places beside the keyring's marker and writes there every few
-seconds; its record expires. Form: u8 version ‖ u64be seen (milliseconds since 1970) ‖
-process:8 ‖ u64be generation ‖ digest:16 ‖ for each KEK that opens the first 8 bytes of its
-thumbprint ‖ HMAC:32, which covers its place.
+A row stands beside the keyring's marker and the log of fences. Form: u8 version ‖ u64be seen
+(milliseconds since 1970) ‖ process:8 ‖ u64be generation ‖ digest:16 ‖ u8 whether it seals without
+the store ‖ u8 length of its name ‖ u8 number of fences ‖ name ‖ id:8 of each fence that it has
+learned, the last MOST_LEARNED ‖ for each KEK that opens the first 8 bytes of its thumbprint ‖
+HMAC:32, which covers its place.
 """
 
 from __future__ import annotations
 
+import asyncio
 import struct
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from ...core.crypto import base64url
 from ...core.crypto.derivation import DIGEST_BYTES, KEYRING_ID_BYTES
 from ...core.crypto.secret import RecordKey
 from .. import policy
-from ..keyring.kek import KekEntry, RandomBytes
+from ..keyring.kek import KekEntry
 from ..keyring.keyring import Keyring
 from ..stores import Store, records
 from ..stores.guarded import GuardedStore
 from ..stores.records import RecordRefused, RecordUnknown
-from . import keyring_marker
+from . import fence_log, keyring_marker
+from .fence_log import FenceEvent
 from .keyring_marker import Marker
 
 VERSION: Final = 1
 PROCESS_BYTES: Final = 8
 
 _LABEL: Final = b"sealyard/v1/record/keyring-process\x00"
-_HEAD: Final = struct.Struct(f">BQ{PROCESS_BYTES}sQ{DIGEST_BYTES}s")
+_HEAD: Final = struct.Struct(f">BQ{PROCESS_BYTES}sQ{DIGEST_BYTES}s?BB")
 _MARK_BYTES: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Which keyring a process uses, and which KEKs open there. `seen` is in milliseconds."""
+    """The row of a process: which keyring it uses, and which KEKs open there.
+
+    `seen` is in milliseconds; `learned` are the ids of the last fences that it has learned. With
+    `goes_on` it seals without the store, so that the end of its lease says nothing.
+    """
 
     process: bytes
     seen: int
     generation: int
     digest: str
     keks: frozenset[bytes]
+    learned: frozenset[bytes] = frozenset()
+    goes_on: bool = False
+    name: str = ""
 
     def has(self, entry: KekEntry) -> bool:
         """Whether a KEK opens there."""
         return entry.thumbprint[:_MARK_BYTES] in self.keks
 
 
-class Presence:
-    """The place of one process in the store."""
+def marks_of(keyring: Keyring) -> frozenset[bytes]:
+    """Return what a row says of the KEKs that open."""
+    return frozenset(
+        kek.thumbprint[:_MARK_BYTES] for kek in keyring.keks if kek.state != "disabled"
+    )
 
-    def __init__(self, random: RandomBytes) -> None:
-        """Have none yet."""
-        self._process = random(PROCESS_BYTES)
-        self._random = random
-        self._place: str | None = None
 
-    async def write(self, store: GuardedStore, keyring: Keyring, now: float) -> None:
-        """Write what this process has; raise StoreFailed where the store does not take it."""
-        name, key = keyring_marker.name_of(keyring), keyring.record_key
-        seen: bytes | None = None
-        if self._place is not None:
-            held = (await store.find(name, (self._place,))).keys[0]
-            seen = None if held is None else held.record
-            if not self._ours(seen, _named(name, self._place), key):
-                self._place, seen = None, None
-        place = self._place or await self._free(store, name)
-        if place is None:
-            return  # a fleet of more processes than there are places
-        self._place = place
-        keks = frozenset(
-            kek.thumbprint[:_MARK_BYTES] for kek in keyring.keks if kek.state != "disabled"
-        )
-        at = int(now * 1000)
-        report = Report(self._process, at, keyring.generation, keyring.digest, keks)
-        record = encode(report, _named(name, place), key)
-        await store.keep(name, place, record, policy.PRESENCE_MS, seen=seen)
+def place_of(process: bytes) -> str:
+    """Return the place of a process's row."""
+    return f"p{base64url.encode(process).decode()}"
 
-    def _ours(self, record: bytes | None, name: str, key: RecordKey) -> bool:
+
+async def rows(store: GuardedStore, keyring: Keyring) -> dict[Report, bytes]:
+    """Return the rows of all processes of the keyring, each as it stands, forged ones left out.
+
+    Raises StoreFailed where the store does not answer.
+    """
+    name, key = keyring_marker.name_of(keyring), keyring.record_key
+    found: dict[Report, bytes] = {}
+    for place, record in (await store.kept(name)).items():
         try:
-            return record is None or decode(record, name, key).process == self._process
+            report = decode(record, f"{name}:{place}", key)
         except RecordRefused:
-            return False
-
-    async def _free(self, store: GuardedStore, name: str) -> str | None:
-        """Return a free place, drawn at random so that processes that start together differ."""
-        found = (await store.find(name, _places())).keys
-        free = [at for at, held in zip(_places(), found, strict=True) if held is None]
-        return free[int.from_bytes(self._random(4)) % len(free)] if free else None
+            continue
+        found[report] = record
+    return found
 
 
 async def alive(store: GuardedStore, keyring: Keyring, now: float) -> tuple[Report, ...]:
-    """Return the reports of all processes of the keyring that are alive.
+    """Return the rows whose leases have not ended, as far as the clock tells.
 
-    Raises StoreFailed where the store does not answer. Forged records are left out.
+    Those of processes that seal without the store are among them, whatever the clock says. Raises
+    StoreFailed where the store does not answer.
     """
-    name, key = keyring_marker.name_of(keyring), keyring.record_key
-    found = (await store.find(name, _places())).keys
-    reports: dict[bytes, Report] = {}
-    for place, held in zip(_places(), found, strict=True):
-        if held is None:
-            continue
-        try:
-            report = decode(held.record, _named(name, place), key)
-        except RecordRefused:
-            continue
-        before = reports.get(report.process)
-        if abs(now * 1000 - report.seen) < policy.PRESENCE_SKEW_MS and (
-            before is None or before.seen < report.seen
-        ):
-            reports[report.process] = report
-    return tuple(reports.values())
+    found = await rows(store, keyring)
+    return tuple(one for one in found if one.goes_on or not _long_ago(one, now))
+
+
+def _long_ago(report: Report, now: float) -> bool:
+    return now - report.seen / 1000 > policy.LEASE_SECONDS + policy.MAX_SKEW_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Whom a fence has reached: how many processes, and the names of those it has not.
+
+    It is `complete` where each lease has reported it or ended, and there are as many as expected.
+    """
+
+    reports: tuple[Report, ...] = ()
+    missed: tuple[str, ...] = ()
+    expected: int = 1
+
+    @property
+    def processes(self) -> int:
+        """How many have reported it."""
+        return len(self.reports)
+
+    @property
+    def complete(self) -> bool:
+        """Whether all processes know of it; what nobody has reported is not known."""
+        return not self.missed and self.processes >= self.expected
+
+
+@dataclass(slots=True)
+class _Watched:
+    """When each row was first seen as it stands, in monotonic seconds."""
+
+    since: dict[bytes, tuple[bytes, float]] = field(default_factory=dict)
+
+    def ended(self, report: Report, record: bytes, now: float) -> bool:
+        """Whether a row has not changed for so long that its lease has ended."""
+        at = time.monotonic()
+        before, since = self.since.get(report.process, (b"", at))
+        if before != record:
+            self.since[report.process] = record, at
+            return _long_ago(report, now)
+        return at - since > policy.LEASE_SECONDS + policy.LEASE_MARGIN_SECONDS
+
+
+async def reached(
+    store: GuardedStore,
+    keyring: Keyring,
+    events: Sequence[FenceEvent],
+    *,
+    clock: Callable[[], float],
+    expected: int | None = None,
+) -> Reach:
+    """Wait until each lease has reported these events, which are in the log, or has ended.
+
+    `clock` returns seconds since 1970. The end of the lease of a process that seals without the
+    store says nothing: it is not reached. Raises StoreFailed where the store does not answer.
+    """
+    watched, ids = _Watched(), {one.id for one in events}
+    least = 1 if expected is None else expected
+    deadline = time.monotonic() + policy.LEASE_WAIT_SECONDS
+    while True:
+        await fence_log.ensure(store, keyring, events, now=clock)
+        found, now = await rows(store, keyring), clock()
+        knowing = [one for one in found if ids <= one.learned]
+        waiting = {one: record for one, record in found.items() if not ids <= one.learned}
+        ended = {one for one, record in waiting.items() if watched.ended(one, record, now)}
+        if len(ended) == len(waiting):
+            missed = sorted(one.name for one in ended if one.goes_on)
+            return Reach(tuple(knowing), tuple(missed), least)
+        if time.monotonic() > deadline:
+            missed = sorted(one.name for one in waiting if one.goes_on or one not in ended)
+            return Reach(tuple(knowing), tuple(missed), least)
+        await asyncio.sleep(policy.LEASE_POLL_SECONDS)
 
 
 def encode(report: Report, name: str, key: RecordKey) -> bytes:
     """Return the record."""
-    digest = base64url.decode(report.digest.encode())
-    head = _HEAD.pack(VERSION, report.seen, report.process, report.generation, digest)
-    return records.sign(head + b"".join(sorted(report.keks)), _LABEL, name, key)
+    digest, named = (
+        base64url.decode(report.digest.encode()),
+        report.name.encode()[: policy.PROCESS_NAME_BYTES],
+    )
+    of_keyring = report.seen, report.process, report.generation, digest
+    sizes = len(named), len(report.learned)
+    head = _HEAD.pack(VERSION, *of_keyring, report.goes_on, *sizes)
+    marks = b"".join((*sorted(report.learned), *sorted(report.keks)))
+    return records.sign(head + named + marks, _LABEL, name, key)
 
 
 def decode(record: bytes, name: str, key: RecordKey) -> Report:
     """Return what a record says; raise RecordRefused unless it is authentic and of this version."""
     values = records.verified(record, _LABEL, name, key)
-    rows = values[_HEAD.size :]
-    if len(values) < _HEAD.size or values[0] != VERSION or len(rows) % _MARK_BYTES:
+    if len(values) < _HEAD.size or values[0] != VERSION:
         raise RecordUnknown("record-version")
-    _, seen, process, generation, digest = _HEAD.unpack_from(values)
-    keks = frozenset(rows[at : at + _MARK_BYTES] for at in range(0, len(rows), _MARK_BYTES))
-    return Report(process, seen, generation, base64url.encode(digest).decode(), keks)
-
-
-def _places() -> tuple[str, ...]:
-    return tuple(f"p{number}" for number in range(policy.PRESENCE_PLACES))
-
-
-def _named(name: str, place: str) -> str:
-    return f"{name}:{place}"
+    _, seen, process, generation, digest, goes_on, length, fences = _HEAD.unpack_from(values)
+    named, rest = values[_HEAD.size :][:length], values[_HEAD.size + length :]
+    marks = [rest[at : at + _MARK_BYTES] for at in range(0, len(rest), _MARK_BYTES)]
+    if len(named) != length or len(rest) % _MARK_BYTES or len(marks) < fences:
+        raise RecordUnknown("record-version")
+    learned, keks = frozenset(marks[:fences]), frozenset(marks[fences:])
+    text, told = base64url.encode(digest).decode(), named.decode("utf-8", "replace")
+    return Report(process, seen, generation, text, keks, learned, goes_on, told)
 
 
 NAME: Final = "keyrings"
@@ -208,10 +266,24 @@ class FleetView:
         """Return how many live processes do not have a KEK."""
         return sum(not report.has(entry) for report in self.reports)
 
+    def unknown(self, keyring: Keyring) -> tuple[frozenset[bytes], int]:
+        """Return which KEKs of live processes a keyring lacks, and how many processes have them.
+
+        Of each KEK it is the first 8 bytes of the thumbprint.
+        """
+        known = {kek.thumbprint[:_MARK_BYTES] for kek in keyring.keks}
+        lacking = [report.keks - known for report in self.reports if report.keks - known]
+        return frozenset().union(*lacking), len(lacking)
+
     def has(self, keyring: Keyring) -> bool:
         """Whether the fleet has exactly this state of the keyring."""
         state = None if self.marker is None else (self.marker.generation, self.marker.digest)
         return state == (keyring.generation, keyring.digest)
+
+
+def patient(store: Store, clock: Callable[[], float]) -> GuardedStore:
+    """Return a store that is waited for longer than a message waits."""
+    return GuardedStore(store, policy.OPERATOR_SECONDS, clock=clock, notice=lambda _: None)
 
 
 async def asked(store: Store, keyring: Keyring, *, clock: Callable[[], float]) -> FleetView:
@@ -219,8 +291,7 @@ async def asked(store: Store, keyring: Keyring, *, clock: Callable[[], float]) -
 
     `clock` returns seconds since 1970.
     """
-    guarded = GuardedStore(store, policy.OPERATOR_SECONDS, clock=clock, notice=lambda _: None)
-    now = clock()
+    guarded, now = patient(store, clock), clock()
     name = keyring_marker.name_of(keyring)
     record = await guarded.note(name)
     try:

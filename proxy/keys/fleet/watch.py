@@ -11,18 +11,15 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from ...telemetry.reporter import Reporter
-from ..keyring.kek import RandomBytes
 from ..keyring.keyring import Keyring, shown
 from ..policy import WATCH_SECONDS
 from ..stores import StoreFailed
 from ..stores.guarded import GuardedStore
-from ..stores.records import RecordRefused, RecordUnknown
 from ..stores.store import end
 from .lineage import Accepted, Lineage
 
 if TYPE_CHECKING:  # imported for a store that processes share
     from .keyring_marker import Marker
-    from .presence import Presence
 
 
 STATES: Final[Mapping[str, str]] = {
@@ -31,10 +28,12 @@ STATES: Final[Mapping[str, str]] = {
     "forked": "keyring.forked",
     "mismatch": "keyring.mismatch",
     "unverified": "keyring.unverified",
+    "unsigned": "keyring.unsigned",
 }
 """Possible findings, and their events: a file of an older generation was refused; the fleet is
-ahead; two keyrings of one generation differ; another keyring is used in the same place of the
-store; the fleet's marker is forged."""
+ahead; two keyrings were changed apart; another keyring is used in the same place of the
+store; the fleet's marker is forged; a file
+was refused that is not signed as configured."""
 
 
 class KeyringWatch:
@@ -51,7 +50,6 @@ class KeyringWatch:
         *,
         go_over: Callable[[Keyring], None],
         clock: Callable[[], float],
-        random: RandomBytes,
         accepted: Accepted | None = None,
         interval: float = WATCH_SECONDS,
     ) -> None:
@@ -65,7 +63,6 @@ class KeyringWatch:
         self._reporter = reporter
         self._go_over = go_over
         self._clock = clock
-        self._presence = _presence(random) if store.shared else None
         self._interval = interval
         self._unverified = False
         self._reported: dict[str, bool] = dict.fromkeys(STATES, False)
@@ -86,7 +83,7 @@ class KeyringWatch:
 
         With a store that does not answer, or that is not shared, the file decides.
         """
-        if self._presence is None:
+        if not self._store.shared:
             return
         await self.look()
         self.lacking = self.lineage.lacks
@@ -97,15 +94,19 @@ class KeyringWatch:
         self.lineage.take(file)
         self._went_on()
 
+    def lessen(self, file: Keyring) -> None:
+        """Take what the keyring of a file takes away, where it cannot be taken as a whole."""
+        self.lineage.lessen(file)
+        self._went_on()
+
     async def look(self) -> None:
         """Read the fleet's state from the store, and write ours."""
-        if self._presence is None:
+        if not self._store.shared:
             return
         held, now = self.lineage.held, self._clock()
         try:
             marker = await self._marker(held)
             others = await self._others(held, now)
-            await self._presence.write(self._store, self.lineage.keyring, now)
         except StoreFailed:  # GuardedStore has reported it
             return
         if held.id == self.lineage.held.id:  # another keyring may have come meanwhile
@@ -137,24 +138,11 @@ class KeyringWatch:
 
     async def _marker(self, held: Keyring) -> Marker | None:
         """Return the fleet's marker, with ours in its place where we are ahead."""
-        from . import keyring_marker  # noqa: PLC0415 - as above
+        from . import keyring_marker  # noqa: PLC0415 - only for a store that processes share
 
-        name, key = keyring_marker.name_of(held), held.record_key
-        seen = await self._store.note(name)
-        self._unverified = False
-        try:
-            found = None if seen is None else keyring_marker.decode(seen, name, key)
-        except RecordUnknown:
-            return None  # of a newer version, which may hold more than ours would
-        except RecordRefused:
-            found, self._unverified = None, True
-        if found is not None and found.generation >= held.generation:
-            return found
-        # A forged marker is reported and replaced.
-        ours = keyring_marker.of(held)
-        record = keyring_marker.encode(ours, name, key)
-        taken = await self._store.note(name, record, seen=seen) == record
-        return ours if taken else found
+        known = None if held.id != self.lineage.held.id else self.lineage.marker
+        found, self._unverified = await keyring_marker.put(self._store, held, known)
+        return found
 
     async def _others(self, held: Keyring, now: float) -> tuple[str, ...]:
         from . import presence  # noqa: PLC0415 - as above
@@ -173,14 +161,10 @@ class KeyringWatch:
             fields["others"] = ",".join(map(shown, self.others))
         else:
             fields["generation"] = lineage.held.generation
+        if state == "forked":
+            fields["missing"] = ",".join(lineage.missing)
         if state == "older":
             fields["file_generation"] = lineage.older
         if state == "behind":
             fields |= {"fleet_generation": lineage.behind, "lacks_sealing_kek": lineage.lacks}
         self._reporter.report(STATES[state], **fields)
-
-
-def _presence(random: RandomBytes) -> Presence:
-    from .presence import Presence  # noqa: PLC0415 - only for a store that processes share
-
-    return Presence(random)

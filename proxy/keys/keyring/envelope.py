@@ -18,6 +18,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
 
 from ...core.crypto import base64url
+from ...core.crypto.aead import IV_BYTES, TAG_BYTES
+from ...core.crypto.derivation import SALT_BYTES
 from ...core.errors import KeyringError
 from ..policy import P2C, P2C_MAX, P2C_MIN
 from .jwk_set import decoded, parse_object
@@ -29,29 +31,30 @@ _SALT_BEGINS: Final = PBES2_ALG.encode() + b"\0"
 ENC: Final = "A256GCM"
 CTY: Final = "jwk-set+json"
 
-SALT_BYTES: Final = 16
 
 _SEGMENTS: Final = 5
 _KEY_BYTES: Final = 32
 _WRAPPED_BYTES: Final = 40
-_IV_BYTES: Final = 12
-_TAG_BYTES: Final = 16
 
 
-def encrypt(plaintext: bytes, secret: RootKey | Passphrase, *, cty: str = CTY) -> bytes:
+def encrypt(
+    plaintext: bytes, secret: RootKey | Passphrase, *, cty: str = CTY, salt: bytes | None = None
+) -> bytes:
     """Return the JWE of `plaintext`; raise KeyringError for a passphrase that is too weak.
 
-    `cty` says what it is: a keyring, or one private key (RFC 7517, section 7).
+    `cty` says what it is: a keyring, or one private key (RFC 7517, section 7). `salt` (16 bytes) is
+    that of a passphrase; a random one by default.
     """
     header: dict[str, Any] = {"alg": _alg(secret), "enc": ENC, "cty": cty}
     if isinstance(secret, Passphrase):
-        salt, count = _salt_for(secret)
-        header |= {"p2s": base64url.encode(salt).decode(), "p2c": count}
+        secret.require_strength()
+        salt = os.urandom(SALT_BYTES) if salt is None else salt
+        header |= {"p2s": base64url.encode(salt).decode(), "p2c": P2C}
     protected = base64url.encode(json.dumps(header, separators=(",", ":")).encode())
-    content_key, iv = os.urandom(_KEY_BYTES), os.urandom(_IV_BYTES)
+    content_key, iv = os.urandom(_KEY_BYTES), os.urandom(IV_BYTES)
     sealed = AESGCM(content_key).encrypt(iv, plaintext, protected)
     wrapped = aes_key_wrap(_wrapping_key(secret, header, keep=False).reveal(), content_key)
-    rest = (wrapped, iv, sealed[:-_TAG_BYTES], sealed[-_TAG_BYTES:])
+    rest = (wrapped, iv, sealed[:-TAG_BYTES], sealed[-TAG_BYTES:])
     return b".".join([protected, *map(base64url.encode, rest)])
 
 
@@ -65,7 +68,7 @@ def decrypt(text: bytes, secret: RootKey | Passphrase, *, cty: str = CTY) -> byt
         raise KeyringError("the keyring is not a JWE in compact serialization")
     header = _checked_header(_bytes(segments[0]), secret, cty)
     wrapped, iv, ciphertext, tag = map(_bytes, segments[1:])
-    if (len(wrapped), len(iv), len(tag)) != (_WRAPPED_BYTES, _IV_BYTES, _TAG_BYTES):
+    if (len(wrapped), len(iv), len(tag)) != (_WRAPPED_BYTES, IV_BYTES, TAG_BYTES):
         raise KeyringError("a part of the keyring's JWE has the wrong length")
     plaintext: bytes | None = None
     with contextlib.suppress(InvalidUnwrap, InvalidTag):
@@ -102,20 +105,6 @@ def _checked_header(text: bytes, secret: RootKey | Passphrase, cty: str) -> dict
 
 def _alg(secret: RootKey | Passphrase) -> str:
     return PBES2_ALG if isinstance(secret, Passphrase) else ROOT_KEY_ALG
-
-
-def _salt_for(passphrase: Passphrase) -> tuple[bytes, int]:
-    """Return salt and iterations for a new JWE: those that the passphrase opened something with.
-
-    A process that has overwritten its passphrase keeps using the key that it derived, and so can
-    open what others write. One salt means one wrapping key, but each file has its own content key.
-    Raises KeyringError for a passphrase that is too weak.
-    """
-    if passphrase.derived:
-        last = tuple(passphrase.derived)[-1]
-        return last.salt.removeprefix(_SALT_BEGINS), last.count
-    passphrase.require_strength()
-    return os.urandom(SALT_BYTES), P2C
 
 
 def _wrapping_key(

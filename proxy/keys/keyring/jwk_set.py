@@ -1,8 +1,9 @@
 """The keyring as text: a JWK Set (RFC 7517) of oct keys, read strictly.
 
-`use` distinguishes the keys: one "name", one "record", any number of "kek". The members number,
-created (seconds) and state belong to KEKs alone. No message ever quotes the text, and no copy of it
-that is made here stays in memory.
+`use` distinguishes the keys: one "identity", one "name", one "record", any number of "kek"
+and of "adopted": the name keys of adopted keyrings. The members number, created (seconds), state
+and adopted belong to KEKs alone. No message ever quotes the text,
+and no copy of it that is made here stays in memory.
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ import json
 from typing import Any, Final, NoReturn, cast
 
 from ...core.crypto import base64url
-from ...core.crypto.secret import KEY_BYTES, Kek, NameKey, RecordKey, Secret
+from ...core.crypto.secret import KEY_BYTES, IdentityKey, Kek, NameKey, RecordKey, Secret
 from ...core.errors import KeyringError, OpenFailed
 from ...process import hardening
-from .kek import KekEntry, KekState, Revocation
+from .kek import AdoptedKeyring, KekEntry, KekState, Revocation
 from .keyring import Keyring
 
 VERSION: Final = 1
@@ -26,9 +27,13 @@ _PRUNED: Final = "pruned"
 """Up to when revocations were dropped."""
 _KEY_MEMBERS: Final = frozenset({"kty", "use", "kid", "k"})
 _KEK_MEMBERS: Final = _KEY_MEMBERS | {"number", "created", "state"}
-# A KEK id has no colon, so these two never collide with one.
+# A KEK id has no colon, so these never collide with one.
+_IDENTITY_KID: Final = "sealyard:identity"
 _NAME_KID: Final = "sealyard:name"
 _RECORD_KID: Final = "sealyard:record"
+
+_OTHERS: Final = frozenset({"identity", "name", "record", "adopted"})
+"""The uses of keys that are no KEKs."""
 
 _Members = dict[str, Any]
 
@@ -36,12 +41,18 @@ _Members = dict[str, Any]
 def encode(keyring: Keyring) -> bytes:
     """Return the JWK Set of `keyring`, all its secrets included."""
     keys: list[_Members] = [
+        _jwk("identity", _IDENTITY_KID, keyring.identity),
         _jwk("name", _NAME_KID, keyring.name_key),
         _jwk("record", _RECORD_KID, keyring.record_key),
     ]
     for entry in keyring.keks:
         more: _Members = {"number": entry.number, "created": entry.created, "state": entry.state}
+        if entry.adopted:
+            more["adopted"] = entry.adopted
         keys.append(_jwk("kek", entry.id, entry.key) | more)
+    keys += [
+        _jwk("adopted", one.id, one.name_key) | {"since": one.since} for one in keyring.adopted
+    ]
     members: _Members = {
         "sealyard": VERSION,
         "generation": keyring.generation,
@@ -69,13 +80,15 @@ def decode(text: bytes) -> Keyring:
     if not isinstance(keys, list) or not all(isinstance(key, dict) for key in keys):
         raise KeyringError("the keyring's keys are not a list of JWKs")
     return Keyring(
-        tuple(_kek(key) for key in keys if key.get("use") not in {"name", "record"}),
+        tuple(_kek(key) for key in keys if key.get("use") not in _OTHERS),
+        IdentityKey(_only(keys, "identity", _IDENTITY_KID)),
         NameKey(_only(keys, "name", _NAME_KID)),
         RecordKey(_only(keys, "record", _RECORD_KID)),
         revocations=_revocations(members.get(_REVOCATIONS, {})),
         generation=_integer(members["generation"]),
         retired=_numbers(members["retired"]),
         pruned=_integer(members.get(_PRUNED, 0)),
+        adopted=tuple(_adopted(key) for key in keys if key.get("use") == "adopted"),
     )
 
 
@@ -101,8 +114,9 @@ def _jwk(use: str, kid: str, key: Secret) -> _Members:
 
 
 def _kek(jwk: _Members) -> KekEntry:
-    material = _material(jwk, "kek", _KEK_MEMBERS)
-    if not isinstance(jwk["kid"], str) or not isinstance(jwk["state"], str):
+    adopted = jwk.get("adopted", "")
+    material = _material(jwk, "kek", _KEK_MEMBERS | ({"adopted"} if adopted else set()))
+    if not all(isinstance(one, str) for one in (jwk["kid"], jwk["state"], adopted)):
         raise KeyringError("a KEK's id and state are texts")
     return KekEntry(
         id=jwk["kid"],
@@ -110,7 +124,15 @@ def _kek(jwk: _Members) -> KekEntry:
         created=_integer(jwk["created"]),
         state=cast("KekState", jwk["state"]),  # the keyring itself refuses other states
         key=Kek(material),
+        adopted=adopted,
     )
+
+
+def _adopted(jwk: _Members) -> AdoptedKeyring:
+    material = _material(jwk, "adopted", _KEY_MEMBERS | {"since"})
+    if not isinstance(jwk["kid"], str):
+        raise KeyringError("the id of an adopted keyring is a text")
+    return AdoptedKeyring(jwk["kid"], NameKey(material), _integer(jwk["since"]))
 
 
 def _revocations(members: object) -> tuple[Revocation, ...]:

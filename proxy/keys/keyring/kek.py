@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from ...core.crypto import base64url, derivation
+from ...core.crypto import derivation
 from ...core.crypto.secret import Kek, NameKey
 from ...core.crypto.token import KEK_ID_PATTERN
 from ...core.errors import KeyringError
-from ..policy import MAX_RETIRED, MAX_REVOCATIONS
+from ..policy import MAX_ADOPTED, MAX_RETIRED, MAX_REVOCATIONS
 
 KekState = Literal["primary", "decrypt", "disabled"]
 STATES: Final[tuple[KekState, ...]] = ("primary", "decrypt", "disabled")
@@ -28,6 +28,8 @@ _WAY_OUT: Final = (
     " rotate the KEK and, when nothing needs the old ones any more, disable and remove them"
     " (`sealyard keys add`, `promote`, `disable`, `destroy`)"
 )
+FILLS: Final = f"more than four fifths of {MAX_REVOCATIONS} revocations are taken: {_WAY_OUT}"
+"""What is told of a keyring that is `nearly_full`."""
 
 RandomBytes = Callable[[int], bytes]
 """Returns that many unpredictable bytes; `os.urandom` outside of tests."""
@@ -37,8 +39,9 @@ RandomBytes = Callable[[int], bytes]
 class KekEntry:
     """One KEK and its state in the keyring. `created` is in seconds since 1970.
 
-    `thumbprint` are the 16 bytes that distinguish it from all others, whatever its id; they are
-    made from the key, and outlive one that is given up.
+    `adopted` is the id of the keyring that it was adopted from, if it is none of this one: it opens
+    and never seals. `thumbprint` are the 16 bytes that distinguish it from all others, whatever its
+    id; they are made from the key, and outlive one that is given up.
     """
 
     id: str
@@ -47,11 +50,24 @@ class KekEntry:
     state: KekState
     key: Kek
     thumbprint: bytes = b""
+    adopted: str = ""
 
     def __post_init__(self) -> None:
         """Make the thumbprint, unless this is another state of a KEK that has it."""
         if not self.thumbprint:
-            object.__setattr__(self, "thumbprint", derivation.kek_thumbprint(self.key))
+            object.__setattr__(self, "thumbprint", derivation.key_thumbprint(self.key))
+
+
+@dataclass(frozen=True, slots=True)
+class AdoptedKeyring:
+    """Another keyring whose tokens open here, since a time in seconds since 1970.
+
+    Its name key finds its revocations, and names nothing else.
+    """
+
+    id: str
+    name_key: NameKey
+    since: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,19 +89,19 @@ def latest(some: tuple[Revocation, ...], more: tuple[Revocation, ...]) -> tuple[
     return tuple(Revocation(*row) for row in found.items())
 
 
-def keyring_id(name_key: NameKey) -> str:
-    """Return the id (22 characters) of the keyring that has this name key."""
-    return base64url.encode(derivation.keyring_id(name_key)).decode()
-
-
 def marked_id(name: str, key: Kek) -> str:
     """Return the id of a new KEK: its name, then four characters of its thumbprint.
 
     They are lower case letters and digits (base32, RFC 4648), easy to read out. Without a name they
     follow a k: each character of an id costs one of what a narrow column holds.
     """
-    mark = base64.b32encode(derivation.kek_thumbprint(key)).decode().lower()[:MARK_CHARS]
+    mark = mark_of(derivation.key_thumbprint(key))
     return f"{name}-{mark}" if name else f"k{mark}"
+
+
+def mark_of(thumbprint: bytes) -> str:
+    """Return the four characters that the id of a new KEK ends in."""
+    return base64.b32encode(thumbprint).decode().lower()[:MARK_CHARS]
 
 
 def new_number(taken: frozenset[int], random: RandomBytes) -> int:
@@ -122,6 +138,18 @@ def check_distinct(keks: Sequence[KekEntry]) -> None:
     ):
         if len(found) != len(keks):
             raise KeyringError(f"two KEKs have the same {what}")
+
+
+def check_adopted(keks: Sequence[KekEntry], adopted: Sequence[AdoptedKeyring], own: str) -> None:
+    """Raise KeyringError unless each KEK is of this keyring or of one that is adopted."""
+    known = [one.id for one in adopted]
+    if len(known) > MAX_ADOPTED or len(set(known)) != len(known) or own in known:
+        raise KeyringError(f"a keyring adopts at most {MAX_ADOPTED} others, each once")
+    if not all(_NAME.fullmatch(one.id) and one.since >= 0 for one in adopted):
+        raise KeyringError("an adopted keyring has a malformed id or time")
+    for entry in keks:
+        if entry.adopted and (entry.adopted not in known or entry.state == "primary"):
+            raise KeyringError("an adopted KEK needs its keyring, and never seals")
 
 
 def check_numbers(numbers: Sequence[int], retired: frozenset[int]) -> None:

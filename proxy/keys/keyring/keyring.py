@@ -1,4 +1,4 @@
-"""The keyring: the durable set of KEKs, and the two keys that outlive every KEK.
+"""The keyring: the durable set of KEKs, and the three keys that outlive every KEK.
 
 Every operation is pure: it returns a new keyring and leaves the old one as it was, so a message
 finishes with the keyring that it began with. Only `give_up` takes the KEKs away from all of them.
@@ -7,18 +7,24 @@ finishes with the keyring that it began with. Only `give_up` takes the KEKs away
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from ...config.settings.keys import MOST_GRACE, MOST_TTL
 from ...core.crypto import base64url, derivation
-from ...core.crypto.secret import KEY_BYTES, Kek, NameKey, RecordKey
+from ...core.crypto.context import Scope
+from ...core.crypto.secret import KEY_BYTES, IdentityKey, Kek, NameKey, RecordKey
 from ...core.errors import KeyringError
 from ...process import hardening
-from ..policy import CLOCKS_SECONDS, MAX_KEKS, MOST_DRAWS, SHOWN_ID_CHARS
+from ..policy import CLOCKS_SECONDS, MAX_KEKS, MAX_REVOCATIONS, MOST_DRAWS, SHOWN_ID_CHARS
 from . import kek
-from .kek import KekEntry, KekState, RandomBytes, Revocation
+from .head import Origin, State
+from .kek import AdoptedKeyring, KekEntry, KekState, RandomBytes, Revocation
 
+UNSIGNED: Final = (
+    "no key of keys.keyring.signed_by signed it as it is: see what changed, and sign it with"
+    " `sealyard keys sign`"
+)
 LONGEST_SECONDS: Final = int(MOST_TTL + MOST_GRACE)
 """How long after its start an ephemeral session, or one from a key package, may still open."""
 
@@ -35,12 +41,16 @@ class Keyring:
     """
 
     keks: tuple[KekEntry, ...]
+    identity: IdentityKey
     name_key: NameKey
     record_key: RecordKey
     revocations: tuple[Revocation, ...] = ()
     generation: int = 1
     retired: frozenset[int] = frozenset()
     pruned: int = 0
+    adopted: tuple[AdoptedKeyring, ...] = ()
+    origin: Origin | None = field(default=None, compare=False, repr=False)
+    """The head and the signatures of the file that this, or what it was made of, was read from."""
 
     def __post_init__(self) -> None:
         """Raise KeyringError, naming the reason, for an impossible keyring."""
@@ -55,21 +65,44 @@ class Keyring:
             raise KeyringError("a keyring's generation is at least 1, and its times at least 0")
         kek.check_numbers([one.number for one in self.keks], self.retired)
         kek.check_revocations(self.revocations)
+        if self.adopted or any(entry.adopted for entry in self.keks):
+            kek.check_adopted(self.keks, self.adopted, self.id)
 
     @property
     def id(self) -> str:
         """The 22 characters that identify this keyring, whatever is changed in it."""
-        return kek.keyring_id(self.name_key)
+        return base64url.encode(derivation.keyring_id(self.identity)).decode()
+
+    @property
+    def salt(self) -> bytes:
+        """The 16 bytes with which a passphrase opens each file of this keyring.
+
+        They stay the same, so that a process that keeps only the key that it derived opens a
+        restored backup, too.
+        """
+        return derivation.passphrase_salt(self.identity)
 
     @property
     def digest(self) -> str:
         """The 22 characters that identify what this generation holds, revocations aside."""
         keks = sorted(
-            [one.id, one.number, one.created, one.state, one.thumbprint.hex()] for one in self.keks
+            [one.id, one.number, one.created, one.state, one.thumbprint.hex()]
+            + ([one.adopted] if one.adopted else [])
+            for one in self.keks
         )
-        contents = {"keks": keks, "retired": sorted(self.retired)}
+        own = [derivation.key_thumbprint(one).hex() for one in (self.name_key, self.record_key)]
+        contents: dict[str, Any] = {"keks": keks, "keys": own, "retired": sorted(self.retired)}
+        if self.adopted:
+            contents["adopted"] = sorted(
+                [one.id, derivation.key_thumbprint(one.name_key).hex()] for one in self.adopted
+            )
         text = json.dumps(contents, separators=(",", ":"), sort_keys=True).encode()
-        return base64url.encode(derivation.keyring_digest(self.name_key, text)).decode()
+        return base64url.encode(derivation.keyring_digest(self.identity, text)).decode()
+
+    @property
+    def state(self) -> State:
+        """What tells this state of the keyring from others."""
+        return State(self.generation, self.digest)
 
     @property
     def primary(self) -> KekEntry:
@@ -96,6 +129,18 @@ class Keyring:
         """Return the time (seconds) before which its sessions are revoked; 0 for none."""
         return next((one.not_before for one in self.revocations if one.name == name), 0)
 
+    def names_of(self, scope: Scope) -> tuple[str, ...]:
+        """Return the names of a conversation in stores and revocations: its own one first.
+
+        The others are its names under adopted keyrings, by which nothing new is kept.
+        """
+        keys = (self.name_key, *(one.name_key for one in self.adopted))
+        return tuple(base64url.encode(derivation.record_name(key, scope)).decode() for key in keys)
+
+    def refused_before(self, scope: Scope) -> int:
+        """Return before when (seconds) the sessions of a conversation are revoked; 0 for never."""
+        return max(map(self.not_before, self.names_of(scope))) if self.revocations else 0
+
     def revoke(self, name: str, not_before: int, *, now: int = 0) -> Keyring:
         """Return the keyring that refuses the conversation's sessions from before `not_before`.
 
@@ -106,6 +151,11 @@ class Keyring:
         others = tuple(one for one in pruned.revocations if one.name != name)
         latest = max(not_before, self.not_before(name))
         return replace(pruned, revocations=(*others, Revocation(name, latest)))
+
+    @property
+    def nearly_full(self) -> bool:
+        """Whether four fifths of the revocations that a keyring holds are taken."""
+        return len(self.revocations) * 5 >= MAX_REVOCATIONS * 4
 
     def idle(self, now: int) -> tuple[Revocation, ...]:
         """Return the revocations that refuse no session that could still open at `now`.
@@ -158,8 +208,11 @@ class Keyring:
 
         Raises KeyringError for an unknown or disabled KEK.
         """
-        if self.entry(kek_id).state == "disabled":
+        entry = self.entry(kek_id)
+        if entry.state == "disabled":
             raise KeyringError("a disabled KEK cannot become primary")
+        if entry.adopted:
+            raise KeyringError("a KEK of an adopted keyring opens and never seals")
         states: dict[str, KekState] = {self.primary.id: "decrypt"}
         return self._with_states(states | {kek_id: "primary"})
 
@@ -192,9 +245,43 @@ class Keyring:
         keks = tuple(entry for entry in self.keks if entry.id != kek_id)
         return self._changed(keks=keks, retired=self.retired | {removed.number})
 
+    def end_adoption(self, keyring_id: str) -> Keyring:
+        """Return the keyring without an adopted one, whose KEKs must be disabled.
+
+        What they sealed opens with a backup alone. Its revocations stay until they are idle. Raises
+        KeyringError for a keyring that is not adopted, and while one of its KEKs still opens.
+        """
+        if keyring_id not in {one.id for one in self.adopted}:
+            known = ", ".join(one.id for one in self.adopted) or "none"
+            raise KeyringError(f"no keyring {keyring_id} is adopted; adopted are: {known}")
+        gone = [entry for entry in self.keks if entry.adopted == keyring_id]
+        opening = [entry.id for entry in gone if entry.state != "disabled"]
+        if opening:
+            raise KeyringError(
+                f"{len(opening)} of its KEKs still open ({', '.join(opening)}): seal anew what they"
+                " sealed (`migrate reseal`), and disable them when `keys usage --report` says that"
+                " nothing needs them"
+            )
+        return self._changed(
+            keks=tuple(entry for entry in self.keks if entry.adopted != keyring_id),
+            adopted=tuple(one for one in self.adopted if one.id != keyring_id),
+            retired=self.retired.union(entry.number for entry in gone),
+        )
+
     def after(self, generation: int) -> Keyring:
         """Return the keyring with a generation above its own and above `generation`."""
         return replace(self, generation=max(self.generation, generation) + 1)
+
+    def following(self, *states: State) -> Keyring:
+        """Return the keyring as one that follows from these states, too."""
+        if self.origin is None:
+            return self
+        return replace(self, origin=self.origin.after(states))
+
+    def require_signed(self) -> None:
+        """Raise KeyringError where keys are configured that sign its file, and none of them did."""
+        if self.origin is not None and self.origin.signed is False:
+            raise KeyringError(UNSIGNED)
 
     def give_up(self) -> None:
         """Overwrite the KEKs; this keyring, and all that were made of it, keep their names alone.
@@ -221,7 +308,7 @@ def create(kek_id: str, *, now: int, random: RandomBytes, marked: bool = False) 
     named = kek.marked_id(kek_id, key) if marked else kek_id
     first = KekEntry(named, kek.new_number(frozenset(), random), now, "primary", key)
     name_key, record_key = NameKey(random(KEY_BYTES)), RecordKey(random(KEY_BYTES))
-    return Keyring((first,), name_key, record_key)
+    return Keyring((first,), IdentityKey(random(KEY_BYTES)), name_key, record_key)
 
 
 def shown(keyring_id: str) -> str:

@@ -1,11 +1,14 @@
-"""Merging two states of one keyring, so that everything that either of them opens still opens."""
+"""Two keyrings in one, so that everything that either of them opens still opens.
+
+Two states of one keyring are merged; another keyring is adopted.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from ...core.errors import KeyringError
-from .kek import KekEntry, KekState, latest
+from .kek import AdoptedKeyring, KekEntry, KekState, latest
 from .keyring import Keyring
 
 
@@ -20,25 +23,61 @@ def merge(keyring: Keyring, other: Keyring) -> Keyring:
     """
     if other.id != keyring.id:
         raise KeyringError(_ANOTHER.format(own=keyring.id, other=other.id))
+    others = () if other.origin is None else other.origin.head.former
+    keyring = keyring.following(*others, other.state)
     revocations = latest(keyring.revocations, other.revocations)
     merged = replace(keyring, revocations=revocations, pruned=max(keyring.pruned, other.pruned))
     keks = _keks(keyring, other)
     if keks == keyring.keks:
         return merged
+    known = {one.id for one in keyring.adopted}
+    adopted = tuple(one for one in other.adopted if one.id not in known)
     used = frozenset(kek.number for kek in keks)
     return replace(
         merged,
         keks=keks,
+        adopted=keyring.adopted + adopted,
         generation=max(keyring.generation, other.generation) + 1,
         retired=(keyring.retired | other.retired) - used,
     )
 
 
+def adopt(keyring: Keyring, other: Keyring, *, now: int) -> Keyring:
+    """Return `keyring` with another one adopted: what that has sealed opens, and nothing is sealed.
+
+    It gets the KEKs, the revocations, and the name key that finds them. What the other has adopted
+    itself is not taken. Adopting it again takes what it has got since. Raises KeyringError for a
+    state of the same keyring, and where different KEKs have one id or one number. `now` is in
+    seconds since 1970.
+    """
+    if other.id == keyring.id:
+        raise KeyringError("it is a state of this keyring: `sealyard keys import --merge` takes it")
+    known = {kek.thumbprint for kek in keyring.keks}
+    theirs = [kek for kek in other.keks if not kek.adopted and kek.thumbprint not in known]
+    for entry in theirs:
+        for ours in keyring.keks:
+            _require_distinct(ours, entry)
+        if entry.number in keyring.retired:
+            raise KeyringError(f"a KEK that was destroyed here had the number of {entry.id} there")
+    adopted = keyring.adopted
+    if other.id not in {one.id for one in adopted}:
+        adopted = (*adopted, AdoptedKeyring(other.id, other.name_key, now))
+    taken = tuple(
+        replace(kek, adopted=other.id, state="decrypt" if kek.state == "primary" else kek.state)
+        for kek in theirs
+    )
+    return replace(
+        keyring,
+        keks=keyring.keks + taken,
+        adopted=adopted,
+        revocations=latest(keyring.revocations, other.revocations),
+        generation=keyring.generation + 1,
+    )
+
+
 _ANOTHER = (
     "it is another keyring, {other}, and not a state of {own}: its conversations have other names"
-    " in the store, so its revocations would not be found here. A later version can adopt another"
-    " keyring (`sealyard keys adopt`); until then, start with that keyring, or keep sealing under"
-    " your own"
+    " in the store. To open its tokens, too, adopt it: `sealyard keys adopt`"
 )
 
 

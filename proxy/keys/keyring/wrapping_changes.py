@@ -7,7 +7,7 @@ raises leaves the file as it was. Times are in seconds since 1970.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,12 +39,14 @@ def add(path: Path, roots: Roots, note: Note, *, now: int) -> tuple[RootName, ..
         raise KeyringError("each configured root has a wrapping already")
 
     def change(keyring: Keyring, lock: KeyringLock) -> Locked:
-        made = _wrapped(lock.root_key, keyring.id, missing, now)
+        made = _wrapped(lock.root_key, keyring, missing, now)
         listed = lock.wrappings + made
         if len(listed) > MOST_WRAPPINGS or len({one.root for one in listed}) < len(listed):
             raise KeyringError(f"a keyring has at most {MOST_WRAPPINGS} roots, each once")
-        note(keyring, added)
-        return keyring, KeyringLock(lock.root_key, listed)
+        keyring.require_signed()
+        changed = keyring.after(0)
+        note(changed, added)
+        return changed, KeyringLock(lock.root_key, listed)
 
     file.update_lock(path, roots.among(form.wrappings), change)
     return added
@@ -69,43 +71,51 @@ def remove(path: Path, roots: Roots, gone: RootName, note: Note, *, now: int) ->
         raise KeyringError(
             f"{gone} is the last root, without which nothing opens the keyring; add another first"
         )
-    by_name = {name_of(one): one for one in roots.listed}
-    if gone in by_name:
+    if gone in map(name_of, roots.listed):
         raise KeyringError(
             f"{gone} is still configured: first take it out of keys.keyring, everywhere"
         )
+    return _under_new_root_key(path, roots, stay, lambda keyring: note(keyring, (gone,)), now)
+
+
+def rewrap(
+    path: Path, roots: Roots, note: Note, *, now: int
+) -> tuple[Keyring, tuple[RootName, ...]]:
+    """Make a new root key, wrapped by each root of the file; return the keyring and these roots.
+
+    What opens an older copy of the file (shares of an earlier split, a former passphrase, the root
+    key itself) opens nothing of the new one. A key service uses the latest version of its key, and
+    a root with a new secret that one, where another root opens the file. Each root of the file must
+    be configured. The generation rises, as in `remove`.
+    """
+    renewed = tuple(one.root for one in file.read_form(path).wrappings)
+    keyring = _under_new_root_key(path, roots, renewed, lambda keyring: note(keyring, renewed), now)
+    return keyring, renewed
+
+
+def _under_new_root_key(
+    path: Path,
+    roots: Roots,
+    stay: Sequence[RootName],
+    note: Callable[[Keyring], None],
+    now: int,
+) -> Keyring:
+    """Encrypt the file under a new root key that the roots `stay` wrap; return the keyring."""
+    opening = roots.among(file.read_form(path).wrappings)
+    by_name = {name_of(one): one for one in roots.listed}
     unknown = [one for one in stay if one not in by_name]
     if unknown:
         raise KeyringError(f"{unknown[0]} is not configured, so it cannot wrap the new root key")
 
     def change(keyring: Keyring, _: KeyringLock) -> Locked:
+        keyring.require_signed()
         root_key = RootKey(os.urandom(KEY_BYTES))
-        made = _wrapped(root_key, keyring.id, tuple(by_name[one] for one in stay), now)
+        made = _wrapped(root_key, keyring, tuple(by_name[one] for one in stay), now)
         changed = keyring.after(0)
-        note(changed, (gone,))
+        note(changed)
         return changed, KeyringLock(root_key, made)
 
-    return file.update_lock(path, roots.among(form.wrappings), change)
-
-
-def rewrap(path: Path, roots: Roots, note: Note, *, now: int) -> tuple[RootName, ...]:
-    """Wrap the same root key anew by each configured root, and return these.
-
-    A key service then uses the latest version of its key, and a root with a new secret that one,
-    where another root opens the file.
-    """
-    form = file.read_form(path)
-    opening = roots.among(form.wrappings)
-    renewed = tuple(map(name_of, opening.listed))
-
-    def change(keyring: Keyring, lock: KeyringLock) -> Locked:
-        made = {one.root: one for one in _wrapped(lock.root_key, keyring.id, opening.listed, now)}
-        note(keyring, renewed)
-        listed = tuple(made.get(one.root, one) for one in lock.wrappings)
-        return keyring, KeyringLock(lock.root_key, listed)
-
-    file.update_lock(path, opening, change)
-    return renewed
+    return file.update_lock(path, opening, change)
 
 
 def check(path: Path, roots: Roots) -> tuple[RootRefusal, ...]:
@@ -125,12 +135,12 @@ def _refusal(path: Path, only: Roots) -> str:
 
 
 def _wrapped(
-    root_key: RootKey, keyring_id: str, listed: tuple[RootProvider, ...], now: int
+    root_key: RootKey, keyring: Keyring, listed: tuple[RootProvider, ...], now: int
 ) -> tuple[Wrapping, ...]:
     made = []
     for root in listed:
-        wrapping = provider.wrap(root_key, keyring_id, root, now=now)
-        if provider.unwrap(wrapping, keyring_id, root) != root_key:
+        wrapping = provider.wrap(root_key, keyring, root, now=now)
+        if provider.unwrap(wrapping, keyring.id, root) != root_key:
             raise KeyringError(f"{name_of(root)} does not give back what it wrapped")
         made.append(wrapping)
     return tuple(made)

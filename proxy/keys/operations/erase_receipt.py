@@ -27,6 +27,7 @@ TYP: Final = "sealyard-erased+jwt"
 
 _STORE_COPIES: Final = (
     "backups, snapshots, replicas and append-only files of the store",
+    "persistence of the store: it may restart from before the erasure, which is then done again",
     "processes that were not notified, until they next ask the store or the keys end",
     "key packages that others have kept",
     "what was opened before",
@@ -35,6 +36,7 @@ _DURABLE: Final = (
     "durable session keys of the conversation: they are derived from the KEK",
     "a restored copy of the store: its key packages open again, since none was revoked",
 )
+_ADOPTED: Final = "the store of the adopted keyring {}, where the conversation is {}"
 _KEK_COPIES: Final = (
     "backups and exports of the keyring, and versions of the secret that it is mounted from",
     "processes that hold the previous keyring, until they reload",
@@ -53,12 +55,16 @@ def of_sessions(  # noqa: PLR0913 - each is one fact
     revoked_in_store: bool | None,
     revoked_in_keyring: bool,
     shared: bool,
+    reached: bool | None = None,
     durable: bool = False,
+    elsewhere: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Return the claims about ephemeral session keys; the scope only as a salted hash.
 
-    `name` is that of the scope in the store. With `durable`, only keys of packages could be
-    destroyed, and nothing was revoked.
+    `name` is that of the scope in the store; `reached` is whether every process that may seal knows
+    of it, None where no other has the store. With `durable`, only keys of packages could be
+    destroyed, and nothing was revoked. `elsewhere` has the name of the scope under each adopted
+    keyring, by the id of that: its store cannot be reached from here.
     """
     salt = secrets.token_bytes(16)
     return {
@@ -72,7 +78,12 @@ def of_sessions(  # noqa: PLR0913 - each is one fact
             "keyring": revoked_in_keyring,
         },
         "shared_store": shared,
-        "not_covered": [*(_DURABLE if durable else ()), *_STORE_COPIES],
+        "reached": reached,
+        "not_covered": [
+            *(_DURABLE if durable else ()),
+            *_STORE_COPIES,
+            *(_ADOPTED.format(*one) for one in (elsewhere or {}).items()),
+        ],
     }
 
 

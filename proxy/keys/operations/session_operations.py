@@ -10,17 +10,21 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from http import HTTPStatus
 from typing import Any
 
 from ...core.crypto import base64url
 from ...core.crypto.context import Scope
 from ...core.errors import KeyUnavailable, NotErasable, SealyardError
 from ...core.values.key_needs import Needs
+from ..fleet import fence_log, presence
+from ..fleet.fence_log import FenceEvent
+from ..fleet.presence import Reach
 from ..sessions import session_control
 from ..sessions.settings import SessionView
-from ..stores import erased
+from ..stores import StoreFailed, erased
 from .session_verbs import StillOpen
 from .verb import At, Done
 
@@ -30,9 +34,12 @@ class SessionResult:
     """The sessions of a scope after a call; `scope` is its name in the store, a keyed hash.
 
     `agreed` is whether other processes use a new session too; None without a shared store. `store`
-    is whether the store holds a revocation, read back and verified; where it does not, `kept` is
-    whether a file holds it until it does. `durable` is whether the keyring holds it, and `problem`
+    is whether the store holds a revocation, read back and verified, and `replicas` how many of its
+    replicas have acknowledged it, if that is known; where it does not, `kept` is whether a file
+    holds it until it does. `durable` is whether the keyring holds it, and `problem`
     why not; `open` where it does not hold yet, and `others_within` for how many seconds at most.
+    `complete` is whether every process that may seal knows of it, of how many `processes` that have
+    said so, and `missed` the names of those that were not reached; None without a shared store.
     `unknown` is True where nothing was known of the scope. `erased` are the ids of session keys
     that were destroyed, `receipt` the signed statement of it (a compact JWS), and `key` the public
     JWK that verifies it.
@@ -48,20 +55,40 @@ class SessionResult:
     open: tuple[StillOpen, ...] | None = None
     others_within: float | None = None
     unknown: bool | None = None
+    replicas: int | None = None
     erased: tuple[str, ...] | None = None
     receipt: str = ""
     key: dict[str, str] | None = None
     kept: bool | None = None
+    complete: bool | None = None
+    processes: int | None = None
+    missed: tuple[str, ...] | None = None
 
     @property
     def answer(self) -> dict[str, Any]:
         """The result as JSON, without what does not apply."""
-        return {key: value for key, value in asdict(self).items() if value not in (None, "")}
+        said = {key: value for key, value in asdict(self).items() if value not in (None, "")}
+        replicas = said.pop("replicas", None)
+        if self.store is not None:
+            told = {} if replicas is None else {"replicas": replicas}
+            said["store"] = {"master": self.store, **told}
+        return said
 
     def done(self, *told: str, failed: str = "", **more: object) -> Done:
         """Return it as what a verb has done; `told` names what the log is told of it."""
         said = {name: getattr(self, name) for name in told}
-        return Done(self.answer, {**said, **more}, failed)
+        status = HTTPStatus.ACCEPTED if self.complete is False else 0
+        return Done(self.answer, {**said, **more}, failed, status=status)
+
+    def reaching(self, reach: Reach | None) -> SessionResult:
+        """Return it with the processes that were reached."""
+        if reach is None:
+            return self
+        told: dict[str, Any] = {"complete": reach.complete, "processes": reach.processes}
+        if reach.complete and self.open is not None:
+            still = tuple(one for one in self.open if one != "others-late")
+            told |= {"open": still, "others_within": None}
+        return replace(self, missed=reach.missed or None, **told)
 
 
 async def show(at: At, scope: Scope) -> Done:
@@ -92,12 +119,13 @@ async def rotate(at: At, scope: Scope) -> Done:
     return replace(_seen(at, scope), agreed=agreed, unknown=unknown).done()
 
 
-async def revoke(at: At, scope: Scope, not_before: int = 0) -> Done:
+async def revoke(at: At, scope: Scope, not_before: int = 0, expect: int | None = None) -> Done:
     """Revoke what began before a time, by default now by the store's clock.
 
     Raises OperatorError for a time in the future, or where our clock is too far from the store's.
     """
-    result = await _revoke(at, scope, not_before)
+    result, told = await _revoke(at, scope, not_before)
+    result = result.reaching(await _reach(at, told, expect))
     # Of the other workers none keeps it: the first one did.
     kept = at.after is not None or bool(result.store or result.durable or result.kept)
     return result.done(
@@ -112,7 +140,7 @@ async def revoke(at: At, scope: Scope, not_before: int = 0) -> Done:
     )
 
 
-async def erase(at: At, scope: Scope) -> Done:
+async def erase(at: At, scope: Scope, expect: int | None = None) -> Done:
     """Destroy the keys and revoke them, since copies may come back: both, or an error.
 
     Where sessions are durable, only keys in packages are destroyed. Nothing is revoked then, since
@@ -120,27 +148,37 @@ async def erase(at: At, scope: Scope) -> Done:
     """
     if at.after is not None:
         return await _erase_here(at, scope)
-    sessions = at.sessions
+    sessions, name = at.sessions, _name(at, scope)
     listed = await _listed(at, scope)
     if not sessions.ephemeral and not listed:
         raise NotErasable
-    name = _name(at, scope)
     await at.write_down("sessions.erase", scope=name)
     revoked = SessionResult(name, 0, unknown=await _unknown(at, scope))
+    packages, erasing = at.packages, 0
+    events = [FenceEvent("erased", name, 0)]
+    if packages is not None:
+        erasing = packages.erasing(scope)
+        events.append(FenceEvent("fenced", packages.name(scope), erasing))
+    # Before anything is destroyed: whoever learns of it keeps none of the keys any more.
+    told = await _fence(at, *events)
     gone: tuple[str, ...] = ()
     if sessions.ephemeral:
-        revoked = await _revoke(at, scope, 0)
+        revoked, more = await _revoke(at, scope, 0)
+        told = (*told, *more) if told and more else ()
         gone = await session_control.erase(sessions, scope)
     # Before and after: messages in between begin keys that are destroyed with the others.
     _drop_packaged(at, scope)
     try:
-        gone += () if at.packages is None else await at.packages.erase(scope)
+        gone += () if packages is None else await packages.erase(scope, erasing)
     finally:  # what timed out may have been done all the same
         _drop_packaged(at, scope)
     # A process that has a key of such a package in memory begins another one.
     await _mark(at, scope)
-    await at.write_down("sessions.erased", scope=name, keys=len(gone))
     result = replace(revoked, erased=gone, unknown=None if gone else revoked.unknown)
+    await _enter(at, scope, result.not_before, erasing)
+    result = result.reaching(await _reach(at, told, expect))
+    await _sweep(at, scope, result.not_before, erasing)
+    await at.write_down("sessions.erased", scope=name, keys=len(gone))
     kind = at.keys.store.address.partition(":")[0]
     return _with_receipt(at, scope, result).done(
         "scope", keys=len(gone), store=kind, source="admin"
@@ -188,17 +226,79 @@ async def _mark(at: At, scope: Scope) -> bool:
     return at.packages is None or await at.packages.mark(scope)
 
 
-async def _revoke(at: At, scope: Scope, not_before: int) -> SessionResult:
+async def _fence(at: At, *events: FenceEvent) -> tuple[FenceEvent, ...]:
+    """Write down what takes rights away, for all processes; return what all are to learn.
+
+    That is nothing where the store does not take it, or no other process has it.
+    """
+    sessions = at.sessions
+    if not sessions.store.shared:
+        return ()
+    try:
+        if sessions.lease is not None:
+            await sessions.lease.fence(events)
+        else:
+            await fence_log.append(sessions.store, sessions.keyring, events, now=sessions.now)
+    except StoreFailed:
+        return ()
+    return events
+
+
+async def _reach(at: At, events: Sequence[FenceEvent], expect: int | None) -> Reach | None:
+    """Wait until all processes know of a fence; None where no other process has the store."""
+    sessions = at.sessions
+    if not sessions.store.shared or at.after is not None:
+        return None
+    if not events:
+        return Reach()
+    try:
+        return await presence.reached(
+            sessions.store, sessions.keyring, events, clock=sessions.now, expected=expect
+        )
+    except StoreFailed:
+        return Reach()
+
+
+async def _enter(at: At, scope: Scope, revoked: int, erasing: int) -> None:
+    """Keep what was erased, to be erased again should the store forget it."""
+    if at.ledger is None or not at.sessions.store.shared:
+        return
+    if at.sessions.ephemeral:
+        await at.ledger.add("erased", _name(at, scope), revoked)
+    if at.packages is not None:
+        await at.ledger.add("erased", at.packages.name(scope), erasing)
+
+
+async def _sweep(at: At, scope: Scope, revoked: int, erasing: int) -> None:
+    """See that what was destroyed is still absent, now that all know of it.
+
+    Raises KeyUnavailable where the store does not answer: then that is not known.
+    """
+    fences = at.sessions.fences
+    try:
+        if at.sessions.ephemeral:
+            await fences.sweep(_name(at, scope), revoked)
+        if at.packages is not None:
+            await fences.sweep(at.packages.name(scope), erasing)
+    except StoreFailed:
+        raise KeyUnavailable("store-unavailable") from None
+
+
+async def _revoke(
+    at: At, scope: Scope, not_before: int
+) -> tuple[SessionResult, tuple[FenceEvent, ...]]:
     sessions = at.sessions
     if at.after is not None:
         unknown = await _unknown(at, scope)
         session_control.refuse(sessions, scope, at.after["not_before"])
-        return replace(_seen(at, scope), sessions=(), unknown=unknown)
+        return replace(_seen(at, scope), sessions=(), unknown=unknown), ()
     now = await session_control.latest(sessions, scope)
     not_before = not_before or now
     unknown = await _unknown(at, scope)
     await at.write_down("sessions.revoke", scope=_name(at, scope), not_before=not_before)
     timed = not sessions.clock.unknown
+    session_control.require_past(sessions, scope, not_before)
+    told = await _fence(at, FenceEvent("revoked", _name(at, scope), not_before))
     taken = await session_control.revoke(sessions, scope, not_before)
     view = sessions.view(scope)
     durable, problem = True, ""
@@ -210,17 +310,20 @@ async def _revoke(at: At, scope: Scope, not_before: int) -> SessionResult:
     store, kept = taken if sessions.store.shared else None, None
     if store is False and at.pending is not None:
         kept = await at.pending.add(view.name, view.not_before, timed=timed)
+    if sessions.store.shared and at.ledger is not None:
+        await at.ledger.add("revoked", view.name, view.not_before)
     result = SessionResult(
         view.name,
         view.not_before,
         store=store,
+        replicas=sessions.store.copies(view.name) if store else None,
         kept=kept,
         durable=durable,
         problem=problem,
         unknown=unknown,
     )
     within = sessions.revocation_max_age if store else None
-    return replace(result, open=_still_open(result), others_within=within)
+    return replace(result, open=_still_open(result), others_within=within), told
 
 
 async def _erase_here(at: At, scope: Scope) -> Done:
@@ -241,15 +344,18 @@ def _with_receipt(at: At, scope: Scope, result: SessionResult) -> SessionResult:
     from . import erase_receipt  # noqa: PLC0415 - loaded where something can be erased
 
     sessions, key = at.sessions, at.sessions.keyring.record_key
+    adopted = (one.id for one in sessions.keyring.adopted)
     said = erase_receipt.of_sessions(
         scope,
         result.erased or (),
         name=result.scope,
         not_before=result.not_before,
         revoked_in_store=result.store,
+        reached=result.complete,
         revoked_in_keyring=bool(result.durable),
         shared=sessions.store.shared,
         durable=not sessions.ephemeral,
+        elsewhere=dict(zip(adopted, sessions.keyring.names_of(scope)[1:], strict=True)),
     )
     signed = erase_receipt.sign(said, key, now=int(sessions.now()))
     return replace(result, receipt=signed, key=erase_receipt.public_jwk(key))

@@ -33,6 +33,7 @@ STILL_OPEN: Final[Mapping[StillOpen, str]] = {
 """What a revocation does not cover yet, or not permanently."""
 
 _TIME: Final = {"type": "integer", "minimum": 0}
+_NUMBER: Final = {"type": "integer", "minimum": 0}
 _SESSION: Final = schemas.record(
     {
         "sid": TEXT,
@@ -43,15 +44,29 @@ _SESSION: Final = schemas.record(
     }
 )
 _KEPT: Final = {
-    "store": FLAG,
+    "store": schemas.record({"master": FLAG, "replicas": _NUMBER}, ("replicas",)),
     "kept": FLAG,
     "durable": FLAG,
     "problem": TEXT,
     "open": schemas.many({"type": "string", "enum": list(STILL_OPEN)}),
     "others_within": {"type": "number", "minimum": 0},
     "unknown": FLAG,
+    "complete": FLAG,
+    "processes": _NUMBER,
+    "missed": schemas.many(TEXT),
 }
-"""What keeps a revocation, where it does not hold yet, and if its scope is unknown here."""
+"""What keeps a revocation, where it does not hold yet, if its scope is unknown here, and whether
+all processes know of it."""
+_EXPECT: Final = Argument(
+    "expect",
+    "number",
+    "How many processes there are at least: with fewer, it is not known whether all were reached.",
+    schemas.nullable({"type": "integer", "minimum": 0, "maximum": 100_000}),
+)
+_INCOMPLETE: Final = (
+    "Done, and `complete` is false: it is not known that every process which may seal knows of it."
+    " `missed` names those that were not reached."
+)
 _SCOPE_AFTER: Final = {"scope": TEXT, "not_before": _TIME, "sessions": schemas.many(_SESSION)}
 _RESULT: Final = schemas.record({**_SCOPE_AFTER, "agreed": FLAG, **_KEPT}, ("agreed", *_KEPT))
 _ERASED: Final = {"erased": schemas.many(TEXT), "receipt": TEXT, "key": schemas.anything()}
@@ -133,14 +148,23 @@ ROTATE: Final = _verb(
 REVOKE: Final = _verb(
     "revoke",
     "Revoke the sessions of a scope that began before a time: they no longer seal or open.",
-    Route("revokeSessions", "POST", f"{_PATH}/revoke", "keys", _AFTER, _RESULT),
+    Route(
+        "revokeSessions",
+        "POST",
+        f"{_PATH}/revoke",
+        "keys",
+        _AFTER,
+        _RESULT,
+        incomplete=_INCOMPLETE,
+    ),
     Command(
         (_NAMED, f"{_NAMED} --not-before 2026-11-24T18:00:00Z"),
         "The revocation is written to the shared store, published, and written to the keyring, so"
         " that it outlives the store. What the store does not take is kept in a file, from which a"
         " Sealyard that runs beside the same keyring or audit log retries it. It cannot be undone,"
-        " so the command asks for confirmation. Exits with 1 if the store or the keyring did not"
-        " accept it.",
+        " so the command asks for confirmation. It waits until every process that may seal has said"
+        " that it knows, or its lease has ended. Exits with 1 if the store or the keyring did not"
+        " accept it, or a process was not reached.",
         asks="{scope}: sessions that began before {not_before} never seal or open again, in any"
         " process",
     ),
@@ -152,6 +176,7 @@ REVOKE: Final = _verb(
             schemas.nullable(schemas.SECONDS),
             past=True,
         ),
+        _EXPECT,
     ),
     alone=True,
     raises=("revocation-not-kept", "clock-skew"),
@@ -168,6 +193,7 @@ ERASE: Final = _verb(
         "keys",
         "The keys are erased. `receipt` is a compact JWS (RFC 7515) that `key` verifies.",
         _RECEIPT,
+        incomplete=_INCOMPLETE,
     ),
     Command(
         (f"{_NAMED} --receipt c1.jws", f"{_NAMED} --yes > c1.jws"),
@@ -175,12 +201,14 @@ ERASE: Final = _verb(
         " revoked, so that a copy of a key from a backup does not open either. Verify the receipt"
         " with `sealyard audit verify-receipt`. Durable keys are derived from the KEK: under"
         " `mode: durable`, only the key packages of end-to-end sealing are erased, without a"
-        " revocation. Exits with 1 if there are none, or if the store or the keyring did not"
-        " accept the revocation: then revoke the sessions, too.",
+        " revocation. It waits for processes as `revoke` does. Exits with 1 if there are none, if a"
+        " process was not reached, or if the store or the keyring did not accept the revocation:"
+        " then revoke the sessions, too.",
         asks="{scope}: its ephemeral session keys and key packages are destroyed; what they sealed"
         " never opens again",
         receipt=True,
     ),
+    arguments=(_EXPECT,),
     raises=(NotErasable, "clock-skew"),
     logged="key.erased",
     touches=frozenset({"sessions", "packages", "keyring"}),

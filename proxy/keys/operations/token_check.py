@@ -19,7 +19,6 @@ from ..keyring.kek import KekEntry
 from ..keyring.keyring import Keyring
 from ..sessions.agreement import began
 from ..sessions.durable import durable_session
-from ..stores.records import record_name
 
 OPENS: Final = "opens"
 WRONG_CONTEXT: Final = "wrong-context"
@@ -119,7 +118,7 @@ def _opening(keyring: Keyring, sealed: Token, scope: Scope) -> KekEntry:
     entry = keyring.usable(kek_id=key_id.kek_id, number=key_id.kek_number)
     if entry is None:
         raise OpenFailed("unknown-or-disabled-kek")
-    if began(key_id.sid) < keyring.not_before(record_name(keyring.name_key, scope)):
+    if began(key_id.sid) < keyring.refused_before(scope):
         raise OpenFailed("revoked-session")
     return entry
 

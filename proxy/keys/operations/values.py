@@ -12,8 +12,7 @@ from ...core.crypto.context import Context
 from ...core.crypto.session_cipher import Session
 from ...core.crypto.token import CTY_JSON, Form, Token
 from ...core.errors import OpenFailed, UnfitValue, Unopened
-from ...core.values.key_needs import Attempt, Needs
-from ...core.values.keys_in_use import KeysInUse
+from ...core.values.key_needs import Attempt, KeysInUse, Needs
 from ...core.values.spelling import as_text
 from ..policy import REPORT_AFTER_SECONDS
 from ..sessions.sessions import Sessions

@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # for those who ask: it takes memory
     from ..participants.private_key import Opener
     from ..participants.public_key import Kind, PublicKey
     from ..participants.registry import Participants
+    from ..sessions.ledger import FenceLedger
     from ..sessions.pending_revocations import PendingRevocations
     from ..sessions.sessions import Sessions
     from .values import ValueOperations
@@ -97,6 +98,8 @@ class Route:
     one_of: tuple[str, ...] = ()
     most_bytes: int = 0
     """The limit of the body, where it is not that of the listener."""
+    incomplete: str = ""
+    """What 202 means with the same body, where the verb may not reach every process."""
 
     @property
     def has_body(self) -> bool:
@@ -217,6 +220,8 @@ class Done:
     body: str = field(default="", repr=False)
     headers: Mapping[str, str] = field(default_factory=dict)
     fresh_for: int | None = None
+    status: int = 0
+    """The status of the answer, where it is not that of the route."""
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON; `Done(**value)` is what it was."""
@@ -244,6 +249,8 @@ class At:
     """Makes a key pair: the public key, and the private one as encrypted JWK."""
     values: ValueOperations
     clock: Callable[[], float]
+    ledger: FenceLedger | None = None
+    """Keeps what was revoked and erased, for a store that may lose it."""
     after: Mapping[str, Any] | None = None
     request_id: str = ""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ...core.crypto.aead import IV_BYTES, TAG_BYTES
 from ...core.crypto.derivation import SID_BYTES
 from ...core.crypto.secret import KEY_BYTES, SessionKey
 from ...core.errors import OpenFailed
@@ -23,8 +24,6 @@ ENC: Final = "A256GCM"
 
 _HEADER: Final = {"typ": TYP, "enc": ENC}
 _MEMBERS: Final = {"protected", "iv", "ciphertext", "tag", "recipients"}
-_IV_BYTES: Final = 12
-_TAG_BYTES: Final = 16
 _WRAPPED_BYTES: Final = {RSA: RSA_BITS // 8, ECDH: 40, X_WING: x_wing.WRAPPED_BYTES}
 
 
@@ -55,7 +54,7 @@ def parse(text: bytes) -> Shape:
     if protected is None or parse_object(protected) != _HEADER:
         raise OpenFailed("package-header")
     sizes = (_size(members["iv"]), _size(members["tag"]))
-    if sizes != (_IV_BYTES, _TAG_BYTES) or not _size(members["ciphertext"]):
+    if sizes != (IV_BYTES, TAG_BYTES) or not _size(members["ciphertext"]):
         raise OpenFailed("package-malformed")
     entries = members["recipients"]
     if not isinstance(entries, list) or not 0 < len(entries) <= MAX_RECIPIENTS:

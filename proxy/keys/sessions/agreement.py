@@ -20,9 +20,10 @@ from ..keyring.kek_source import TenantKeks
 from ..keyring.keyring import Keyring
 from ..lru_map import BoundedMap
 from ..policy import KNOWN_EPOCHS, MAX_SKEW_SECONDS, MOST_DOUBTS, REPLACE_TRIES
-from ..stores import ClockRefused, HeldRecords, Offer, StoreFailed, StoreFull, records
+from ..stores import ClockRefused, Fenced, HeldRecords, Offer, StoreFailed, StoreFull, records
 from ..stores.guarded import GuardedStore, Notice
 from ..stores.records import RecordRefused, RecordUnknown, SessionRecord
+from .fences import Fences
 from .revocation_state import RevocationState, RevocationStates
 from .settings import MAX_AGE_SECONDS, SessionSettings
 from .shared_clock import SharedClock
@@ -87,6 +88,7 @@ class Agreement:
         store: GuardedStore,
         settings: SessionSettings,
         revocations: RevocationStates,
+        fences: Fences,
         *,
         clock: SharedClock,
         random: RandomBytes,
@@ -97,6 +99,7 @@ class Agreement:
         self._store = store
         self._settings = settings
         self._revocations = revocations
+        self._fences = fences
         self._clock = clock
         self._random = random
         self._notice = notice
@@ -119,20 +122,18 @@ class Agreement:
             if self._clock.wrong:
                 self._notice(str(ClockRefused()))
                 return None
-            offer = self._offer(keys)
-            held = await self._store.get_or_create(offer)
+            offer, held = await self._asked(keys)
             for _ in range(MOST_DOUBTS):
                 if held.revocation is None or self._learned(held.revocation, keys):
                     break
                 # It was forged, or spoilt on the way: the last answer decides.
-                held = await self._store.get_or_create(offer)
+                offer, held = await self._asked(keys)
             for _ in range(REPLACE_TRIES):
                 agreed = self._accept(held, keys, offer)
                 if agreed is not None and fits(agreed.sid):
                     return agreed
                 # Made anew, so that its epoch is above the one just seen.
-                offer = self._offer(keys)
-                held = await self._store.replace(offer, seen=held.record)
+                offer, held = await self._asked(keys, held)
             agreed = self._accept(held, keys, offer)
         except StoreFull:
             if self._ephemeral:
@@ -153,6 +154,20 @@ class Agreement:
         record = self._new_record(keys)
         return Agreed(record.sid, record.soft_end / 1000, made=True, shared=False)
 
+    async def _asked(
+        self, keys: ScopeKeys, seen: HeldRecords | None = None
+    ) -> tuple[Offer, HeldRecords]:
+        """Offer a new session in the place of the one seen; return it, and what the store holds."""
+        for _ in range(REPLACE_TRIES):
+            offer = self._offer(keys)
+            try:
+                if seen is None:
+                    return offer, await self._store.get_or_create(offer)
+                return offer, await self._store.replace(offer, seen=seen.record)
+            except Fenced as fenced:
+                await self._fences.restore(keys.state.name, fenced.fence)
+        raise StoreFailed("store-fenced")
+
     def _offer(self, keys: ScopeKeys) -> Offer:
         state, keyring, keks, _ = keys
         record = self._new_record(keys)
@@ -167,6 +182,7 @@ class Agreement:
             record.key_id,
             record.hard_end - record.created if self._ephemeral else 0,
             record.created,
+            self._fences.under(state.name) if self._ephemeral else None,
         )
 
     def _new_record(self, keys: ScopeKeys) -> SessionRecord:
@@ -174,7 +190,8 @@ class Agreement:
         now = self._clock()
         created = int(now * 1000)
         soft_end = created + self._settings.ttl * 1000
-        sid = new_sid(self._clock, state.not_before, self._random)
+        not_before = max(state.not_before, self._fences.erased_before(state.name))
+        sid = new_sid(self._clock, not_before, self._random)
         return SessionRecord(
             # A process that has seen no epoch yet must not fall behind the others.
             epoch=max((self._epochs.get(state.name) or 0) + 1, created),

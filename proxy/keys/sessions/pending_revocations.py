@@ -230,7 +230,7 @@ class PendingRevocations:
     # --- files: these block -----------------------------------------------------------------------
 
     def _stamps(self) -> tuple[tuple[int, ...], ...]:
-        return tuple(map(_stamp, self._paths))
+        return tuple(map(private_file.stamp, self._paths))
 
     def _read_changed(self) -> Exception | None:
         """Hold what the files revoke; return what kept one from being read, the last in order."""
@@ -293,11 +293,3 @@ def _lines(path: Path) -> list[str]:
 
 def _text(lines: Iterable[str]) -> bytes:
     return "".join(f"{line}\n" for line in lines).encode()
-
-
-def _stamp(path: Path) -> tuple[int, ...]:
-    try:
-        found = path.stat()
-    except OSError:
-        return ()
-    return found.st_ino, found.st_size, found.st_mtime_ns

@@ -71,7 +71,7 @@ class RevocationStates:
         state = self._revocations.get(scope)
         if state is None:
             name = self._name(scope)
-            state = RevocationState(name, self._known(name), 0.0 if self.shared else FOREVER)
+            state = RevocationState(name, self._known(scope, name), 0.0 if self.shared else FOREVER)
             if self._revocations.put(scope, state) is not None:
                 self.generation += 1
         return state
@@ -88,7 +88,7 @@ class RevocationStates:
         state = self._revocations.get(scope)
         if state is not None or not (self._learned or self._listed):
             return 0 if state is None else state.not_before
-        return self._known(self._name(scope))
+        return self._known(scope, self._name(scope))
 
     def began(self, name: str, created: int) -> None:
         """Note when a session of a name began (seconds since 1970)."""
@@ -156,8 +156,12 @@ class RevocationStates:
     def _name(self, scope: Scope) -> str:
         return records.record_name(self._keyring.name_key, scope)
 
-    def _known(self, name: str) -> int:
-        return max(self._learned.get(name, 0), self._listed.get(name, 0))
+    def _known(self, scope: Scope, name: str) -> int:
+        known = max(self._learned.get(name, 0), self._listed.get(name, 0))
+        if not self._keyring.adopted:
+            return known
+        names = self._keyring.names_of(scope)
+        return max(known, *(self._listed.get(one, 0) for one in names))
 
 
 def read(record: bytes | None, name: str, key: RecordKey, notice: Notice) -> int | None:

@@ -103,8 +103,7 @@ async def revoke(sessions: Sessions, scope: Scope, not_before: int) -> bool:
     have not begun yet.
     """
     state = sessions.revocations.of(scope)
-    if not_before > max(_now(sessions), _newest(sessions, state) + 1):
-        raise OperatorError("not-before-in-the-future")
+    require_past(sessions, scope, not_before)
     refuse(sessions, scope, not_before)
     try:
         know(sessions, state.name, await put(sessions, state.name, lambda: state.not_before))
@@ -113,6 +112,12 @@ async def revoke(sessions: Sessions, scope: Scope, not_before: int) -> bool:
     except (StoreFailed, KeyUnavailable):
         return False
     return True
+
+
+def require_past(sessions: Sessions, scope: Scope, not_before: int) -> None:
+    """Raise OperatorError for a time in the future."""
+    if not_before > max(_now(sessions), _newest(sessions, sessions.revocations.of(scope)) + 1):
+        raise OperatorError("not-before-in-the-future")
 
 
 async def put(sessions: Sessions, name: str, time: Callable[[], int]) -> int:
@@ -149,6 +154,14 @@ def refuse(sessions: Sessions, scope: Scope, not_before: int) -> None:
         held.state = state
 
 
+def erasing(sessions: Sessions, scope: Scope) -> int:
+    """Return the time (seconds since 1970) before which an erasure destroys keys: all until now."""
+    state = sessions.revocations.of(scope)
+    newest = max(_newest(sessions, state), sessions.fences.erased_before(state.name))
+    # The revocation that goes before it says a time of which sessions may have begun since.
+    return max(_now(sessions), newest)
+
+
 async def erase(sessions: Sessions, scope: Scope) -> tuple[str, ...]:
     """Destroy the ephemeral session keys of the scope, in the store and in this process.
 
@@ -156,10 +169,11 @@ async def erase(sessions: Sessions, scope: Scope) -> tuple[str, ...]:
     does not answer; then all of them may still be there.
     """
     name, key = sessions.name(scope), sessions.keyring.record_key
+    not_before = erasing(sessions, scope)
     async with sessions.lock(scope):
         sessions.drop(scope)
         try:
-            gone = await sessions.store.erase(name)
+            gone = await sessions.fences.rise(name, not_before)
         except StoreFailed:
             raise KeyUnavailable("store-unavailable") from None
     return tuple(one for one, record in gone.items() if records.stood(one, record, name, key))

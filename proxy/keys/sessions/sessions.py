@@ -9,8 +9,11 @@ do with sessions is in `session_control`.
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from typing import TYPE_CHECKING, Protocol
 from weakref import WeakValueDictionary
 
 from ...core.crypto.context import Scope
@@ -29,6 +32,7 @@ from ..stores.guarded import GuardedStore, Notice
 from .agreement import Agreement
 from .durable import DurableSessions
 from .ephemeral import EphemeralSessions
+from .fences import Fences
 from .kek_usage import KekUse
 from .key_events import BLOCKED, KeyEvents
 from .opening_cache import OpeningSessions
@@ -38,9 +42,27 @@ from .session_start import SessionStarter
 from .settings import Lookups, SessionMode, SessionSettings, SessionView, require_possible
 from .shared_clock import SharedClock
 
+if TYPE_CHECKING:  # only for a store that processes share
+    from ..fleet.fence_log import FenceEvent
+
 __all__ = ["SessionMode", "SessionSettings", "Sessions"]
 
 WITHDRAWN = "root-lease-ended"
+
+
+class Lease(Protocol):
+    """What a process seals under while others share its store."""
+
+    async def fence(self, events: Sequence[FenceEvent]) -> None:
+        """Write down what takes rights away, for all processes.
+
+        Raises StoreFailed where the store does not take it.
+        """
+        ...
+
+    async def obtain(self) -> None:
+        """See that there is one; raise KeyUnavailable where there can be none."""
+        ...
 
 
 class Sessions:
@@ -100,7 +122,15 @@ class Sessions:
         self._opening = OpeningSessions(
             self._durable, self._ephemeral, self.revocations, clock=clock, begun=begun
         )
-        kept = self.store, settings, self.revocations
+        self.fences = Fences(
+            self.store,
+            key=lambda: self.keyring.record_key,
+            clock=clock,
+            random=random,
+            notice=notice,
+        )
+        """What this process knows of erasures."""
+        kept = self.store, settings, self.revocations, self.fences
         ephemeral = self.ephemeral
         agreement = Agreement(*kept, clock=clock, random=random, notice=notice, ephemeral=ephemeral)
         self.starter = SessionStarter(
@@ -127,6 +157,10 @@ class Sessions:
         """Whether opening is refused because the audit log cannot be written."""
         self.withdrawn = False
         """Whether sealing and opening are refused because the lease of the root has ended."""
+        self.lease: Lease | None = None
+        """The lease under which this process seals; None where no other process is to be told."""
+        self.sealing_until = math.inf
+        """When the lease ends, in monotonic seconds."""
         self.forward: Changed = lambda _: None
         """Called with the name of every conversation that was changed, None for all."""
         self._generation = forks.generation()
@@ -167,6 +201,8 @@ class Sessions:
         """
         asked: float | None = None
         for _ in range(ROUNDS):
+            if needs.seals:
+                await self.require_lease()
             if (keys := await self._found(needs, asked)) is not None:
                 return keys
             if max(needs.seals.values(), default=0) > self._settings.max_messages:
@@ -195,6 +231,8 @@ class Sessions:
         if self.withdrawn and (seals or opens):
             self._forget()  # what was begun before may have kept a key since
             raise KeyUnavailable(WITHDRAWN)
+        if seals and time.monotonic() >= self.sealing_until:
+            return None
         if not opens and len(seals) == 1:
             keys = self.sealing.take_one(seals, now)
             self.lookups.plans += keys is not None
@@ -211,6 +249,11 @@ class Sessions:
             keys = Keys(sealing, keys.opening, keys.decoys, keys.refusals)
         self.lookups.plans += 1
         return keys
+
+    async def require_lease(self) -> None:
+        """See that this process may seal; raise KeyUnavailable where it may not."""
+        if self.lease is not None and time.monotonic() >= self.sealing_until:
+            await self.lease.obtain()
 
     def name(self, scope: Scope) -> str:
         """Return the name of a scope in the store."""

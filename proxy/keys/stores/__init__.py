@@ -16,39 +16,20 @@ from typing import Final
 from ...config.settings import KeySettings, RedisSettings
 from ...core.errors import ConfigurationError, UnfitEnvironment
 from ...process.fitness import Finding
-from .memory import MemoryStore
-from .store import (
-    Changed,
-    ClockRefused,
-    FoundRecords,
-    HeldRecords,
-    Offer,
-    Room,
-    Store,
-    StoreFailed,
-    StoreFull,
-    StoreRefused,
-    erased,
-)
-
-__all__ = [
-    "STORES",
-    "Changed",
-    "ClockRefused",
-    "FoundRecords",
-    "HeldRecords",
-    "MemoryStore",
-    "Offer",
-    "Room",
-    "Store",
-    "StoreFailed",
-    "StoreFull",
-    "StorePlace",
-    "StoreRefused",
-    "check_store",
-    "erased",
-    "open_store",
-]
+from .memory import MemoryStore as MemoryStore
+from .store import Changed as Changed
+from .store import ClockRefused as ClockRefused
+from .store import Fenced as Fenced
+from .store import FoundRecords as FoundRecords
+from .store import HeldRecords as HeldRecords
+from .store import Offer as Offer
+from .store import Room as Room
+from .store import Store as Store
+from .store import StoreFailed as StoreFailed
+from .store import StoreFull as StoreFull
+from .store import StoreRefused as StoreRefused
+from .store import Under as Under
+from .store import erased as erased
 
 Clock = Callable[[], float]
 """Returns seconds and never goes back; `time.monotonic` outside of tests."""

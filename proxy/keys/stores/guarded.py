@@ -11,7 +11,18 @@ from ...process.circuit_breaker import CircuitBreaker
 from ...telemetry.metrics.metric import Durations
 from ...telemetry.metrics.store import STORE_DURATION
 from ..policy import ERASE_SECONDS, FAST_FAILURES, QUESTIONS, REST_SECONDS
-from . import Changed, FoundRecords, HeldRecords, Offer, Room, Store, StoreFailed, StoreRefused
+from . import (
+    Changed,
+    Fenced,
+    FoundRecords,
+    HeldRecords,
+    Offer,
+    Room,
+    Store,
+    StoreFailed,
+    StoreRefused,
+    Under,
+)
 
 _T = TypeVar("_T")
 
@@ -76,10 +87,12 @@ class GuardedStore:
         return await self._ask("replace", lambda: self._store.replace(offer, seen=seen))
 
     async def find(
-        self, name: str, key_ids: Sequence[str], *, current: bool = False
+        self, name: str, key_ids: Sequence[str], *, current: bool = False, fence: bool = False
     ) -> FoundRecords:
         """Do as the store inside."""
-        return await self._ask("find", lambda: self._store.find(name, key_ids, current=current))
+        return await self._ask(
+            "find", lambda: self._store.find(name, key_ids, current=current, fence=fence)
+        )
 
     async def revoke(
         self, name: str, record: bytes, not_before: int, *, seen: bytes | None = None
@@ -102,23 +115,51 @@ class GuardedStore:
             "note", lambda: self._store.note(name, record, seen=seen, publish=publish)
         )
 
-    async def keep(
-        self, name: str, key_id: str, record: bytes, keep_ms: int, *, seen: bytes | None = None
+    async def keep(  # noqa: PLR0913 - as the protocol has it
+        self,
+        name: str,
+        key_id: str,
+        record: bytes,
+        keep_ms: int,
+        *,
+        seen: bytes | None = None,
+        under: Under | None = None,
     ) -> HeldRecords:
         """Do as the store inside."""
         return await self._ask(
-            "keep", lambda: self._store.keep(name, key_id, record, keep_ms, seen=seen)
+            "keep", lambda: self._store.keep(name, key_id, record, keep_ms, seen=seen, under=under)
         )
 
-    async def erase(self, name: str) -> dict[str, bytes]:
-        """Do as the store inside, with more patience: it may have to look at every record."""
+    async def kept(self, name: str) -> dict[str, bytes]:
+        """Do as the store inside."""
+        return await self._ask("kept", lambda: self._store.kept(name))
+
+    async def erase(
+        self,
+        name: str,
+        fence: bytes,
+        *,
+        seen: bytes | None = None,
+        only: Sequence[str] | None = None,
+    ) -> dict[str, bytes]:
+        """Do as the store inside, with more patience: SQLite waits until none reads the log."""
         try:
             async with asyncio.timeout(ERASE_SECONDS):
-                return await self._store.erase(name)
+                return await self._store.erase(name, fence, seen=seen, only=only)
+        except Fenced:
+            raise
         except Exception as error:  # noqa: BLE001 - as for the others
             reason = _reason(error)
             self._notice(reason)
             raise StoreFailed(reason) from None
+
+    async def runs(self) -> int:
+        """Do as the store inside."""
+        return await self._ask("runs", self._store.runs)
+
+    def copies(self, name: str) -> int | None:
+        """Do as the store inside."""
+        return self._store.copies(name)
 
     async def _ask(self, operation: str, question: Callable[[], Awaitable[_T]]) -> _T:
         if self.shared and forks.generation() != self._generation:
@@ -139,6 +180,9 @@ class GuardedStore:
         try:
             async with asyncio.timeout(self._timeout):
                 answer = await question()
+        except Fenced:
+            self._succeeded()
+            raise
         except StoreRefused as refused:
             self._succeeded()
             self._notice(str(refused))

@@ -6,17 +6,21 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ..policy import ENDED_LOOK_SECONDS, MEMORY_RECORDS, ROOM_FOR_ALL
+from ..policy import ENDED_LOOK_SECONDS, FENCE_MS, MEMORY_RECORDS, ROOM_FOR_ALL
 from .store import (
     CURRENT,
+    FENCE,
     NOTE,
     REVOCATION,
     Changed,
+    Fenced,
     FoundRecords,
     HeldRecords,
     Offer,
     Room,
     StoreFull,
+    Under,
+    fence_ms,
     key_place,
 )
 
@@ -49,6 +53,7 @@ class MemoryStore:
         self._looked = -ENDED_LOOK_SECONDS
         self._revocations: dict[str, bytes] = {}
         self._notes: dict[str, bytes] = {}
+        self._fences: dict[str, _Kept] = {}
 
     def time(self) -> float | None:
         """Return None: there is one process, and one clock."""
@@ -72,13 +77,15 @@ class MemoryStore:
         return held if held is not None and held.record != seen else self._keep(offer)
 
     async def find(
-        self, name: str, key_ids: Sequence[str], *, current: bool = False
+        self, name: str, key_ids: Sequence[str], *, current: bool = False, fence: bool = False
     ) -> FoundRecords:
         """Return the revocation and the keys."""
         kept = self._keys.get(name, {})
         keys = tuple(self._held(name, kept.get(key_id)) for key_id in key_ids)
         now = self._held(name, self._current.get(name)) if current else None
-        return FoundRecords(self._revocations.get(name), keys, now.record if now else None)
+        record = now.record if now else None
+        stands = self._fence(name) if fence else None
+        return FoundRecords(self._revocations.get(name), keys, record, stands)
 
     async def revoke(
         self, name: str, record: bytes, not_before: int, *, seen: bytes | None = None
@@ -88,12 +95,20 @@ class MemoryStore:
             self._revocations[name] = record
         return self._revocations[name]
 
-    async def keep(
-        self, name: str, key_id: str, record: bytes, keep_ms: int, *, seen: bytes | None = None
+    async def keep(  # noqa: PLR0913 - as the protocol has it
+        self,
+        name: str,
+        key_id: str,
+        record: bytes,
+        keep_ms: int,
+        *,
+        seen: bytes | None = None,
+        under: Under | None = None,
     ) -> HeldRecords:
-        """Keep the record unless the store holds another than the one seen."""
+        """Keep the record unless the store holds another than the one seen, or another fence."""
         held = self._held(name, self._keys.get(name, {}).get(key_id))
         if held is None or held.record == seen:
+            self._require_fence(name, under, keep_ms)
             self._put_key(name, key_id, record, keep_ms)
             held = HeldRecords(record, keep_ms, self._revocations.get(name))
         return held
@@ -111,12 +126,40 @@ class MemoryStore:
             self._notes[name] = record
         return self._notes.get(name)
 
-    async def erase(self, name: str) -> dict[str, bytes]:
-        """Forget the current session and the keys."""
-        self._current.pop(name, None)
-        gone = self._keys.pop(name, {})
+    async def kept(self, name: str) -> dict[str, bytes]:
+        """Return the keys."""
+        found = {one: self._held(name, kept) for one, kept in self._keys.get(name, {}).items()}
+        return {one: held.record for one, held in found.items() if held is not None}
+
+    async def erase(
+        self,
+        name: str,
+        fence: bytes,
+        *,
+        seen: bytes | None = None,
+        only: Sequence[str] | None = None,
+    ) -> dict[str, bytes]:
+        """Forget the current session and the keys, and keep the fence."""
+        stands = self._fence(name)
+        if stands not in {None, seen}:
+            raise Fenced(stands)
+        self._fences[name] = self._ending(fence, FENCE_MS)
+        keys = self._keys.get(name, {})
+        if only is None:
+            self._current.pop(name, None)
+        gone = {one: keys.pop(one) for one in tuple(keys) if only is None or one in only}
+        if not keys:
+            self._keys.pop(name, None)
         self._number -= len(gone)
         return {key_id: kept.record for key_id, kept in gone.items()}
+
+    async def runs(self) -> int:
+        """Return 0: it loses nothing without losing this process's connection for good."""
+        return 0
+
+    def copies(self, name: str) -> int | None:
+        """Return None: there are no replicas."""
+        return None
 
     async def dump(self) -> dict[str, bytes]:
         """Return every record by its place."""
@@ -125,7 +168,7 @@ class MemoryStore:
             places |= {f"{name}:{key_place(one)}": kept.record for one, kept in keys.items()}
         for place, endless in ((REVOCATION, self._revocations), (NOTE, self._notes)):
             places |= {f"{name}:{place}": record for name, record in endless.items()}
-        return places
+        return places | {f"{name}:{FENCE}": kept.record for name, kept in self._fences.items()}
 
     async def close(self) -> None:
         """Forget everything."""
@@ -134,6 +177,29 @@ class MemoryStore:
         self._number = 0
         self._revocations.clear()
         self._notes.clear()
+        self._fences.clear()
+
+    def _fence(self, name: str) -> bytes | None:
+        kept = self._fences.get(name)
+        return None if kept is None or kept.ends <= self._clock() else kept.record
+
+    def _require_fence(self, name: str, under: Under | None, keep_ms: int) -> None:
+        """Raise Fenced unless the fence that stands may be kept under; it stands as long then."""
+        if under is None:
+            return
+        stands = self._fence(name)
+        if stands != under.seen:
+            raise Fenced(stands)
+        ending = self._ending(under.first if stands is None else stands, fence_ms(keep_ms))
+        if stands is None or ending.ends > self._fences[name].ends:
+            self._drop_ended_fences()
+            self._fences[name] = ending
+
+    def _drop_ended_fences(self) -> None:
+        """Drop fences that have ended once there are twice as many as records may be."""
+        if len(self._fences) > 2 * self._max_records:
+            now = self._clock()
+            self._fences = {one: kept for one, kept in self._fences.items() if kept.ends > now}
 
     def _held(self, name: str, kept: _Kept | None) -> HeldRecords | None:
         if kept is None:
@@ -144,6 +210,7 @@ class MemoryStore:
         return HeldRecords(kept.record, remaining_ms, self._revocations.get(name))
 
     def _keep(self, offer: Offer) -> HeldRecords:
+        self._require_fence(offer.name, offer.under, max(offer.keep_ms, offer.ttl_ms))
         if offer.keep_ms:
             self._put_key(offer.name, offer.key_id, offer.record, offer.keep_ms)
         self._drop_first_ended()

@@ -13,7 +13,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 from ...core.errors import UnfitEnvironment
 from ..policy import OVERWRITE_PAUSE_SECONDS, OVERWRITE_SECONDS
 from .sqlite_file import SqliteFile
-from .store import Changed, FoundRecords, HeldRecords, Offer, Room, StoreFailed
+from .store import Changed, FoundRecords, HeldRecords, Offer, Room, StoreFailed, Under
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -58,10 +58,10 @@ class SqliteStore:
         return await self._do(SqliteFile.replace, offer, seen)
 
     async def find(
-        self, name: str, key_ids: Sequence[str], *, current: bool = False
+        self, name: str, key_ids: Sequence[str], *, current: bool = False, fence: bool = False
     ) -> FoundRecords:
         """Return the revocation and the keys."""
-        return await self._do(SqliteFile.find, name, key_ids, current=current)
+        return await self._do(SqliteFile.find, name, key_ids, current=current, fence=fence)
 
     async def revoke(
         self, name: str, record: bytes, not_before: int, *, seen: bytes | None = None
@@ -69,11 +69,22 @@ class SqliteStore:
         """Keep the revocation unless the store holds another than the one seen."""
         return await self._do(SqliteFile.revoke, name, record, seen)
 
-    async def keep(
-        self, name: str, key_id: str, record: bytes, keep_ms: int, *, seen: bytes | None = None
+    async def keep(  # noqa: PLR0913 - as the protocol has it
+        self,
+        name: str,
+        key_id: str,
+        record: bytes,
+        keep_ms: int,
+        *,
+        seen: bytes | None = None,
+        under: Under | None = None,
     ) -> HeldRecords:
-        """Keep the record unless the store holds another than the one seen."""
-        return await self._do(SqliteFile.keep, name, key_id, record, keep_ms, seen)
+        """Keep the record unless the store holds another than the one seen, or another fence."""
+        return await self._do(SqliteFile.keep, name, key_id, record, keep_ms, seen, under)
+
+    async def kept(self, name: str) -> dict[str, bytes]:
+        """Return the keys."""
+        return await self._do(SqliteFile.kept, name)
 
     async def note(
         self,
@@ -86,19 +97,34 @@ class SqliteStore:
         """Keep the note unless the store holds another than the one seen."""
         return await self._do(SqliteFile.note, name, record, seen)
 
-    async def erase(self, name: str) -> dict[str, bytes]:
+    async def erase(
+        self,
+        name: str,
+        fence: bytes,
+        *,
+        seen: bytes | None = None,
+        only: Sequence[str] | None = None,
+    ) -> dict[str, bytes]:
         """Delete the current session and the keys, and overwrite their place in file and log.
 
         Raises StoreFailed where other connections read all the time: the keys are deleted then, and
         still in the log.
         """
-        gone = await self._do(SqliteFile.erase, name)
+        gone = await self._do(SqliteFile.erase, name, fence, seen, only)
         deadline = time.monotonic() + OVERWRITE_SECONDS
         while not await self._do(SqliteFile.overwrite_log):
             if time.monotonic() > deadline:
                 raise StoreFailed("log-not-overwritten")
             await asyncio.sleep(OVERWRITE_PAUSE_SECONDS)
         return gone
+
+    async def runs(self) -> int:
+        """Return 0: it loses nothing without losing this process's connection for good."""
+        return 0
+
+    def copies(self, name: str) -> int | None:
+        """Return None: there are no replicas."""
+        return None
 
     async def dump(self) -> dict[str, bytes]:
         """Return every record by its place."""

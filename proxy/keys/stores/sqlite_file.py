@@ -15,14 +15,18 @@ from ...core.errors import UnfitEnvironment
 from .. import policy
 from .store import (
     CURRENT,
+    FENCE,
     NOTE,
     REVOCATION,
+    Fenced,
     FoundRecords,
     HeldRecords,
     Misshapen,
     Offer,
     Room,
     StoreFull,
+    Under,
+    fence_ms,
     key_place,
 )
 
@@ -101,18 +105,28 @@ class SqliteFile:
             held = self._held(offer.name, CURRENT)
             return held if held and held.record != seen else self._keep(offer)
 
-    def find(self, name: str, key_ids: Sequence[str], *, current: bool = False) -> FoundRecords:
+    def find(
+        self, name: str, key_ids: Sequence[str], *, current: bool = False, fence: bool = False
+    ) -> FoundRecords:
         """Do as the store does."""
         keys = tuple(self._held(name, key_place(key_id)) for key_id in key_ids)
         now = self._row(f"{name}:{CURRENT}") if current else None
-        return FoundRecords(self._revocation(name), keys, now[0] if now else None)
+        record = now[0] if now else None
+        stands = self._fence(name) if fence else None
+        return FoundRecords(self._revocation(name), keys, record, stands)
 
     def revoke(self, name: str, record: bytes, seen: bytes | None) -> bytes:
         """Do as the store does."""
         return self._put_endless(f"{name}:{REVOCATION}", record, seen)
 
-    def keep(
-        self, name: str, key_id: str, record: bytes, keep_ms: int, seen: bytes | None
+    def keep(  # noqa: PLR0913, PLR0917 - as the store has it
+        self,
+        name: str,
+        key_id: str,
+        record: bytes,
+        keep_ms: int,
+        seen: bytes | None,
+        under: Under | None,
     ) -> HeldRecords:
         """Do as the store does."""
         place = key_place(key_id)
@@ -121,6 +135,7 @@ class SqliteFile:
             if held is not None and held.record != seen:
                 return held
             now = self._now_ms()
+            self._require_fence(name, under, now, keep_ms)
             self._clean(now)
             self._connection.execute(_PUT, (f"{name}:{place}", record, now + keep_ms))
             return HeldRecords(record, keep_ms, self._revocation(name))
@@ -133,25 +148,40 @@ class SqliteFile:
         row = self._row(place)
         return None if row is None else row[0]
 
-    def erase(self, name: str) -> dict[str, bytes]:
-        """Do as the store does; what was deleted is overwritten with zeros in the file.
-
-        Its old pages are in the write-ahead log until `overwrite_log`.
-        """
+    def kept(self, name: str) -> dict[str, bytes]:
+        """Do as the store does."""
         before = f"{name}:{key_place('')}"
-        with self._transaction():
-            rows = self._connection.execute(
-                "SELECT place, record FROM records WHERE place >= ? AND place < ?",
-                (before, f"{before}~"),
-            ).fetchall()
-            self._connection.execute(
-                "DELETE FROM records WHERE place = ? OR (place >= ? AND place < ?)",
-                (f"{name}:{CURRENT}", before, f"{before}~"),
-            )
+        rows = self._connection.execute(
+            "SELECT place, record FROM records WHERE place >= ? AND place < ? AND ends > ?",
+            (before, f"{before}~", self._now_ms()),
+        )
         return {
             str(place).removeprefix(before): record if type(record) is bytes else b""
             for place, record in rows
         }
+
+    def erase(
+        self, name: str, fence: bytes, seen: bytes | None, only: Sequence[str] | None
+    ) -> dict[str, bytes]:
+        """Do as the store does; what was deleted is overwritten with zeros in the file.
+
+        Its old pages are in the write-ahead log until `overwrite_log`.
+        """
+        with self._pages(self._max_pages + policy.RESERVE_PAGES), self._transaction():
+            stands = self._fence(name)
+            if stands not in {None, seen}:
+                raise Fenced(stands)
+            ends = self._now_ms() + policy.FENCE_MS
+            self._connection.execute(_PUT, (f"{name}:{FENCE}", fence, ends))
+            kept = self.kept(name)
+            gone = {one: kept[one] for one in kept if only is None or one in only}
+            places = [f"{name}:{key_place(one)}" for one in gone]
+            if only is None:
+                places.append(f"{name}:{CURRENT}")
+            self._connection.executemany(
+                "DELETE FROM records WHERE place = ?", [(place,) for place in places]
+            )
+        return gone
 
     def overwrite_log(self) -> bool:
         """Truncate the write-ahead log; return whether that was possible.
@@ -250,8 +280,26 @@ class SqliteFile:
         row = self._row(f"{name}:{REVOCATION}")
         return None if row is None else row[0]
 
+    def _fence(self, name: str) -> bytes | None:
+        row = self._row(f"{name}:{FENCE}")
+        return None if row is None else row[0]
+
+    def _require_fence(self, name: str, under: Under | None, now: int, keep_ms: int) -> None:
+        """Raise Fenced unless the fence that stands may be kept under; it stands as long then."""
+        if under is None:
+            return
+        row = self._row(f"{name}:{FENCE}")
+        stands, ends = (None, 0) if row is None else row
+        if stands != under.seen:
+            raise Fenced(stands)
+        until = now + fence_ms(keep_ms)
+        if until > ends:
+            record = under.first if stands is None else stands
+            self._connection.execute(_PUT, (f"{name}:{FENCE}", record, until))
+
     def _keep(self, offer: Offer) -> HeldRecords:
         now = self._now_ms()
+        self._require_fence(offer.name, offer.under, now, max(offer.keep_ms, offer.ttl_ms))
         self._clean(now)
         place = f"{offer.name}:{CURRENT}"
         self._connection.execute(_PUT, (place, offer.record, now + offer.ttl_ms))

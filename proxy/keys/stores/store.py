@@ -1,7 +1,7 @@
 """What a store is: records that expire, and one atomic way to agree on them.
 
 All records of a conversation have its `name`, a keyed hash: the current session, the keys of its
-ephemeral sessions, and its revocation.
+ephemeral sessions, its revocation, and its fence, under which the keys are kept.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from ..policy import CANCEL_AGAIN_SECONDS, MAX_SKEW_SECONDS
+from ..policy import CANCEL_AGAIN_SECONDS, FENCE_MARGIN_MS, FENCE_MS, MAX_SKEW_SECONDS
 
 CLOCK_SKEW_MS: Final = MAX_SKEW_SECONDS * 1000
 
 CURRENT: Final = "cur"
 REVOCATION: Final = "rev"
 NOTE: Final = "note"
+FENCE: Final = "fence"
 
 
 def key_place(key_id: str) -> str:
@@ -31,11 +32,28 @@ def erased(name: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Under:
+    """The fence that a record is kept under: the one `seen`, or `first` where none was and is.
+
+    Whoever has seen a fence keeps nothing where it is missing or another.
+    """
+
+    seen: bytes | None
+    first: bytes = b""
+
+
+def fence_ms(keep_ms: int) -> int:
+    """Return how long a fence stands at least that something is kept under for `keep_ms`."""
+    return min(keep_ms + FENCE_MARGIN_MS, FENCE_MS)
+
+
+@dataclass(frozen=True, slots=True)
 class Offer:
     """A session record that a process offers under `name`, current for `ttl_ms` milliseconds.
 
     An ephemeral session is also kept under its `key_id`, for `keep_ms`. `made_ms` is when it was
-    made (milliseconds since 1970; 0 is not compared with the store's clock).
+    made (milliseconds since 1970; 0 is not compared with the store's clock). `under` is the fence
+    to compare; None compares none.
     """
 
     name: str
@@ -44,6 +62,7 @@ class Offer:
     key_id: str = ""
     keep_ms: int = 0
     made_ms: int = 0
+    under: Under | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +81,14 @@ class HeldRecords:
 class FoundRecords:
     """The revocation of a conversation, and each key that was asked for (None: there is none).
 
-    `current` is the record of its current session, if there is one and it was asked for.
+    `current` is the record of its current session, and `fence` the fence of its keys, if there is
+    one and it was asked for.
     """
 
     revocation: bytes | None
     keys: tuple[HeldRecords | None, ...]
     current: bytes | None = None
+    fence: bytes | None = None
 
 
 Changed = Callable[[str | None], None]
@@ -132,23 +153,24 @@ class Store(Protocol):
     async def get_or_create(self, offer: Offer) -> HeldRecords:
         """Return the current session of the name; where there is none, keep the offer first.
 
-        Of any number of concurrent calls under one name, all return the same record.
+        Of any number of concurrent calls under one name, all return the same record. Raises Fenced
+        where the offer would be kept and its fence is not the one that stands.
         """
         ...
 
     async def replace(self, offer: Offer, *, seen: bytes | None = None) -> HeldRecords:
         """Replace the record seen, or none, by the offer; return what the store then holds.
 
-        Keys of earlier sessions stay as they are.
+        Keys of earlier sessions stay as they are. Raises Fenced as `get_or_create` does.
         """
         ...
 
     async def find(
-        self, name: str, key_ids: Sequence[str], *, current: bool = False
+        self, name: str, key_ids: Sequence[str], *, current: bool = False, fence: bool = False
     ) -> FoundRecords:
         """Return the revocation of the conversation and the keys of ephemeral sessions.
 
-        Its current session is returned as well where `current` asks for it.
+        Its current session and its fence are returned as well where they are asked for.
         """
         ...
 
@@ -176,21 +198,57 @@ class Store(Protocol):
         """
         ...
 
-    async def keep(
-        self, name: str, key_id: str, record: bytes, keep_ms: int, *, seen: bytes | None = None
+    async def keep(  # noqa: PLR0913 - what is kept, where, and what it is compared with
+        self,
+        name: str,
+        key_id: str,
+        record: bytes,
+        keep_ms: int,
+        *,
+        seen: bytes | None = None,
+        under: Under | None = None,
     ) -> HeldRecords:
         """Replace the record seen under a key id by this one; return what the store then holds.
 
         It ends after `keep_ms` and is not published. `find` finds it as it finds the key of an
-        ephemeral session.
+        ephemeral session. Raises Fenced where the fence that stands is not the one in `under`; None
+        compares none.
         """
         ...
 
-    async def erase(self, name: str) -> dict[str, bytes]:
+    async def kept(self, name: str) -> dict[str, bytes]:
+        """Return all that is kept under a name by key ids, keys of ephemeral sessions included."""
+        ...
+
+    async def erase(
+        self,
+        name: str,
+        fence: bytes,
+        *,
+        seen: bytes | None = None,
+        only: Sequence[str] | None = None,
+    ) -> dict[str, bytes]:
         """Destroy the current session and all session keys; return what the latter were, by id.
 
-        Revocations stay. `erased(name)` is published. Any client of the store may have written
-        records: the caller verifies them.
+        In the same step the fence takes the place of the one seen, for FENCE_MS: nothing is kept
+        any more under the former one. With `only`, the keys of these ids are destroyed, and the
+        current session stays. Revocations stay. `erased(name)` is published. Any client of the
+        store may have written records: the caller verifies them. Raises Fenced where another fence
+        stands than the one seen; then nothing is destroyed.
+        """
+        ...
+
+    async def runs(self) -> int:
+        """Return a number that grows whenever the store may have lost what it acknowledged.
+
+        That is where a connection was made after one was lost.
+        """
+        ...
+
+    def copies(self, name: str) -> int | None:
+        """Return how many replicas have acknowledged the last revocation or erasure of a name.
+
+        There may be more; None where it is not known, or there can be none.
         """
         ...
 
@@ -227,6 +285,17 @@ class Stale(StoreFailed):
 
 class StoreRefused(StoreFailed):
     """The store answers, and refuses the operation."""
+
+
+class Fenced(StoreRefused):
+    """Nothing was kept or destroyed: `fence` stands, and the caller has seen another, or none."""
+
+    usual = "store-fenced"
+
+    def __init__(self, fence: bytes | None) -> None:
+        """Take the fence that stands; None where there is none any more."""
+        super().__init__()
+        self.fence = fence
 
 
 class StoreFull(StoreRefused):

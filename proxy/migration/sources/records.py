@@ -14,7 +14,7 @@ from typing import BinaryIO, Final, Protocol
 from ...core.errors import InvalidBody, MigrationFailed
 from ...core.expressions.selectors import JsonSelector, Step
 from ...core.formats.json import Selection, member_names
-from ...core.values.splice import splice
+from ...core.values.table import splice
 from ..policy import RECORD_BYTES
 from ..values.cells import ABSENT, NOT_TEXT, Cell
 

@@ -10,8 +10,8 @@ from typing import Final, NamedTuple
 from ...core.expressions.selectors import JsonSelector
 from ...core.formats.json import FoundValue, Selection
 from ...core.leaves import quote
-from ...core.values.part_heads import Span
-from ...core.values.splice import splice
+from ...core.values.hows import Span
+from ...core.values.table import splice
 
 
 class NoText(Enum):

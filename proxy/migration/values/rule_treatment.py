@@ -22,13 +22,11 @@ from ...core.http.path import canonical
 from ...core.planning.block_choice import choose_response
 from ...core.planning.exchange import Exchange
 from ...core.planning.plan import Plan
-from ...core.planning.planner import plan_request, plan_response
+from ...core.transform import plan_request, plan_response
 from ...core.values.carry_out import CarriedOut
-from ...core.values.hows import How, Open, Seal
-from ...core.values.keys_in_use import KeysInUse
-from ...core.values.part_heads import Span
-from ...core.values.splice import splice
-from ...core.values.table import Values, lookup, token_in
+from ...core.values.hows import How, Open, Seal, Span
+from ...core.values.key_needs import KeysInUse
+from ...core.values.table import Values, lookup, splice, token_in
 from ...keys.sessions.sessions import Sessions
 from ..job.collections import HttpCollection
 from ..job.model import DEFAULT_ROWS, Verb
@@ -135,9 +133,10 @@ class _Writer:
         done = CarriedOut(row, self.keys.keys, self.now)
         if done.failed is not None:
             raise done.failed
-        if not done.texts:
+        (text,) = done.texts
+        if text is None:
             raise UnfitValue("not-written")
-        return done.starts[0], done.ends[0], done.texts[0]
+        return row.starts[0], row.ends[0], text
 
 
 class RuleTreatment:

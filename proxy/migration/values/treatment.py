@@ -12,7 +12,7 @@ from ...core.crypto.context import Context, Scope
 from ...core.crypto.joined_names import Joined, Name
 from ...core.crypto.token import CTY_JSON, Form
 from ...core.errors import BodyTooLarge, InvalidBody
-from ...core.values.keys_in_use import KeysInUse
+from ...core.values.key_needs import KeysInUse
 from ...keys.operations.values import sealed_bytes
 from ...keys.sessions.sessions import Sessions
 from ..job.model import Column, StoredTable, Verb

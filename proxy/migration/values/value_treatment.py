@@ -23,8 +23,7 @@ from ...core.errors import (
     ValueTooLong,
 )
 from ...core.formats.embedded_tokens import find_in_text
-from ...core.values.key_needs import Keys, Needs
-from ...core.values.keys_in_use import KeysInUse
+from ...core.values.key_needs import Keys, KeysInUse, Needs
 from ...core.values.spelling import as_text
 from ...keys.keyring import poison
 from ...keys.operations import token_check

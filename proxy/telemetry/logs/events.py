@@ -96,6 +96,14 @@ _PROCESS: Final = (
         " comes at most every ten seconds. `reason` as in `sealyard_clients_refused_total`.",
     ),
     Event(
+        "port.not_http",
+        "warning",
+        ("listener", "port", "annotation"),
+        "In a pod, a port was called with something else than HTTP/1.1, and the connection refused."
+        " If the application speaks another protocol there, the annotation lets it pass. Said once"
+        " for each port.",
+    ),
+    Event(
         "worker.started",
         "info",
         ("worker", "worker_pid", "restarts"),
@@ -257,6 +265,13 @@ _INJECTOR: Final = (
         " it. Their texts are in the response to the API server.",
     ),
     Event(
+        "injector.exception_unknown",
+        "warning",
+        ("namespace",),
+        "The exceptions of a namespace hold a word that is no permission, or one that only the"
+        " chart's `policy.allow` gives. It allows nothing.",
+    ),
+    Event(
         "injector.refused",
         "warning",
         ("reason", "status"),
@@ -402,9 +417,18 @@ _KEYS: Final = (
     Event(
         "keyring.forked",
         "error",
+        ("keyring", "generation", "missing"),
+        "Two states of the keyring have other KEKs and were changed independently: they have the"
+        " same generation, or the file lacks KEKs that nobody destroyed, as an older backup does."
+        " This process keeps the latter, `missing`, until it ends.",
+    ),
+    Event(
+        "keyring.unsigned",
+        "error",
         ("keyring", "generation"),
-        "Two keyrings have the same id and generation but different KEKs: two copies were changed"
-        " independently.",
+        "A changed keyring was refused: no key of `keys.keyring.signed_by` signed the file, it does"
+        " not follow from the keyring in use, or it is another keyring. What it revokes is applied,"
+        " and this process continues with its keys.",
     ),
     Event(
         "keyring.mismatch",

@@ -236,8 +236,9 @@ KEYRING_STATE: Final = Metric(
     "gauge",
     ("state",),
     "Processes whose keyring has a problem: its file is `older` than the keyring in use, other"
-    " processes have a newer one (`behind`), another of the same generation differs (`forked`),"
-    " another keyring is used in the same store (`mismatch`), or the store's record of it does not"
+    " processes have a newer one (`behind`), another was changed beside it (`forked`),"
+    " another keyring is used in the same store (`mismatch`), its file"
+    " is not signed as configured (`unsigned`), or the store's record of it does not"
     " verify (`unverified`).",
 )
 KEK_STATE: Final = Metric(
@@ -353,8 +354,8 @@ RESTARTS: Final = Metric("sealyard_worker_restarts_total", "counter", (), "Dead 
 INJECTOR_REVIEWS: Final = Metric(
     "sealyard_injector_reviews_total",
     "counter",
-    ("outcome",),
-    "Injector only: pods reviewed, by outcome.",
+    ("pod_namespace", "outcome"),
+    "Injector only: pods reviewed, by their namespace and the outcome.",
 )
 INJECTOR_REFUSALS: Final = Metric(
     "sealyard_injector_refusals_total",

@@ -12,9 +12,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from functools import partial
 from itertools import chain
 
-from ...core.apply.forwardable import Forwardable
 from ...core.planning.plan import Plan, PlannedFlow, Step, Unplanned
 from ...core.planning.record_stream import RecordFlow
+from ...core.transform import Forwardable
 from ..http1.framing import CHUNKED
 from ..interfaces import Change, Outlet, UpstreamResponse
 from .due import until_due

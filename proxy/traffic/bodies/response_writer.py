@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator, Callable
 from http import HTTPStatus
 from typing import Protocol
 
-from ...core.apply.forwardable import Forwardable
 from ...core.errors import UpstreamFailed
 from ...core.planning.record_stream import RecordFlow
+from ...core.transform import Forwardable
 from ..http1.boundaries import EventBoundaries, streams_events, streams_records
 from ..http1.forwarding_headers import Peer
 from ..http1.framing import ABSENT, CHUNKED, HTTP_10, LAST_CHUNK, Framing, as_chunk

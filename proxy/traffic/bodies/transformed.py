@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from typing import NoReturn
 
-from ...core.apply.forwardable import Forwardable
 from ...core.errors import BodyTooLarge
 from ...core.http.message import ResponseHead
 from ...core.planning.plan import PlannedFlow
+from ...core.transform import Forwardable
 from ...core.values.streams import Flow
 from ..http1.framing import CHUNKED, Framing
 from ..interfaces import Change, IncomingBody, Outlet, UpstreamResponse

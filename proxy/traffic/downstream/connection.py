@@ -45,6 +45,9 @@ class ClientOwner(ConnectionOwner, Protocol):
     def connected(self, client: ClientConnection) -> None:
         """Learn that a connection is made."""
 
+    def refusal(self, client: ClientConnection, error: TrafficError) -> Problem:
+        """Return the response to what is not a valid request."""
+
 
 class ClientConnection(ClientLifecycle):
     """Requests from one client, one after the other.
@@ -268,7 +271,7 @@ class ClientConnection(ClientLifecycle):
     def _refuse(self, error: TrafficError) -> None:
         """Respond to what is not a valid request; what follows it is not read."""
         self._read_deadline = NEVER
-        self.write(self._owner.answerer.reject(error).render(connection=b"close", head_only=False))
+        self.write(self._owner.refusal(self, error).render(connection=b"close", head_only=False))
         self._end(sending=True)
 
     def _end(self, *, sending: bool) -> None:

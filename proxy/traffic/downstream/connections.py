@@ -7,7 +7,7 @@ import socket
 from typing import Final
 
 from ...config.limits import TrafficLimits
-from ...config.settings import Network
+from ...config.settings import Network, TcpAddress
 from ..http1.forwarding_headers import Peer, client_name, trusts
 from .client_lifecycle import ClientLifecycle
 
@@ -107,12 +107,12 @@ _IPV4_BYTES: Final = 16
 _IPV6_BYTES: Final = 28
 
 
-def called_port(transport: asyncio.BaseTransport) -> int:
-    """Return the port that the client of a redirected connection connected to, 0 for any other."""
+def called_address(transport: asyncio.BaseTransport) -> TcpAddress | None:
+    """Return where the client of a redirected connection connected to, None for any other."""
     connection = transport.get_extra_info("socket")
     own = transport.get_extra_info("sockname")
     if connection is None or connection.family not in {socket.AF_INET, socket.AF_INET6}:
-        return 0
+        return None
     six = connection.family == socket.AF_INET6
     level = socket.IPPROTO_IPV6 if six else socket.IPPROTO_IP
     try:
@@ -120,13 +120,15 @@ def called_port(transport: asyncio.BaseTransport) -> int:
         with socket.fromfd(connection.fileno(), connection.family, socket.SOCK_STREAM) as asked:
             found = asked.getsockopt(level, _SO_ORIGINAL_DST, _IPV6_BYTES if six else _IPV4_BYTES)
     except OSError:
-        return 0
-    # In both forms of the address, the port follows the family.
-    port = int.from_bytes(found[2:4], "big")
-    return 0 if port == own[1] else port
+        return None
+    # In both forms the port follows the family; before an IPv6 address comes its flow.
+    port, raw = int.from_bytes(found[2:4], "big"), found[8:24] if six else found[4:8]
+    return None if port == own[1] else TcpAddress(socket.inet_ntop(connection.family, raw), port)
 
 
 def peer_of(transport: asyncio.BaseTransport, address: str, *, redirected: bool) -> Peer:
-    """Return the peer at an address, and the original port of a `redirected` one."""
+    """Return the peer at an address, and where a `redirected` one was going to."""
     encrypted = transport.get_extra_info("ssl_object") is not None
-    return Peer(address, encrypted=encrypted, called=called_port(transport) if redirected else 0)
+    return Peer(
+        address, encrypted=encrypted, called=called_address(transport) if redirected else None
+    )

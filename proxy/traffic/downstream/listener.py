@@ -10,7 +10,8 @@ from typing import Final, Protocol
 
 from ...config.limits import Timeouts, TrafficLimits
 from ...config.settings import Address, ClientClose
-from ..http1.problem import deliberate
+from ...core.errors import MalformedRequest, TrafficError
+from ..http1.problem import Problem, deliberate
 from ..interfaces import Listener
 from ..timers import RepeatingTimer, interval
 from ..turns import WriteBuffer
@@ -19,6 +20,9 @@ from .client_lifecycle import ClientLifecycle
 from .connection import Answerer, ClientConnection
 from .connections import Connections
 from .sockets import Sockets
+
+_MOST_TOLD: Final = 64
+"""Of one listener: clients choose the ports that they call."""
 
 IDLE_GRACE: Final = 3.0
 """For how many seconds a drain keeps idle connections: a request may be on its way."""
@@ -64,6 +68,8 @@ class HttpListener:
         self._write_buffer: WriteBuffer | None = None
         self._clients = Connections()
         self._outlived: set[asyncio.Future[None]] = set()
+        self._name, self._report = name, report
+        self._told: set[int] = set()
         self.refusals = Refusals(name, report)
         self._acceptor = Acceptor(
             address, self, self.refusals, tls=tls, proxies=proxies, sockets=sockets
@@ -172,6 +178,22 @@ class HttpListener:
     def lost(self, client: ClientLifecycle) -> None:
         """Count a connection out, also one that was never made."""
         self._clients.lost(client)
+
+    def refusal(self, client: ClientConnection, error: TrafficError) -> Problem:
+        """Return the response to what is not a valid request."""
+        called = client.peer.called
+        if called is not None and isinstance(error, MalformedRequest):
+            self._tell_port(called.port)
+        return self.answerer.reject(error)
+
+    def _tell_port(self, port: int) -> None:
+        """Report once that a redirected port is called with something else than HTTP/1.1."""
+        if self._report is None or port in self._told or len(self._told) >= _MOST_TOLD:
+            return
+        self._told.add(port)
+        self._report(
+            "port.not_http", listener=self._name, port=port, annotation="sealyard.io/pass-ports"
+        )
 
     def failed(self, error: BaseException) -> None:
         """Report an error that should not have happened, by the name of its class alone."""

@@ -17,14 +17,20 @@ from typing import TYPE_CHECKING
 from ...config.ladder_settings import LadderSettings
 from ...config.limits import Timeouts, TrafficLimits
 from ...config.settings import Network
-from ...core.apply.forwardable import Forwardable
-from ...core.apply.passing import begin_stream, pass_handshake, pass_request, pass_response
 from ...core.compiled.rule_table import RuleTable
 from ...core.errors import Busy, TrafficError
 from ...core.planning.exchange import Exchange
 from ...core.planning.plan import PlannedFlow
-from ...core.planning.planner import plan_flowing_request, plan_flowing_response
 from ...core.planning.treatment import LookAt, Pass, StreamBody, StreamRecords, treat_seen
+from ...core.transform import (
+    Forwardable,
+    begin_stream,
+    pass_handshake,
+    pass_request,
+    pass_response,
+    plan_flowing_request,
+    plan_flowing_response,
+)
 from ..bodies.peeked_response import look_at
 from ..bodies.record_streams import Apply, StreamedBody, StreamedResponse
 from ..bodies.transformed import FlowingBody, FlowingResponse, Pieces

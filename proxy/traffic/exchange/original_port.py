@@ -1,8 +1,9 @@
-"""The upstream `original-port`: 127.0.0.1, at the port that the client called.
+"""The upstream `original-port`: the address of the pod, and the port, that the client called.
 
-In a pod, a redirect brings connections for the application's ports to the sidecar. Which port a
-client called, the kernel still knows (SO_ORIGINAL_DST). Each port gets an upstream and a handler of
-its own, so that a connection kept alive for one is never used for another.
+In a pod, a redirect brings connections for every port to the sidecar. Where a client went, the
+kernel still knows (SO_ORIGINAL_DST). What listens on loopback alone is reached from there alone, as
+without a redirect. Each address gets an upstream and a handler of its own, so that a connection
+kept alive for one is never used for another.
 """
 
 from __future__ import annotations
@@ -18,11 +19,10 @@ from ..interfaces import Request
 from ..upstream.client import HttpUpstream
 from .handler import Handler
 
-_HOST: Final = "127.0.0.1"
-_NOWHERE: Final = TcpAddress(_HOST, 0)
+_NOWHERE: Final = TcpAddress("127.0.0.1", 0)
 MOST_PORTS: Final = 64
-"""Of one listener. Whoever sets the redirect chooses the ports; a rule for all of them is a
-mistake, and must not become a pool of connections for each."""
+"""Of one listener, with open connections. Clients choose the ports: where nothing listens, the next
+that is called takes the place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +34,13 @@ class PoolCount:
 
 
 class PortUpstreams:
-    """The upstreams of one listener by port, each made when its port is first called."""
+    """The upstreams of one listener, each made when its address is first called."""
 
     __slots__ = ("_made", "_make", "nowhere")
 
     def __init__(self, make: Callable[[TcpAddress], HttpUpstream]) -> None:
         self._make = make
-        self._made: dict[int, HttpUpstream] = {}
+        self._made: dict[TcpAddress, HttpUpstream] = {}
         # What refuses needs an upstream too; nothing is ever sent there.
         self.nowhere = make(_NOWHERE)
 
@@ -55,16 +55,19 @@ class PortUpstreams:
         """Those that have been called."""
         return tuple(self._made.values())
 
-    def of(self, port: int) -> HttpUpstream:
-        """Return the upstream of a port; raise UpstreamFailed where there can be none."""
-        if not port:
+    def of(self, called: TcpAddress | None) -> HttpUpstream:
+        """Return the upstream of an address; raise UpstreamFailed where there can be none."""
+        if called is None:
             raise UpstreamFailed("not-redirected")
-        upstream = self._made.get(port)
+        upstream = self._made.get(called)
         if upstream is not None:
             return upstream
         if len(self._made) >= MOST_PORTS:
-            raise UpstreamFailed("too-many-ports")
-        upstream = self._made[port] = self._make(TcpAddress(_HOST, port))
+            unused = next((one for one, made in self._made.items() if not made.pool.size), None)
+            if unused is None:
+                raise UpstreamFailed("too-many-ports")
+            del self._made[unused]
+        upstream = self._made[called] = self._make(called)
         return upstream
 
     async def close(self) -> None:
@@ -74,14 +77,14 @@ class PortUpstreams:
 
 
 class PortHandlers:
-    """Answers each request by the handler of the port that its client called."""
+    """Answers each request by the handler of the address that its client called."""
 
     __slots__ = ("__weakref__", "_handlers", "_make", "_refusing", "_upstreams")
 
     def __init__(self, upstreams: PortUpstreams, make: Callable[[HttpUpstream], Handler]) -> None:
         self._upstreams = upstreams
         self._make = make
-        self._handlers: dict[int, Handler] = {}
+        self._handlers: dict[TcpAddress | None, tuple[HttpUpstream, Handler]] = {}
         self._refusing = make(upstreams.nowhere)
 
     async def handle(self, request: Request) -> None:
@@ -97,8 +100,15 @@ class PortHandlers:
         """Return the answer to what never came to be a request."""
         return self._refusing.reject(error)
 
-    def _of(self, port: int) -> Handler:
-        handler = self._handlers.get(port)
-        if handler is None:
-            handler = self._handlers[port] = self._make(self._upstreams.of(port))
+    def _of(self, called: TcpAddress | None) -> Handler:
+        upstream = self._upstreams.of(called)
+        known = self._handlers.get(called)
+        if known is not None and known[0] is upstream:
+            return known[1]
+        kept = set(map(id, self._upstreams.every))
+        for address, (old, _) in tuple(self._handlers.items()):
+            if id(old) not in kept:
+                del self._handlers[address]
+        handler = self._make(upstream)
+        self._handlers[called] = (upstream, handler)
         return handler

@@ -7,14 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
-from ...core.apply.forwardable import Changed
-from ...core.apply.prepare import (
-    prepare_messages,
-    prepare_records,
-    prepare_request,
-    prepare_response,
-)
-from ...core.apply.prepared import Prepared, PreparedJson, PreparedMessages, PreparedRecords
 from ...core.compiled.block import CompiledBlock
 from ...core.crypto.session_cipher import Session
 from ...core.errors import Unopened
@@ -22,6 +14,17 @@ from ...core.formats.body_format import Kind
 from ...core.http.message import RequestHead, ResponseHead
 from ...core.planning.exchange import Exchange, Messages
 from ...core.planning.treatment import ResponseTreatment
+from ...core.transform import (
+    Changed,
+    Prepared,
+    PreparedJson,
+    PreparedMessages,
+    PreparedRecords,
+    prepare_messages,
+    prepare_records,
+    prepare_request,
+    prepare_response,
+)
 from ...core.values.key_needs import Attempt, Keys, Needs
 from ..message_record import MessageRecord
 from ..slices import Slices, may_go_at_once, may_go_in_records

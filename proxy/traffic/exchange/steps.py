@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING, Final
 from ...config.ladder_settings import LadderSettings
 from ...config.limits import TrafficLimits
 from ...config.settings import Network
-from ...core.apply.apply import Applied, apply
-from ...core.apply.forwardable import Forwardable
 from ...core.compiled.rule_table import Decision, RuleTable
 from ...core.errors import (
     OpenFailed,
@@ -29,7 +27,6 @@ from ...core.http.message import DIRECTIONS, Direction, ResponseHead
 from ...core.planning.exchange import Exchange, Messages
 from ...core.planning.mistyped_response import Look
 from ...core.planning.plan import Plan
-from ...core.planning.planner import plan_bodiless, plan_message, plan_request, plan_response
 from ...core.planning.treatment import (
     ArrivingTreatment,
     HeadOnly,
@@ -43,6 +40,15 @@ from ...core.planning.treatment import (
     treat_request,
     treat_response,
     treat_seen,
+)
+from ...core.transform import (
+    Applied,
+    Forwardable,
+    apply,
+    plan_bodiless,
+    plan_message,
+    plan_request,
+    plan_response,
 )
 from ...core.values.key_needs import NO_KEYS, Attempt, Keys
 from ...telemetry.body_shapes import Streamed, known_names

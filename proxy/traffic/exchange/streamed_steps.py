@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ...core.apply.forwardable import Forwardable
 from ...core.errors import MessageError
 from ...core.planning.plan import Plan, Unplanned
+from ...core.transform import Forwardable
 from ..message_record import MessageRecord
 from ..slices import is_long
 from .steps import Steps

@@ -9,12 +9,12 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ...core.apply.forwardable import Forwardable
 from ...core.errors import SealyardError
 from ...core.http.message import Headers, ResponseHead, header_values
 from ...core.planning.exchange import Exchange, Messages
 from ...core.planning.plan import Plan
 from ...core.planning.treatment import HeadOnly, ReadResponse, StreamBody
+from ...core.transform import Forwardable
 from ...core.values.key_needs import Keys
 from ...telemetry.traces import LaneTraces, TracedMessage, TracedPart
 from ..http1.forwarding_headers import Peer

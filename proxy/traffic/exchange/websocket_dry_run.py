@@ -8,12 +8,11 @@ from collections import deque
 from collections.abc import AsyncIterator
 from typing import Final
 
-from ...core.apply.passing import pass_handshake
 from ...core.errors import TrafficError
 from ...core.explain.dry_run import DryRunResult, refused, try_out
 from ...core.http.message import ResponseHead
 from ...core.planning.exchange import Exchange, Messages
-from ...core.planning.planner import plan_message
+from ...core.transform import pass_handshake, plan_message
 from ..http1.problem import deliberate
 from ..message_record import MessageRecord
 from ..websocket.closing import TOO_BIG, Breach

@@ -13,12 +13,11 @@ from functools import partial
 from typing import Final
 
 from ...config.limits import Timeouts
-from ...core.apply.forwardable import Changed
-from ...core.apply.prepared import PreparedMessages
 from ...core.errors import MalformedRequest, TrafficError, UpstreamFailed
 from ...core.http.message import Direction
 from ...core.planning.exchange import Messages
 from ...core.planning.plan import Plan
+from ...core.transform import Changed, PreparedMessages
 from ..http1.forwarding_headers import Forwarding
 from ..http1.outgoing_heads import switching_head
 from ..http1.problem import deliberate, status_of

@@ -14,7 +14,7 @@ from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Final
 
-from ...config.settings import Network
+from ...config.settings import Network, TcpAddress
 from ...core.errors import LoopDetected
 from ...core.expressions.name_readings import OF_CLIENT, fold_header, tells_of_client
 from ...core.http.message import Headers, header_values
@@ -35,12 +35,12 @@ _SITE_PREFIX: Final = 64
 class Peer:
     """Who is at the other end of a client's connection; `address` is empty on a Unix socket.
 
-    `called` is the port that a redirected client connected to, 0 where it was not looked up.
+    `called` is where a redirected client connected to, None where it was not looked up.
     """
 
     address: str = ""
     encrypted: bool = False
-    called: int = 0
+    called: TcpAddress | None = None
 
 
 @dataclass(frozen=True, slots=True)

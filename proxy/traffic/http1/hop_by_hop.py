@@ -9,8 +9,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Final
 
-from ...core.apply.forwardable import Frame
 from ...core.http.message import Headers, header_values
+from ...core.transform import Frame
 from .framing import Framing
 
 HOP_BY_HOP: Final = frozenset(

@@ -6,9 +6,9 @@ import re
 from http import HTTPStatus
 from typing import Final
 
-from ...core.apply.forwardable import Forwardable, Frame
 from ...core.http.cache_control import speaks_to_caches
 from ...core.http.message import Headers, RequestHead, ResponseHead, header_values
+from ...core.transform import Forwardable, Frame
 from .forwarding_headers import UNCHANGED, Forwarding
 from .hop_by_hop import HOP_BY_HOP, joined, kept, passing, together
 from .pointing_headers import NO_REWRITE, POINTING, LocationRewrite

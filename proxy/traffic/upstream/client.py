@@ -13,8 +13,8 @@ from typing import Final
 
 from ...config.limits import Timeouts, TrafficLimits
 from ...config.settings import Address, TcpAddress
-from ...core.apply.forwardable import Forwardable
 from ...core.errors import UpstreamFailed, UpstreamTimeout
+from ...core.transform import Forwardable
 from ..http1.forwarding_headers import UNCHANGED, Forwarding
 from ..http1.outgoing_heads import request_lines
 from ..http1.reader import ResponseReader

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from ...core.apply.forwardable import Forwardable
 from ...core.errors import UpstreamFailed
 from ...core.http.message import RequestHead
+from ...core.transform import Forwardable
 from ..bodies.transformed import refuse_beside
 from ..http1.framing import ABSENT, LAST_CHUNK, Framing, as_chunk
 from ..http1.hop_by_hop import ONE_WRITE, framed, framed_whole

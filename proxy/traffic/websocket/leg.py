@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from ...core.apply.forwardable import Forwardable
 from ...core.http.message import SocketHead
+from ...core.transform import Forwardable
 from ..interfaces import RawConnection
 from .closing import close_payload
 from .deflate import compress

@@ -119,6 +119,9 @@ class Carrier(Protocol):
     async def prepare(self, source: Source) -> Prepared:
         """Return the change to another configuration."""
 
+    async def lessen(self) -> None:
+        """Take what the keyring's file takes away, where a reload is refused."""
+
     async def facts(self, seconds: float) -> Facts:
         """Return checks, samples and status.
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from ...config.settings import ListenerSettings, Settings, UpstreamTls
 from ...config.values import files_in
 from ...core.compiled.rule_table import RuleTable
-from ...core.errors import RootUnavailable
+from ...core.errors import KeyringError, RootUnavailable
 from ...keys.keyring.file import read_keyring
 from ...keys.keyring.keyring import Keyring
 from ...keys.keyring.roots import passphrase, serving
@@ -83,7 +83,7 @@ def gather(settings: Settings, environ: Mapping[str, str], old: Material | None 
 
     Raises KeyringError or UnfitEnvironment, naming the file, where something cannot be used.
     """
-    keyring, root, files, took = _keyring(settings, environ, old)
+    keyring, root, files, took = keyring_of(settings, environ, old)
     known = old.listeners if old is not None else {}
     listeners = {one.name: _listener(one, known.get(one.name)) for one in settings.listeners}
     needed.load(settings, [one.rule_table for one in listeners.values()])
@@ -107,9 +107,13 @@ def since_boot() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-def _keyring(
+def keyring_of(
     settings: Settings, environ: Mapping[str, str], old: Material | None
 ) -> tuple[Keyring, RootAnswer, Fingerprint, float]:
+    """Return the keyring, which root opened it, its files, and how many milliseconds that took.
+
+    Raises KeyringError, and RootUnavailable where there is no old one to go on with.
+    """
     files = fingerprint(files_in(settings.keys.keyring))
     same = old is not None and old.settings.keys == settings.keys and old.keyring_files == files
     # The old answer of a root with a lease may be of before a renewal, or of before its end.
@@ -124,6 +128,11 @@ def _keyring(
         if old is None or not same:
             raise
         return old.keyring, replace(old.root, away=error.reason), files, 0.0
+    if old is None:  # a process that runs keeps its keys instead
+        try:
+            keyring.require_signed()
+        except KeyringError as error:
+            raise KeyringError(f"{settings.keys.keyring.file}: {error.reason}") from None
     empty_environment(settings, environ)
     return keyring, root, files, round((time.monotonic() - began) * 1000, 1)
 

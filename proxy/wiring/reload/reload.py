@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Literal, Protocol
 
@@ -45,7 +45,7 @@ class Target(Protocol):
 class Reloader:
     """Reloads one configuration file for all targets, one reload at a time."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what the service hands in, each by name
         self,
         source: Source,
         targets: Sequence[Target],
@@ -53,8 +53,13 @@ class Reloader:
         *,
         environ: Mapping[str, str],
         clock: Callable[[], float],
+        lessen: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        """Start with `source` in force."""
+        """Start with `source` in force.
+
+        `lessen` is awaited where a reload is refused: it takes from the keyring's file what that
+        takes away, which is not to wait for what adds rights.
+        """
         self.source = source
         self.loaded_at = clock()
         self.last: Reloaded | None = None
@@ -62,6 +67,7 @@ class Reloader:
         self._reporter = reporter
         self._environ = environ
         self._clock = clock
+        self._lessen = lessen
         self._counts = {"accepted": 0, "refused": 0}
         self._one_at_a_time = asyncio.Lock()
         self.trail: Trail | None = None
@@ -84,6 +90,8 @@ class Reloader:
                 self._report_refusal(outcome, cause, _since(began))
                 if self.trail is not None:
                     self.trail.note("config.refused", cause=cause, reason=outcome.code)
+                if self._lessen is not None:
+                    await self._lessen()
             else:
                 self.source, self.loaded_at = new, self._clock()
                 outcome = Reloaded(accepted=True, sha256=new.sha256, swap_ms=swap_ms)

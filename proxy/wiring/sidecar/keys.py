@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ... import __version__
@@ -19,10 +19,11 @@ from ...keys.keyring.keyring import Keyring, shown
 from ...keys.operations.values import ValueOperations
 from ...keys.operations.verb import At, Call, Done
 from ...keys.operations.verbs import VERBS
+from ...keys.sessions import session_control
 from ...keys.sessions.housekeeping import Upkeep
 from ...keys.sessions.key_events import KeyEvents
 from ...keys.sessions.sessions import Sessions, SessionSettings
-from ...keys.stores import Store, open_store
+from ...keys.stores import Store, erased, open_store
 from ...telemetry.metrics import table
 from ...telemetry.metrics.samples import Check, Samples
 from ...telemetry.reporter import Reporter
@@ -33,11 +34,14 @@ from .end_to_end import LateEndToEnd
 from .root_lease import RootLease
 
 if TYPE_CHECKING:  # for those who ask: it takes memory
+    from ...keys.fleet.fence_log import FenceEvent
+    from ...keys.fleet.lease import Lease
     from ...keys.participants.key_generation import KeyMaker
     from ...keys.participants.pins import PinBook
     from ...keys.participants.private_key import Opener
     from ...keys.participants.public_key import Kind, PublicKey
     from ...keys.participants.registry import Participants
+    from ...keys.sessions.ledger import What
     from .verify_reports import VerifyReports
 
 
@@ -62,12 +66,8 @@ class SidecarKeys:
         self._reporter = reporter
         self._environ = environ
         self._clock = clock
-        self.store: Store = open_store(
-            settings.keys.store.address,
-            time.monotonic,
-            options=settings.keys.store.options,
-            environ=environ,
-        )
+        store = settings.keys.store
+        self.store: Store = open_store(store.address, options=store.options, environ=environ)
         self.trail = auditing.open_trail(settings, material.keyring.record_key, reporter, clock)
         self._key_events = KeyEvents(
             reporter, self.trail, material.keyring.record_key, clock=time.monotonic
@@ -88,9 +88,10 @@ class SidecarKeys:
             reporter,
             go_over=self._use_keyring,
             clock=self.sessions.now,
-            random=os.urandom,
             accepted=accepted,
         )
+        self.lease = _lease(self) if self.store.shared else None
+        """Under which the process seals; None where no other process has the store."""
         if self.trail is not None:
             self.trail.changed = self.sessions.block
         self.end_to_end = LateEndToEnd(
@@ -125,6 +126,7 @@ class SidecarKeys:
             self.sessions, settings, environ, reporter, clock=clock
         )
         """The revocations that the store has not taken yet; None where no other process has it."""
+        self._ledger = operator_calls.ledger_of(self.sessions, settings, reporter, clock=clock)
 
     async def check_store(self) -> None:
         """Report what is risky about the store; raise UnfitEnvironment if it can never work."""
@@ -140,11 +142,16 @@ class SidecarKeys:
     async def open(self) -> None:
         """Open the sessions and compare the keyring with that of the fleet."""
         self.root.start()
-        await self.sessions.open(self.end_to_end.changed)
+        await self.sessions.open(self._changed)
         await self.record_accepted()
         if self.pending is not None:
             await self.pending.start()
         await self.watch.start()
+        if self.lease is not None:
+            await self.lease.renew()
+            self.lease.start()
+        if self._ledger is not None:
+            self._ledger.start()
         self._report_clock()
 
     def start_upkeep(self) -> None:
@@ -156,6 +163,10 @@ class SidecarKeys:
         await self.root.close()
         if self.pending is not None:
             await self.pending.close()
+        if self._ledger is not None:
+            await self._ledger.close()
+        if self.lease is not None:
+            await self.lease.close()
         await self.watch.close()
         await self._upkeep.close()
         self._values.report()
@@ -220,6 +231,7 @@ class SidecarKeys:
             make=self._make,
             values=self._values,
             clock=self._clock,
+            ledger=self._ledger,
         )
 
     async def _write_down(self, event: str, **values: Value) -> None:
@@ -251,6 +263,7 @@ class SidecarKeys:
             self.root.check(),
             session_facts.keyring_check(self.watch),
             *session_facts.checks(self.sessions, self._settings.keys),
+            *session_facts.lease_check(self.lease, without_store=self.without_store),
             *session_facts.pending_check(self._waiting),
             *auditing.checks(self.trail),
         )
@@ -272,8 +285,42 @@ class SidecarKeys:
         return {"shut": shut, **session_facts.status(self.sessions)}
 
     @property
+    def without_store(self) -> bool:
+        """Whether to seal on while the store is away."""
+        return self._settings.keys.sessions.without_store == "seal"
+
+    @property
     def _waiting(self) -> int:
         return 0 if self.pending is None else len(self.pending)
+
+    async def learn(self, events: Sequence[FenceEvent | None]) -> None:
+        """Take what was fenced by any process; None is anything."""
+        for one in events:
+            if one is None:
+                self.sessions.announce(None)
+            elif one.kind == "keyring":
+                await self.watch.look()
+            elif one.kind == "fenced":
+                self.sessions.fences.know(one.name, one.value)
+                self._hold("erased", one)
+            elif one.kind == "revoked":
+                session_control.know(self.sessions, one.name, one.value)
+                self._hold("revoked", one)
+            else:
+                self.sessions.announce(erased(one.name))
+
+    def _hold(self, what: What, one: FenceEvent) -> None:
+        if self._ledger is not None:
+            self._ledger.learn(what, one.name, one.value)
+
+    def extend(self, until: float) -> None:
+        """Seal until then, in monotonic seconds."""
+        self.sessions.sealing_until = until
+
+    def _changed(self, name: str | None) -> None:
+        self.end_to_end.changed(name)
+        if self.lease is not None:
+            self.lease.ask()
 
     def _use_keyring(self, keyring: Keyring) -> None:
         """Use another keyring, and read again what depends on it."""
@@ -289,7 +336,7 @@ class SidecarKeys:
         self.sessions.withdraw(withdrawn=True)
         self.end_to_end.replace_identities()
         self.sessions.keyring.give_up()
-        self.watch.lineage.held.give_up()  # of a later reload, if that changed no KEK
+        self.watch.lineage.give_up()  # of a later reload, if that changed no KEK
 
     def _restore(self, keyring: Keyring) -> None:
         """Use the keyring that the root opened after the end of its lease.
@@ -300,6 +347,9 @@ class SidecarKeys:
         if self.watch.lineage.older is not None:
             keyring.give_up()
             raise KeyringError("the keyring's file is older than the keyring in use before")
+        if self.watch.lineage.unsigned:
+            keyring.give_up()
+            raise KeyringError("the keyring's file is not signed, or does not follow")
         self.sessions.withdraw(withdrawn=False)
 
     def _write_down_root(self, answer: RootAnswer) -> None:
@@ -319,6 +369,23 @@ class SidecarKeys:
     def _report_store_failure(self, reason: str) -> None:
         store = session_facts.kind_of(self._settings.keys)
         self._reporter.report("store.failed", store=store, reason=reason)
+
+
+def _lease(keys: SidecarKeys) -> Lease:
+    from ...keys.fleet.lease import Lease  # noqa: PLC0415 - only for a store that processes share
+
+    made = Lease(
+        keys.sessions.store,
+        keyring=lambda: keys.watch.lineage.keyring,
+        may_seal=lambda: not keys.watch.lineage.barred,
+        learn=keys.learn,
+        extend=keys.extend,
+        clock=keys.sessions.now,
+        random=os.urandom,
+        without_store=keys.without_store,
+    )
+    keys.sessions.lease, keys.sessions.sealing_until = made, 0.0
+    return made
 
 
 def _verify_reports(settings: Settings, known: VerifyReports | None) -> VerifyReports | None:

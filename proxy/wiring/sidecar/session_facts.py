@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ...config.settings import KeySettings
 from ...core.errors import UnfitEnvironment
@@ -17,6 +17,9 @@ from ...telemetry.metrics.samples import Check, Samples
 from ...telemetry.reporter import Reporter
 from ..policy import STORE_START_SECONDS
 
+if TYPE_CHECKING:  # only for a store that processes share
+    from ...keys.fleet.lease import Lease
+
 _WITHOUT_STORE = {
     "durable": "durable sessions continue, without sharing sessions or receiving revocations",
     "ephemeral": "ephemeral sessions seal with cached keys until their soft end, and messages"
@@ -28,8 +31,9 @@ _WITHOUT_STORE = {
 _KEYRING_STATES: Final = {
     "older": "its file is older than the keyring in use and was refused",
     "behind": "other processes have a later generation",
-    "forked": "another keyring has this generation and differs",
+    "forked": "another state of it was changed independently",
     "mismatch": "another keyring is used in the same store",
+    "unsigned": "its file was refused: it is not signed, or does not follow from the one in use",
     "unverified": "its record in the store is not authentic",
 }
 
@@ -37,7 +41,8 @@ _KEYRING_STATES: Final = {
 def keyring_check(watch: KeyringWatch) -> Check:
     """Return the check of the keyring, degraded where it differs from that of other processes.
 
-    It fails only in a process that started without the KEK that the others seal under.
+    It fails only in a process that started without the KEK that the others seal under, or whose own
+    they have disabled.
     """
     keyring = watch.lineage.keyring
     summary = f"primary {keyring.primary.id}, generation {keyring.generation}"
@@ -46,7 +51,14 @@ def keyring_check(watch: KeyringWatch) -> Check:
             "started without the KEK that other processes seal under: install the current keyring"
         )
         return Check("keyring", ok=False, detail=f"{summary}: {text}")
+    if watch.lineage.barred:
+        text = "other processes have disabled or destroyed the KEK that would seal here, so nothing"
+        text += " is sealed: install the current keyring"
+        return Check("keyring", ok=False, detail=f"{summary}: {text}")
+    missing = watch.lineage.missing
     wrong = [text for state, text in _KEYRING_STATES.items() if watch.states[state]]
+    if missing:
+        wrong.append(f"this process has KEKs that this file lacks ({', '.join(missing)})")
     if watch.lineage.behind is not None and watch.lineage.lacks:
         wrong.append("values that they seal do not open here")
     return Check("keyring", True, "; ".join([summary, *wrong]), degraded=bool(wrong))  # noqa: FBT003 - the check's own `ok`
@@ -81,6 +93,20 @@ def _clock_text(sessions: Sessions, kind: str) -> str:
     if sessions.clock.wrong:
         return f"{text}: sessions are not shared, and nothing can be revoked here"
     return f"{text}: above 90 s, sessions are not shared"
+
+
+def lease_check(lease: Lease | None, *, without_store: bool) -> Iterator[Check]:
+    """Yield the check of the lease under which a process seals, degraded while it has none."""
+    if lease is None:
+        return
+    if lease.away and without_store:
+        text = "seals without the store: what is revoked or disabled meanwhile does not reach it"
+        yield Check("lease", True, text, degraded=True)  # noqa: FBT003 - the check's own `ok`
+    elif not lease.held:
+        text = "has ended: values to be sealed get 503 until the store answers"
+        yield Check("lease", True, text, degraded=True)  # noqa: FBT003 - see above
+    else:
+        yield Check("lease", True)  # noqa: FBT003 - see above
 
 
 def pending_check(number: int) -> Iterator[Check]:

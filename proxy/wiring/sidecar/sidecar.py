@@ -7,11 +7,12 @@ import itertools
 import os
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 from ...config.settings import Loaded, Settings
-from ...core.errors import OpenFailed
+from ...core.errors import OpenFailed, SealyardError
 from ...core.http.message import DIRECTIONS
 from ...core.rules.model import Rule
 from ...keys.audit import Trail
@@ -31,7 +32,7 @@ from ...traffic.timers import RepeatingTimer
 from ...traffic.turns import LoopLag
 from .. import telemetry_setup
 from ..reload.config_files import Source
-from ..reload.material import Material, gather
+from ..reload.material import Material, gather, keyring_of
 from ..reload.reload import require_none
 from .keys import SidecarKeys
 from .lane import LaneChange, WiredLane
@@ -207,6 +208,13 @@ class Sidecar:
         # Up to here nothing has waited.
         if newly_accepting:
             await self.keys.record_accepted()
+
+    async def lessen(self) -> None:
+        """Take revocations and disabled KEKs from the keyring's file, and nothing else."""
+        held = self._held(self._material)
+        with suppress(SealyardError):  # the refusal of the reload says why it cannot be read
+            keyring, *_ = await asyncio.to_thread(keyring_of, self.settings, self._environ, held)
+            self.keys.watch.lessen(keyring)
 
     async def look(self) -> dict[str, Any]:
         """Return the shapes of the messages since the last look, and keep recording them.

@@ -161,6 +161,14 @@ class Supervisor:
             raise
         return change
 
+    async def lessen(self) -> None:
+        """Let every worker take what the keyring's file takes away, and nothing else."""
+        secrets = secrets_to_json(self._source.loaded.settings)
+        asking = (
+            one.ask("lessen", policy.CHANGE_SECONDS, secrets=secrets) for one in self._workers()
+        )
+        await asyncio.gather(*asking, return_exceptions=True)
+
     async def unlock(self) -> None:
         """Take the passphrases out of the environment; see that a key service opens the keyring.
 

@@ -160,6 +160,10 @@ class _Worker:
         if what == "shut":
             sidecar.keys.shut((listener, rule) for listener, rule in message["rules"])
             return
+        if what == "lessen":
+            secrets_from_json(message["secrets"])
+            await sidecar.lessen()
+            return
         prepared, self._prepared = self._prepared, None
         if what == "prepare":
             secrets_from_json(message["secrets"])

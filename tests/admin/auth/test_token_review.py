@@ -20,7 +20,8 @@ from proxy.admin.auth.access import Access
 from proxy.admin.auth.token_review import TokenReviews
 from proxy.admin.auth.tokens import Caller, ReviewFailed, Tokens
 from proxy.admin.policy import REVIEWED_SECONDS
-from proxy.config.settings import AdminAccount, AdminKubernetes, TcpAddress
+from proxy.config.settings import AdminKubernetes, TcpAddress
+from proxy.config.settings.admin import AdminAccount
 from proxy.core.errors import UnfitEnvironment
 
 from ..conftest import Listening

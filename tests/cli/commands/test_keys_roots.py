@@ -120,7 +120,7 @@ def refusals(*, configured: tuple[str, ...], command: tuple[str, ...]) -> str:
     return str(result.stderr)
 
 
-def test_what_would_lock_somebody_out_is_refused(run: Run) -> None:
+def test_what_would_lock_somebody_out_is_refused(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     both = (OLD, NEW)
     remove: Callable[[str], tuple[str, ...]] = lambda kind: ("remove", kind, "--yes")  # noqa: E731
     assert "already" in refusals(configured=(OLD,), command=("add",))
@@ -133,8 +133,9 @@ def test_what_would_lock_somebody_out_is_refused(run: Run) -> None:
     assert "still configured" in refusals(configured=both, command=remove("passphrase"))
     Path("third").mkdir()
     invoke("keys", "init", "--keyring", "third/k.jwe", "--root-file", "third/root.key")
-    other = "{key: {file: third/root.key}}"
-    assert "does not open" in refusals(configured=(other,), command=("rewrap",))
+    monkeypatch.setenv("P", "another horse battery")
+    others = (OLD, "{key: {file: third/root.key}}")
+    assert "does not open" in refusals(configured=others, command=("rewrap",))
 
 
 def test_what_is_not_confirmed_is_not_done(run: Run) -> None:
@@ -147,21 +148,42 @@ def test_what_is_not_confirmed_is_not_done(run: Run) -> None:
     assert Path("keyring.jwe").read_bytes() == before
 
 
-def test_a_rewrap_makes_each_wrapping_anew_and_keeps_the_root_key(run: Run) -> None:
+def test_a_rewrap_makes_a_new_root_key_that_no_older_copy_gives(run: Run) -> None:
     configure(OLD, NEW)
     run("roots", "add")
-    before = json.loads(Path("keyring.jwe").read_text())
-    old_root = root_key_of(Path("keyring.jwe").read_bytes())
+    old_copy = Path("keyring.jwe").read_bytes()
     run("roots", "rewrap")
-    after = json.loads(Path("keyring.jwe").read_text())
+    today = Path("keyring.jwe").read_bytes()
 
     assert opens_with() == ["passphrase", "file"]
-    assert root_key_of(Path("keyring.jwe").read_bytes()) == old_root
+    with pytest.raises(KeyringError, match="MAC"):
+        form_of(today).opened(root_key_of(old_copy))
+    before, after = json.loads(old_copy), json.loads(today)
+    assert after["generation"] == before["generation"] + 1  # the old copy is seen to be older
     for one, other in zip(before["wrappings"], after["wrappings"], strict=True):
         assert one["kind"] == other["kind"]
         assert one["jwe"] != other["jwe"]
-    # A passphrase that was changed is taken over, since the other root opens the file.
-    assert after["generation"] == before["generation"]
+
+
+def test_a_former_passphrase_with_an_old_copy_does_not_open_what_was_rewrapped(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure(OLD, NEW)
+    run("roots", "add")
+    old_copy = Path("keyring.jwe").read_bytes()
+    monkeypatch.setenv("P", "another horse battery")
+    run("roots", "rewrap")
+    run("add")
+    with pytest.raises(KeyringError, match="MAC"):
+        form_of(Path("keyring.jwe").read_bytes()).opened(root_key_of(old_copy))
+    run("list")
+
+
+def test_a_rewrap_needs_each_root_of_the_file(run: Run) -> None:
+    configure(OLD, NEW)
+    run("roots", "add")
+    told = refusals(configured=(OLD,), command=("rewrap",))
+    assert "`file` is not configured, so it cannot wrap the new root key" in told
 
 
 def test_a_check_asks_each_root(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

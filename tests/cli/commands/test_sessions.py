@@ -98,7 +98,7 @@ def test_a_rotation_is_in_the_store_and_old_tokens_open(run: Run) -> None:
 def test_a_revocation_is_in_the_store_and_in_the_keyring(run: Run) -> None:
     text = a_token()
     answer = json.loads(run("sessions", "revoke", "--yes", *NAMED, "--json").stdout)
-    assert (answer["durable"], answer["store"], opens(text)) == (True, True, False)
+    assert (answer["durable"], answer["store"]["master"], opens(text)) == (True, True, False)
     Path("keys.db").unlink()
     assert not opens(text)
     words = ("keys", "verify", text.decode(), *NAMED, "--field", "content", "--json")
@@ -317,7 +317,7 @@ def test_what_is_erased_opens_no_more_and_the_receipt_tells(run: Run) -> None:
         run("sessions", "erase", "--yes", *NAMED, "--receipt", "r.jws", "--json").stdout
     )
     assert answer["erased"]
-    assert (answer["store"], answer["durable"]) == (True, True)
+    assert (answer["store"]["master"], answer["durable"]) == (True, True)
     told = run("audit", "verify-receipt", "r.jws", *NAMED).stdout
     assert answer["erased"][0] in told
     assert "not_covered" in told

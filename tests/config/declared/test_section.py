@@ -9,7 +9,8 @@ import pytest
 from proxy.config.declared.kinds import PlainText
 from proxy.config.declared.section import inline, keys_of, restarts, setting
 from proxy.config.limits import TrafficLimits
-from proxy.config.settings import AdminSettings, HealthSettings, Settings, TcpAddress
+from proxy.config.settings import AdminSettings, Settings, TcpAddress
+from proxy.config.settings.file import HealthSettings
 from tests.config.builders import SMALL, loaded
 
 HERE = TcpAddress("127.0.0.1", 1)

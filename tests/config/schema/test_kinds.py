@@ -10,12 +10,12 @@ from proxy.admin.redacted_settings import redacted
 from proxy.config.schema.json_schema import schema
 from proxy.config.schema.reference_page import page
 from proxy.config.settings import (
-    KeyringSettings,
     KeySettings,
     RootSettings,
     SecretReference,
     Settings,
 )
+from proxy.config.settings.keys import KeyringSettings
 from proxy.config.settings.root_kinds import ROOT_KINDS
 from proxy.config.settings.store import STORE_KINDS
 from proxy.config.values import files_in

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from proxy.config.settings import (
-    AdminAccount,
     AdminClient,
     AdminKubernetes,
     AdminSettings,
@@ -14,6 +13,7 @@ from proxy.config.settings import (
     SecretReference,
     TcpAddress,
 )
+from proxy.config.settings.admin import AdminAccount
 
 from ..builders import FILE, changed, loaded, problems_of
 

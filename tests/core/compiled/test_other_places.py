@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 
-from proxy.core.apply.passing import begin_stream
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.errors import BodyTooLarge, ForbiddenValue, InvalidBody, SealyardError
 from proxy.core.expressions.sources import parse_source
@@ -16,6 +15,7 @@ from proxy.core.leaves.plain_names import PlainNames
 from proxy.core.planning.exchange import Exchange
 from proxy.core.rules.conditions import Condition, text_value
 from proxy.core.rules.model import Names, Rule
+from proxy.core.transform import begin_stream
 from tests.core.rules.test_conditions import when
 from tests.factories import (
     JSON_TYPE,

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 from proxy.core.crypto import derivation
 from proxy.core.crypto.context import Scope
-from proxy.core.crypto.secret import Kek, NameKey, RecordKey, SessionKey
+from proxy.core.crypto.secret import IdentityKey, Kek, NameKey, RecordKey, SessionKey
 from tests.factories import KEK, SCOPE, a_sid
 
 
@@ -81,17 +81,19 @@ def expanded(key: bytes, label: str) -> bytes:
     return HKDFExpand(SHA256(), 32, f"sealyard/v1/{label}".encode()).derive(key)
 
 
-def test_a_keyring_is_known_by_what_outlives_its_keks() -> None:
-    name_key = NameKey(bytes(range(32)))
+def test_a_keyring_is_known_by_what_is_never_rotated() -> None:
+    identity = IdentityKey(bytes(range(32)))
     expected = expanded(bytes(range(32)), "keyring-id")[:16]
-    assert expected == derivation.keyring_id(name_key)
+    assert expected == derivation.keyring_id(identity)
+    expected = expanded(bytes(range(32)), "passphrase-salt")[:16]
+    assert expected == derivation.passphrase_salt(identity)
 
 
 def test_a_state_of_a_keyring_is_known_by_an_hmac_over_its_contents() -> None:
-    name_key = NameKey(bytes(range(32)))
+    identity = IdentityKey(bytes(range(32)))
     key = expanded(bytes(range(32)), "keyring-digest")
     expected = hmac.digest(key, b"contents", "sha256")[:16]
-    assert expected == derivation.keyring_digest(name_key, b"contents")
+    assert expected == derivation.keyring_digest(identity, b"contents")
 
 
 def test_the_file_of_a_keyring_has_a_whole_hmac_under_its_root_key() -> None:
@@ -101,4 +103,4 @@ def test_the_file_of_a_keyring_has_a_whole_hmac_under_its_root_key() -> None:
 
 
 def test_a_kek_is_known_by_no_plain_hash_of_it() -> None:
-    assert expanded(KEK.reveal(), "kek-thumbprint")[:16] == derivation.kek_thumbprint(KEK)
+    assert expanded(KEK.reveal(), "kek-thumbprint")[:16] == derivation.key_thumbprint(KEK)

@@ -10,8 +10,6 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from proxy.core.apply.apply import apply
-from proxy.core.apply.forwardable import Forwardable
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.crypto.joined_names import (
     MAX_DEPTH,
@@ -32,10 +30,9 @@ from proxy.core.expressions.sources import (
     parse_source,
 )
 from proxy.core.http.message import Headers
-from proxy.core.planning.planner import plan_request
 from proxy.core.rules.model import Names
-from proxy.core.values.key_needs import Keys
-from proxy.core.values.keys_in_use import KeysInUse
+from proxy.core.transform import Forwardable, apply, plan_request
+from proxy.core.values.key_needs import Keys, KeysInUse
 from tests.factories import NOW, Trip, a_block, a_message, a_rule, a_session, an_item
 
 JOINS: Final[tuple[JoinKind, ...]] = ("list", "members")

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import pytest
 
-from proxy.core.apply.passing import pass_request
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.errors import MessageError, MissingValue
 from proxy.core.explain.dry_run import DryRunResult, opening_needs, refused, try_out
@@ -17,8 +16,8 @@ from proxy.core.expressions.sources import parse_source
 from proxy.core.http.message import RequestHead
 from proxy.core.http.path import canonical
 from proxy.core.planning.exchange import Exchange
-from proxy.core.planning.planner import plan_request
 from proxy.core.rules.model import Block, Item, Names, Part, Rule, Verdict
+from proxy.core.transform import pass_request, plan_request
 from proxy.core.values.key_needs import Keys, Needs
 
 BIND: frozenset[Part] = frozenset({"tenant", "field"})

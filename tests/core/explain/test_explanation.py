@@ -28,9 +28,9 @@ from proxy.core.explain.explanation import (
 from proxy.core.expressions.sources import parse_source
 from proxy.core.http.path import canonical
 from proxy.core.planning.exchange import Exchange
-from proxy.core.planning.planner import plan_request, plan_response
 from proxy.core.planning.treatment import ReadResponse, treat_response
 from proxy.core.rules.model import Names, Rule, Verdict
+from proxy.core.transform import plan_request, plan_response
 from proxy.core.values.key_needs import NO_KEYS
 from proxy.core.values.part_streams import PartStream
 from proxy.core.values.streams import Content

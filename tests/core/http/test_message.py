@@ -111,3 +111,13 @@ def test_what_rules_read_is_not_read_again_where_it_is_the_same(
     assert again.facts is told
     assert again.headers == headers
     assert head.headers != headers
+
+
+@pytest.mark.parametrize("cookies", [(), (b"room=r2",), (b"a=1", b"b=2")])
+def test_cookies_are_read_again_where_they_differ(cookies: tuple[bytes, ...]) -> None:
+    head = RequestHead("POST", "/a", None, ((b"Content-Type", b"a/b"), (b"Cookie", b"room=r1")))
+    assert head.facts[b"cookie"] == [b"room=r1"]
+    headers = ((b"Content-Type", b"a/b"), *((b"Cookie", one) for one in cookies))
+    again = head.with_headers(headers)
+
+    assert dict(again.facts) == dict(RequestHead("POST", "/a", None, headers).facts)

@@ -8,13 +8,12 @@ from typing import Final
 
 import pytest
 
-from proxy.core.apply.apply import apply
 from proxy.core.errors import ForbiddenValue, InvalidBody, MissingValue, OpenFailed
 from proxy.core.expressions.sources import parse_source
 from proxy.core.formats.records.socketio import attachments
 from proxy.core.http.message import Headers
-from proxy.core.planning.planner import plan_message, plan_request
 from proxy.core.rules.model import Block, Names, Rule
+from proxy.core.transform import apply, plan_message, plan_request
 from tests.core.planning.test_messages import messages, ws
 from tests.core.rules.test_conditions import when
 from tests.factories import (

@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.apply.passing import begin_stream
 from proxy.core.compiled.stream_records import Deltas
 from proxy.core.errors import BodyTooLarge, InvalidBody, MessageError
 from proxy.core.expressions.selectors import parse_json_selector
@@ -25,6 +24,7 @@ from proxy.core.planning.plan import Step
 from proxy.core.planning.record_stream import RecordFlow, streamed_response
 from proxy.core.rules.conditions import Condition, text_value
 from proxy.core.rules.model import Batching, Block, Names, Rule
+from proxy.core.transform import begin_stream
 from tests.core.planning.test_record_stream import parted
 from tests.factories import (
     Trip,

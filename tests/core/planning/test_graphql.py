@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.apply.apply import apply
 from proxy.core.compiled.block import CompiledBlock
 from proxy.core.errors import (
     BodyTooLarge,
@@ -26,9 +25,9 @@ from proxy.core.errors import (
 )
 from proxy.core.expressions.sources import parse_source
 from proxy.core.formats.graphql.document import Field, Literal, read
-from proxy.core.planning.planner import plan_message
 from proxy.core.rules.conditions import text_value
 from proxy.core.rules.model import Block, Names, Rule
+from proxy.core.transform import apply, plan_message
 from tests.core.planning.test_messages import messages, ws
 from tests.core.rules.test_conditions import when
 from tests.factories import (

@@ -8,8 +8,6 @@ from dataclasses import replace
 
 import pytest
 
-from proxy.core.apply.apply import apply
-from proxy.core.apply.passing import pass_handshake
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.errors import (
     ForbiddenValue,
@@ -23,8 +21,8 @@ from proxy.core.expressions.sources import parse_source
 from proxy.core.http.message import Direction, RequestHead, SocketHead
 from proxy.core.http.path import canonical
 from proxy.core.planning.exchange import Announced, Exchange, Messages
-from proxy.core.planning.planner import plan_message
 from proxy.core.rules.model import Block, Names, Rule, Verdict
+from proxy.core.transform import apply, pass_handshake, plan_message
 from tests.factories import NOW, a_block, a_rule, an_item, keys_for
 
 CONST = Names(parse_source("const:clinic"), parse_source("const:c1"))

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.apply.passing import pass_response
 from proxy.core.compiled.block import CompiledBlock
 from proxy.core.crypto import sealed_stream
 from proxy.core.crypto.context import Context
@@ -28,6 +27,7 @@ from proxy.core.planning.mistyped_response import (
 )
 from proxy.core.rules.model import Block, Names, Part
 from proxy.core.slices import PIECE_BYTES, pausing
+from proxy.core.transform import pass_response
 from tests.core.explained import explain_response
 from tests.core.json_texts import documents
 from tests.factories import SCOPE, Trip, a_block, a_message, a_response, a_rule, a_session, an_item

@@ -14,7 +14,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.core.apply.apply import Applied, apply
 from proxy.core.crypto import sealed_stream
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.crypto.token import JWE_PREFIX
@@ -38,9 +37,9 @@ from proxy.core.planning import find_in_parts
 from proxy.core.planning.block_choice import choose_response
 from proxy.core.planning.multipart_stream import FormFlow
 from proxy.core.planning.plan import Plan
-from proxy.core.planning.planner import plan_flowing_request, plan_flowing_response
 from proxy.core.planning.treatment import ReadResponse, StreamBody, as_it_arrives
 from proxy.core.rules.model import Block, Names, Rule
+from proxy.core.transform import Applied, apply, plan_flowing_request, plan_flowing_response
 from tests.core.formats.multipart.test_reader import (
     ALL,
     CANARY,

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.apply.apply import apply
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.errors import MessageError, NothingSealed, SealyardError
 from proxy.core.expressions.selectors import parse_json_selector
@@ -19,9 +18,9 @@ from proxy.core.formats.body_format import Kind
 from proxy.core.http.message import Headers
 from proxy.core.http.path import canonical
 from proxy.core.planning.exchange import Messages
-from proxy.core.planning.planner import plan_message
 from proxy.core.rules.conditions import Condition, text_value
 from proxy.core.rules.model import Block, Names, Nothing, Rule
+from proxy.core.transform import apply, plan_message
 from tests.core.explained import explain_request
 from tests.factories import (
     JSON_TYPE,

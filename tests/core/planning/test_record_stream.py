@@ -13,8 +13,6 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from proxy.core.apply.forwardable import Forwardable
-from proxy.core.apply.passing import begin_stream
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.errors import (
     BodyTooLarge,
@@ -37,6 +35,7 @@ from proxy.core.planning.plan import Plan
 from proxy.core.planning.record_stream import WHOLE_MAX, RecordFlow, Records, streamed_response
 from proxy.core.rules.conditions import Condition, text_value
 from proxy.core.rules.model import Batching, Block, Names, Rule
+from proxy.core.transform import Forwardable, begin_stream
 from proxy.core.values.key_needs import Needs
 from proxy.core.values.table import Values
 from tests.factories import (

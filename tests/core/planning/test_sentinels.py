@@ -9,14 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.apply.apply import apply
 from proxy.core.errors import InvalidBody, MessageError, MissingValue, UnsupportedBody
 from proxy.core.expressions.selectors import parse_json_selector
 from proxy.core.expressions.sources import parse_source
 from proxy.core.http.message import Headers
-from proxy.core.planning.planner import plan_message
 from proxy.core.rules.conditions import Condition, text_value
 from proxy.core.rules.model import Block, Names, Rule
+from proxy.core.transform import apply, plan_message
 from tests.core.planning.test_messages import messages, ws
 from tests.core.planning.test_record_stream import begun, flowed, parted
 from tests.factories import (

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.apply.apply import apply
 from proxy.core.compiled.block import CompiledBlock
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.errors import ForbiddenValue, InvalidBody, InvalidExpression, UnsupportedBody
@@ -19,9 +18,9 @@ from proxy.core.expressions.sources import parse_source
 from proxy.core.formats.body_format import Kind
 from proxy.core.http.message import Headers
 from proxy.core.http.path import canonical
-from proxy.core.planning.planner import plan_request
 from proxy.core.rules.conditions import Condition, Conditions, text_value
 from proxy.core.rules.model import Block, Names
+from proxy.core.transform import apply, plan_request
 from tests.core.explained import explain_request
 from tests.factories import (
     JSON_TYPE,

@@ -12,8 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.apply.apply import Applied, apply
-from proxy.core.apply.forwardable import Forwardable
 from proxy.core.crypto import sealed_stream
 from proxy.core.crypto.context import Context
 from proxy.core.crypto.sealed_stream import CHUNK_BYTES
@@ -30,9 +28,16 @@ from proxy.core.http.message import Headers
 from proxy.core.planning.block_choice import choose_response
 from proxy.core.planning.find_whole import BODY_TOKEN_MAX
 from proxy.core.planning.plan import Plan, PlannedFlow
-from proxy.core.planning.planner import plan_flowing_request, plan_flowing_response, plan_request
 from proxy.core.planning.treatment import ReadResponse, StreamBody, as_it_arrives
 from proxy.core.rules.model import Block, Item, Names, Rule
+from proxy.core.transform import (
+    Applied,
+    Forwardable,
+    apply,
+    plan_flowing_request,
+    plan_flowing_response,
+    plan_request,
+)
 from proxy.core.values.streams import Flow
 from tests.factories import (
     NOW,

@@ -12,8 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.apply.apply import Applied, apply
-from proxy.core.apply.passing import pass_response
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.errors import (
@@ -28,9 +26,9 @@ from proxy.core.expressions.sources import parse_source
 from proxy.core.http.message import Headers, RequestHead, ResponseHead
 from proxy.core.http.path import canonical
 from proxy.core.planning.block_choice import choose_bodiless, choose_response
-from proxy.core.planning.planner import plan_bodiless
 from proxy.core.planning.record_stream import streamed_response
 from proxy.core.rules.model import Block, Item, Names, Rule
+from proxy.core.transform import Applied, apply, pass_response, plan_bodiless
 from tests.core.explained import explain_request
 from tests.factories import (
     JSON_TYPE,

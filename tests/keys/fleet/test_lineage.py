@@ -9,11 +9,13 @@ import pytest
 from proxy.core.crypto.secret import RecordKey
 from proxy.keys.fleet import keyring_marker
 from proxy.keys.fleet.lineage import Accepted, Lineage
+from proxy.keys.keyring.head import KeyringHead, Origin
 from proxy.keys.keyring.kek import KekEntry, KekState
 from proxy.keys.keyring.keyring import Keyring
+from proxy.keys.keyring.merging import merge
 from proxy.keys.stores.records import RecordRefused, RecordUnknown, sign
 
-from ..builders import NOW, a_keyring, some_bytes
+from ..builders import NOW, a_keyring, numbered, some_bytes
 
 NAME = "A" * 22
 
@@ -46,6 +48,19 @@ def test_what_an_older_file_disables_and_revokes_is_taken_from_it() -> None:
     assert line.take(new).entry("k3").state == "disabled"
 
 
+def test_of_a_later_file_nothing_but_what_it_takes_away_is_taken() -> None:
+    held = a_keyring("k2", "k3")
+    later = held.disable("k2").disable("k3").remove("k3").revoke(NAME, NOW, now=NOW)
+    later = later.add("k4", now=NOW, random=some_bytes)
+    lineage = Lineage(held)
+    used = lineage.lessen(later)
+    assert states(used) == {"k1": "primary", "k2": "disabled", "k3": "disabled"}
+    assert [one.name for one in used.revocations] == [NAME]
+    assert used.generation == held.generation
+    assert lineage.lessen(a_keyring("k2").disable("k2")) == used  # of another keyring
+    assert lineage.take(later) == later
+
+
 def test_a_kek_that_is_enabled_again_opens_at_the_next_reload() -> None:
     old = a_keyring("k2").disable("k2")
     line = Lineage(old)
@@ -62,6 +77,7 @@ def a_later(keyring: Keyring) -> Keyring:
     """Return a later generation in which k3 opens and nothing is revoked."""
     again = Keyring(
         tuple(a_state(kek, "decrypt") if kek.id == "k3" else kek for kek in keyring.keks),
+        keyring.identity,
         keyring.name_key,
         keyring.record_key,
         generation=keyring.generation + 1,
@@ -137,11 +153,112 @@ def test_the_sealing_kek_may_be_missing_from_a_backup() -> None:
     assert not line.lacks
 
 
+def test_a_later_file_takes_no_kek_out_of_memory_that_nobody_destroyed() -> None:
+    backup = a_keyring()
+    new = backup.add("k2", now=NOW, random=some_bytes).promote("k2")
+    line = Lineage(new)
+    restored = backup.after(new.generation)
+    taken = line.take(restored)
+    assert states(taken) == {"k1": "primary", "k2": "decrypt"}
+    assert (line.held, line.missing, line.forked) == (restored, ("k2",), True)
+    line.learn(marker_of(restored))
+    assert (states(line.keyring)["k2"], line.forked) == ("decrypt", True)
+    later = restored.add("k3", now=NOW, random=some_bytes)
+    assert states(line.take(later))["k2"] == "decrypt"
+
+    merged = merge(later, new)
+    assert states(line.take(merged)) == {"k1": "primary", "k2": "decrypt", "k3": "decrypt"}
+    assert (line.missing, line.forked) == ((), False)
+    gone = merged.disable("k2").remove("k2")
+    assert "k2" not in states(line.take(gone))
+    assert not line.forked
+
+
+def test_a_kek_that_the_fleet_destroyed_does_not_stay_in_memory() -> None:
+    backup = a_keyring()
+    new = backup.add("k2", now=NOW, random=some_bytes)
+    line = Lineage(new)
+    line.take(backup.after(new.generation))
+    destroyed = new.after(9).disable("k2").remove("k2")
+    line.learn(marker_of(destroyed))
+    assert states(line.keyring) == {"k1": "primary", "k2": "disabled"}
+
+
+def test_what_a_fork_or_an_accepted_older_file_lacks_stays_in_memory() -> None:
+    base = a_keyring("k2")
+    ours, theirs = (base.add(name, now=NOW, random=some_bytes) for name in ("k3", "k4"))
+    line = Lineage(ours)
+    assert states(line.take(theirs)).keys() == {"k1", "k2", "k3", "k4"}
+    line = Lineage(ours, Accepted(base.id, base.generation))
+    assert states(line.take(base)).keys() == {"k1", "k2", "k3"}
+
+
+def test_a_kek_whose_number_or_id_is_taken_in_the_file_is_left_to_it() -> None:
+    backup = a_keyring()
+    line = Lineage(numbered(backup.add("k2", now=NOW, random=some_bytes)))
+    line.take(numbered(backup.add("k3", now=NOW, random=some_bytes)).after(2))
+    assert states(line.keyring).keys() == {"k1", "k3"}
+    line = Lineage(backup.add("k2", now=NOW, random=some_bytes))
+    taken = line.take(backup.add("k2", now=NOW, random=some_bytes).after(2))
+    assert len(taken.keks) == 2
+
+
+def from_a_file(keyring: Keyring, *former: Keyring, signed: bool | None = True) -> Keyring:
+    """Return a keyring as it is read from a file whose head follows from these others."""
+    made = KeyringHead(keyring.id, keyring.state, "w" * 43, tuple(one.state for one in former))
+    return replace(keyring, origin=Origin(made, (), signed))
+
+
+def test_of_a_file_that_nobody_signed_revocations_alone_are_taken() -> None:
+    ours = a_keyring("k2")
+    line = Lineage(from_a_file(ours))
+    planted = ours.add("planted", now=NOW, random=some_bytes).promote("planted").disable("k2")
+    planted = replace(planted, generation=99).revoke(NAME, 7)
+    taken = line.take(from_a_file(planted, ours, signed=False))
+    assert (taken.state, taken.primary.id, states(taken)["k2"]) == (ours.state, "k1", "decrypt")
+    assert taken.not_before(NAME) == 7
+    assert (line.unsigned, line.older, line.states["unsigned"]) == (True, None, True)
+
+    line.take(from_a_file(ours))  # a revocation that is cut out of the file comes back
+    assert (line.unsigned, line.keyring.not_before(NAME)) == (False, 7)
+    later = ours.promote("k2")
+    assert line.take(from_a_file(later, ours)).primary.id == "k2"
+    # Where no keys are configured that sign, the same file is taken.
+    assert Lineage(ours).take(from_a_file(planted, signed=None)).primary.id == "planted"
+
+
+def test_a_signed_file_that_does_not_follow_is_refused() -> None:
+    ours = a_keyring("k2")
+    theirs, later = ours.add("k3", now=NOW, random=some_bytes), ours.promote("k2")
+    line = Lineage(from_a_file(theirs, ours))
+    line.take(from_a_file(later.after(5), ours, later))
+    assert (line.unsigned, line.keyring.primary.id) == (True, "k1")
+    line.take(from_a_file(merge(theirs, later), ours, later, theirs))
+    assert (line.unsigned, line.keyring.primary.id) == (False, "k1")
+
+
+def test_a_signed_older_file_revokes_and_disables_and_nothing_else() -> None:
+    old = a_keyring("k2", "k3").disable("k3").revoke(NAME, 9)
+    new = old.enable("k3")
+    line = Lineage(from_a_file(new, old))
+    taken = line.take(from_a_file(old))
+    assert (line.unsigned, line.older) == (False, old.generation)
+    assert (states(taken)["k3"], taken.not_before(NAME)) == ("disabled", 9)
+
+
+@pytest.mark.parametrize("signed", [True, False])
+def test_another_keyring_is_not_taken_while_running_where_files_are_signed(signed: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    ours = from_a_file(a_keyring())
+    line = Lineage(ours)
+    assert line.take(from_a_file(a_keyring().revoke(NAME, 7), signed=signed)) == ours
+    assert line.unsigned
+
+
 def test_an_older_marker_changes_nothing() -> None:
     new = a_keyring("k2").disable("k2")
     line = Lineage(new)
     assert line.learn(marker_of(a_keyring("k2"))) == new
-    assert line.states == {"older": False, "behind": False, "forked": False}
+    assert line.states == dict.fromkeys(("older", "behind", "forked", "unsigned"), False)
 
 
 def test_what_an_operator_accepts_is_taken_whatever_is_known() -> None:
@@ -160,7 +277,7 @@ def test_another_keyring_is_taken_whole() -> None:
     line = Lineage(a_keyring("k2").disable("k2").promote("k1"))
     other = a_keyring()
     assert line.take(other) == other
-    assert line.states == {"older": False, "behind": False, "forked": False}
+    assert line.states == dict.fromkeys(("older", "behind", "forked", "unsigned"), False)
 
 
 @pytest.mark.parametrize(

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from dataclasses import dataclass
 
 from proxy.core.crypto.secret import RecordKey
-from proxy.keys.fleet import keyring_marker, presence
+from proxy.keys.fleet import keyring_marker
 from proxy.keys.fleet import presence as roster
 from proxy.keys.fleet.lineage import Accepted
 from proxy.keys.fleet.presence import Roster
 from proxy.keys.fleet.watch import KeyringWatch
 from proxy.keys.keyring.keyring import Keyring
-from proxy.keys.policy import PRESENCE_PLACES, ROSTER_KEYRINGS
+from proxy.keys.policy import ROSTER_KEYRINGS
 from proxy.keys.stores import MemoryStore, Store, records
 from proxy.keys.stores.guarded import GuardedStore
 from tests.factories import Ear
@@ -46,7 +45,6 @@ def a_process(
         ear,
         go_over=uses.append,
         clock=time,
-        random=os.urandom,
         accepted=accepted,
         interval=1000,
     )
@@ -57,6 +55,34 @@ def a_fleet(*keyrings: Keyring) -> tuple[list[Process], Time]:
     time = Time()
     store = SharedStore(time)
     return [a_process(keyring, store, time) for keyring in keyrings], time
+
+
+async def test_a_marker_that_somebody_puts_back_is_not_believed() -> None:
+    old = a_keyring("k2")
+    (ahead, behind), _ = a_fleet(old.promote("k2").disable("k1"), old)
+    store, name = behind.store._store, keyring_marker.name_of(old)
+    earlier = keyring_marker.encode(keyring_marker.of(old), name, old.record_key)
+    await ahead.watch.look()
+    await behind.watch.look()
+    await store.note(name, earlier, seen=await store.note(name))
+    await behind.watch.look()
+    assert behind.uses[-1].usable(kek_id="k1") is None
+    stands = await store.note(name)
+    assert stands is not None
+    assert keyring_marker.decode(stands, name, old.record_key).generation == old.generation + 2
+
+
+async def test_a_process_whose_kek_the_fleet_has_disabled_is_barred_without_another() -> None:
+    old = a_keyring()
+    new = old.add("k2", now=NOW, random=some_bytes).promote("k2").disable("k1")
+    (ahead, stale), _ = a_fleet(new, old)
+    await stale.watch.look()
+    await ahead.watch.look()
+    assert not stale.watch.lineage.barred
+    await stale.watch.look()
+    assert stale.watch.lineage.barred
+    stale.watch.take(new)
+    assert not stale.watch.lineage.barred
 
 
 async def test_a_fleet_of_one_keyring_has_nothing_to_tell() -> None:
@@ -256,62 +282,6 @@ async def test_another_keyring_at_a_reload_is_watched_from_then_on() -> None:
     assert process.uses[-1] == theirs
     await process.watch.look()
     assert keyring_marker.name_of(theirs) + ":note" in await process.store._store.dump()
-
-
-async def test_the_living_say_which_keks_they_have() -> None:
-    old = a_keyring()
-    new = old.add("k2", now=NOW, random=some_bytes)
-    (one, other), time = a_fleet(new, old)
-    for process in (one, other, one):
-        await process.watch.look()
-    reports = await presence.alive(one.store, new, time())
-    assert sorted(report.generation for report in reports) == [old.generation, new.generation]
-    k2 = new.entry("k2")
-    assert [report.has(k2) for report in sorted(reports, key=lambda one: one.generation)] == [
-        False,
-        True,
-    ]
-    time.advance(16)
-    await one.watch.look()
-    assert len(await presence.alive(one.store, new, time())) == 1
-
-
-async def test_a_place_that_somebody_else_took_is_left_to_him() -> None:
-    keyring = a_keyring()
-    (one, other), time = a_fleet(keyring, keyring)
-    ours, theirs = one.watch._presence, other.watch._presence
-    assert ours is not None
-    assert theirs is not None
-    ours._random = theirs._random = bytes
-    await one.watch.look()
-    theirs._place = ours._place
-    await other.watch.look()
-    await one.watch.look()
-    assert len(await presence.alive(one.store, keyring, time())) == 2
-
-
-async def test_reports_that_nobody_of_us_wrote_or_of_long_ago_do_not_count() -> None:
-    keyring = a_keyring()
-    (one,), time = a_fleet(keyring)
-    name, key = keyring_marker.name_of(keyring), keyring.record_key
-    report = presence.Report(b"p" * 8, int(time() - 90) * 1000, 1, keyring.digest, frozenset())
-    old = presence.encode(report, f"{name}:p1", key)
-    await one.store.keep(name, "p1", old, 15_000)
-    await one.store.keep(name, "p2", old, 15_000)
-    await one.store.keep(name, "p3", b"x", 15_000)
-    version = records.sign(b"\x09", b"sealyard/v1/record/keyring-process\x00", f"{name}:p4", key)
-    await one.store.keep(name, "p4", version, 15_000)
-    assert await presence.alive(one.store, keyring, time()) == ()
-
-
-async def test_a_fleet_of_more_processes_than_places_goes_on() -> None:
-    keyring = a_keyring()
-    (one,), _ = a_fleet(keyring)
-    name = keyring_marker.name_of(keyring)
-    for number in range(PRESENCE_PLACES):
-        await one.store.keep(name, f"p{number}", b"x", 15_000)
-    await one.watch.look()
-    assert one.wrong == []
 
 
 class DeafStore(HookedStore):

@@ -196,7 +196,12 @@ def test_what_the_laws_of_the_keyring_forbid_is_refused(
 def test_a_keyring_does_not_show_its_keys() -> None:
     keyring = a_keyring("k2")
     shown = repr(keyring) + str(keyring)
-    secrets = [keyring.name_key, keyring.record_key, *(kek.key for kek in keyring.keks)]
+    secrets = [
+        keyring.identity,
+        keyring.name_key,
+        keyring.record_key,
+        *(kek.key for kek in keyring.keks),
+    ]
     assert not any(repr(secret.reveal()) in shown for secret in secrets)
 
 

@@ -20,8 +20,8 @@ from proxy.core.errors import KeyringError
 from proxy.keys.keyring import envelope, jwk_set
 from proxy.keys.keyring.file import create_keyring, open_keyring, update_keyring
 from proxy.keys.keyring.keyring import Keyring
-from proxy.keys.keyring.root_secret import RootKey
-from proxy.keys.keyring.roots import FileRoot, Passphrase, PassphraseRoot
+from proxy.keys.keyring.root_secret import Passphrase, RootKey
+from proxy.keys.keyring.roots import FileRoot, PassphraseRoot
 
 from ..builders import a_keyring, a_root, some_bytes
 

@@ -48,6 +48,22 @@ def test_a_receipt_says_what_is_gone_and_what_it_does_not_cover() -> None:
     assert "clinic" not in json.dumps(found)
 
 
+def test_a_receipt_names_the_stores_of_adopted_keyrings_that_it_did_not_reach() -> None:
+    told = erase_receipt.of_sessions(
+        SCOPE,
+        SIDS,
+        name="N" * 22,
+        not_before=NOW,
+        revoked_in_store=True,
+        revoked_in_keyring=True,
+        shared=True,
+        elsewhere={"I" * 22: "T" * 22},
+    )
+    text = f"the store of the adopted keyring {'I' * 22}, where the conversation is {'T' * 22}"
+    assert text in told["not_covered"]
+    assert not any("adopted" in one for one in said()["not_covered"])
+
+
 def test_stock_jose_libraries_verify_it_with_the_public_key() -> None:
     jwk, text = erase_receipt.public_jwk(KEY), a_receipt().decode()
     assert "d" not in jwk

@@ -51,10 +51,10 @@ class LateStore(SharedStore):
     meanwhile: Callable[[], Awaitable[object]] | None = None
 
     async def find(
-        self, name: str, key_ids: Sequence[str], *, current: bool = False
+        self, name: str, key_ids: Sequence[str], *, current: bool = False, fence: bool = False
     ) -> FoundRecords:
         """Do as memory does, and be late with it."""
-        found = await super().find(name, key_ids, current=current)
+        found = await super().find(name, key_ids, current=current, fence=fence)
         meanwhile, self.meanwhile = self.meanwhile, None
         if meanwhile is not None:
             await meanwhile()

@@ -79,7 +79,7 @@ async def test_what_is_not_the_only_copy_is_never_refused(kind: str, tmp_path: P
     if kind == "memory":
         for number in range(300):
             assert (await store.get_or_create(offer(10**6 + number, key=""))).record == b"r"
-    assert len(await store.erase("n1")) == 1
+    assert len(await store.erase("n1", b"fence")) == 1
     await store.close()
 
 

@@ -92,9 +92,9 @@ async def test_an_erasure_fails_while_a_reader_keeps_the_key_in_the_log(
     await store.keep("n", "s1", record, 10**6)
     with a_reader(tmp_path / "keys.db"):
         with pytest.raises(StoreFailed, match="log-not-overwritten"):
-            await store.erase("n")
+            await store.erase("n", b"fence")
         assert holding(tmp_path, record) == {"keys.db-wal"}
-    await store.erase("n")
+    await store.erase("n", b"another", seen=b"fence")
     assert holding(tmp_path, record) == set()
     await store.close()
 
@@ -103,7 +103,7 @@ async def test_an_erasure_waits_for_a_reader_and_keeps_no_others_waiting(tmp_pat
     store, record = SqliteStore(tmp_path / "keys.db", time.time), b"wrapped key" * 9
     await store.keep("n", "s1", record, 10**6)
     with a_reader(tmp_path / "keys.db") as reader:
-        erasing = asyncio.get_running_loop().create_task(store.erase("n"))
+        erasing = asyncio.get_running_loop().create_task(store.erase("n", b"fence"))
         await asyncio.sleep(0.3)
         async with asyncio.timeout(2):
             assert (await store.find("n", ["s1"])).keys == (None,)

@@ -37,6 +37,7 @@ BREAKS = (
     f'sealyard_step_up_refusals_total{{{BY_RULE},direction="request",reason="not-a-token",'
     'caller="ios"}'
 )
+DENIED = 'sealyard_injector_reviews_total{pod_namespace="shop",outcome="denied"}'
 UNCOUNTED = (
     'sealyard_step_up_refusals_total{listener="other",rule="other",direction="other",'
     'reason="other",caller="other"}'
@@ -178,6 +179,7 @@ CASES = [
     keyring("SealyardKeyringOlder", "older", "20m"),
     keyring("SealyardKeyringBehind", "behind", "70m"),
     keyring("SealyardKeyringUnverified", "unverified", "1m"),
+    keyring("SealyardKeyringUnsigned", "unsigned", "8m"),
     level("SealyardRootRefuses", 'sealyard_root_refused{kind="vault"}', 1, 0),
     Case(
         "SealyardRootLeaseEnds",
@@ -185,6 +187,13 @@ CASES = [
         {"sealyard_root_lease_left_seconds": "200x10", 'sealyard_root_refused{kind="v"}': "0x10"},
         "1m",
     ),
+    Case(
+        "SealyardInjectorDenies",
+        {DENIED: "0+1x40"},
+        {DENIED: "0x40", DENIED.replace("denied", "injected"): "0+1x40"},
+        "20m",
+    ),
+    once("SealyardInjectorFails", 'sealyard_injector_refusals_total{reason="malformed"}'),
     Case(
         "SealyardKekIsOld",
         {

@@ -15,8 +15,6 @@ import pytest
 
 from proxy.config.limits import Timeouts
 from proxy.config.settings import UnixAddress
-from proxy.core.apply.forwardable import Forwardable
-from proxy.core.apply.passing import begin_stream, pass_request
 from proxy.core.compiled.block import CompiledBlock
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto.context import Context, Scope
@@ -30,9 +28,10 @@ from proxy.core.http.path import canonical
 from proxy.core.planning.block_choice import choose_response
 from proxy.core.planning.exchange import Exchange
 from proxy.core.planning.plan import Plan, Unplanned
-from proxy.core.planning.planner import plan_records
 from proxy.core.planning.record_stream import RecordFlow, Records
 from proxy.core.rules.model import Batching, Block, Item, Names, Rule
+from proxy.core.transform import Forwardable, begin_stream, pass_request
+from proxy.core.transform.planner import plan_records
 from proxy.core.values.key_needs import Keys, Needs
 from proxy.keys.sessions import session_control
 from proxy.traffic.bodies.record_streams import StreamedBody
@@ -184,7 +183,7 @@ async def test_warm_records_go_a_way_without_a_plan_and_sentinels_do_not(
         planned.append(records)
         return plan_records(exchange, compiled, head, records)
 
-    monkeypatch.setattr("proxy.core.apply.passing.plan_records", counted)
+    monkeypatch.setattr("proxy.core.transform.passing.plan_records", counted)
     async with live(b"/open") as stream:
         event = b'data: {"content":"%b"}\n\n' % await stream.token()
         stream.send(event)  # the key is not at hand yet
@@ -226,7 +225,7 @@ async def test_long_records_are_planned_in_slices_however_many_streams_there_are
                 await asyncio.sleep(0)
         peer.send(b"0\r\n\r\n")
 
-    monkeypatch.setattr("proxy.core.apply.passing.plan_records", noted)
+    monkeypatch.setattr("proxy.core.transform.passing.plan_records", noted)
     short = b'{"content":"%b"}\n' % CANARY
     long = b'{"n":[%b],"content":"%b"}\n' % (b",".join([b"7"] * 20_000), CANARY)
 

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 from proxy.config.limits import TrafficLimits
 from proxy.config.settings import UnixAddress
-from proxy.core.apply.forwardable import Forwardable
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.crypto.sealed_stream import CHUNK_BYTES
 from proxy.core.errors import OpenFailed
+from proxy.core.transform import Forwardable
 from proxy.demo.screen import search
 from proxy.traffic.bodies.transformed import FlowingBody, Pieces, refuse_beside
 from proxy.traffic.http1.framing import CHUNKED

@@ -23,8 +23,8 @@ from proxy.core.expressions.selectors import parse_selector
 from proxy.core.expressions.sources import parse_source
 from proxy.core.planning.exchange import Messages
 from proxy.core.planning.plan import Plan
-from proxy.core.planning.planner import plan_message
 from proxy.core.rules.model import Block, Item, Names, Part, Rule
+from proxy.core.transform import plan_message
 from proxy.core.values.key_needs import Keys, Needs
 from proxy.traffic.slices import LONG_BYTES, Slices
 from proxy.traffic.websocket.frames import CLOSE, PING, TEXT, frame

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.core.apply.forwardable import mint
 from proxy.core.http.message import Headers, RequestHead, ResponseHead
+from proxy.core.transform.forwardable import mint
 from proxy.traffic.http1.forwarding_headers import Forwarding
 from proxy.traffic.http1.framing import ABSENT, CHUNKED, Framing, as_chunk
 from proxy.traffic.http1.hop_by_hop import framed

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 
 from proxy.cli.support.steps import judged
 from proxy.config.settings import (
-    KeyringSettings,
     KeySettings,
     ListenerSettings,
     Settings,
     TcpAddress,
     UpstreamSettings,
 )
+from proxy.config.settings.keys import KeyringSettings
 from proxy.core.expressions.routes import parse_pattern
 from proxy.core.rules.model import Block, Rule, Verdict
 from proxy.telemetry.metrics import table

@@ -8,13 +8,9 @@ from typing import Any, cast
 
 import pytest
 
-from proxy.config.settings import (
-    KeyringSettings,
-    KeySettings,
-    RootSettings,
-    SecretReference,
-    StoreSettings,
-)
+from proxy.config.settings import KeySettings, RootSettings, SecretReference
+from proxy.config.settings.keys import KeyringSettings
+from proxy.config.settings.store import StoreSettings
 from proxy.core.crypto.context import Scope
 from proxy.keys.operations.session_operations import SessionResult
 from proxy.keys.operations.verb import Call, Done

@@ -16,11 +16,14 @@ from proxy.config.settings import Settings
 from proxy.core.crypto.context import Scope
 from proxy.core.errors import RootUnavailable
 from proxy.core.values.key_needs import Needs
+from proxy.keys.keyring.file import update_keyring
 from proxy.keys.keyring.keyring import Keyring
+from proxy.keys.keyring.roots import serving
 from proxy.wiring.reload import material as material_of
 from proxy.wiring.reload.material import RootAnswer, ask_root, gather, since_boot
 from proxy.wiring.sidecar import root_lease
 from proxy.wiring.sidecar.keys import SidecarKeys
+from proxy.wiring.sidecar.sidecar import Sidecar
 from tests.factories import Ear
 from tests.wiring.reload.test_material import gathered
 
@@ -77,3 +80,20 @@ async def test_a_reload_in_an_outage_takes_no_keys_that_were_given_up_while_it_a
     finally:
         gives_up.set()
         await keys.close()
+
+
+async def test_a_revocation_in_the_file_is_taken_though_the_reload_is_refused(
+    tmp_path: Path,
+) -> None:
+    before = gathered(tmp_path)
+    sidecar = Sidecar(before, Ear(), time.time, environ={})
+    name = sidecar.keys.sessions.name(Scope("t", "c"))
+    path, root = before.settings.keys.keyring.file, serving(before.settings.keys, {})
+    update_keyring(path, root, lambda keyring: keyring.revoke(name, 5, now=6))
+    update_keyring(path, root, lambda keyring: keyring.add("k9", now=6, random=os.urandom))
+    await sidecar.lessen()
+    assert sidecar.keys.sessions.view(Scope("t", "c")).not_before == 5
+    assert len(sidecar.keys.sessions.keyring.keks) == len(before.keyring.keks)
+    path.unlink()
+    await sidecar.lessen()  # the refusal of the reload says so
+    await sidecar.keys.close()

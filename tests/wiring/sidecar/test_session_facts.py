@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from proxy.config.settings import (
-    KeyringSettings,
     KeySettings,
     RootSettings,
     SecretReference,
     SessionKeys,
-    StoreSettings,
 )
+from proxy.config.settings.keys import KeyringSettings
+from proxy.config.settings.store import StoreSettings
 from proxy.core.crypto.token import decode
 from proxy.core.values.key_needs import Needs
 from proxy.keys.sessions.sessions import SessionMode

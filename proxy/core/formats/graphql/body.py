@@ -16,7 +16,7 @@ from ...http.message import Head, RequestHead, SocketHead, media_type
 from .. import json as json_format
 from ..body_format import Place, Record, RecordFormat
 from ..parameters import fields_of_query
-from .members import BLANK, MEMBERS
+from . import BLANK, MEMBERS
 
 _ELEMENTS: Final = json_format.Selection((parse_json_selector("$[*]"),))
 _MESSAGE: Final = json_format.Selection(

@@ -19,9 +19,9 @@ from .. import json as json_format
 from ..body_format import Spell, as_it_is
 from ..json.lexer import FoundValue, PlaceMap
 from ..json.nested import Escaped, Shifted, spell_in_string
+from . import BLANK, MEMBERS
 from .arguments import Arguments, Given, arguments_of
 from .document import Document, ListValue, Literal, ObjectValue, Value, Variable, read
-from .members import BLANK, MEMBERS
 
 _QUERY, _NAME, _VARIABLES, _EACH, _EXTENSIONS, _PERSISTED, _HASH, _ID = range(8)
 _SELECTION: Final = json_format.Selection(

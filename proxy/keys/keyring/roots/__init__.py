@@ -13,26 +13,12 @@ from importlib import import_module
 from typing import Any, Final
 
 from ....config.settings import KeySettings
-from ..root_secret import Passphrase, RootKey
-from .file import FileRoot, create_root_file
-from .opening import Roots
-from .passphrase import PassphraseRoot
-from .provider import LocalRoot, RootProvider
-
-__all__ = [
-    "ROOTS",
-    "FileRoot",
-    "LocalRoot",
-    "Passphrase",
-    "PassphraseRoot",
-    "RootFactory",
-    "RootKey",
-    "RootProvider",
-    "Roots",
-    "configured",
-    "create_root_file",
-    "serving",
-]
+from .file import FileRoot as FileRoot
+from .file import create_root_file as create_root_file
+from .opening import Roots as Roots
+from .passphrase import PassphraseRoot as PassphraseRoot
+from .provider import LocalRoot as LocalRoot
+from .provider import RootProvider as RootProvider
 
 RootFactory = Callable[[Any, Mapping[str, str]], RootProvider]
 """Makes a provider from its options, as its kind in config/schema/root_kinds.py reads them, and the
@@ -64,7 +50,7 @@ ROOTS: Final[Mapping[str, RootFactory]] = {
 def configured(keys: KeySettings, environ: Mapping[str, str]) -> Roots:
     """Return the roots of a configuration; raise KeyringError for one that is there twice."""
     listed = tuple(ROOTS[one.kind](one.options, environ) for one in keys.keyring.roots)
-    return Roots(listed, keys.keyring.id)
+    return Roots(listed, keys.keyring.id, keys.keyring.signed_by)
 
 
 def serving(keys: KeySettings, environ: Mapping[str, str]) -> Roots:

@@ -16,6 +16,7 @@ from urllib.parse import urlencode
 
 from ....config.settings.roots.azure_kv import AzureKvOptions
 from ....core.crypto import base64url
+from ....core.crypto.aead import IV_BYTES, TAG_BYTES
 from ....core.errors import KeyringError
 from ....process.fitness import Finding
 from ...policy import METADATA_SECONDS
@@ -29,8 +30,6 @@ _CODE: Final = re.compile(r"[A-Za-z]{1,64}")
 _METADATA: Final = "http://169.254.169.254"
 _AUTHORITY: Final = "https://login.microsoftonline.com"
 _ASSERTION: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-_IV_BYTES: Final = 12
-_TAG_BYTES: Final = 16
 _OPENS_NOT: Final = "it does not open: another keyring or key, or the wrapping was changed"
 _REASONS: Final = {
     "BadParameter": _OPENS_NOT,
@@ -96,11 +95,11 @@ class AzureKvRoot:
         bound = _bound(keyring_id)
         asked = {"alg": self.options.mechanism}
         if self._symmetric:
-            if len(wrapped) <= _IV_BYTES + _TAG_BYTES:
+            if len(wrapped) <= IV_BYTES + TAG_BYTES:
                 raise KeyringError(f"Azure Key Vault: {_OPENS_NOT}")
-            iv, value = wrapped[:_IV_BYTES], wrapped[_IV_BYTES:-_TAG_BYTES]
+            iv, value = wrapped[:IV_BYTES], wrapped[IV_BYTES:-TAG_BYTES]
             asked |= {"value": _encoded(value), "iv": _encoded(iv)}
-            asked |= {"tag": _encoded(wrapped[-_TAG_BYTES:]), "aad": _encoded(bound)}
+            asked |= {"tag": _encoded(wrapped[-TAG_BYTES:]), "aad": _encoded(bound)}
             return _member(self._ask("decrypt", version, asked, self._token()), "value")
         asked["value"] = _encoded(wrapped)
         opened = _member(self._ask("unwrapkey", version, asked, self._token()), "value")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from ....core.errors import KeyringError, RootUnavailable
-from ..keyring import shown
+from ..keyring import Keyring, shown
 from ..root_secret import RootKey
 from . import provider
 from .provider import LocalRoot, RootName, RootProvider, Wrapping
@@ -30,7 +30,7 @@ class Unwrapped:
 
 @dataclass(frozen=True, slots=True)
 class Roots:
-    """One or more roots, tried in this order, and the id that the keyring must have.
+    """One or more roots, tried in this order, the keyring's id, and who may sign its file.
 
     A `keyring_id` of None accepts any keyring, but not from a key service: that opens whatever was
     wrapped with its key, by whoever may use it.
@@ -38,6 +38,7 @@ class Roots:
 
     listed: tuple[RootProvider, ...]
     keyring_id: str | None = None
+    signed_by: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Raise KeyringError where two roots cannot be told apart."""
@@ -76,10 +77,10 @@ class Roots:
             reason = f"keyring-mismatch: it is {shown(keyring_id)}…, and keys.keyring.id is"
             raise KeyringError(f"{reason} {named}…")
 
-    def wrap(self, root_key: RootKey, keyring_id: str, *, now: int) -> tuple[Wrapping, ...]:
+    def wrap(self, root_key: RootKey, keyring: Keyring, *, now: int) -> tuple[Wrapping, ...]:
         """Return a wrapping by each root; `now` is in seconds since 1970."""
-        self.require_pinned(keyring_id)
-        return tuple(provider.wrap(root_key, keyring_id, one, now=now) for one in self.listed)
+        self.require_pinned(keyring.id)
+        return tuple(provider.wrap(root_key, keyring, one, now=now) for one in self.listed)
 
     def unwrap(self, wrappings: tuple[Wrapping, ...], keyring_id: str) -> Unwrapped:
         """Return the root key from the first wrapping that one of the roots opens.

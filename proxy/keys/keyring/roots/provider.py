@@ -12,6 +12,7 @@ from ....core.crypto.secret import KEY_BYTES
 from ....core.errors import KeyringError
 from ....process.fitness import Finding
 from .. import envelope
+from ..keyring import Keyring
 from ..root_secret import Passphrase, RootKey
 
 VERSION: Final = 1
@@ -93,9 +94,9 @@ class LocalRoot(ABC):
     def fetch(self) -> RootKey | Passphrase:
         """Return the secret. Raises KeyringError, without the secret, when it is not available."""
 
-    def wrap(self, plaintext: bytes, keyring_id: str) -> Members:
-        """Return the JWE under the secret."""
-        return {"jwe": envelope.encrypt(plaintext, self.fetch(), cty=_CTY).decode()}
+    def wrap(self, plaintext: bytes, keyring_id: str, salt: bytes | None = None) -> Members:
+        """Return the JWE under the secret, with a salt for a passphrase."""
+        return {"jwe": envelope.encrypt(plaintext, self.fetch(), cty=_CTY, salt=salt).decode()}
 
     def unwrap(self, members: Members, keyring_id: str) -> bytes:
         """Return the plaintext of the JWE."""
@@ -142,13 +143,18 @@ class Wrapping:
         return {"kind": self.kind, **key, "made": self.made, **self.members}
 
 
-def wrap(root_key: RootKey, keyring_id: str, root: RootProvider, *, now: int) -> Wrapping:
-    """Return the wrapping of the root key by `root`; `now` is in seconds since 1970.
+def wrap(root_key: RootKey, keyring: Keyring, root: RootProvider, *, now: int) -> Wrapping:
+    """Return the wrapping of a keyring's root key by `root`; `now` is in seconds since 1970.
 
     Raises KeyringError where the root is not available, or too weak for a new wrapping.
     """
-    head = bytes([VERSION]) + base64url.decode(keyring_id.encode())
-    return Wrapping(root.kind, now, root.wrap(head + root_key.reveal(), keyring_id), root.key)
+    head = bytes([VERSION]) + base64url.decode(keyring.id.encode())
+    plaintext = head + root_key.reveal()
+    if isinstance(root, LocalRoot):
+        members = root.wrap(plaintext, keyring.id, keyring.salt)
+    else:
+        members = root.wrap(plaintext, keyring.id)
+    return Wrapping(root.kind, now, members, root.key)
 
 
 def unwrap(wrapping: Wrapping, keyring_id: str, root: RootProvider) -> RootKey:

@@ -16,6 +16,7 @@ from .access import PasswordUnreadable, TlsUnusable
 from .connection import Answer, AnsweredError, Connection, RedisError, Terms, Word, connected
 
 _T = TypeVar("_T")
+Then = Callable[[Connection], Awaitable[None]] | None
 
 
 def terms(settings: RedisSettings, environ: Mapping[str, str]) -> Terms:
@@ -35,10 +36,12 @@ def as_it_is(answer: Answer) -> Answer:
 class ServerClock:
     """The clock of one server, as far as its answers tell: it is read between two times of ours."""
 
-    __slots__ = ("ahead",)
+    __slots__ = ("ahead", "runs")
 
     def __init__(self) -> None:
         """Know nothing yet."""
+        self.runs = 0
+        """How often a connection was made after one was lost, the first one included."""
         self.ahead: float | None = None
         """By how many seconds it is ahead of our monotonic clock, which nobody sets."""
 
@@ -63,6 +66,7 @@ class Client:
         self._make = make
         self._idle: list[Connection] = []
         self._closed = False
+        self._lost = True
         self.clock = ServerClock()
         """What is known of the clock of this Redis."""
 
@@ -71,11 +75,12 @@ class Client:
         *words: Word,
         read: Callable[[Answer], _T] = as_it_is,
         first: Sequence[str] = (),
+        then: Then = None,
     ) -> _T:
         """Return what `read` makes of the answer to one command.
 
-        `first` is a command that goes before it over the same connection. Raises what `connected`,
-        `Connection.ask` and `read` raise.
+        `first` is a command that goes before it over the same connection; `then` is awaited with
+        that connection afterwards. Raises what `connected`, `Connection.ask` and `read` raise.
         """
         line = await self._taken()
         well = fell = False
@@ -83,6 +88,8 @@ class Client:
             if first:
                 await line.ask(*first)
             value = read(await line.ask(*words))
+            if then is not None:
+                await then(line)
             well = line.quiet
         except AnsweredError as error:
             fell = error.code == "READONLY"  # it is no master any more
@@ -102,6 +109,7 @@ class Client:
         *words: Word,
         read: Callable[[Answer], tuple[float, _T]],
         first: Sequence[str] = (),
+        then: Then = None,
     ) -> _T:
         """Do as `ask` for an answer that holds Redis' time too, in milliseconds since 1970."""
         before = time.monotonic()
@@ -111,7 +119,7 @@ class Client:
             self.clock.read(theirs / 1000, before, time.monotonic())
             return value
 
-        return await self.ask(*words, read=timed, first=first)
+        return await self.ask(*words, read=timed, first=first, then=then)
 
     async def connected(self) -> Connection:
         """Return a new connection, logged in, for the caller to use and to close."""
@@ -119,7 +127,7 @@ class Client:
 
     def forget(self) -> None:
         """Close the connections that rest."""
-        lines, self._idle = self._idle, []
+        lines, self._idle, self._lost = self._idle, [], True
         for line in lines:
             line.close()
 
@@ -133,8 +141,13 @@ class Client:
             line = self._idle.pop()
             if line.quiet:
                 return line
+            self._lost = True
             line.close()
-        return await self._make()
+        line = await self._make()
+        if self._lost:
+            self._lost = False
+            self.clock.runs += 1
+        return line
 
     def _give_back(self, line: Connection, *, well: bool) -> None:
         if well and not self._closed and len(self._idle) < IDLE_CONNECTIONS:

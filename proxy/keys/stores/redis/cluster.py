@@ -14,7 +14,7 @@ from ....config.settings import TcpAddress
 from ...policy import CLUSTER_AGAIN_SECONDS, CLUSTER_ASKED, CLUSTER_TURNS
 from ..store import Misshapen, StoreFailed
 from . import replies
-from .client import Client, ServerClock, first_answer
+from .client import Client, ServerClock, Then, first_answer
 from .connection import Answer, AnsweredError, RedisError, Word
 
 _T = TypeVar("_T")
@@ -56,11 +56,12 @@ class Cluster:
         key: str,
         *words: Word,
         read: Callable[[Answer], tuple[float, _T]],
+        then: Then = None,
     ) -> _T:
         """Do as Reach says."""
 
         def send(client: Client, first: Sequence[str]) -> Awaitable[_T]:
-            return client.ask_script(*words, read=read, first=first)
+            return client.ask_script(*words, read=read, first=first, then=then)
 
         return await self._sent(key, send)
 

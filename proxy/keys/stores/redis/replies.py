@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final, TypeVar
 
-from ..store import ClockRefused, FoundRecords, HeldRecords, Misshapen, Stale
+from ..store import ClockRefused, Fenced, FoundRecords, HeldRecords, Misshapen, Stale
 from .connection import Answer
-from .scripts import CLOCK_REFUSED
+from .scripts import CLOCK_REFUSED, FENCE_REFUSED
 
 _SLOTS: Final = 16_384
 _HIGHEST_PORT: Final = 65_535
@@ -71,20 +71,26 @@ def present(answer: Answer) -> bytes:
 
 
 def held(answer: Answer) -> HeldRecords:
-    """Return the record and the revocation; raise ClockRefused where the clock was wrong."""
+    """Return the record and the revocation; raise ClockRefused where the clock was wrong.
+
+    Raises Fenced where another fence stands than the one that was given.
+    """
     if answer == [b"", 0, None, CLOCK_REFUSED]:
         raise ClockRefused
+    _require_no_fence(answer)
     value, left, revocation = many(answer, least=3, most=3)
     return HeldRecords(present(value), _left(left, low=1), record(revocation))
 
 
-def found(answer: Answer, keys: int, *, current: bool = False) -> FoundRecords:
-    """Return the revocation, as many keys as were asked for, and last the current session if so."""
-    number = 1 + keys + current
+def found(answer: Answer, keys: int, *, current: bool = False, fence: bool = False) -> FoundRecords:
+    """Return the revocation, as many keys as were asked for, and last fence and session if so."""
+    number = 1 + keys + fence + current
     revocation, *values = many(answer, least=number, most=number)
     stand = [_key(one) for one in values]
     now = stand.pop() if current else None
-    return FoundRecords(record(revocation), tuple(stand), now.record if now else None)
+    stands = stand.pop() if fence else None
+    said, fenced = (None if one is None else one.record for one in (now, stands))
+    return FoundRecords(record(revocation), tuple(stand), said, fenced)
 
 
 def revoked(answer: Answer) -> bytes:
@@ -94,9 +100,28 @@ def revoked(answer: Answer) -> bytes:
     return present(answer)
 
 
-def erased(answer: Answer, keys: int) -> list[bytes]:
-    """Return the records that were destroyed, of as many keys as were named."""
-    return [record(one) or b"" for one in many(answer, least=keys, most=keys)]
+def erased(answer: Answer, keys: int) -> tuple[list[str], list[bytes]]:
+    """Return the key ids that are left, and what was destroyed of as many keys as were named.
+
+    Raises Fenced where another fence stands than the one seen.
+    """
+    _require_no_fence(answer)
+    rest, *gone = many(answer, least=1 + keys, most=1 + keys)
+    return listed(text(rest)), [record(one) or b"" for one in gone]
+
+
+def listed(ids: bytes) -> list[str]:
+    """Return the key ids of a list; raise Misshapen for one that is none."""
+    words = ids.decode("ascii", "replace").split()
+    if len(words) % 2:
+        raise Misshapen
+    return words[::2]
+
+
+def _require_no_fence(answer: Answer) -> None:
+    if isinstance(answer, list) and answer[:4] == [b"", 0, None, FENCE_REFUSED]:
+        (fence,) = many(answer[4:], least=1, most=1)
+        raise Fenced(record(fence))
 
 
 def scanned(answer: Answer, before: bytes) -> tuple[int, list[bytes]]:

@@ -14,6 +14,7 @@ import hashlib
 from typing import Final
 
 CLOCK_REFUSED: Final = b"clock"
+FENCE_REFUSED: Final = b"fence"
 PROBE: Final = "probe"
 """A name that no conversation has, to check whether Redis does what it must."""
 
@@ -50,12 +51,47 @@ local function others(held, seen)
 end
 """
 
-# KEYS  current session, revocation, and for an ephemeral session its key
-# ARGV  record, ttl ms, keep ms, made ms (0: not compared), most skew ms, channel, name, seen
+# `fenced` returns what refuses to keep something: nothing, or the fence that stands, if one does.
+# It is given what the caller has seen (`=` and a record, `-` for none, or an empty text to compare
+# nothing) and the first fence, which is written where none was seen and none stands. A fence stands
+# as long as what is kept under it, and longer.
+# `list` adds a key id to the list of those under a name: `id end` for each, with a space behind.
+_KEEPING: Final = """
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local function fenced(key, seen, first, ms)
+  if seen == '' then
+    return nil
+  end
+  local stands = read(key)
+  if seen ~= (stands and '=' .. stands or '-') then
+    return {'', 0, false, 'fence', stands}
+  end
+  if not stands or redis.call('PTTL', key) < tonumber(ms) then
+    redis.call('SET', key, stands or first, 'PX', ms)
+  end
+end
+local function list(key, id, ms)
+  local ends, kept = now + ms, {}
+  local last = ends
+  for one, at in string.gmatch(read(key) or '', '(%S+) (%d+) ') do
+    at = tonumber(at)
+    if one ~= id and at > now then
+      kept[#kept + 1] = one .. ' ' .. string.format('%.0f', at) .. ' '
+      last = math.max(last, at)
+    end
+  end
+  kept[#kept + 1] = id .. ' ' .. string.format('%.0f', ends) .. ' '
+  redis.call('SET', key, table.concat(kept), 'PX', string.format('%.0f', last - now))
+end
+"""
+
+# KEYS  current session, revocation, fence, list of keys, and for an ephemeral session its key
+# ARGV  record, ttl ms, keep ms, made ms (0: not compared), most skew ms, channel, name, seen, fence
+#       seen, first fence, ms of the fence, key id
 _BEGIN: Final = (
     _READ
+    + _KEEPING
     + """
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local made = tonumber(ARGV[4])
 if made > 0 and math.abs(now - made) > tonumber(ARGV[5]) then
   return {'', 0, false, 'clock'}
@@ -66,9 +102,14 @@ local left = held and redis.call('PTTL', KEYS[1]) or 0
 """
 )
 _KEEP: Final = """
+local refused = fenced(KEYS[3], ARGV[9], ARGV[10], ARGV[11])
+if refused then
+  return refused
+end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-if KEYS[3] then
-  redis.call('SET', KEYS[3], ARGV[1], 'PX', ARGV[3])
+if KEYS[5] then
+  redis.call('SET', KEYS[5], ARGV[1], 'PX', ARGV[3])
+  list(KEYS[4], ARGV[12], ARGV[3])
 end
 """
 # A user who may not publish still agrees: others then find out when they ask again.
@@ -136,9 +177,11 @@ return ARGV[1]
 """
 )
 
-# KEYS  what is kept, revocation;  ARGV  record, keep ms, seen
+# KEYS  what is kept, revocation, fence, list of keys
+# ARGV  record, keep ms, seen, fence seen, first fence, ms of the fence, key id
 KEEP: Final = marked(
     _READ
+    + _KEEPING
     + """
 local revocation = read(KEYS[2])
 local held = read(KEYS[1])
@@ -146,7 +189,12 @@ local left = held and redis.call('PTTL', KEYS[1]) or 0
 if left > 0 and others(held, ARGV[3]) then
   return {held, left, revocation}
 end
+local refused = fenced(KEYS[3], ARGV[4], ARGV[5], ARGV[6])
+if refused then
+  return refused
+end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+list(KEYS[4], ARGV[7], ARGV[2])
 return {ARGV[1], tonumber(ARGV[2]), revocation}
 """
 )
@@ -171,15 +219,38 @@ return record
 """
 )
 
-# KEYS  current session, keys of ephemeral sessions;  ARGV  channel, what is published
+# KEYS  fence, list of keys, then what is destroyed
+# ARGV  channel, what is published, fence, ms of the fence, fence seen, then the ids of the keys
+# Answers with the list of keys that are left, all of which were kept under a former fence, and what
+# was destroyed.
 ERASE: Final = marked(
     _READ
     + """
-local gone = {}
-for at = 1, #KEYS do
-  gone[at] = read(KEYS[at])
+local stands = read(KEYS[1])
+if others(stands, ARGV[5]) then
+  return {'', 0, false, 'fence', stands}
 end
-redis.call('DEL', unpack(KEYS))
+redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[4])
+local left, destroyed, gone = {}, {}, {''}
+for at = 6, #ARGV - 1 do
+  destroyed[ARGV[at]] = true
+end
+if #KEYS > 2 then
+  for one, ends in string.gmatch(read(KEYS[2]) or '', '(%S+) (%d+) ') do
+    if not destroyed[one] then
+      left[#left + 1] = one .. ' ' .. ends .. ' '
+    end
+  end
+  local ms = redis.call('PTTL', KEYS[2])
+  gone[1] = table.concat(left)
+  for at = 3, #KEYS do
+    gone[at - 1] = read(KEYS[at])
+  end
+  redis.call('DEL', KEYS[2], unpack(KEYS, 3))
+  if gone[1] ~= '' and ms > 0 then
+    redis.call('SET', KEYS[2], gone[1], 'PX', ms)
+  end
+end
 """
     + _PUBLISH.format(channel="ARGV[1]", name="ARGV[2]")
     + """

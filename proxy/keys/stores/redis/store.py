@@ -11,10 +11,19 @@ from functools import partial
 from typing import Final, TypeVar
 
 from ....config.settings import RedisSettings
-from ...policy import LISTEN_AGAIN_SECONDS, LISTEN_SECONDS, SCRIPT_KEYS
+from ...lru_map import BoundedMap
+from ...policy import (
+    FENCE_MS,
+    LISTEN_AGAIN_SECONDS,
+    LISTEN_SECONDS,
+    MOST_REPLICAS,
+    SCRIPT_KEYS,
+    WAIT_MS,
+)
 from ..store import (
     CLOCK_SKEW_MS,
     CURRENT,
+    FENCE,
     NOTE,
     REVOCATION,
     Changed,
@@ -23,13 +32,15 @@ from ..store import (
     Offer,
     StoreFailed,
     StoreRefused,
+    Under,
     end,
     erased,
+    fence_ms,
     key_place,
 )
 from . import replies, scripts
-from .client import translated
-from .connection import Answer, AnsweredError, Word
+from .client import Then, translated
+from .connection import Answer, AnsweredError, Connection, Word
 from .scripts import PROBE, Script
 from .topology import reach
 
@@ -39,6 +50,8 @@ FORMAT: Final = "v1"
 _MARK_BYTES: Final = 8
 _WORTH_ANOTHER: Final = frozenset({"store-failed", "store-misshapen", "store-stale"})
 """Failures after which a script is run again at once; a time-out has used up the deadline."""
+_LISTED: Final = "ids"
+"""The place of the list of keys: a list, since no store of a million keys is to be searched."""
 
 
 class RedisStore:
@@ -55,6 +68,7 @@ class RedisStore:
         self._closed = False
         self._ahead: float | None = None
         self.subscribed = False
+        self._copies: BoundedMap[str, int] = BoundedMap(SCRIPT_KEYS)
         self.room = None  # Redis has limits of its own, and says when it is full
 
     def time(self) -> float | None:
@@ -78,20 +92,20 @@ class RedisStore:
         return await self._agree(scripts.REPLACE, offer, seen)
 
     async def find(
-        self, name: str, key_ids: Sequence[str], *, current: bool = False
+        self, name: str, key_ids: Sequence[str], *, current: bool = False, fence: bool = False
     ) -> FoundRecords:
         """Return the revocation and the keys.
 
         A question of one key is answered by a cluster also while its slot moves.
         """
-        more = [CURRENT] if current else []
+        more = [*([FENCE] if fence else []), *([CURRENT] if current else [])]
         places = [REVOCATION, *map(key_place, key_ids), *more]
         keys = [self._key(name, place) for place in places]
         return await self._run(
             scripts.FIND,
             keys,
             [],
-            partial(replies.found, current=current, keys=len(key_ids)),
+            partial(replies.found, current=current, fence=fence, keys=len(key_ids)),
         )
 
     async def revoke(
@@ -101,14 +115,23 @@ class RedisStore:
         skew = CLOCK_SKEW_MS // 1000
         arguments: list[Word] = [record, not_before, self._channel, name, skew, _given(seen)]
         keys = [self._key(name, REVOCATION)]
-        return await self._run(scripts.REVOKE, keys, arguments, replies.revoked)
+        then = partial(self._wait, name)
+        return await self._run(scripts.REVOKE, keys, arguments, replies.revoked, then=then)
 
-    async def keep(
-        self, name: str, key_id: str, record: bytes, keep_ms: int, *, seen: bytes | None = None
+    async def keep(  # noqa: PLR0913 - as the protocol has it
+        self,
+        name: str,
+        key_id: str,
+        record: bytes,
+        keep_ms: int,
+        *,
+        seen: bytes | None = None,
+        under: Under | None = None,
     ) -> HeldRecords:
-        """Keep the record unless the store holds another than the one seen."""
-        keys = [self._key(name, place) for place in (key_place(key_id), REVOCATION)]
-        arguments: list[Word] = [record, keep_ms, _given(seen)]
+        """Keep the record unless the store holds another than the one seen, or another fence."""
+        places = key_place(key_id), REVOCATION, FENCE, _LISTED
+        keys = [self._key(name, place) for place in places]
+        arguments: list[Word] = [record, keep_ms, _given(seen), *_fence(under, keep_ms), key_id]
         return await self._run(scripts.KEEP, keys, arguments, replies.held)
 
     async def note(
@@ -129,27 +152,69 @@ class RedisStore:
         keys = [self._key(name, NOTE)]
         return await self._run(scripts.NOTE, keys, arguments, replies.record)
 
-    async def erase(self, name: str) -> dict[str, bytes]:
-        """Delete the current session and the keys, which takes a look at every name in Redis."""
-        before = self._key(name, key_place("")).encode()
-        found = await self._names(before)
+    async def kept(self, name: str) -> dict[str, bytes]:
+        """Return the keys that are listed under a name."""
+        ids, kept = await self._listed(name), dict[str, bytes]()
+        for at in range(0, len(ids), SCRIPT_KEYS):
+            some = ids[at : at + SCRIPT_KEYS]
+            found = (await self.find(name, some)).keys
+            kept |= {
+                one: held.record for one, held in zip(some, found, strict=True) if held is not None
+            }
+        return kept
+
+    async def erase(
+        self,
+        name: str,
+        fence: bytes,
+        *,
+        seen: bytes | None = None,
+        only: Sequence[str] | None = None,
+    ) -> dict[str, bytes]:
+        """Delete the current session and the keys that are listed under the name.
+
+        Those that are kept while the list is read are in the answer of the first script, which
+        wrote the fence: nothing is kept under the former one after that.
+        """
+        ids = await self._listed(name) if only is None else list(only)
         gone: dict[str, bytes] = {}
-        keys, first = sorted(found), self._key(name, CURRENT)
-        # Any client may have written more keys than a script can take at once.
-        for at in range(0, len(keys) or 1, SCRIPT_KEYS):
-            some = keys[at : at + SCRIPT_KEYS]
-            arguments = [self._channel, erased(name)]
-            erasing: list[Word] = [first, *some]
-            _, *records = await self._run(
+        first = [CURRENT] if only is None else []
+        while True:
+            some = ids[:SCRIPT_KEYS]
+            places = [FENCE, _LISTED, *first, *map(key_place, some)]
+            arguments: list[Word] = [self._channel, erased(name), fence, FENCE_MS, _given(seen)]
+            rest, records = await self._run(
                 scripts.ERASE,
-                erasing,
-                arguments,
-                partial(replies.erased, keys=len(erasing)),
+                [self._key(name, place) for place in places],
+                [*arguments, *some],
+                partial(replies.erased, keys=len(places) - 2),
                 once=True,  # the second time it would name none
+                then=partial(self._wait, name),
             )
-            names = [key.removeprefix(before).decode("ascii", "replace") for key in some]
-            gone |= dict(zip(names, records, strict=True))
-        return gone
+            gone |= dict(zip(some, records[len(first) :], strict=True))
+            left = set(ids[SCRIPT_KEYS:]) | (set(rest) if first else set())
+            if not left:
+                return {one: record for one, record in gone.items() if record}
+            ids, first, seen = sorted(left), [], fence
+
+    async def runs(self) -> int:
+        """Return how often a connection was made after one was lost, of all nodes."""
+        async with translated():
+            for node in await self._reach.nodes():
+                await node.ask("PING")
+        return sum(one.runs for one in self._reach.clocks)
+
+    def copies(self, name: str) -> int | None:
+        """Return how many replicas have acknowledged the last revocation or erasure of a name."""
+        return self._copies.get(name)
+
+    async def _wait(self, name: str, line: Connection) -> None:
+        """Learn how many replicas have what was written over a connection; it promises no more."""
+        try:
+            number = replies.whole(await line.ask("WAIT", 1, WAIT_MS), 0, MOST_REPLICAS)
+        except AnsweredError:  # not permitted
+            return
+        self._copies.put(name, number)
 
     async def dump(self) -> dict[str, bytes]:
         """Return every record by its place."""
@@ -177,11 +242,19 @@ class RedisStore:
     def _channel(self) -> str:
         return f"{self._prefix}:changed"
 
+    async def _listed(self, name: str) -> list[str]:
+        """Return the ids of the keys of a name."""
+        keys: list[Word] = [self._key(name, place) for place in (REVOCATION, _LISTED)]
+        held = (await self._run(scripts.FIND, keys, [], partial(replies.found, keys=1))).keys[0]
+        return [] if held is None else replies.listed(held.record)
+
     def _key(self, name: str, place: str) -> str:
         return f"{self._prefix}:{{{name}}}:{place}"
 
     async def _agree(self, script: Script, offer: Offer, seen: bytes | None = None) -> HeldRecords:
-        places = [CURRENT, REVOCATION, *([key_place(offer.key_id)] if offer.keep_ms else [])]
+        more = [key_place(offer.key_id)] if offer.keep_ms else []
+        kept = [FENCE, _LISTED, *more] if more or offer.under else []
+        places = [CURRENT, REVOCATION, *kept]
         arguments: list[Word] = [
             offer.record,
             offer.ttl_ms,
@@ -191,6 +264,8 @@ class RedisStore:
             self._channel,
             offer.name,
             _given(seen),
+            *_fence(offer.under, max(offer.keep_ms, offer.ttl_ms)),
+            offer.key_id,
         ]
         keys = [self._key(offer.name, place) for place in places]
         return await self._run(script, keys, arguments, replies.held)
@@ -209,7 +284,7 @@ class RedisStore:
                     found.update(names)
         return found
 
-    async def _run(
+    async def _run(  # noqa: PLR0913 - what a script is given, and what becomes of its answer
         self,
         script: Script,
         keys: Sequence[Word],
@@ -217,6 +292,7 @@ class RedisStore:
         read: Callable[[Answer], _T],
         *,
         once: bool = False,
+        then: Then = None,
     ) -> _T:
         """Return what `read` makes of a script's answer.
 
@@ -225,14 +301,14 @@ class RedisStore:
         """
         try:
             async with translated():
-                return await self._ask(script, keys, arguments, read)
+                return await self._ask(script, keys, arguments, read, then)
         except StoreRefused:
             raise
         except StoreFailed as failed:
             if once or str(failed) not in _WORTH_ANOTHER:
                 raise
         async with translated():
-            return await self._ask(script, keys, arguments, read)
+            return await self._ask(script, keys, arguments, read, then)
 
     async def _ask(
         self,
@@ -240,6 +316,7 @@ class RedisStore:
         keys: Sequence[Word],
         arguments: Sequence[Word],
         read: Callable[[Answer], _T],
+        then: Then,
     ) -> _T:
         mark = os.urandom(_MARK_BYTES)
         rest, first = [len(keys), *keys, *arguments, mark], str(keys[0])
@@ -249,13 +326,15 @@ class RedisStore:
 
         try:
             found = await self._reach.ask_script(
-                first, "EVALSHA", script.digest, *rest, read=answer
+                first, "EVALSHA", script.digest, *rest, read=answer, then=then
             )
         except AnsweredError as error:
             if error.code != "NOSCRIPT":
                 raise
             # Redis forgets scripts when it restarts; EVAL also makes it learn this one.
-            found = await self._reach.ask_script(first, "EVAL", script.text, *rest, read=answer)
+            found = await self._reach.ask_script(
+                first, "EVAL", script.text, *rest, read=answer, then=then
+            )
         self._ahead = max(one.ahead for one in self._reach.clocks if one.ahead is not None)
         return found
 
@@ -296,3 +375,10 @@ class RedisStore:
 def _given(record: bytes | None) -> bytes:
     """Return how a script is told of a record, or that there is none."""
     return b"" if record is None else b"=" + record
+
+
+def _fence(under: Under | None, keep_ms: int) -> tuple[Word, Word, Word]:
+    """Return how a script is told of the fence to keep something under."""
+    if under is None:
+        return b"", b"", 0
+    return _given(under.seen) or b"-", under.first, fence_ms(keep_ms)

@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 
 from ....config.settings import RedisCluster, RedisSentinels, RedisSettings, TcpAddress
 from . import access, replies
-from .client import Client, ServerClock, client, first_answer, terms
+from .client import Client, ServerClock, Then, client, first_answer, terms
 from .cluster import Cluster
 from .connection import Answer, Connection, Terms, Word, WrongRole, connected
 
@@ -81,8 +81,12 @@ class Reach(Protocol):
         key: str,
         *words: Word,
         read: Callable[[Answer], tuple[float, _T]],
+        then: Then = None,
     ) -> _T:
-        """Do as `ask` for an answer that holds Redis' time too, in milliseconds since 1970."""
+        """Do as `ask` for an answer that holds Redis' time too, in milliseconds since 1970.
+
+        `then` is awaited afterwards with the connection that it came over.
+        """
         ...
 
     @property
@@ -125,9 +129,10 @@ class One:
         key: str,
         *words: Word,
         read: Callable[[Answer], tuple[float, _T]],
+        then: Then = None,
     ) -> _T:
         """Do as Reach says."""
-        return await self._redis.ask_script(*words, read=read)
+        return await self._redis.ask_script(*words, read=read, then=then)
 
     @property
     def clocks(self) -> Sequence[ServerClock]:

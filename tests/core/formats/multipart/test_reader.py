@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.apply.apply import Applied
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto import sealed_stream
 from proxy.core.crypto.context import Context, Scope
@@ -33,6 +32,7 @@ from proxy.core.http.message import Headers
 from proxy.core.http.path import canonical
 from proxy.core.planning.exchange import Exchange
 from proxy.core.rules.model import Item, Names, Rule
+from proxy.core.transform import Applied
 from tests.core.explained import explain_request
 from tests.factories import (
     JSON_TYPE,

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.apply.apply import Applied
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.errors import (
@@ -25,8 +24,8 @@ from proxy.core.expressions.sources import parse_source
 from proxy.core.http.message import Headers
 from proxy.core.http.path import canonical
 from proxy.core.planning.block_choice import choose_response
-from proxy.core.planning.planner import plan_request
 from proxy.core.rules.model import Names, Rule
+from proxy.core.transform import Applied, plan_request
 from tests.core.explained import explain_request
 from tests.core.json_texts import documents, literals
 from tests.factories import (

@@ -26,8 +26,8 @@ from proxy.core.expressions.sources import parse_source
 from proxy.core.formats.body_format import Kind
 from proxy.core.formats.records import sse
 from proxy.core.planning.block_choice import choose_response
-from proxy.core.planning.planner import plan_records
 from proxy.core.rules.model import Block, Item, Names, Rule
+from proxy.core.transform.planner import plan_records
 from proxy.core.values.outcomes import Outcome
 from tests.core.explained import explain_response
 from tests.core.json_texts import documents, literals

@@ -12,7 +12,8 @@ import pytest
 from proxy.config.settings import SecretReference
 from proxy.core.errors import KeyringError
 from proxy.keys import private_file
-from proxy.keys.keyring.roots import FileRoot, Passphrase, PassphraseRoot, create_root_file
+from proxy.keys.keyring.root_secret import Passphrase
+from proxy.keys.keyring.roots import FileRoot, PassphraseRoot, create_root_file
 
 PHRASE = "canary horse battery"
 

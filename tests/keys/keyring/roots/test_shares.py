@@ -6,17 +6,20 @@ import itertools
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from proxy.config.settings.roots.shares import SharesOptions
 from proxy.core.errors import KeyringError
-from proxy.keys.keyring import share
-from proxy.keys.keyring.roots import passphrase
+from proxy.keys.keyring import file, share, wrapping_changes
+from proxy.keys.keyring.roots import Roots, passphrase
 from proxy.keys.keyring.roots.provider import Members
 from proxy.keys.keyring.roots.shares import Collection, ShareCount, SharesRoot
 from proxy.keys.keyring.share import KeyringShare, ShareValue
 from proxy.keys.policy import SHARES_SECONDS
+
+from ...builders import NOW, a_keyring
 
 ID, OTHER = "A" * 22, "B" * 21 + "A"
 CANARY = b"canary of a root key"
@@ -270,3 +273,25 @@ def test_shares_are_asked_for_at_a_terminal() -> None:
 
     assert replace(operators.root(), ask=ask).unwrap(members, ID) == CANARY
     assert seen == ["0 of 2 shares", "1 of 2 shares"]
+
+
+def test_old_shares_with_an_old_copy_open_nothing_of_the_file_after_a_rewrap(
+    tmp_path: Path,
+) -> None:
+    keyring = a_keyring()
+    operators, path = Operators(keyring_id=keyring.id), tmp_path / "keyring.jwe"
+    roots = Roots((operators.root(),), keyring.id)
+    file.create_keyring(path, keyring, roots)
+    old_shares, old_copy = operators.shares, file.read_form(path)
+    operators.now += 1
+    wrapping_changes.rewrap(path, roots, lambda *_: None, now=NOW)
+    operators.restart()
+
+    roots = Roots((operators.root(),), keyring.id)
+    _await_shares(operators, old_copy.wrappings[0].members)
+    for one in old_shares[:2]:
+        operators.hand_in(one)
+    stolen = roots.unwrap(old_copy.wrappings, keyring.id).root_key
+    assert old_copy.opened(stolen) == keyring
+    with pytest.raises(KeyringError, match="MAC"):
+        file.read_form(path).opened(stolen)

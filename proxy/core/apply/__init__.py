@@ -1,1 +1,0 @@
-"""From a plan and its keys to a Forwardable. Nothing else makes one."""

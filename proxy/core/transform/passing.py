@@ -1,0 +1,134 @@
+"""Messages that may be forwarded without a plan of all their body: unread, or record by record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from ..compiled.block import CompiledBlock
+from ..formats.body_format import Kind
+from ..formats.table import RECORDS, splitter
+from ..http.message import RequestHead, ResponseHead
+from ..planning.block_choice import (
+    alternatives,
+    choose_bodiless,
+    choose_response,
+    refuse_rejected,
+)
+from ..planning.exchange import Exchange
+from ..planning.find import refuse_elsewhere, refuse_missing, refuse_present
+from ..planning.record_stream import RecordFlow
+from .added_headers import (
+    UNREAD,
+    added_to_bodiless,
+    added_to_request,
+    added_to_response,
+    expected_outcomes,
+)
+from .forwardable import Changed, Forwardable, mint, mint_changed
+from .planner import plan_records
+
+
+def pass_request(exchange: Exchange) -> Forwardable:
+    """Return the request to be forwarded with its body unread: its rule has no block for it."""
+    if exchange.decision.reads_request:
+        message = "a request that a rule reads cannot pass unread"
+        raise TypeError(message)
+    exchange.refuse_unclear()
+    return mint(exchange.head, ruled=exchange.decision.may_read_response)
+
+
+def pass_handshake(exchange: Exchange) -> Forwardable:
+    """Return the handshake of a WebSocket whose messages are read, each by itself.
+
+    Raises ForbiddenValue for what the rule forbids in its head, RejectedByRule where the rule
+    rejects what the backend would say.
+    """
+    refuse_rejected(exchange)
+    exchange.refuse_unclear()
+    compiled_rule = exchange.decision.compiled_rule
+    for one in compiled_rule.request if compiled_rule is not None else ():
+        refuse_present(exchange.head, one, b"")
+    return mint(exchange.head, ruled=exchange.decision.may_read_response)
+
+
+def pass_response(
+    exchange: Exchange, head: ResponseHead, *, bodiless: bool, unread: bool = False
+) -> Forwardable:
+    """Return a response to be relayed with its body unread.
+
+    `unread` says that it contains something sealed, `bodiless` that the response has no body by
+    HTTP's own rules (HEAD, 204, 304). It must not fit a block. Raises RejectedByRule where the rule
+    rejects all responses.
+    """
+    if exchange.decision.compiled_rule is None:
+        return mint(head)  # no rule is there that could reject or read it
+    refuse_rejected(exchange)
+    choose = choose_bodiless if bodiless else choose_response
+    if choose(exchange, head) is not None:
+        message = "a response that a rule reads cannot pass unread"
+        raise TypeError(message)
+    decision = exchange.decision
+    if not (bodiless and decision.may_read_response):
+        return mint(head, added_headers=UNREAD if unread else ())
+    opens = decision.may_open_response
+    added = added_to_bodiless(head, decision.varies, opens=opens)
+    return mint(head, ruled=True, private=opens, added_headers=added)
+
+
+def begin_stream(  # noqa: PLR0913 - the message and what is known of it
+    exchange: Exchange,
+    compiled: CompiledBlock,
+    head: RequestHead | ResponseHead,
+    kind: Kind,
+    limit: int,
+    *,
+    way: Callable[[bytes], Changed | None] | None = None,
+) -> Forwardable:
+    """Return a message whose records are planned as they come, each of `limit` bytes at most.
+
+    A `way` may change some of them at once; it returns None for those to be planned.
+
+    The outcome of its values is not known yet, so its headers are those of a message all of whose
+    values are sealed or opened.
+    """
+    blocks, joins = alternatives(exchange, compiled, head), None
+    if not isinstance(head, RequestHead) and any(one.deltas is not None for one in blocks):
+        from ..planning.deltas import joiner  # noqa: PLC0415 - loaded with its rules
+
+        joins = joiner(blocks, head, kind)
+    plan = partial(plan_records, exchange, compiled, head)
+    quick = None if way is None or joins is not None else partial(_changed, way)
+    refuse_none = partial(refuse_missing, compiled, None)
+    cuts, open_ended = splitter(kind, limit), RECORDS[kind].open_ended
+    flow = RecordFlow(cuts, plan, refuse_none, joins, quick, open_ended=open_ended)
+    counts = expected_outcomes(blocks)
+    if isinstance(head, RequestHead):
+        exchange.refuse_unclear()
+        refuse_elsewhere(exchange, compiled, head, b"")
+        added = added_to_request(head, counts)
+    else:
+        added = added_to_response(head, counts, exchange.decision.varies, opaque=False)
+    return mint(
+        head,
+        changed=True,
+        ruled=exchange.decision.may_read_response,
+        private="opened" in counts,
+        added_headers=added,
+        flow=flow,
+    )
+
+
+def _changed(way: Callable[[bytes], Changed | None], records: bytes) -> bytes | None:
+    """Return some whole records changed at once; None where they are to be planned."""
+    changed = way(records)
+    if changed is None:
+        return None
+    if not isinstance(changed, Changed) or changed.body is None:
+        raise TypeError("only what is prepared changes records without a plan")
+    return changed.body
+
+
+def passes(message: Forwardable) -> Changed:
+    """Return a message that passes for others with its head, whatever their bodies."""
+    return mint_changed(message.frame, None, {})

@@ -1,0 +1,271 @@
+"""From a message and its block to a plan: what is to be done, and the keys that it takes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ..compiled.block import CompiledBlock
+from ..errors import InvalidBody, UnsupportedBody
+from ..expressions.selectors import Whole
+from ..http.content_coding import coding_of, decode
+from ..http.digests import Digests, digests_of, verify
+from ..http.message import Head, RequestHead, ResponseHead, SocketHead, media_type
+from ..planning.block_choice import (
+    alternatives,
+    choose,
+    fits,
+    fitting,
+    flows_as_one,
+    flows_in_parts,
+    refuse_unfit,
+)
+from ..planning.exchange import Exchange, Messages
+from ..planning.find import find_values, head_values, piece_values, refuse_in_head, refuse_present
+from ..planning.overrides import refuse_in_body
+from ..planning.plan import Plan
+from ..values.table import Values
+
+
+def plan_bodiless(exchange: Exchange, compiled: CompiledBlock, head: ResponseHead) -> Plan:
+    """Return what a block does to the head of a response without a body (`HeadOnly`)."""
+    values = head_values(exchange, compiled, head)
+    decision = exchange.decision
+    return Plan(
+        head,
+        b"",
+        compiled,
+        values,
+        values.needs(),
+        decision.may_read_response,
+        varies=decision.varies,
+    )
+
+
+def plan_request(
+    exchange: Exchange, body: bytes, limit: int | None = None, *, measured: bool = True
+) -> Plan:
+    """Return what the rule does to a request; `limit` and the rule bound its body.
+
+    `measured` says that it has a Content-Length. Raises MessageError where it cannot be done.
+    """
+    compiled_rule = exchange.decision.compiled_rule
+    if compiled_rule is None or not compiled_rule.request:
+        message = "a request that no rule reads has no plan"
+        raise TypeError(message)
+    exchange.refuse_unclear()
+    head = exchange.head
+    facts = head.facts
+    if body:
+        compiled = fitting(compiled_rule.request, media_type(facts), None)
+        if compiled is None:
+            raise UnsupportedBody("request-fits-no-block")
+    else:
+        # An empty body fits any block, so what any of them forbids in the head is forbidden.
+        for one in compiled_rule.request:
+            refuse_present(head, one, body)
+            refuse_in_head(exchange, one, head)
+        compiled = next((one for one in compiled_rule.request if one.when is None), None)
+    if not facts.plain_json:
+        verify(facts, body)
+    plan = _plan(exchange, compiled, head, body, limit, measured=measured)
+    if exchange.decision.overridable and plan.body and not _hidden(compiled):
+        refuse_in_body(head, plan.body)
+    return plan
+
+
+def plan_response(  # noqa: PLR0913 - the message and what is known of it
+    exchange: Exchange,
+    compiled: CompiledBlock,
+    head: ResponseHead,
+    body: bytes,
+    limit: int | None = None,
+    *,
+    measured: bool = True,
+) -> Plan:
+    """Return what a block, or one that follows it, does to a response (`ReadResponse`)."""
+    return _plan(exchange, compiled, head, body, limit, measured=measured)
+
+
+def plan_message(messages: Messages, body: bytes, *, binary: bool = False) -> Plan:
+    """Return what the rule does to the next message of a WebSocket; each is planned once, in order.
+
+    Raises MessageError where it cannot be done: then no other may follow.
+    """
+    head = SocketHead(messages.direction, binary)
+    compiled = next((one for one in messages.compiled_blocks if fits(one, head)), None)
+    if compiled is None:
+        refuse_unfit(messages.compiled_blocks)
+    else:
+        messages.begin(compiled, body, binary=binary)
+        if binary and compiled.packets is not None:
+            return _plan_attachment(messages, compiled, head, body)
+        if not binary and _is_sentinel(messages, body):
+            compiled = None
+    return _plan(messages.exchange, compiled, head, body, None, measured=True)
+
+
+def _plan_attachment(
+    messages: Messages, compiled: CompiledBlock, head: SocketHead, body: bytes
+) -> Plan:
+    attachment = messages.next_attachment()
+    values = Values()
+    if attachment is not None:
+        from ..planning.attachments import add_attachment  # noqa: PLC0415 - loaded with its rules
+
+        add_attachment(values, attachment, body, 0, len(body))
+    ruled = messages.exchange.decision.may_read_response
+    return Plan(head, body, compiled, values, values.needs(), ruled)
+
+
+def _is_sentinel(messages: Messages, body: bytes) -> bool:
+    text = body.strip(b" \t\r\n")
+    return any(text in one.sentinels and not one.packets for one in messages.compiled_blocks)
+
+
+def plan_flowing_request(
+    exchange: Exchange, compiled: CompiledBlock, beginning: bytes, limit: int
+) -> Plan:
+    """Return what a block does to a request whose body streams (`StreamBody`).
+
+    `beginning` is as much of the body as `suffices` asks for, and not empty; `limit` is for the
+    parts of a form that must be there whole. Raises MessageError where it cannot be done.
+    """
+    exchange.refuse_unclear()
+    digests = digests_of(exchange.head.facts)
+    if compiled.traits.flows_in_parts:
+        return _plan_form(exchange, compiled, exchange.head, beginning, limit, digests)
+    return replace(_plan_flowing(exchange, compiled, exchange.head, beginning), digests=digests)
+
+
+def plan_flowing_response(
+    exchange: Exchange, compiled: CompiledBlock, head: ResponseHead, beginning: bytes, limit: int
+) -> Plan:
+    """Return what a block does to a response whose body streams (`StreamBody`)."""
+    if compiled.traits.flows_in_parts:
+        return _plan_form(exchange, compiled, head, beginning, limit, None)
+    return _plan_flowing(exchange, compiled, head, beginning)
+
+
+def plan_records(
+    exchange: Exchange, compiled: CompiledBlock, head: RequestHead | ResponseHead, records: bytes
+) -> Plan:
+    """Return what a block does to a piece of a body of records: some whole ones, or none."""
+    values, count = piece_values(exchange, compiled, head, records)
+    ruled = exchange.decision.may_read_response
+    return Plan(head, records, compiled, values, values.needs(), ruled, records=count)
+
+
+def _plan(  # noqa: PLR0913 - the message and what is known of it
+    exchange: Exchange,
+    compiled: CompiledBlock | None,
+    head: Head,
+    body: bytes,
+    limit: int | None,
+    *,
+    measured: bool,
+) -> Plan:
+    decision = exchange.decision
+    original = body
+    coding = coding_of(head.facts) if body else None
+    if coding is not None:
+        assert decision.rule is not None  # noqa: S101 - only a rule has compiled blocks
+        most = decision.rule.max_body
+        body = decode(body, coding, most if limit is None else min(most, limit))
+    if body and compiled is not None and type(head) is ResponseHead:
+        body = _joined(exchange, compiled, head, body)
+    if compiled is not None and compiled.when is not None:
+        compiled = _taking(exchange, compiled, head, body)
+    if compiled is not None:
+        values = find_values(exchange, compiled, head, body, measured=measured)
+        _refuse_beside_framing(values)
+    else:
+        values = Values()
+        body, coding = original, None  # it passes as it came
+    return Plan(
+        head,
+        body,
+        compiled,
+        values,
+        values.needs(),
+        decision.may_read_response,
+        decoded=coding is not None,
+        varies=decision.varies,
+    )
+
+
+def _hidden(compiled: CompiledBlock | None) -> bool:
+    """Tell whether the backend gets a sealed body, in which it finds no field."""
+    whole = None if compiled is None else compiled.whole_encrypt
+    return whole is not None and whole.selector is Whole.BODY
+
+
+def _taking(
+    exchange: Exchange, compiled: CompiledBlock, head: Head, body: bytes
+) -> CompiledBlock | None:
+    """Return the block that takes a body, that or one behind it; records choose one each."""
+    if compiled.records(media_type(head.facts)) is not None:
+        return compiled
+    return choose(alternatives(exchange, compiled, head), body, head)
+
+
+def _plan_flowing(
+    exchange: Exchange, compiled: CompiledBlock, head: RequestHead | ResponseHead, beginning: bytes
+) -> Plan:
+    if not flows_as_one(compiled, head, None) or not beginning:
+        message = "a body that a rule must read whole does not flow"
+        raise TypeError(message)
+    plan = _plan(exchange, compiled, head, beginning, None, measured=False)
+    assert plan.values.framing  # noqa: S101 - what else could flow is refused above
+    return replace(plan, flows=True)
+
+
+def _plan_form(  # noqa: PLR0913, PLR0917 - the message and what is known of it
+    exchange: Exchange,
+    compiled: CompiledBlock,
+    head: RequestHead | ResponseHead,
+    beginning: bytes,
+    limit: int,
+    digests: Digests | None,
+) -> Plan:
+    if not flows_in_parts(compiled, head) or not beginning:
+        message = "a body that a rule must read whole does not flow"
+        raise TypeError(message)
+    from ..planning.multipart_stream import FormFlow, form_that_passes  # noqa: PLC0415 - loaded with its rules
+
+    decision = exchange.decision
+    form, values = form_that_passes(
+        exchange, compiled, head, beginning, limit=limit, digests=digests
+    )
+    ruled = decision.may_read_response
+
+    def plan(text: bytes, of_part: Values) -> Plan:
+        return Plan(head, text, compiled, of_part, of_part.needs(), ruled)
+
+    return Plan(
+        head,
+        beginning,
+        compiled,
+        values,
+        values.needs(),
+        ruled,
+        varies=decision.varies,
+        flows=True,
+        form=FormFlow(form, plan),
+    )
+
+
+def _joined(exchange: Exchange, compiled: CompiledBlock, head: ResponseHead, body: bytes) -> bytes:
+    """Return a response's body with its deltas joined, where a block asks for that."""
+    blocks = alternatives(exchange, compiled, head)
+    if all(one.deltas is None for one in blocks):
+        return body
+    from ..planning.deltas import joined_body  # noqa: PLC0415 - loaded with its rules
+
+    return joined_body(blocks, compiled, head, body)
+
+
+def _refuse_beside_framing(values: Values) -> None:
+    """Raise InvalidBody where what takes all of a body takes a part of it as well."""
+    framings = len(values.framing)
+    if framings > 1 or (framings and len(values) > len(values.heads)):
+        raise InvalidBody("spans-overlap")

@@ -1,0 +1,326 @@
+"""What the head of a message decides, once for all messages with that head.
+
+Of the messages that are most of the traffic (JSON with values at plain paths, and bodies that are
+sealed or opened as one token) the body decides the rest in one step: it is found, bound, sealed or
+opened, and spliced, if the keys are at hand. The values are treated as everywhere. Nothing is
+refused here: what is not certain, or goes wrong, is planned, and the plan tells why.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Final, Protocol
+
+from ..compiled.block import CompiledBlock
+from ..compiled.flat_json import Bound, FlatJson, Kept
+from ..compiled.message_match import JOSE
+from ..crypto.context import KIND_BODY
+from ..crypto.session_cipher import Session
+from ..crypto.token import decode_header
+from ..errors import SealyardError
+from ..formats.body_format import RecordFormat
+from ..formats.json.body import JSON
+from ..http.message import Head, Headers, RequestHead, ResponseHead, media_type
+from ..leaves import FORM
+from ..planning.binding import Binder
+from ..planning.exchange import Exchange
+from ..planning.find_whole import BODY_TOKEN_MAX, sealable_type
+from ..planning.flat_values import given_names
+from ..values.carry_out import CarriedOut
+from ..values.hows import How, Open, Seal
+from ..values.key_needs import Keys, Needs
+from ..values.outcomes import Outcome
+from ..values.table import Values, What, is_parts, lookup
+from .added_headers import added_to_request, added_to_response
+from .forwardable import Changed, Frame, mint_changed
+
+MOST_VALUES: Final = 532 if FORM == "native" else 199
+"""So many values are sealed or opened at once: a millisecond or two, as long as a slice."""
+MOST_RECORDS: Final = 256 if FORM == "native" else 64
+"""So many records are changed at once: about two milliseconds, if each has one value."""
+_FRAMES: Final = 16
+"""So many frames are known: whoever seals a body chooses its type."""
+_BLANK: Final = b" \t\r\n"
+_SEALED: Final = "sealed"
+_OPENED: Final = "opened"
+
+
+class WarmKeys(Protocol):
+    """Where the sessions of messages come from, if they are at hand."""
+
+    def resolve_warm(self, needs: Needs) -> Keys | None:
+        """Return the sessions if they are cached, and count them as used."""
+
+    def remember(self, sessions: Mapping[Session, int]) -> None:
+        """Keep sessions under which so many tags have verified."""
+
+
+class Prepared(ABC):
+    """What is done to the bodies of messages with one head."""
+
+    __slots__ = ("_frames", "_head", "_opaque", "_ruled", "_varies")
+
+    def __init__(self, exchange: Exchange, head: Head, *, opaque: bool = False) -> None:
+        """Take what the head says; `opaque` says that bodies are sealed as a whole."""
+        self._head = head
+        self._ruled = exchange.decision.may_read_response
+        self._varies = exchange.decision.varies
+        self._opaque = opaque
+        self._frames: dict[tuple[bool, bool, str | None], Frame] = {}
+
+    @abstractmethod
+    def change(
+        self, body: bytes, keys: WarmKeys, now: float, kept: Kept = (), *, any_number: bool = False
+    ) -> Changed | None:
+        """Return the message with this body changed, or None where it is to be planned.
+
+        `kept` are the names of the request's body, `now` is in seconds since 1970. `any_number`:
+        it is worked at in slices, so there may be more values than one slice has time for.
+        """
+
+    def frame(self, counts: Mapping[Outcome, int], media: str | None) -> Frame:
+        """Return what is the same for all messages with these outcomes, and this new type."""
+        key = _SEALED in counts, _OPENED in counts, media
+        frame = self._frames.get(key)
+        if frame is None:
+            frame = Frame(
+                self._head,
+                changed=bool(counts),
+                ruled=self._ruled,
+                private=_OPENED in counts,
+                media_type=media,
+                added_headers=self._added(counts),
+            )
+            if len(self._frames) < _FRAMES:
+                self._frames[key] = frame
+        return frame
+
+    def _added(self, counts: Mapping[Outcome, int]) -> Headers:
+        if isinstance(self._head, RequestHead):
+            return added_to_request(self._head, counts)
+        if isinstance(self._head, ResponseHead):
+            opaque = self._opaque and _SEALED in counts
+            return added_to_response(self._head, counts, self._varies, opaque=opaque)
+        return ()
+
+
+def carried_out(
+    values: Values, needs: Needs | None, keys: WarmKeys, now: float
+) -> CarriedOut | None:
+    """Return what values come to whose keys are at hand; None where not all go as they usually do.
+
+    `needs` are theirs, if they are known. Raises SealyardError where keys cannot be had.
+    """
+    found = keys.resolve_warm(values.needs() if needs is None else needs)
+    if found is None:
+        return None
+    done = CarriedOut(values, found, now)
+    return done if done.as_usual else None
+
+
+class PreparedJson(Prepared):
+    """JSON in which values lie at plain paths."""
+
+    __slots__ = ("_compare", "_flat", "_given")
+
+    def __init__(
+        self, exchange: Exchange, compiled: CompiledBlock, flat: FlatJson, head: Head
+    ) -> None:
+        """Read the names that lie outside of bodies.
+
+        Raises MessageError as the exchange does, KeyError where a name is missing.
+        """
+        super().__init__(exchange, head)
+        self._flat = flat
+        given = given_names(exchange, flat)
+        if given is None:
+            raise KeyError
+        self._given: Final = given
+        sources = compiled.sources_elsewhere
+        self._compare: Callable[[bytes], None] | None = None
+        if sources is not None and sources.reads_members and isinstance(head, RequestHead):
+            self._compare = partial(sources.compare_body, exchange, head, JSON)
+
+    def change(
+        self, body: bytes, keys: WarmKeys, now: float, kept: Kept = (), *, any_number: bool = False
+    ) -> Changed | None:
+        """Return the message changed, as `Prepared` has it."""
+        try:
+            values = Values()
+            added = self._add(values, body, kept, 0)
+            if added is None:
+                return None
+            leaves, needs = added
+            count = len(values.hows)
+            if count > MOST_VALUES and not any_number:
+                return None
+            if not count:
+                return mint_changed(self.frame({}, None), body, {}, leaves)
+            done = carried_out(values, needs, keys, now)
+            if done is None:
+                return None
+            changed = done.spliced(body)
+        except SealyardError:
+            return None
+        if done.proven:
+            keys.remember(done.proven)
+        return mint_changed(self.frame(done.counts, None), changed, done.counts, leaves)
+
+    def fill(self, values: Values, body: bytes, kept: Kept, offset: int) -> Kept | None:
+        """Add the values of a body that begins at `offset`; return the names that it leaves.
+
+        None where that is not certain. `kept` are the names of the request's body. Raises
+        MessageError for another name.
+        """
+        added = self._add(values, body, kept, offset)
+        return None if added is None else added[0]
+
+    def _add(
+        self, values: Values, body: bytes, kept: Kept, offset: int
+    ) -> tuple[Kept, Needs | None] | None:
+        """Do as `fill`, and return what the values need as well, if that is known."""
+        flat = self._flat
+        found = flat.finder.find(body)
+        if found is None or found[0] & flat.required:
+            return None
+        places = found[1]
+        named = flat.bind(body, places, self._given, kept)
+        if named is None:
+            return None
+        if self._compare is not None:  # a parameter of the query must not be another in the body
+            self._compare(body)
+        bound, leaves = named
+        first = len(values)
+        needs = flat.fill(values, body, places, bound, offset)
+        # A message in which nothing is sealed is counted as such by a plan.
+        if flat.at_will and not any(type(how) is Seal for how in values.hows[first:]):
+            return None
+        return leaves, needs
+
+
+class PreparedWhole(Prepared):
+    """Bodies that become a token, or that a token becomes."""
+
+    __slots__ = ("_bound", "_cty", "_how")
+
+    def __init__(
+        self, exchange: Exchange, compiled: CompiledBlock, head: RequestHead | ResponseHead
+    ) -> None:
+        """Read the names that bind the body, for a block that `_is_whole`.
+
+        Raises MessageError where one is missing, or where the type of the body cannot be sealed.
+        """
+        item = compiled.alone
+        assert item is not None  # noqa: S101 - whoever prepares has looked
+        seals = item is compiled.whole_encrypt
+        super().__init__(exchange, head, opaque=seals)
+        self._how: How = Seal(item, compiled.block) if seals else Open(compiled.block, "body")
+        context = Binder(compiled, exchange, Values()).whole_context(item, kind=KIND_BODY)
+        self._bound: Final = Bound((context,), int(seals))
+        self._cty: Final = sealable_type(media_type(head.facts)) if seals else None
+
+    def change(
+        self, body: bytes, keys: WarmKeys, now: float, kept: Kept = (), *, any_number: bool = False
+    ) -> Changed | None:
+        """Return the message changed, as `Prepared` has it."""
+        seals = type(self._how) is Seal
+        if not body or (seals and len(body) > BODY_TOKEN_MAX):
+            return None
+        what: What = body if seals else lookup(body)
+        ids, media = [], JOSE
+        if is_parts(what):
+            header = decode_header(what[0])
+            ids, media = [header.key_id], header.cty or ""
+        elif not seals:
+            return None
+        values = Values()
+        values.add(self._how, self._bound.contexts[0], 0, len(body), what, self._cty)
+        try:
+            done = carried_out(values, self._bound.needs(ids), keys, now)
+        except SealyardError:
+            return None
+        if done is None:
+            return None
+        if done.proven:
+            keys.remember(done.proven)
+        return mint_changed(self.frame(done.counts, media), done.spliced(body), done.counts)
+
+
+class PreparedRecords:
+    """The records of a stream that have come together: all of them are changed, or none."""
+
+    __slots__ = ("_frame", "_kept", "_one", "_sentinels", "_usual")
+
+    def __init__(
+        self,
+        one: PreparedJson,
+        frame: Frame,
+        body_format: RecordFormat,
+        sentinels: frozenset[bytes],
+        kept: Kept,
+    ) -> None:
+        """Take what is done to one record; `kept` are the names of the request's body."""
+        self._one = one
+        self._frame = frame
+        self._usual = body_format.usual
+        self._sentinels = sentinels
+        self._kept = kept
+
+    def change(self, records: bytes, keys: WarmKeys, now: float) -> Changed | None:
+        """Return whole records changed, or None where they are to be planned.
+
+        `now` is in seconds since 1970.
+        """
+        try:
+            values = self._filled(records)
+            if values is None:
+                return None
+            if not len(values):
+                return mint_changed(self._frame, records, {})
+            done = carried_out(values, None, keys, now)
+            if done is None or any(b"\n" in one or b"\r" in one for one in done.texts if one):
+                return None  # JSON sealed as it was written; its record spells it otherwise
+            changed = done.spliced(records)
+        except SealyardError:
+            return None
+        if done.proven:
+            keys.remember(done.proven)
+        return mint_changed(self._frame, changed, done.counts)
+
+    def _filled(self, records: bytes) -> Values | None:
+        """Return the values of all records; None where one is none that is certain."""
+        values, at, count = Values(), 0, 0
+        while at < len(records):
+            lying = self._usual(records, at)
+            if lying is None or count >= MOST_RECORDS or len(values) > MOST_VALUES:
+                return None
+            start, end, at = lying
+            count += 1
+            text = records[start:end]
+            if self._sentinels and text.strip(_BLANK) in self._sentinels:
+                return None
+            if self._one.fill(values, text, self._kept, start) is None:
+                return None
+        return values if count else None
+
+
+class PreparedMessages:
+    """The messages of a WebSocket that go in one direction."""
+
+    __slots__ = ("_one", "_sentinels")
+
+    def __init__(self, one: PreparedJson, sentinels: frozenset[bytes]) -> None:
+        """Take what is done to their JSON, and the messages that pass unread."""
+        self._one = one
+        self._sentinels = sentinels
+
+    def change(self, body: bytes, keys: WarmKeys, now: float) -> Changed | None:
+        """Return a message changed, or None where it is to be planned.
+
+        `now` is in seconds since 1970.
+        """
+        if self._sentinels and body.strip(_BLANK) in self._sentinels:
+            return None
+        return self._one.change(body, keys, now)

@@ -1,0 +1,118 @@
+"""What lets a container around the sidecar or at its keys, by kind: what is not known is denied."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from .annotations import VOLUMES
+from .permissions import Policy, Violation
+from .pod_reader import Json, mapping, objects, text
+
+_HARMLESS: Final = frozenset(
+    {
+        *("AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD"),
+        *("NET_BIND_SERVICE", "SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT"),
+        *("IPC_LOCK", "SYS_NICE"),
+    }
+)
+"""What runtimes give by default, NET_RAW aside, and what concerns only a process itself."""
+
+_RAW: Final = "NET_RAW"
+_PTRACE: Final = "SYS_PTRACE"
+_OF_A_MESH: Final = frozenset({"NET_ADMIN", _RAW})
+"""What the init container of a mesh needs to write its rules."""
+
+_PREVENTED: Final = {
+    "NET_ADMIN": "could undo the redirect",
+    _RAW: "could read the plaintext between the sidecar and the application",
+    _PTRACE: "could read the memory of the sidecar",
+}
+_ELSE: Final = "could leave its container, and so reach the keys"
+
+_VOLUMES: Final = frozenset(
+    {
+        *("configMap", "downwardAPI", "emptyDir", "ephemeral", "image"),
+        *("persistentVolumeClaim", "projected", "secret"),
+    }
+)
+"""Kinds of volumes that hold what they say themselves, or what an operator made."""
+
+
+def of_containers(spec: Json, containers: Sequence[Json], policy: Policy) -> Iterator[Violation]:
+    """Yield the rights by which a container gets around the sidecar.
+
+    An init container whose image the operator trusts may write the rules of a mesh.
+    """
+    visible = bool(spec.get("hostPID") or spec.get("shareProcessNamespace"))
+    inits = [id(one) for one in objects(spec, "initContainers")]
+    for one in containers:
+        allowed = _HARMLESS if visible else _HARMLESS | {_PTRACE}
+        if id(one) in inits and policy.trusts(one):
+            allowed |= _OF_A_MESH
+        security = mapping(one, "securityContext")
+        for name in sorted(_capabilities(security, "add") - allowed):
+            told = _PREVENTED.get(name, _ELSE)
+            yield Violation(f"container {one['name']} adds {name}, and {told}", "capabilities")
+        if security.get("privileged"):
+            yield Violation(
+                f"container {one['name']} is privileged, and could undo the redirect and reach the"
+                " keys",
+                "privileged",
+            )
+
+
+def of_volumes(volumes: Sequence[Json]) -> Iterator[Violation]:
+    """Yield the volumes by which the pod's author chooses what of a node, or by which driver.
+
+    A host path may be that of the keys, and a driver may be told to fetch their Secret.
+    """
+    for one in volumes:
+        if one["name"] in VOLUMES:
+            continue
+        for kind in sorted(set(one) - _VOLUMES - {"name"}):
+            if kind == "hostPath":
+                told = (
+                    f"volume {one['name']} is a host path, by which nodes show keys of their pods"
+                )
+                yield Violation(told, "host-path")
+            else:
+                told = f"volume {one['name']} ({kind}) names a driver, which could fetch the keys"
+                yield Violation(told, "volume-driver")
+
+
+def of_names(spec: Json) -> Iterator[Violation]:
+    """Yield what of the pod decides which machine a name is, for the sidecar too."""
+    config = mapping(spec, "dnsConfig")
+    found = {
+        "hostAliases": spec.get("hostAliases"),
+        "dnsPolicy None": text(spec, "dnsPolicy") == "None",
+        "dnsConfig.nameservers": config.get("nameservers"),
+        "dnsConfig.searches": config.get("searches"),
+    }
+    for place, given in found.items():
+        if given:
+            told = f"{place}: the pod would choose where the sidecar finds its store and its root"
+            yield Violation(told, "names")
+
+
+def drop_raw(container: Json) -> bool:
+    """Take NET_RAW, which runtimes give by default; return whether the container had it.
+
+    What it adds itself was permitted, and so was `privileged`, which ignores what is dropped.
+    """
+    security = mapping(container, "securityContext")
+    capabilities = mapping(security, "capabilities")
+    if security.get("privileged") or _capabilities(security, "add") & {"ALL", _RAW}:
+        return False
+    if _capabilities(security, "drop") & {"ALL", _RAW}:
+        return False
+    dropped = [*(capabilities.get("drop") or ()), _RAW]
+    container["securityContext"] = {**security, "capabilities": {**capabilities, "drop": dropped}}
+    return True
+
+
+def _capabilities(security: Json, kind: str) -> set[str]:
+    listed = mapping(security, "capabilities").get(kind)
+    names = listed if isinstance(listed, list) else ()
+    return {str(name).upper().removeprefix("CAP_") for name in names}

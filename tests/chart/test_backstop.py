@@ -1,0 +1,308 @@
+"""What the API server itself refuses, without the injector: the CEL of the chart, run by a library.
+
+An API server was not asked here: docs/testing-on-a-cluster.md.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from proxy.injector.inject import inject
+from proxy.injector.permissions import Policy
+from proxy.injector.pod_reader import Json
+from tests.chart.conftest import TOOLS, Render, Rendered
+from tests.chart.test_chart import DEFAULT, chooses
+from tests.injector.pods import SETTINGS, a_container, a_pod
+
+IMAGE = "registry.example/sealyard:1.0.0.dev0"
+ISTIO = "docker.io/istio/proxyv2"
+VALIDATOR = "l5d/proxy:edge /validator"
+VALUES = [
+    *("--kube-version", "1.31", "--set", f"policy.trustedImages={{{ISTIO},{VALIDATOR}}}"),
+    *("--set", "policy.allow[0].namespace=legacy"),
+    *("--set", "policy.allow[0].permissions={port-env,disabled}"),
+]
+TRUSTING = replace(
+    SETTINGS,
+    image=IMAGE,
+    policy=replace(SETTINGS.policy, images=frozenset({ISTIO, VALIDATOR})),
+)
+
+Broken = Callable[..., list[str]]
+
+
+@pytest.fixture(scope="session")
+def rendered(render: Render) -> Rendered:
+    """Render the chart once."""
+    return render(DEFAULT, *VALUES)
+
+
+@pytest.fixture(scope="session")
+def broken(rendered: Rendered) -> Broken:
+    """Ask one policy about one review."""
+    params = rendered.one("ConfigMap", "backstop.seal-sealyard-injector")
+
+    def asked(part: str, review: Json) -> list[str]:
+        policy = next(
+            one
+            for one in rendered.objects()
+            if one["kind"] == "ValidatingAdmissionPolicy"
+            and one["metadata"]["name"].startswith(part)
+        )
+        review = {"params": params, "request": {"namespace": "shop"}, **review}
+        done = subprocess.run(
+            [TOOLS / "python", Path(__file__).parent / "cel_policy.py"],
+            input=json.dumps({"spec": policy["spec"], "reviews": [review]}),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        [messages] = json.loads(done.stdout)
+        return list(messages)
+
+    return asked
+
+
+def sealed(pod: Json | None = None) -> Json:
+    """Return an injected pod."""
+    return inject(pod or a_pod(), TRUSTING)
+
+
+def inits(pod: Json) -> list[Json]:
+    """Return its init containers, ours first."""
+    found: list[Json] = pod["spec"]["initContainers"]
+    return found
+
+
+def test_what_the_injector_makes_is_admitted(broken: Broken) -> None:
+    istio = {"name": "istio-proxy", "image": f"{ISTIO}:1.29", "restartPolicy": "Always"}
+    check = {"name": "validator", "image": "l5d/proxy:edge", "command": ["/validator"]}
+    for pod in (
+        a_pod(),
+        a_pod(initContainers=[{"name": "migrate", "image": "m"}, istio, check]),
+        a_pod({"sealyard.io/pass-ports": "9000"}),
+    ):
+        assert broken("create", {"object": sealed(pod)}) == []
+    moved = {"object": sealed(a_pod({"sealyard.io/interception": "port-env"}))}
+    assert broken("create", {**moved, "request": {"namespace": "legacy"}}) == []
+    assert "is not the first init container" in "".join(broken("create", moved))
+
+
+def front(pod: Json, **one: object) -> None:
+    """Put an init container between the redirect and the sidecar."""
+    inits(pod).insert(1, {"name": "decoy", "image": "d", **one})
+
+
+def image(pod: Json, index: int) -> None:
+    """Give one of ours another image."""
+    inits(pod)[index]["image"] = "registry.example/sealyard:0"
+
+
+def command(pod: Json, index: int, value: object) -> None:
+    """Give one of ours another command."""
+    inits(pod)[index]["command"] = value
+
+
+CREATED: dict[str, tuple[str, Callable[[Json], object]]] = {
+    "not injected": (
+        "was not injected",
+        lambda pod: pod.update(a_pod()),
+    ),
+    "forged status": (
+        "no init container sealyard",
+        lambda pod: pod.update(a_pod({"sealyard.io/status": "injected by 9"})),
+    ),
+    "redirect removed": ("not the first", lambda pod: inits(pod).pop(0)),
+    "decoy before the redirect": (
+        "not the first",
+        lambda pod: inits(pod).insert(0, {"name": "istio-proxy", "image": "d"}),
+    ),
+    "decoy before the sidecar": ("does not trust", front),
+    "decoy by name": ("does not trust", partial(front, name="istio-proxy")),
+    "decoy by prefix": ("does not trust", partial(front, image=f"{ISTIO}x:1")),
+    "decoy by port": ("does not trust", partial(front, image=f"{ISTIO}:1/evil")),
+    "decoy by command": ("does not trust", partial(front, image=f"{ISTIO}:1", command=["sh"])),
+    "decoy by missing command": ("does not trust", partial(front, image="l5d/proxy:edge")),
+    "sidecar of another image": ("has another image", lambda pod: image(pod, 1)),
+    "redirect of another image": ("has another image", lambda pod: image(pod, 0)),
+    "redirect that does nothing": ("does not write", lambda pod: command(pod, 0, ["true"])),
+    "redirect that only lists": (
+        "does not write",
+        lambda pod: command(pod, 0, ["/usr/sbin/nft", "list ruleset"]),
+    ),
+    "sidecar with a command": ("does not run", lambda pod: command(pod, 1, ["sleep"])),
+    "sidecar that ends": ("does not run", lambda pod: inits(pod)[1].pop("restartPolicy")),
+    "sidecar of the application": (
+        "no init container sealyard",
+        lambda pod: pod["spec"]["containers"].append(a_container("sealyard")),
+    ),
+    "host network": ("network of its node", lambda pod: pod["spec"].update(hostNetwork=True)),
+    "label off": (
+        "label disabled needs",
+        lambda pod: pod["metadata"]["labels"].update({"sealyard.io/inject": "disabled"}),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CREATED)
+def test_what_was_not_injected_or_changed_afterwards_is_refused(broken: Broken, name: str) -> None:
+    told, change = CREATED[name]
+    pod = sealed()
+    change(pod)
+
+    assert told in "".join(broken("create", {"object": pod}))
+
+
+def test_the_operator_may_permit_pods_that_are_not_sealed(broken: Broken) -> None:
+    pod = a_pod()
+    pod["metadata"]["labels"]["sealyard.io/inject"] = "disabled"
+
+    assert broken("create", {"object": pod, "request": {"namespace": "legacy"}}) == []
+
+
+def debug(pod: Json, **one: object) -> None:
+    """Add a debug container."""
+    pod["spec"]["ephemeralContainers"] = [{"name": "d", "image": "b", **one}]
+
+
+UPDATED: dict[str, tuple[str, Callable[[Json], object]]] = {
+    "nothing": ("", lambda _: None),
+    "another label": ("", lambda pod: pod["metadata"]["labels"].update(team="blue")),
+    "the application's image": (
+        "",
+        lambda pod: pod["spec"]["containers"][0].update(image="w:2"),
+    ),
+    "a debugger": ("", partial(debug, targetContainerName="web")),
+    "the sidecar's image": ("image of Sealyard's", lambda pod: image(pod, 1)),
+    "the sidecar's resources": (
+        "resources of Sealyard's",
+        lambda pod: inits(pod)[1].update(resources={"limits": {"cpu": "1m"}}),
+    ),
+    "the status": (
+        "is a record",
+        lambda pod: pod["metadata"]["annotations"].update({"sealyard.io/status": "x"}),
+    ),
+    "no annotations": ("is a record", lambda pod: pod["metadata"].pop("annotations")),
+    "label off": (
+        "label sealyard.io/inject of a sealed pod stays",
+        lambda pod: pod["metadata"]["labels"].pop("sealyard.io/inject"),
+    ),
+    "into the sidecar": ("debug container", partial(debug, targetContainerName="sealyard")),
+    "with the keys": ("debug container", partial(debug, volumeMounts=[{"name": "sealyard-keys"}])),
+    "privileged": ("debug container", partial(debug, securityContext={"privileged": True})),
+    "the sidecar's user": ("debug container", partial(debug, securityContext={"runAsUser": 15080})),
+}
+
+
+@pytest.mark.parametrize("name", UPDATED)
+def test_a_running_pod_stays_sealed(broken: Broken, name: str) -> None:
+    told, change = UPDATED[name]
+    old = sealed()
+    new = deepcopy(old)
+    change(new)
+    found = "".join(broken("update", {"object": new, "oldObject": old}))
+
+    assert told in found if told else not found
+
+
+def test_label_and_image_are_not_changed_one_after_the_other(broken: Broken) -> None:
+    """Whatever the label says: a pod that was injected is known by its status."""
+    old = sealed()
+    old["metadata"]["labels"].pop("sealyard.io/inject")
+    new = deepcopy(old)
+    image(new, 1)
+
+    assert "image of Sealyard's" in "".join(broken("update", {"object": new, "oldObject": old}))
+    ended = deepcopy(old)
+    ended["metadata"]["deletionTimestamp"] = "2026-12-01T00:00:00Z"
+    assert broken("update", {"object": new, "oldObject": ended}) == []
+    assert broken("update", {"object": a_pod({}), "oldObject": a_pod({})}) == []
+
+
+@pytest.mark.parametrize(
+    ("container", "groups", "admitted"),
+    [
+        ("sealyard", ["system:masters", "system:authenticated"], True),
+        ("sealyard", ["developers"], False),
+        ("sealyard", None, False),
+        ("web", ["developers"], True),
+        (None, ["developers"], True),
+    ],
+)
+def test_only_operators_enter_the_sidecar(
+    broken: Broken, container: str | None, groups: list[str] | None, *, admitted: bool
+) -> None:
+    user = {"username": "u", **({"groups": groups} if groups else {})}
+    options = {"container": container} if container else {}
+    review = {"object": options, "request": {"namespace": "shop", "userInfo": user}}
+
+    assert (broken("enter", review) == []) is admitted
+
+
+def test_a_label_that_does_not_reach_the_pods_is_told_of(broken: Broken) -> None:
+    label = {"labels": {"sealyard.io/inject": "enabled"}}
+    misplaced = {"metadata": label, "spec": {"template": {"metadata": {}, "spec": {}}}}
+    placed = {"metadata": label, "spec": {"template": {"metadata": label, "spec": {}}}}
+
+    assert "has no effect" in "".join(broken("label", {"object": misplaced}))
+    assert broken("label", {"object": placed}) == []
+    assert broken("label", {"object": {**misplaced, "metadata": {}}}) == []
+
+
+def test_everything_of_it_stays_when_the_release_goes(rendered: Rendered, render: Render) -> None:
+    found = [one for one in rendered.objects() if "backstop." in one["metadata"]["name"]]
+
+    assert len(found) == 10
+    for one in found:
+        assert one["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+    assert "backstop." not in render(DEFAULT, "--kube-version", "1.29").text
+    off = ("--set", "policy.backstop.enabled=false")
+    assert "backstop." not in render(DEFAULT, *VALUES, *off).text
+
+
+def test_only_labelled_pods_need_its_parameters(rendered: Rendered) -> None:
+    """A missing ConfigMap must not stop every pod of the cluster."""
+    objects = rendered.objects()
+    bindings = [one for one in objects if one["kind"].endswith("PolicyBinding")]
+    given = [one["spec"]["matchResources"] for one in bindings if "paramRef" in one["spec"]]
+    label = {"sealyard.io/inject": "enabled"}
+
+    assert len(given) == 2
+    assert not any(chooses(one, {}, {}) for one in given)
+    assert any(chooses(one, label, {}) for one in given)
+    assert any(chooses(one, {}, label) for one in given)
+    assert any(chooses(one, label, {"sealyard.io/inject": "disabled"}) for one in given)
+
+
+def test_no_permission_is_taken_for_another(rendered: Rendered) -> None:
+    params = rendered.one("ConfigMap", "backstop.seal-sealyard-injector")["data"]
+
+    assert (params["moved"], params["disabled"]) == ("legacy", "legacy")
+    assert params["image"] == params["former"] == IMAGE
+    assert Policy(images=frozenset(params["trusted"].split("\n"))).trusts({"image": f"{ISTIO}:1"})
+
+
+def test_the_release_goes_only_once_nothing_has_the_label(render: Render) -> None:
+    hooks = [
+        one
+        for one in render(DEFAULT).objects()
+        if one["metadata"].get("annotations", {}).get("helm.sh/hook") == "pre-delete"
+    ]
+    [job] = [one for one in hooks if one["kind"] == "Job"]
+    [role] = [one for one in hooks if one["kind"] == "ClusterRole"]
+
+    assert job["spec"]["template"]["spec"]["containers"][0]["args"] == ["cluster", "labels"]
+    assert role["rules"] == [
+        {"apiGroups": [""], "resources": ["namespaces", "pods"], "verbs": ["list"]}
+    ]
+    forced = render(DEFAULT, "--set", "uninstall.force=true")
+    assert "pre-delete" not in forced.text

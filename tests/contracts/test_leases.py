@@ -1,0 +1,214 @@
+"""Processes that seal under leases: what was sealed after a verb was complete opens."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import replace
+
+import pytest
+
+from proxy.core.errors import KeyUnavailable
+from proxy.keys.fleet import fence_log, keyring_marker, lease, presence
+from proxy.keys.fleet.fence_log import FenceEvent, FenceLog
+from proxy.keys.policy import FENCES, LEASE_SECONDS
+from tests.keys.builders import SCOPE, seal_need
+from tests.keys.desk import Desk
+from tests.keys.members import KEYRING, Line, Member, back, running
+
+from .conftest import Subject
+
+NAME = keyring_marker.name_of(KEYRING)
+
+
+@pytest.fixture(autouse=True)
+def only_shared(subject: Subject) -> None:
+    if not subject.store.shared:
+        pytest.skip("leases are for stores that processes share")
+
+
+def a_member(subject: Subject, *, without_store: bool = True) -> Member:
+    return Member(Line(subject.another()), without_store)
+
+
+async def test_what_is_sealed_after_a_revocation_is_complete_opens(subject: Subject) -> None:
+    one, other, late = (a_member(subject) for _ in range(3))
+    texts: list[tuple[float, bytes]] = []
+    done = asyncio.Event()
+
+    async def work() -> None:
+        while not done.is_set():
+            texts.append((time.monotonic(), await other.sealed()))
+            await asyncio.sleep(0.005)
+
+    async with running(one, other), asyncio.TaskGroup() as group:
+        group.create_task(work())
+        for _ in range(3):
+            await asyncio.sleep(0.2)
+            answer = await Desk(one.sessions).run("revoke", SCOPE)
+            complete = time.monotonic()
+            assert (answer.complete, answer.processes, answer.open) == (True, 2, ())
+            assert answer.others_within is None
+            await asyncio.sleep(0.2)
+        done.set()
+    after = [text for at, text in texts if at > complete]
+    assert after
+    assert all([await late.opens(text) for text in after])
+    assert not await late.opens(texts[0][1])
+
+
+async def test_a_process_that_is_stopped_seals_nothing_once_it_goes_on(subject: Subject) -> None:
+    one, stopped = a_member(subject), a_member(subject, without_store=False)
+    before = await stopped.sealed()
+    async with running(one):
+        began = time.monotonic()
+        answer = await Desk(one.sessions).run("revoke", SCOPE)
+        took = time.monotonic() - began
+        assert (answer.complete, answer.processes) == (True, 1)
+        assert LEASE_SECONDS < took < LEASE_SECONDS + 3
+        assert stopped.sessions.resolve_warm(seal_need()) is None
+        after = await stopped.sealed()
+        assert [await one.opens(text) for text in (before, after)] == [False, True]
+
+
+async def test_a_process_that_seals_without_the_store_is_named(subject: Subject) -> None:
+    one, away = a_member(subject), a_member(subject)
+    async with running(one, away):
+        await away.sealed()
+        away.store.cut = True
+        answer = await Desk(one.sessions).run("revoke", SCOPE)
+        assert (answer.complete, answer.missed) == (False, (away.lease._name,))
+        assert answer.open == ("others-late",)
+        assert away.lease.away
+        assert await away.sealed()  # lost, and said so
+        await back(away)
+        assert await one.opens(await away.sealed())
+
+
+async def test_a_process_that_refuses_without_the_store_seals_no_longer_than_its_lease(
+    subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "LEASE_SECONDS", 0.3)
+    away = a_member(subject, without_store=False)
+    async with running(away):
+        await away.sealed()
+        away.store.cut = True
+        await away.sealed()
+        await away.lease.renew()
+        await asyncio.sleep(0.4)
+        with pytest.raises(KeyUnavailable, match="lease-ended"):
+            await away.sealed()
+        await back(away)
+        assert await away.sealed()
+
+
+@pytest.mark.parametrize("record", [b"", b"x" * 60, None])
+async def test_whose_row_is_altered_or_gone_does_not_seal_until_it_is_back(
+    subject: Subject, record: bytes | None
+) -> None:
+    one = a_member(subject)
+    await one.sealed()
+    if record is None:
+        await subject.store.erase(NAME, b"fence", only=[one.place])
+    else:
+        subject.plant(f"{NAME}:k:{one.place}", record)
+    ended: list[float] = []
+    extend = one.lease._extend
+
+    def told(until: float) -> None:
+        ended.append(until)
+        extend(until)
+
+    one.lease._extend = told
+    await one.lease.renew()
+    assert ended[0] == 0.0
+    assert ended[-1] > time.monotonic()
+    row = (await subject.store.find(NAME, [one.place])).keys[0]
+    assert row is not None
+    assert presence.decode(row.record, f"{NAME}:{one.place}", KEYRING.record_key).goes_on
+
+
+@pytest.mark.parametrize("planted", ["before", b"", b"x"])
+async def test_a_fence_that_somebody_takes_away_is_learned_all_the_same(
+    subject: Subject, planted: bytes | str
+) -> None:
+    one, other = a_member(subject), a_member(subject)
+    async with running(one, other):
+        before = (await subject.store.find(NAME, [fence_log.PLACE])).keys[0]
+        assert before is not None
+        events = [FenceEvent("keyring", "", 5)]
+        await one.lease.fence(events)
+        record = before.record if isinstance(planted, str) else planted
+        subject.plant(f"{NAME}:k:{fence_log.PLACE}", record)
+        await other.lease.renew()  # who knows nothing of it, and may begin another log
+        reach = await presence.reached(one.sessions.store, KEYRING, events, clock=time.time)
+        assert (reach.complete, reach.processes, reach.missed) == (True, 2, ())
+        assert events[0].id in [one.id for one in other.heard]
+
+
+async def test_whose_kek_the_fleet_has_disabled_seals_nothing(subject: Subject) -> None:
+    one = a_member(subject)
+    await one.sealed()
+    one.may_seal = False
+    await one.lease.renew()
+    with pytest.raises(KeyUnavailable, match="lease-ended"):
+        await one.sealed()
+    one.store.cut = True
+    with pytest.raises(KeyUnavailable, match="lease-ended"):
+        await one.sealed()
+
+
+async def test_no_process_or_fewer_than_expected_is_not_all(subject: Subject) -> None:
+    alone = Member(subject.another())
+    alone.sessions.lease = None  # as that of a command
+    answer = await Desk(alone.sessions).run("revoke", SCOPE)
+    assert (answer.complete, answer.processes, answer.missed) == (False, 0, None)
+    one = a_member(subject)
+    async with running(one):
+        assert (await Desk(alone.sessions).run("revoke", SCOPE)).complete
+        events = [FenceEvent("keyring", "", 5)]
+        for number in range(300):  # nobody but a process says that it knows
+            await subject.store.keep(NAME, f"p{number}", b"x" * 80, 10**6)
+        for expect, complete in ((1, True), (2, False), (0, True)):
+            reach = await presence.reached(
+                one.sessions.store,
+                KEYRING,
+                events,
+                clock=time.time,
+                expected=expect,
+            )
+            assert reach.complete is complete
+
+
+async def test_a_process_that_ends_takes_its_row_along(subject: Subject) -> None:
+    one, other = a_member(subject), a_member(subject)
+    async with running(one):
+        async with running(other):
+            assert len(await presence.rows(one.sessions.store, KEYRING)) == 2
+        assert len(await presence.alive(one.sessions.store, KEYRING, time.time())) == 1
+        assert not other.lease.held
+
+
+async def test_a_process_that_begins_again_takes_away_the_row_of_the_one_that_was_killed(
+    subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed, again, beside = a_member(subject), a_member(subject), a_member(subject)
+    beside.lease._name = "another:1"
+    for member in (killed, beside):
+        await member.lease.renew()
+    monkeypatch.setattr(lease, "LEASE_SECONDS", 0.0)
+    await asyncio.sleep(0.01)
+    await again.lease.renew()
+    left = {one.process for one in await presence.rows(again.sessions.store, KEYRING)}
+    assert left == {one.lease._process for one in (again, beside)}
+
+
+def test_a_log_says_what_came_since_and_keeps_so_many() -> None:
+    log = FenceLog().with_more([FenceEvent("keyring", "", 1)], 1.0)
+    more = log.with_more([FenceEvent("fenced", "n", at) for at in range(300)], 1.0)
+    assert more.number == log.number + 300
+    assert len(more.events) == FENCES
+    assert [one.value for one in more.since(more.number - 2)] == [298, 299]
+    key = KEYRING.record_key
+    assert fence_log.decode(fence_log.encode(more, "n", key), "n", key) == more
+    assert replace(more, events=()).since(0) == ()

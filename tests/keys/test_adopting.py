@@ -1,0 +1,180 @@
+"""Another deployment's keyring opens here, seals nothing, and what it revoked stays revoked."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from proxy.core.crypto.secret import NameKey
+from proxy.core.crypto.token import Form, decode
+from proxy.core.errors import KeyringError
+from proxy.keys.fleet.lineage import Lineage
+from proxy.keys.keyring import jwk_set
+from proxy.keys.keyring.kek import AdoptedKeyring
+from proxy.keys.keyring.keyring import Keyring, create
+from proxy.keys.keyring.merging import adopt, merge
+from proxy.keys.operations import erase_receipt, token_check
+from proxy.keys.stores.records import record_name
+
+from .builders import CONTEXT, NOW, SCOPE, a_world, seal_need, some_bytes
+from .desk import Desk
+from .test_merge import FORMS, a_token, opens
+
+
+def a_pair() -> tuple[Keyring, Keyring]:
+    """Return two keyrings that were made independently."""
+    ours = create("", now=NOW, random=some_bytes, marked=True)
+    theirs = create("", now=NOW, random=some_bytes, marked=True)
+    number = ours.primary.number % 60_000 + 1
+    return ours, replace(theirs, keks=(replace(theirs.primary, number=number),))
+
+
+def adopted(ours: Keyring, theirs: Keyring) -> Keyring:
+    """Return ours with theirs adopted, as it comes back from the file."""
+    return jwk_set.decode(jwk_set.encode(adopt(ours, theirs, now=NOW)))
+
+
+def disabled(keyring: Keyring, theirs: Keyring) -> Keyring:
+    for kek in theirs.keks:
+        keyring = keyring.disable(kek.id)
+    return keyring
+
+
+@pytest.mark.parametrize("form", FORMS)
+async def test_what_the_other_keyring_sealed_opens_and_nothing_is_sealed_under_it(
+    form: Form,
+) -> None:
+    ours, theirs = a_pair()
+    token = await a_token(a_world(keyring=theirs), form)
+    assert await opens(a_world(keyring=ours), token) != b"hello"
+    both = adopted(ours, theirs)
+    world = a_world(keyring=both)
+    assert await opens(world, token) == b"hello"
+    assert token_check.verify(both, token, CONTEXT, now=NOW).opens
+    assert decode(await a_token(world)).key_id.kek_id == ours.primary.id
+
+    assert (both.id, both.generation) == (ours.id, ours.generation + 1)
+    assert (both.primary.id, both.digest != ours.digest) == (ours.primary.id, True)
+    with pytest.raises(KeyringError, match="never seals"):
+        both.promote(theirs.primary.id)
+
+
+async def test_what_was_revoked_there_stays_revoked_here() -> None:
+    ours, theirs = a_pair()
+    token = await a_token(a_world(keyring=theirs))
+    mine = await a_token(a_world(keyring=ours))
+    name = record_name(theirs.name_key, SCOPE)
+    both = adopted(ours, theirs.revoke(name, NOW + 1))
+    assert both.names_of(SCOPE) == (record_name(ours.name_key, SCOPE), name)
+    assert both.refused_before(SCOPE) == NOW + 1
+    for text in (token, mine):  # a revocation is of the conversation, under whichever keyring
+        assert await opens(a_world(keyring=both), text) == "revoked-session"
+        assert token_check.verify(both, text, CONTEXT, now=NOW).reason == "revoked-session"
+    # Without the name key of the other one its revocation is not found: this is what it is for.
+    blind = replace(both, adopted=(replace(both.adopted[0], name_key=NameKey(bytes(32))),))
+    assert await opens(a_world(keyring=blind), token) == b"hello"
+
+
+async def test_what_is_revoked_here_is_revoked_for_tokens_of_the_other() -> None:
+    ours, theirs = a_pair()
+    token = await a_token(a_world(keyring=theirs))
+    both = adopted(ours, theirs).revoke(record_name(ours.name_key, SCOPE), NOW + 1)
+    assert await opens(a_world(keyring=both), token) == "revoked-session"
+
+
+async def test_a_receipt_of_an_erasure_names_what_it_did_not_reach() -> None:
+    ours, theirs = a_pair()
+    world = a_world(keyring=adopted(ours, theirs), mode="ephemeral")
+    await world.sessions.resolve(seal_need(SCOPE))
+    answer = await Desk(world.sessions).run("erase", SCOPE)
+    said = erase_receipt.verified((answer.receipt or "").encode(), answer.key or {})
+    assert said is not None
+    name = record_name(theirs.name_key, SCOPE)
+    text = f"the store of the adopted keyring {theirs.id}, where the conversation is {name}"
+    assert text in said["not_covered"]
+
+
+def test_what_it_has_got_since_is_adopted_again() -> None:
+    ours, theirs = a_pair()
+    both = adopted(ours, theirs)
+    later = theirs.add("later", now=NOW, random=some_bytes).promote("later").revoke("A" * 22, 7)
+    again = adopt(both, later, now=NOW + 5)
+    assert [kek.adopted for kek in again.keks] == ["", theirs.id, theirs.id]
+    assert (len(again.adopted), again.adopted[0].since) == (1, NOW)
+    assert again.not_before("A" * 22) == 7
+
+
+async def test_an_adoption_ends_when_none_of_its_keks_opens_any_more() -> None:
+    ours, theirs = a_pair()
+    token = await a_token(a_world(keyring=theirs))
+    both = adopted(ours, theirs).revoke(record_name(theirs.name_key, SCOPE), 7)
+    with pytest.raises(KeyringError, match=r"1 of its KEKs still open .*keys usage --report"):
+        both.end_adoption(theirs.id)
+    with pytest.raises(KeyringError, match=f"adopted are: {theirs.id}"):
+        both.end_adoption(ours.id)
+    ended = disabled(both, theirs).end_adoption(theirs.id)
+    assert (ended.adopted, [kek.id for kek in ended.keks]) == ((), [ours.primary.id])
+    assert theirs.primary.number in ended.retired
+    assert await opens(a_world(keyring=ended), token) != b"hello"
+    with pytest.raises(KeyringError, match="that was destroyed here had the number"):
+        adopt(ended, theirs, now=NOW)
+
+
+def test_what_cannot_be_told_apart_is_not_adopted() -> None:
+    ours, theirs = a_pair()
+    with pytest.raises(KeyringError, match="import --merge"):
+        adopt(ours, ours.add("k2", now=NOW, random=some_bytes), now=NOW)
+    for changed in ({"id": ours.primary.id}, {"number": ours.primary.number}):
+        clashing = replace(theirs, keks=(replace(theirs.primary, **changed),))
+        with pytest.raises(KeyringError, match="keep the other file"):
+            adopt(ours, clashing, now=NOW)
+
+
+def test_what_the_other_has_adopted_itself_is_not_taken() -> None:
+    ours, theirs = a_pair()
+    third = create("third", now=NOW, random=some_bytes)
+    both = adopt(ours, adopt(theirs, third, now=NOW), now=NOW)
+    assert [one.id for one in both.adopted] == [theirs.id]
+    assert len(both.keks) == 2
+
+
+def test_adopted_keyrings_survive_a_merge_and_a_file_that_lacks_them() -> None:
+    ours, theirs = a_pair()
+    both = adopted(ours, theirs)
+    for one in (merge(ours, both), merge(both, ours)):
+        assert [each.id for each in one.adopted] == [theirs.id]
+        assert one.usable(kek_id=theirs.primary.id) is not None
+    line = Lineage(both)
+    taken = line.take(ours.after(both.generation))
+    assert line.missing == (theirs.primary.id,)
+    assert (taken.usable(kek_id=theirs.primary.id), taken.adopted) == (
+        both.entry(theirs.primary.id),
+        both.adopted,
+    )
+    ended = disabled(both, theirs).end_adoption(theirs.id).after(9)
+    assert line.take(ended) == ended
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda both: replace(both, adopted=()),
+        lambda both: replace(both, adopted=both.adopted * 2),
+        lambda both: replace(both, adopted=(replace(both.adopted[0], id="x"),)),
+        lambda both: replace(both, adopted=(replace(both.adopted[0], since=-1),)),
+        lambda both: replace(
+            both, adopted=(*both.adopted, AdoptedKeyring(both.id, both.name_key, 0))
+        ),
+        lambda both: replace(
+            both,
+            keks=tuple(
+                replace(kek, state="primary" if kek.adopted else "decrypt") for kek in both.keks
+            ),
+        ),
+    ],
+)
+def test_an_impossible_adoption_is_refused(wrong: object) -> None:
+    assert callable(wrong)
+    with pytest.raises(KeyringError):
+        wrong(adopted(*a_pair()))

@@ -1,0 +1,112 @@
+"""A Redis that forgets what it had acknowledged: it is told again, and nothing opens for long."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from proxy.keys.policy import LEDGER_OF_OTHERS
+from proxy.keys.sessions import ledger
+from proxy.keys.sessions.ledger import FenceLedger, Taken
+from proxy.keys.sessions.settings import SessionMode
+from proxy.keys.stores import open_store
+from tests.keys.builders import SCOPE
+from tests.keys.desk import Desk
+from tests.keys.members import KEYRING, Member, running
+
+from .server import Server, needs_redis
+
+pytestmark = needs_redis
+
+WITHIN_SECONDS = 5.0
+
+
+def a_member(server: Server, mode: SessionMode) -> Member:
+    return Member(open_store("redis", options=server.settings), mode=mode)
+
+
+@asynccontextmanager
+async def kept(member: Member, path: Path) -> AsyncIterator[FenceLedger]:
+    made = FenceLedger(member.sessions, [path], clock=time.time)
+    made.start()
+    try:
+        yield made
+    finally:
+        await made.close()
+
+
+async def until_shut(server: Server, text: bytes, mode: SessionMode) -> float:
+    """Return after how many seconds a text opens at no process that knows nothing yet."""
+    began = time.monotonic()
+    while True:
+        late = a_member(server, mode)
+        late.sessions.lease = None
+        opens = await late.opens(text)
+        await late.store.close()
+        if not opens:
+            return time.monotonic() - began
+        assert time.monotonic() - began < 20
+        await asyncio.sleep(0.1)
+
+
+@pytest.mark.parametrize("mode", ["durable", "ephemeral"])
+@pytest.mark.parametrize("running_on", [True, False])
+async def test_a_redis_that_restarts_from_before_is_told_again(
+    tmp_path: Path,
+    mode: SessionMode,
+    running_on: bool,  # noqa: FBT001 - a case
+) -> None:
+    server, path = Server(tmp_path, ("--dbfilename", "before.rdb")), tmp_path / "ledger"
+    server.start()
+    one = a_member(server, mode)
+    try:
+        async with running(one), kept(one, path) as entries:
+            text = await one.sealed()
+            await asyncio.to_thread(server.command, "SAVE")
+            desk = Desk(one.sessions)
+            desk.place = replace(desk.place, ledger=entries)
+            await desk.run("erase" if mode == "ephemeral" else "revoke", SCOPE)
+            assert await until_shut(server, text, mode) < 1
+            await entries.once()  # it has been offered, and is offered again all the same
+            await asyncio.to_thread(server.kill)
+            if running_on:
+                await asyncio.to_thread(server.start)
+                assert await until_shut(server, text, mode) < WITHIN_SECONDS
+        if not running_on:
+            await asyncio.to_thread(server.start)
+            again = a_member(server, mode)
+            assert await again.opens(text)
+            async with kept(again, path):
+                assert await until_shut(server, text, mode) < WITHIN_SECONDS
+            await again.store.close()
+    finally:
+        await one.store.close()
+        server.kill()
+
+
+async def test_a_file_keeps_the_last_and_what_another_keyring_wrote(
+    tmp_path: Path, server: Server
+) -> None:
+    path, one = tmp_path / "ledger", a_member(server, "durable")
+    path.touch(0o600)
+    path.write_text("of another keyring\n")
+    entries = FenceLedger(one.sessions, [path], clock=time.time)
+    for number in range(3):
+        await entries.add("revoked", "n" * 22, number)
+    await entries.add("erased", "n" * 22, 7)
+    lines = path.read_text().splitlines()
+    assert lines[0] == "of another keyring"
+    found = [ledger.decode(line, KEYRING.record_key) for line in lines[1:]]
+    assert [(one.what, one.not_before) for one in found if one] == [("revoked", 2), ("erased", 7)]
+    forged = Taken("revoked", "m" * 22, 9, 2**40).encode(type(KEYRING.record_key)(bytes(32)))
+    assert ledger.decode(forged, KEYRING.record_key) is None
+    for number in range(100):
+        entries.learn("revoked", f"m{number:021}", 5)
+    assert len(entries) == 2 + LEDGER_OF_OTHERS
+    await one.store.close()
