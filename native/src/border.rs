@@ -2,7 +2,7 @@
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyList};
+use pyo3::types::{PyBytes, PyList, PyTuple};
 
 use crate::base64url;
 use crate::json_border;
@@ -67,6 +67,39 @@ fn token_text<'py>(
     let size = token::text_length(head, iv, sealed)
         .ok_or_else(|| PyValueError::new_err("an IV has 12 bytes and a tag 16"))?;
     written(py, size, |out| token::write_text(head, iv, sealed, out))
+}
+
+/// Names and values, the names in lower case, and whether a name has an unusual character.
+type PyFields<'py> = (Bound<'py, PyTuple>, Bound<'py, PyTuple>, bool);
+
+#[pyfunction]
+#[pyo3(signature = (data, start, end, /))]
+fn fields<'py>(
+    py: Python<'py>,
+    data: &[u8],
+    start: usize,
+    end: usize,
+) -> Option<PyFields<'py>> {
+    let block = data.get(start..end.min(data.len()))?;
+    let (mut pairs, mut lows) = (Vec::new(), Vec::new());
+    let odd = crate::fields::read(block, |name, value| pairs.push((name, value)))?;
+    let pairs: Vec<_> = pairs
+        .into_iter()
+        .map(|(name, value)| {
+            let spelled = PyBytes::new_bound(py, name);
+            lows.push(if name.iter().any(u8::is_ascii_uppercase) {
+                PyBytes::new_bound(py, &name.to_ascii_lowercase())
+            } else {
+                spelled.clone()
+            });
+            (spelled, PyBytes::new_bound(py, value))
+        })
+        .collect();
+    Some((
+        PyTuple::new_bound(py, pairs),
+        PyTuple::new_bound(py, lows),
+        odd,
+    ))
 }
 
 /// Head text, IV, and ciphertext with tag.
@@ -215,6 +248,7 @@ fn sealyard_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(candidates, module)?)?;
     module.add_function(wrap_pyfunction!(decode, module)?)?;
     module.add_function(wrap_pyfunction!(encode, module)?)?;
+    module.add_function(wrap_pyfunction!(fields, module)?)?;
     module.add_function(wrap_pyfunction!(masking, module)?)?;
     module.add_function(wrap_pyfunction!(token_text, module)?)?;
     module.add_function(wrap_pyfunction!(token_parts, module)?)?;

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import sealyard_native
 
-from proxy.core.leaves import base64url, masks, spans, strings, tokens
+from proxy.core.leaves import base64url, heads, masks, spans, strings, tokens
 from tests.linear.callgrind import counted
 
 SIZES: Final = (100, 1024, 16_384)
@@ -36,6 +36,7 @@ def _calls(size: int) -> dict[str, tuple[Leaf, tuple[object, ...]]]:
     head = tokens.JWE_PREFIX + b"A" * 180
     token = tokens.token_text(head, bytes(12), data + bytes(16))
     ends = range(1, MANY * (len(token) + 3) + 2, len(token) + 3)
+    block = b"Content-Type: text/plain\r\n" * (size // 26 + 1) + b"\r\n"
     listed = b"[%s]" % b",".join([b'"%s"' % token] * MANY)
     return {
         "encode": (base64url.encode, (data,)),
@@ -47,6 +48,7 @@ def _calls(size: int) -> dict[str, tuple[Leaf, tuple[object, ...]]]:
             (listed, [at for start, end in pairwise(ends) for at in (start, end - 1)]),
         ),
         "candidates": (tokens.candidates, (body, 0, len(body))),
+        "fields": (heads.fields, (block, 0, len(block))),
         "masking": (masks.masking, (data, b"\x37\xfa\x21\x3d")),
         "quote": (strings.quote, (text,)),
         "unquote": (strings.unquote, (literal,)),

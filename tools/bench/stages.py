@@ -30,7 +30,8 @@ from proxy.core.transform import apply, plan_request, plan_response
 from proxy.keys.keyring import keyring
 from proxy.keys.sessions.sessions import Sessions, SessionSettings
 from proxy.keys.stores import MemoryStore
-from proxy.traffic.http1.gate import RawRequest, admit
+from proxy.traffic.http1.gate import admit
+from tools.raw_requests import raw_request
 
 from .timing import measure
 from .transform import BOOK
@@ -103,7 +104,7 @@ def _exchange() -> Exchange:
 
 def _request(sessions: Sessions, body: bytes) -> tuple[list[Stage], bytes]:
     """Return the stages of a request, and the body that comes of it."""
-    raw = RawRequest("POST", _TARGET, (1, 1), _REQUEST)
+    raw = raw_request("POST", _TARGET, (1, 1), _REQUEST)
     plan = plan_request(_exchange(), body)
     keys = asyncio.run(sessions.resolve(plan.needs))
     ((scope, session),) = keys.sealing.items()

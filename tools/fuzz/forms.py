@@ -90,6 +90,7 @@ CASES: Final[dict[str, Callable[[bytes, bytes], Arguments]]] = {
     "candidates": _piece,
     "decode": _one,
     "encode": _one,
+    "fields": _piece,
     "masking": _masking,
     "quote": _one,
     "splice": _spans,

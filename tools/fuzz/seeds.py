@@ -121,6 +121,7 @@ def native(target: str) -> list[bytes]:
     made = {
         "base64url": [part for one in tokens() for part in one.split(b".") if part],
         "tokens": tokens(),
+        "fields": [one.partition(b"\r\n")[2] for one in requests()],
         "masks": [b"\x01\x80\xff\x10" + one for one in documents()],
         "json": [bytes((paths,)) + one for one in documents() for paths in range(6)],
         "unquote": documents(),

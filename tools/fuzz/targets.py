@@ -44,7 +44,8 @@ from proxy.core.transform import apply, plan_request, plan_response
 from proxy.core.values.hows import Seal
 from proxy.core.values.table import splice
 from proxy.traffic.http1.gate import Admitted, RawRequest, admit
-from proxy.traffic.http1.reader import ResponseReader
+from proxy.traffic.http1.reader import RequestReader, ResponseReader
+from tools.raw_requests import raw_request
 
 from . import form_readers, forms, nested, operations, ordinary, seeds, sockets
 from .session import NAMES, NOW, SCOPE, SESSION, keys
@@ -97,25 +98,18 @@ def gate(data: bytes) -> None:
     _check_admitted(admitted)
     head = admitted.head
     target = head.path if head.query is None else f"{head.path}?{head.query}"
-    again = admit(RawRequest(head.method, target, raw.version, head.headers))
+    again = admit(raw_request(head.method, target, raw.version, head.headers))
     if again != admitted:
         _broken("what was admitted is not admitted as the same")
 
 
 def _raw_request(data: bytes) -> RawRequest | None:
-    """Cut bytes as a parser does that checks nothing."""
-    lines = data.split(b"\r\n\r\n", 1)[0].split(b"\r\n")
-    words = lines[0].split(b" ", 1)
-    target, _, version = words[-1].rpartition(b" ")
-    if len(words) == 1 or len(version) != len("HTTP/1.1"):
+    """Return the head that bytes begin with, if they do."""
+    try:
+        found = RequestReader().read(data, 0, line=8190, head=65536, fields=100)
+    except TrafficError:
         return None
-    headers = []
-    for line in lines[1:]:
-        name, _, value = line.partition(b":")
-        headers.append((name, value.strip(b" \t")))
-    numbers = (version[5] - ord("0"), version[7] - ord("0"))
-    method = words[0].decode("utf-8", "surrogateescape")
-    return RawRequest(method, target.decode("utf-8", "surrogateescape"), numbers, tuple(headers))
+    return None if found is None else found[0]
 
 
 def _check_admitted(admitted: Admitted) -> None:

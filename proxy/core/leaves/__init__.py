@@ -14,6 +14,7 @@ if FORM == "native":
         candidates,
         decode,
         encode,
+        fields,
         masking,
         quote,
         splice,
@@ -25,6 +26,7 @@ if FORM == "native":
 else:
     from .base64url import decode, encode
     from .finder import Finder
+    from .heads import fields
     from .masks import masking
     from .spans import splice
     from .strings import quote, unquote
@@ -39,6 +41,7 @@ __all__ = [
     "candidates",
     "decode",
     "encode",
+    "fields",
     "masking",
     "quote",
     "splice",

@@ -17,8 +17,9 @@ from typing import Final
 from ...core.compiled.rule_table import CompiledRule, RuleTable
 from ...core.expressions.name_readings import fold_header
 from ...core.expressions.selectors import NamedSelector
-from ...core.http.message import Headers, header_values
+from ...core.http.message import header_values
 from ..http1.forwarding_headers import Forwarding
+from ..http1.gate import RawRequest
 from ..http1.outgoing_heads import REQUEST_ID, id_line
 from ..message_record import MessageRecord
 from .admission import AdmittedExchange
@@ -67,13 +68,12 @@ class RequestIds:
             name: take for name, take in _BY_HEADER.items() if name != REQUEST_ID or not is_value
         }
 
-    def take(self, record: MessageRecord, headers: Headers) -> None:
+    def take(self, record: MessageRecord, raw: RawRequest) -> None:
         """Take what a head has, unless it has it more than once."""
-        found = [(low, value) for name, value in headers if (low := name.lower()) in _BY_HEADER]
-        for name, take in self._by_header.items() if found else ():
-            values = [value for low, value in found if low == name]
-            if len(values) == 1:
-                take(record, values[0])
+        lows = raw.lows
+        for name, take in self._by_header.items():
+            if lows.count(name) == 1:
+                take(record, raw.headers[lows.index(name)][1])
 
     def added(self, record: MessageRecord) -> bytes | None:
         """Return the id that a response gets if it has none; None where none is added."""

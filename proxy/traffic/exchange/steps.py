@@ -182,8 +182,8 @@ class Steps(PreparedSteps):
 
     def let_in(self, raw: RawRequest, record: MessageRecord) -> Admitted:
         """Let a request through the gate; raise TrafficError where it does not pass."""
-        self.request_ids.take(record, raw.headers)
-        request = admit(raw, head_limit=self._limits.head)
+        self.request_ids.take(record, raw)
+        request = admit(raw)
         method = request.head.method
         record.method = method if method in METHODS else OTHER_METHOD
         return request

@@ -7,13 +7,13 @@ RFC 9112). Each check below closes a gap that the parser was seen to leave open.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, NoReturn
 
-from ...core.errors import ExpectationFailed, HeadTooLarge, MalformedRequest, MethodNotAllowed
+from ...core.errors import ExpectationFailed, MalformedRequest, MethodNotAllowed
 from ...core.expressions.name_readings import fold_header
-from ...core.http.message import Headers, RequestHead, lows_of
+from ...core.http.message import Headers, RequestHead
 from ...core.http.path import CanonicalPath, canonical
 from ...core.planning.overrides import REROUTING
 from .framing import HTTP_10, HTTP_11, Framing, request_framing
@@ -67,10 +67,7 @@ _OTHER: Final = frozenset(
 """Other methods that backends know: what one parser does not know, it may read as anything."""
 _ABSOLUTE: Final = re.compile(r"https?://([^/?]*)(.*)", re.IGNORECASE | re.DOTALL)
 _BAD_TARGET: Final = re.compile(r"[^!-~]|[#\\]")
-# Without the underscore: CGI folds `Content_Length` and `Content-Length` into one.
-_NAMES: Final = re.compile(rb"[!#$%&'*+.^`|~0-9A-Za-z-]*")
 _ODD_NAME: Final = re.compile(rb"[^0-9A-Za-z-]")
-_BAD_VALUE: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 _OVERRIDES: Final = frozenset(
     {b"x-http-method", b"x-http-method-override", b"x-method", b"x-method-override"}
@@ -111,21 +108,18 @@ _WS_VERSION: Final = b"sec-websocket-version"
 
 @dataclass(slots=True)
 class RawRequest:
-    """A request head as the parser read it."""
+    """A request head as the reader has read it.
+
+    `lows` are the names of the headers in lower case, in order. `odd`: one of them has another
+    character than letters, digits and hyphens.
+    """
 
     method: Final[str]
     target: Final[str]
     version: Final[tuple[int, int]]
     headers: Final[Headers]
-    _lows: tuple[bytes, ...] | None = field(default=None, init=False, repr=False, compare=False)
-
-    @property
-    def lows(self) -> tuple[bytes, ...]:
-        """The names of the headers in lower case, in order."""
-        lows = self._lows
-        if lows is None:
-            lows = self._lows = lows_of(self.headers)
-        return lows
+    lows: Final[tuple[bytes, ...]]
+    odd: Final[bool] = False
 
 
 @dataclass(slots=True)
@@ -154,14 +148,14 @@ class Admitted:
     via: Final[bool] = False
 
 
-def admit(raw: RawRequest, *, head_limit: int = 65536) -> Admitted:
+def admit(raw: RawRequest) -> Admitted:
     """Return the request in its one reading.
 
     Raises:
-        TrafficError: The request is malformed, ambiguous or too large, or asks for what is refused.
+        TrafficError: The request is malformed or ambiguous, or asks for what is refused.
     """
     _check_line(raw)
-    notable = _check_headers(raw, head_limit)
+    notable = _notable(raw)
     authority, target = _split_target(raw.target)
     hosts = notable.get(b"host", [])
     headers = _check_host(raw, hosts, authority)
@@ -212,48 +206,37 @@ def _check_line(raw: RawRequest) -> None:
         _refuse("target-character")
 
 
-def _check_headers(raw: RawRequest, head_limit: int) -> dict[bytes, list[bytes]]:
-    """Return the values of the headers that the gate must know, by name in lower case."""
-    headers = raw.headers
-    notable: dict[bytes, list[bytes]] = {}
-    lows = raw.lows
-    for low, (_, value) in zip(lows, headers, strict=True):
-        if low in _NOTABLE:
-            if low in notable:
-                notable[low].append(value)
-            else:
-                notable[low] = [value]
-    odd = _check_names(lows)
-    if odd:
-        for name, value in headers:
-            heeded = _HEEDED.get(fold_header(name))
-            if heeded is not None and _ODD_NAME.search(name):
-                notable.setdefault(heeded, []).append(value)
-    # One search over all of them costs less than one for each.
-    values = b"".join([value for _, value in headers])
-    if _BAD_VALUE.search(values):
-        _refuse("header-value")
-    size = sum(map(len, lows)) + len(values) + 4 * len(headers)
-    if len(raw.target) + size > head_limit:
-        raise HeadTooLarge("head")
-    return notable
+def _notable(raw: RawRequest) -> dict[bytes, list[bytes]]:
+    """Return the values of the headers that the gate must know, by name in lower case.
 
-
-def _check_names(lows: tuple[bytes, ...]) -> bool:
-    """Refuse names that are malformed, and those of headers that leave two readings.
-
-    Return whether CGI may read one as another name.
+    Refuse names of headers that leave two readings.
     """
+    lows, headers = raw.lows, raw.headers
     different = set(lows)
     twice = len(different) < len(lows) and any(lows.count(one) > 1 for one in _ONCE)
     if twice or _DRAFT in different:
         _refuse("parser")
-    names = b"".join(lows)
-    if not _ODD_NAME.search(names):
-        return False
-    if not _NAMES.fullmatch(names):
-        _refuse("header-name")
-    return True
+    notable: dict[bytes, list[bytes]] = {}
+    for name in _NOTABLE & different:
+        if lows.count(name) == 1:
+            notable[name] = [headers[lows.index(name)][1]]
+        else:
+            notable[name] = [
+                value for low, (_, value) in zip(lows, headers, strict=True) if low == name
+            ]
+    if raw.odd:
+        _add_odd(notable, headers)
+    return notable
+
+
+def _add_odd(notable: dict[bytes, list[bytes]], headers: Headers) -> None:
+    """Add what CGI reads as another header than it is called; refuse what it may take for two."""
+    for name, value in headers:
+        if b"_" in name:  # CGI folds `Content_Length` and `Content-Length` into one
+            _refuse("header-name")
+        heeded = _HEEDED.get(fold_header(name))
+        if heeded is not None and _ODD_NAME.search(name):
+            notable.setdefault(heeded, []).append(value)
 
 
 def _split_target(target: str) -> tuple[bytes | None, str]:

@@ -13,43 +13,27 @@ from http import HTTPStatus
 from typing import Final, NoReturn
 
 from ...core.errors import HeadTooLarge, MalformedRequest, UpstreamFailed
-from ...core.http.message import Headers, ResponseHead, header_values, lows_of
-from .framing import ABSENT, CHUNKED, Framing
+from ...core.http.message import Headers, ResponseHead, header_values
+from ...core.leaves import fields as fields_of
+from ...core.leaves.heads import FIELD as _FIELD
+from ...core.leaves.heads import NAME as _NAME
+from ...core.leaves.heads import TEXT as _TEXT
+from .framing import ABSENT, CHUNKED, HTTP_10, HTTP_11, Framing
 from .gate import RawRequest
 
-_NAME: Final = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]"
-_TEXT: Final = rb"[\t\x20-\x7e\x80-\xff]"
 _TARGET: Final = rb"[!-~\x80-\xff]"
-_FIELD: Final = rb"%b++:%b*+\r\n" % (_NAME, _TEXT)
-_REST: Final = rb"((?:%b)*+)\r\n" % _FIELD
-
-_REQUEST: Final = re.compile(
-    rb"(%b++) (%b++) HTTP/([0-9])\.([0-9])\r\n%b" % (_NAME, _TARGET, _REST)
-)
-_RESPONSE: Final = re.compile(
-    rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: (%b*+))?\r\n%b" % (_TEXT, _REST)
-)
-_PAIRS: Final = re.compile(rb"([^:\r]++):[\t ]*+([^\r]*+)\r\n")
-
-_LINE_OF_REQUEST: Final = re.compile(rb"%b++ %b++ HTTP/[0-9]\.[0-9]\r\n" % (_NAME, _TARGET))
+_LINE_OF_REQUEST: Final = re.compile(rb"(%b++) (%b++) HTTP/([0-9]\.[0-9])\r\n" % (_NAME, _TARGET))
+_VERSIONS: Final = {b"1.1": HTTP_11, b"1.0": HTTP_10}
 _PART_OF_REQUEST: Final = re.compile(
     rb"%b*+(?: (?:%b++(?: [HTP/0-9.]{0,8}\r?)?)?)?|\r" % (_NAME, _TARGET)
 )
 _OTHER_PROTOCOL: Final = re.compile(
     rb"%b++ %b++ (?!HTTP/[0-9]\.[0-9])[A-Z]++/[0-9.]++\r\n" % (_NAME, _TARGET)
 )
-_LINE_OF_RESPONSE: Final = re.compile(rb"HTTP/1\.[01] [1-9][0-9][0-9](?: %b*+)?\r\n" % _TEXT)
+_LINE_OF_RESPONSE: Final = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: (%b*+))?\r\n" % _TEXT)
 _LINE_OF_HEAD: Final = re.compile(_FIELD)
 _EMPTY: Final = b"\r\n"
 _END: Final = b"\r\n\r\n"
-
-
-def _pairs(block: bytes) -> list[tuple[bytes, bytes]]:
-    """Return the names and values of fields that have been matched."""
-    pairs = _PAIRS.findall(block)
-    if b" \r" in block or b"\t\r" in block:
-        pairs = [(name, value.rstrip(b" \t")) for name, value in pairs]
-    return pairs
 
 
 class RequestReader:
@@ -87,13 +71,15 @@ class RequestReader:
             self._searched = max(len(data) - at - len(_END) + 1, 0)
             return None
         end += len(_END)
-        self._begin()
-        match = _REQUEST.match(data, at)
-        if match is None or match.end() != end:
+        if self._searched or self._line:
+            self._begin()
+        first = _LINE_OF_REQUEST.match(data, at)
+        found = None if first is None else fields_of(data, first.end(), end)
+        if first is None or found is None:
             self._look(data[at:end], line, head, fields)  # which says what is wrong
             raise MalformedRequest("parser")
-        method, target, major, minor, block = match.groups()
-        headers = tuple(_pairs(block))
+        method, target, number = first.groups()
+        headers, lows, odd = found
         if end - at > line and (
             len(target) > line or any(len(one) > line for pair in headers for one in pair)
         ):
@@ -102,8 +88,9 @@ class RequestReader:
             raise HeadTooLarge("head")
         if len(headers) > fields:
             raise HeadTooLarge("headers")
-        version = int(major), int(minor)
-        return RawRequest(method.decode("ascii"), target.decode("latin-1"), version, headers), end
+        version = _VERSIONS.get(number) or (int(number[:1]), int(number[2:]))
+        method, target = method.decode("ascii"), target.decode("latin-1")
+        return RawRequest(method, target, version, headers, lows, odd), end
 
     def _look(self, data: bytes, line: int, head: int, fields: int) -> None:
         """Refuse what cannot become a head, as soon as a line of it shows that."""
@@ -375,12 +362,13 @@ class ResponseReader:
                 return None
             size = end + len(_END)
             self._searched = 0
-            match = _RESPONSE.match(data)
-            if match is None or match.end() != size:
+            first = _LINE_OF_RESPONSE.match(data)
+            found = None if first is None else fields_of(data, first.end(), size)
+            if first is None or found is None:
                 self._refuse_head(data[:size])
-            minor, digits, reason, block = match.groups()
+            minor, digits, reason = first.groups()
             self._head_bytes += size
-            headers = tuple(_pairs(block))
+            headers, lows, _ = found
             if self._head_bytes > self._head_limit:
                 _refuse("response-head")
             if len(headers) > self._headers_limit:
@@ -389,7 +377,7 @@ class ResponseReader:
             # Interim responses are forgotten (RFC 9110 section 15.2).
             if status >= _OK or status == _SWITCHING:
                 self._held = b""
-                self._begin(status, reason or b"", headers, old=minor == b"0")
+                self._begin(status, reason or b"", headers, lows, old=minor == b"0")
                 return data
 
     def _look(self, data: bytes) -> None:
@@ -412,9 +400,10 @@ class ResponseReader:
         self.doubt = True
         _refuse("response-malformed")
 
-    def _begin(self, status: int, reason: bytes, headers: Headers, *, old: bool) -> None:
+    def _begin(
+        self, status: int, reason: bytes, headers: Headers, lows: tuple[bytes, ...], *, old: bool
+    ) -> None:
         """Take a head, and make ready for its body."""
-        lows = lows_of(headers)
         lengths = header_values(headers, b"content-length") if b"content-length" in lows else []
         codings = (
             header_values(headers, b"transfer-encoding") if b"transfer-encoding" in lows else []

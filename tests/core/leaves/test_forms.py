@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from proxy.core.leaves import base64url, choice, masks, spans, strings, tokens
+from proxy.core.leaves import base64url, choice, heads, masks, spans, strings, tokens
 
 native = pytest.importorskip(
     "sealyard_native", reason="the native leaves are not built: `./dev native` builds them"
@@ -242,6 +242,44 @@ def test_splice(body: bytes, places: list[int], texts: list[bytes], in_order: bo
 @given(DATA, st.binary(min_size=4, max_size=4) | st.binary(max_size=6))
 def test_masking(data: bytes, mask: bytes) -> None:
     same(masks.masking, data, mask)
+
+
+FIELDS: Final = st.lists(
+    st.sampled_from(
+        [
+            b"Host: h\r\n",
+            b"x-lower:y\r\n",
+            b"X_Odd~Name:\t a \x80\xff b \t\r\n",
+            b"Empty:\r\n",
+            b"Blank: \t \r\n",
+            b"Content-Length: 12\r\n",
+        ]
+    ),
+    max_size=6,
+).map(lambda lines: b"".join(lines) + b"\r\n")
+
+
+@many
+@given(mutated(FIELDS), st.integers(0, 30), st.integers(0, 120), st.booleans())
+def test_fields(block: bytes, start: int, end: int, whole: bool) -> None:  # noqa: FBT001 - hypothesis draws it
+    same(heads.fields, block, *((0, len(block)) if whole else (start, end)))
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        b"%c:\r\n\r\n",
+        b"a%c:\r\n\r\n",
+        b"a:%c\r\n\r\n",
+        b"a: b%cc\r\n\r\n",
+        b"a:b\r%c\r\n",
+        b"a:b\r\n%c\n",
+        b"a:b\r\n\r%c",
+    ],
+)
+def test_fields_of_every_byte(block: bytes) -> None:
+    for byte in range(256):
+        same(heads.fields, block % byte, 0, len(block % byte))
 
 
 @pytest.mark.parametrize(

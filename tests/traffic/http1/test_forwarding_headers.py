@@ -14,7 +14,7 @@ from proxy.traffic.http1.forwarding_headers import (
     Peer,
     client_name,
 )
-from proxy.traffic.http1.gate import RawRequest
+from tools.raw_requests import raw_request
 
 TRUSTED = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
 PEER = Peer("10.1.2.3")
@@ -25,12 +25,12 @@ def lines(
     *headers: Pair, peer: Peer = PEER, host: bytes = b"h:1", version: tuple[int, int] = (1, 1)
 ) -> list[bytes]:
     hop = ForwardingHeaders("me", TRUSTED)
-    return list(hop.forwarding(RawRequest("GET", "/", version, headers), peer, host).lines)
+    return list(hop.forwarding(raw_request("GET", "/", version, headers), peer, host).lines)
 
 
 def test_a_stranger_is_shown_as_the_socket_shows_it() -> None:
     forwarding = ForwardingHeaders("me", TRUSTED).forwarding(
-        RawRequest("GET", "/", (1, 1), ((b"X-Forwarded-For", b"spoof"),)),
+        raw_request("GET", "/", (1, 1), ((b"X-Forwarded-For", b"spoof"),)),
         Peer("192.0.2.1", encrypted=True),
         b"h",
     )
@@ -62,7 +62,7 @@ def test_the_word_of_a_trusted_proxy_stands_and_it_is_named_last() -> None:
     )
 
     forwarding = ForwardingHeaders("me", TRUSTED).forwarding(
-        RawRequest("GET", "/", (1, 1), told), PEER, b"h"
+        raw_request("GET", "/", (1, 1), told), PEER, b"h"
     )
 
     assert list(forwarding.lines) == [
@@ -102,7 +102,7 @@ def test_a_trusted_proxy_that_names_no_host_adds_none() -> None:
 
 def test_a_peer_without_an_address_is_never_trusted() -> None:
     forwarding = ForwardingHeaders("me", TRUSTED).forwarding(
-        RawRequest("GET", "/", (1, 1), ((b"X-Forwarded-For", b"1.1.1.1"),)), Peer(), b"h"
+        raw_request("GET", "/", (1, 1), ((b"X-Forwarded-For", b"1.1.1.1"),)), Peer(), b"h"
     )
 
     assert forwarding.dropped == {b"x-forwarded-for"}
@@ -118,7 +118,7 @@ def test_what_is_no_scheme_and_no_host_makes_no_place() -> None:
     told = ((b"X-Forwarded-Proto", b"ftp"), (b"X-Forwarded-Host", b"a b"))
 
     forwarding = ForwardingHeaders("me", TRUSTED).forwarding(
-        RawRequest("GET", "/", (1, 1), told), PEER, b"h"
+        raw_request("GET", "/", (1, 1), told), PEER, b"h"
     )
 
     assert forwarding.place == b"http://h"
@@ -138,7 +138,7 @@ def test_another_name_is_no_loop(via: bytes) -> None:
 def client(*headers: Pair, address: str = "10.1.2.3") -> str:
     """Return who counts as the client of a request from `address`."""
     hop = ForwardingHeaders("me", TRUSTED)
-    return hop.forwarding(RawRequest("GET", "/", (1, 1), headers), Peer(address), b"h").client
+    return hop.forwarding(raw_request("GET", "/", (1, 1), headers), Peer(address), b"h").client
 
 
 @pytest.mark.parametrize(

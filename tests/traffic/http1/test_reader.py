@@ -21,6 +21,7 @@ from proxy.traffic.http1.reader import (
     ResponseReader,
     behind_empty_lines,
 )
+from tools.raw_requests import raw_request
 
 GET = b"GET /a?b HTTP/1.1\r\nHost: h\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n"
@@ -91,7 +92,7 @@ def test_a_head_is_read_as_it_is_written() -> None:
     requests = Requests()
     requests.feed(b"GET /a?b HTTP/1.0\r\nHost:h\r\nX-A: \t b: c \t\r\nX-B:\r\nX-C: \xe9\r\n\r\n")
     headers = ((b"Host", b"h"), (b"X-A", b"b: c"), (b"X-B", b""), (b"X-C", b"\xe9"))
-    assert requests.heads == [RawRequest("GET", "/a?b", (1, 0), headers)]
+    assert requests.heads == [raw_request("GET", "/a?b", (1, 0), headers)]
 
 
 WRONG = {
@@ -107,6 +108,7 @@ WRONG = {
     "no colon": b"GET / HTTP/1.1\r\nHost\r\n",
     "no name": b"GET / HTTP/1.1\r\n: h\r\n",
     "NUL": b"GET / HTTP/1.1\r\nHost: \x00h\r\n",
+    "a blank in a name": b"GET / HTTP/1.1\r\na b: h\r\n",
     "DEL": b"GET / HTTP/1.1\r\nHost: \x7fh\r\n",
     "a byte in a name": b"GET / HTTP/1.1\r\nH\xe9: h\r\n",
     "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",

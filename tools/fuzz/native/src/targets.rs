@@ -3,11 +3,11 @@
 //! `./dev fuzz` compares the same functions with Python's; here the sanitizer watches them, and
 //! the laws are those that need no reference.
 
-use sealyard_native::{base64url, json, masks, spans, strings, token};
+use sealyard_native::{base64url, fields, json, masks, spans, strings, token};
 
 pub type Target = fn(&[u8]);
 
-pub const TARGETS: [(&str, Target); 8] = [
+pub const TARGETS: [(&str, Target); 9] = [
     ("base64url", encoding),
     ("tokens", tokens),
     ("strings", quoting),
@@ -16,6 +16,7 @@ pub const TARGETS: [(&str, Target); 8] = [
     ("search", searching),
     ("json", finding),
     ("masks", masking),
+    ("fields", reading),
 ];
 
 /// What decodes is the canonical text of what it decodes to, and everything encodes.
@@ -230,4 +231,24 @@ fn masked(data: &[u8], mask: [u8; masks::MASK]) -> Vec<u8> {
     let mut out = vec![0; data.len()];
     masks::mask(data, mask, &mut out);
     out
+}
+
+/// What is read is written as the same fields, and these are read as themselves.
+fn reading(data: &[u8]) {
+    let Some((odd, pairs)) = read(data) else { return };
+    let written: Vec<u8> = pairs
+        .iter()
+        .flat_map(|(name, value)| [name, &b":"[..], value, b"\r\n"].concat())
+        .chain(*b"\r\n")
+        .collect();
+    assert_eq!(read(&written), Some((odd, pairs)), "fields do not come back");
+    assert!(written.len() <= data.len(), "fields have more than was there");
+}
+
+type Pairs<'a> = Vec<(&'a [u8], &'a [u8])>;
+
+fn read(block: &[u8]) -> Option<(bool, Pairs<'_>)> {
+    let mut pairs = Vec::new();
+    let odd = fields::read(block, |name, value| pairs.push((name, value)))?;
+    Some((odd, pairs))
 }
