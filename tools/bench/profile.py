@@ -33,7 +33,7 @@ from proxy.telemetry.reporter import CountingReporter
 from proxy.traffic.bodies import response_writer
 from proxy.traffic.downstream.connection import ClientConnection
 from proxy.traffic.downstream.listener import HttpListener
-from proxy.traffic.exchange import prepared_steps, steps
+from proxy.traffic.exchange import handler, prepared_steps, steps
 from proxy.traffic.exchange.handler import Handler
 from proxy.traffic.http1.reader import RequestReader, ResponseReader
 from proxy.traffic.upstream import client as upstream
@@ -71,7 +71,7 @@ _STAGES: Final[tuple[tuple[str, object, str], ...]] = (
     ("read the head of the request", RequestReader, "read"),
     ("gate", steps.Steps, "let_in"),
     ("rules", steps.Steps, "admit"),
-    ("treat the request", steps.Steps, "treat_request"),
+    ("treat the request", handler, "treat_request"),
     ("prepare the change of the request", prepared_steps, "prepare_request"),
     ("read the response", ResponseReader, "feed"),
     ("treat the response", steps.Steps, "treat_response"),
@@ -80,7 +80,7 @@ _STAGES: Final[tuple[tuple[str, object, str], ...]] = (
     ("- find the values (both)", TimedFinder, "find"),
     ("- keys, at hand (both)", Sessions, "resolve_warm"),
     ("- seal", Session, "seal"),
-    ("- open", Session, "open_each"),
+    ("- open", Session, "open_parts"),
     ("write the head of the request", upstream, "request_lines"),
     ("write the head of the answer", response_writer, "response_lines"),
     ("log line and counters", steps.Steps, "report"),
@@ -146,7 +146,7 @@ async def _measured(sink: Sink) -> dict[str, float]:
 
     loop.create_connection = connected  # type: ignore[assignment, method-assign] # of this loop alone
     selection.Finder = TimedFinder  # type: ignore[assignment, attr-defined] # as timed
-    handler = Handler(
+    answerer = Handler(
         RuleTable(RULES, pass_unmatched=True),
         _sessions(),
         HttpUpstream(_NOWHERE),
@@ -154,7 +154,7 @@ async def _measured(sink: Sink) -> dict[str, float]:
         clock=time.time,
         name="in",
     )
-    connection = ClientConnection(HttpListener(_NOWHERE, handler), loop)
+    connection = ClientConnection(HttpListener(_NOWHERE, answerer), loop)
     connection.connection_made(client)  # type: ignore[arg-type] # as above
     body = a_message(1024)
     request = _HEAD % len(body) + body

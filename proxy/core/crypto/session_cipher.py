@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 from collections.abc import Iterable, Sequence
 from typing import Final, NoReturn, TypeVar
@@ -155,6 +156,23 @@ class Session:
             (token_text if len(sealed) < tokens.LARGE else tokens.token_text)(head, iv, sealed)
             for iv, sealed in self._aead.seal_each(plaintexts, head)
         ]
+
+    def open_parts(
+        self, sealed: Parts, header: Header, context: Context, now: float, refusal: str | None
+    ) -> tuple[bytes | None, str]:
+        """Do as `open_each` for one token, whose head says what `header` has."""
+        recent = self._recent.get(id(context))
+        commitment = self._context(context)[1] if recent is None else recent[2]
+        refusal = _refused(header, commitment, now, refusal)
+        head, iv, text = sealed
+        if refusal is None:
+            try:
+                return self._aead.open(iv, text, head), ""
+            except OpenFailed as error:
+                return None, error.reason
+        with contextlib.suppress(OpenFailed):
+            self._aead.open(iv, text, head + _OF_NO_TOKEN)
+        return None, refusal
 
     def open_each(
         self, sealed: Sequence[Parts], context: Context, now: float, refusal: str | None

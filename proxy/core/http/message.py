@@ -67,11 +67,10 @@ class HeadFacts(dict[bytes, list[bytes]]):
     ) -> None:
         """Take the headers that rules read, in one pass; `lows` are their names in lower case."""
         super().__init__()
-        for low, (_, value) in zip(
-            lows_of(headers) if lows is None else lows, headers, strict=True
-        ):
-            if low in _READ_BY_RULES:
-                self.setdefault(low, []).append(value)
+        if lows is None:
+            lows = lows_of(headers)
+        for name in _READ_BY_RULES.intersection(lows):
+            self[name] = values_of(headers, lows, name)
         self.cleared: set[object] = set()
         self.as_page = as_page
         self.by_look = by_look
@@ -109,6 +108,14 @@ class HeadFacts(dict[bytes, list[bytes]]):
 def lows_of(headers: Headers) -> tuple[bytes, ...]:
     """Return the names of headers in lower case, in order."""
     return tuple([name.lower() for name, _ in headers])
+
+
+def values_of(headers: Headers, lows: tuple[bytes, ...], name: bytes) -> list[bytes]:
+    """Return every value of the header `name` (lower case), in order; `lows` has their names."""
+    count = lows.count(name)
+    if count <= 1:  # as nearly always
+        return [headers[lows.index(name)][1]] if count else []
+    return [value for low, (_, value) in zip(lows, headers, strict=True) if low == name]
 
 
 def header_values(headers: Headers, name: bytes) -> list[bytes]:

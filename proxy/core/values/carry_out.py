@@ -152,7 +152,7 @@ class CarriedOut:
                     texts.append(b'"%b"' % text if how.quoted else text)
                     sealed += 1
             elif alone and type(how) is Open and is_parts(found) and context is not None:
-                key_id, _, cty, _ = decode_header(found[0])
+                key_id, _, cty, _ = header = decode_header(found[0])
                 if bound is None or key_id is not bound[1] or context.scope is not bound[0]:
                     if session is not None:
                         self._count_opened(session, opened)
@@ -161,7 +161,7 @@ class CarriedOut:
                     refusal = keys.refusals.get(bound)
                 text, reason = None, "unknown-key"
                 if session is not None:
-                    (text,), reason = session.open_each((found,), context, self._now, refusal)
+                    text, reason = session.open_parts(found, header, context, self._now, refusal)
                 plain = how.shape == "json" and how.place is EXACT and not how.spells
                 new = quote(text) if plain and cty is None and text is not None else None
                 if new is not None:

@@ -320,8 +320,8 @@ def spliced(body: bytes, starts: list[int], ends: list[int], texts: list[bytes])
     if len(starts) == 1:  # as in most messages
         return b"".join((body[: starts[0]], texts[0], body[ends[0] :]))
     if sorted(starts) != starts:  # those of a list are in order
-        order = sorted(range(len(starts)), key=starts.__getitem__)
-        starts, ends, texts = ([one[at] for at in order] for one in (starts, ends, texts))  # type: ignore[assignment]  # each column has its type
+        rows = sorted(zip(starts, ends, texts, strict=True))
+        starts, ends, texts = map(list, zip(*rows, strict=True))
     places = [0] * (2 * len(starts))
     places[::2], places[1::2] = starts, ends
     new = leaves.splice(body, places, texts)

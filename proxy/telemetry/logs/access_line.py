@@ -147,7 +147,7 @@ class AccessLines:
         self._second, self._until = -1, ""
         self._tick, self._time = -1, ""
         self._in_nanoseconds = names.nanoseconds == "duration_ms"
-        self._templates: dict[tuple[object, ...], tuple[str, str, str]] = {}
+        self._templates: dict[tuple[object, ...], tuple[str, str, str, str]] = {}
 
     def __call__(self, now: float, line: MessageLine, share: float) -> str:
         """Return the line of a message that represents a `share` of its kind, with its line feed.
@@ -169,7 +169,7 @@ class AccessLines:
             line.response_outcomes,
             line.refusal,
         )
-        usual, start, end = self._templates.get(kind) or self._prepare(kind, line)
+        usual, traced, start, end = self._templates.get(kind) or self._prepare(kind, line)
         began, name, took, waited = (
             self._time,
             quoted(line.request_id),
@@ -178,10 +178,12 @@ class AccessLines:
         )
         if self._in_nanoseconds:
             took = round(took * 1_000_000)
-        if waited is None or share != ALL or line.observations or line.trace_id:
-            facts = began, name, line.request_bytes, line.response_bytes, took
+        facts = began, name, line.request_bytes, line.response_bytes, took
+        if waited is None or share != ALL or line.observations:
             return start % facts + self._more(line, share) + end
-        return usual % (began, name, line.request_bytes, line.response_bytes, took, waited)
+        if line.trace_id:
+            return traced % (*facts, line.trace_id, waited)
+        return usual % (*facts, waited)
 
     def _more(self, line: MessageLine, share: float) -> str:
         """Return what only few lines of a kind have."""
@@ -192,8 +194,11 @@ class AccessLines:
             more += f"{self._keys['upstream_ms']}{line.upstream_ms:.3f}"
         return more if share == ALL else f"{more}{self._keys['sample']}{share:.3f}"
 
-    def _prepare(self, kind: tuple[object, ...], line: MessageLine) -> tuple[str, str, str]:
-        """Return the template of a kind's usual line, then its start and its end for others."""
+    def _prepare(self, kind: tuple[object, ...], line: MessageLine) -> tuple[str, str, str, str]:
+        """Return the templates of a kind's usual lines, without and with a trace.
+
+        The start and the end of others follow.
+        """
         keys, event = self._keys, line.event
         head = self._names.head(event, EVENTS[event].level)
         opening = "".join(f",{quoted(key)}:{quoted(text)}" for key, text in head.items())
@@ -209,8 +214,9 @@ class AccessLines:
         if len(self._templates) >= CACHED_TEXTS:
             self._templates.clear()
         end = f"{'' if line.refusal is None else self._texts(line.refusal._asdict())}}}\n"
-        usual = f"{start}{keys['upstream_ms']}%.3f{_literal(end)}"
-        made = self._templates[kind] = usual, start, end
+        waited = f"{keys['upstream_ms']}%.3f{_literal(end)}"
+        traced = f'{start}{keys["trace_id"]}"%s"{waited}'
+        made = self._templates[kind] = start + waited, traced, start, end
         return made
 
     def _texts(self, fields: Mapping[str, object]) -> str:

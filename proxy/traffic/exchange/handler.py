@@ -21,7 +21,17 @@ from ...core.compiled.rule_table import RuleTable
 from ...core.errors import Busy, TrafficError
 from ...core.planning.exchange import Exchange
 from ...core.planning.plan import PlannedFlow
-from ...core.planning.treatment import LookAt, Pass, StreamBody, StreamRecords, treat_seen
+from ...core.planning.treatment import (
+    LookAt,
+    Pass,
+    RequestTreatment,
+    ResponseTreatment,
+    StreamBody,
+    StreamRecords,
+    as_it_arrives,
+    treat_request,
+    treat_seen,
+)
 from ...core.transform import (
     Forwardable,
     begin_stream,
@@ -147,7 +157,7 @@ class Handler:
         self.upstream.permits.refuse_if_full(admitted.claim)
         forwarding = self.steps.request_ids.forwarding(admitted, record)
         permit: Permit | None = None
-        copies = self._copies(admitted, record)
+        copies = self._copies(admitted, record) if self.steps.ladder.on else None
         if copies is not None:
             copied.append(copies)
             body = copies.request(body)
@@ -158,7 +168,14 @@ class Handler:
                 message, sent = pass_handshake(admitted.exchange), body
                 forwarding = asked_upward(admitted, forwarding)
             else:
-                message, sent, permit = await self._outgoing(admitted, body, record)
+                exchange = admitted.exchange
+                limit = self.steps.body_limit(exchange.decision)
+                treatment = treat_request(exchange, body.framing.length, limit)
+                if isinstance(treatment, Pass):
+                    message, sent = pass_request(exchange), body
+                else:
+                    outgoing = self._outgoing(admitted, body, treatment, limit, record)
+                    message, sent, permit = await outgoing
             record.sending()
             response = await self.upstream.send(
                 message,
@@ -199,10 +216,17 @@ class Handler:
                 else:
                     await self._tunnel(request, admitted, response, record)
                 return
-            self.steps.ladder.answered(admitted, response.head, record)
+            if self.steps.ladder.on:
+                self.steps.ladder.answered(admitted, response.head, record)
             if response.framing.content_length is None and streams_records(response.head.headers):
                 response.lasts(self._timeouts.tunnel)
-            message, response = await self._incoming(admitted.exchange, response, record)
+            exchange = admitted.exchange
+            treatment = self.steps.treat_response(exchange, response)
+            if isinstance(treatment, Pass):
+                message = pass_response(exchange, response.head, bodiless=response.bodiless)
+            else:
+                incoming = self._incoming(exchange, response, treatment, record)
+                message, response = await incoming
             close = admitted.request.websocket or admitted.request.upgrade
             record.response_bytes = await request.relay(
                 message, response, location_rewrite=admitted.location_rewrite, close=close
@@ -214,17 +238,19 @@ class Handler:
             response.close()
 
     async def _outgoing(
-        self, admitted: AdmittedExchange, body: RequestBody, record: MessageRecord
+        self,
+        admitted: AdmittedExchange,
+        body: RequestBody,
+        treatment: RequestTreatment,
+        limit: int,
+        record: MessageRecord,
     ) -> tuple[Forwardable, RequestBody, Permit | None]:
         """Return the request as it may be forwarded, its body if it is still to come, its permit.
 
         It has one already where there was work to do for all of it.
         """
         exchange = admitted.exchange
-        limit = self.steps.body_limit(exchange.decision)
-        match self.steps.treat_request(exchange, body.framing):
-            case Pass():
-                return pass_request(exchange), body, None
+        match treatment:
             case StreamRecords(block, kind):
                 asked = exchange.head
                 way = self.steps.prepared_records(exchange, block, asked, kind, record)
@@ -235,7 +261,7 @@ class Handler:
                     streamed = StreamedBody(pieces.all(), message, self._applying(record))
                     await streamed.prime()
                     return message, streamed, None
-            case StreamBody(block) as treatment:
+            case StreamBody(block):
                 pieces = Pieces(body, body.framing, self.steps.flow_limit)
                 whole = await pieces.beginning(treatment.suffices)
                 if whole:
@@ -284,11 +310,14 @@ class Handler:
                 place.release("unsent")
 
     async def _incoming(
-        self, exchange: Exchange, response: UpstreamResponse, record: MessageRecord
+        self,
+        exchange: Exchange,
+        response: UpstreamResponse,
+        treatment: ResponseTreatment,
+        record: MessageRecord,
     ) -> tuple[Forwardable, UpstreamResponse]:
         """Return the response as it may be relayed, and its body if it is still to come."""
         steps, unread = self.steps, False
-        treatment = steps.treat_response(exchange, response)
         if isinstance(treatment, LookAt):
             look = steps.look(exchange, treatment, response)
             response = seen = await look_at(response, look, steps.slices)
@@ -297,7 +326,8 @@ class Handler:
             if reports and isinstance(treatment, Pass):
                 unread = seen.watch(partial(steps.unread.note, record))
         head, limit = response.head, steps.body_limit(exchange.decision)
-        match arriving := steps.as_it_arrives(exchange, treatment, response):
+        length = response.framing.content_length
+        match arriving := as_it_arrives(treatment, head, length, limit):
             case Pass():
                 message = pass_response(exchange, head, bodiless=response.bodiless, unread=unread)
                 return message, response
@@ -344,9 +374,7 @@ class Handler:
         return partial(carried_out, self.steps, record)
 
     def _copies(self, admitted: AdmittedExchange, record: MessageRecord) -> Copies | None:
-        """Return what copies an exchange as it passes; None where nobody looks at it."""
-        if not self.steps.ladder.on:
-            return None
+        """Return what copies an exchange as it passes, for a ladder that is on."""
         from .dry_run import copies_of  # noqa: PLC0415 - loaded with its rules
 
         return copies_of(self.steps, admitted, record)

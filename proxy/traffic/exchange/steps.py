@@ -28,16 +28,12 @@ from ...core.planning.exchange import Exchange, Messages
 from ...core.planning.mistyped_response import Look
 from ...core.planning.plan import Plan
 from ...core.planning.treatment import (
-    ArrivingTreatment,
     HeadOnly,
     LookAt,
     ReadResponse,
-    RequestTreatment,
     ResponseTreatment,
     SeenTreatment,
     StreamBody,
-    as_it_arrives,
-    treat_request,
     treat_response,
     treat_seen,
 )
@@ -206,7 +202,7 @@ class Steps(PreparedSteps):
             forwarding,
             self._rewrite(forwarding.place),
             self._claim(exchange, forwarding.client),
-            self.ladder.raised(request),
+            self.ladder.raised(request) if self.ladder.on else None,
         )
         self.ladder.called(admitted, record)
         return admitted
@@ -225,10 +221,6 @@ class Steps(PreparedSteps):
             claim = self._claims[key] = Claim(*key)
         return claim
 
-    def treat_request(self, exchange: Exchange, framing: Framing) -> RequestTreatment:
-        """Return how a request is treated whose body is still to come."""
-        return treat_request(exchange, framing.length, self.body_limit(exchange.decision))
-
     def treat_response(self, exchange: Exchange, response: UpstreamResponse) -> ResponseTreatment:
         """Return how a response is treated if all of its body is there.
 
@@ -242,13 +234,6 @@ class Steps(PreparedSteps):
             delimited=response.delimited,
             bodiless=response.bodiless,
         )
-
-    def as_it_arrives(
-        self, exchange: Exchange, treatment: SeenTreatment | HeadOnly, response: UpstreamResponse
-    ) -> ArrivingTreatment:
-        """Return how a response is treated whose body is still to come."""
-        limit = self.body_limit(exchange.decision)
-        return as_it_arrives(treatment, response.head, response.framing.content_length, limit)
 
     def look(self, exchange: Exchange, treatment: LookAt, response: UpstreamResponse) -> Look:
         """Return a look at the body of a response, with nothing seen yet."""

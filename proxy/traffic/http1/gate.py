@@ -13,7 +13,7 @@ from typing import Final, NoReturn
 
 from ...core.errors import ExpectationFailed, MalformedRequest, MethodNotAllowed
 from ...core.expressions.name_readings import fold_header
-from ...core.http.message import Headers, RequestHead
+from ...core.http.message import Headers, RequestHead, values_of
 from ...core.http.path import CanonicalPath, canonical
 from ...core.planning.overrides import REROUTING
 from .framing import HTTP_10, HTTP_11, Framing, request_framing
@@ -218,12 +218,7 @@ def _notable(raw: RawRequest) -> dict[bytes, list[bytes]]:
         _refuse("parser")
     notable: dict[bytes, list[bytes]] = {}
     for name in _NOTABLE & different:
-        if lows.count(name) == 1:
-            notable[name] = [headers[lows.index(name)][1]]
-        else:
-            notable[name] = [
-                value for low, (_, value) in zip(lows, headers, strict=True) if low == name
-            ]
+        notable[name] = values_of(headers, lows, name)
     if raw.odd:
         _add_odd(notable, headers)
     return notable

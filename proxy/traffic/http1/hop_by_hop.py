@@ -57,7 +57,7 @@ def kept(frame: Frame, dropped: frozenset[bytes], *, digests: bool) -> list[tupl
         dropped = together(dropped, _CODING)
     lows = head.lows
     staying = passing(head.headers, lows, dropped)
-    if not digests and any(map(_is_checksum, lows)):
+    if not digests and _CHECKSUM in b"\n".join(lows):  # one look at all of them, not at each
         staying = [pair for pair in staying if not _is_checksum(pair[0].lower())]
     if frame.media_type is not None:
         staying = _retyped(staying, frame.media_type.encode("ascii"))
@@ -118,7 +118,9 @@ def _retyped(headers: list[tuple[bytes, bytes]], media_type: bytes) -> list[tupl
 
 def joined(lines: list[bytes], added: Headers) -> bytes:
     """Return a head up to its framing: the given lines and the added headers."""
-    return b"\r\n".join([*lines, *map(b": ".join, added), b""])
+    if added:
+        lines = [*lines, *map(b": ".join, added)]
+    return b"\r\n".join(lines) + b"\r\n"
 
 
 WHOLE: Final = b"%bContent-Length: %d\r\n\r\n%b"

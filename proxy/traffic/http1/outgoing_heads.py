@@ -31,14 +31,15 @@ def response_lines(
     on, be it on a HEAD or a 304 without a body. `connection` is the value of the Connection
     header, or None; `location_rewrite` changes where Location and the like point.
     """
-    head = message.head
+    frame = message.frame
+    head = frame.head
     if not isinstance(head, ResponseHead):
         raise TypeError("a request cannot go to the client")
     lines = [b"HTTP/1.1 %d %b" % (head.status, head.reason)]
-    lines += _response_lines(message.frame, location_rewrite)
+    lines += _response_lines(frame, location_rewrite)
     if connection is not None:
         lines.append(b"Connection: " + connection)
-    return joined(lines, message.added_headers)
+    return joined(lines, frame.added_headers)
 
 
 def id_line(request_id: bytes) -> bytes:
@@ -64,7 +65,10 @@ def _response_lines(frame: Frame, location_rewrite: LocationRewrite) -> list[byt
     altered, private = frame.ruled or frame.changed, frame.private
     dropped = _RULED_RESPONSE if altered else HOP_BY_HOP
     lines = []
-    for name, value in kept(frame, dropped, digests=not altered):
+    staying = kept(frame, dropped, digests=not altered)
+    if not altered and not private and POINTING.isdisjoint(frame.head.lows):
+        return list(map(b": ".join, staying))
+    for name, value in staying:
         low = name.lower()
         if private and speaks_to_caches(low):
             continue
@@ -106,21 +110,22 @@ def request_lines(
     Where a rule may read the response, it must come whole and without a content coding. `host` is
     the Host where the client sent none (HTTP/1.0); `forwarding` changes the forwarding headers.
     """
-    head = message.head
+    frame = message.frame
+    head = frame.head
     if not isinstance(head, RequestHead):
         raise TypeError("a response cannot go upstream")
     target = head.path if head.query is None else f"{head.path}?{head.query}"
     lines = [f"{head.method} {target} HTTP/1.1".encode("ascii")]
-    lines += _request_lines(message.frame, forwarding)
+    lines += _request_lines(frame, forwarding)
     if b"host" not in head.lows:
         lines.append(b"Host: " + host)
-    if message.ruled:
+    if frame.ruled:
         lines.append(b"Accept-Encoding: identity")
     lines += forwarding.lines
     if websocket:
         # Sec-WebSocket-* are end-to-end by name and have already been copied.
         lines += (b"Connection: Upgrade", b"Upgrade: websocket")
-    return joined(lines, message.added_headers)
+    return joined(lines, frame.added_headers)
 
 
 def _request_lines(frame: Frame, forwarding: Forwarding) -> list[bytes]:

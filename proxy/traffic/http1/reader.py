@@ -13,7 +13,7 @@ from http import HTTPStatus
 from typing import Final, NoReturn
 
 from ...core.errors import HeadTooLarge, MalformedRequest, UpstreamFailed
-from ...core.http.message import Headers, ResponseHead, header_values
+from ...core.http.message import Headers, ResponseHead, values_of
 from ...core.leaves import fields as fields_of
 from ...core.leaves.heads import FIELD as _FIELD
 from ...core.leaves.heads import NAME as _NAME
@@ -404,13 +404,9 @@ class ResponseReader:
         self, status: int, reason: bytes, headers: Headers, lows: tuple[bytes, ...], *, old: bool
     ) -> None:
         """Take a head, and make ready for its body."""
-        lengths = header_values(headers, b"content-length") if b"content-length" in lows else []
-        codings = (
-            header_values(headers, b"transfer-encoding") if b"transfer-encoding" in lows else []
-        )
-        options = b""
-        if b"connection" in lows:
-            options = b",".join(header_values(headers, b"connection")).lower()
+        lengths = values_of(headers, lows, b"content-length")
+        codings = values_of(headers, lows, b"transfer-encoding")
+        options = b",".join(values_of(headers, lows, b"connection")).lower()
         if options or old:
             listed = {one.strip(b" \t") for one in options.split(b",")}
             if b"close" in listed or (old and b"keep-alive" not in listed):

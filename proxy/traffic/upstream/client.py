@@ -88,7 +88,7 @@ class HttpUpstream:
             self._connect, self.permits, self.health, self._limits, self._timeouts
         )
 
-    async def send(  # noqa: PLR0913 - what one request consists of, each by name
+    async def send(  # noqa: C901, PLR0913 - what one request consists of, each by name; one walk
         self,
         message: Forwardable,
         body: RequestBody,
@@ -117,10 +117,39 @@ class HttpUpstream:
         outgoing = OutgoingRequest(message, lines, payload, body.framing, upload)
         if permit is None and payload is not None and kind is None and self.health.sound:
             permit = self.permits.take_at_once(claim)
+        fresh = False
         try:
             if upload is not None:
                 kind = await self._begun(outgoing, claim, kind)
-            return await self._attempt(outgoing, claim, kind, permit)
+            while True:
+                trial = self.health.admit()
+                try:
+                    if permit is None:
+                        permit = await self.permits.take(claim)
+                    # How long it was prepared says nothing of the upstream.
+                    permit.began = time.monotonic()
+                    if kind is not None:
+                        permit.becomes(kind)
+                    connection = None if fresh else self.pool.take_idle(permit, trial)
+                    if connection is None:
+                        connection = await self.pool.acquire(permit, trial, fresh=fresh)
+                    try:
+                        connection.begin(head_only=outgoing.head_only, upgrade=kind == "websocket")
+                        uploading = outgoing.start(connection, self._timeouts.response)
+                        head = await connection.head()
+                        self.health.answered(head.status, trial)
+                        return PooledResponse(self.pool, connection, head, uploading)
+                    except BaseException as error:
+                        self.pool.drop(connection)
+                        if not (
+                            isinstance(error, UpstreamFailed)
+                            and outgoing.repeatable(connection)
+                            and self.health.may_retry()
+                        ):
+                            raise
+                finally:
+                    self.health.breaker.released(trial)  # if its end has told nothing
+                permit, fresh = None, True  # once more, where that is safe
         except BaseException:
             outgoing.stop()
             if permit is not None:
@@ -148,72 +177,6 @@ class HttpUpstream:
             return "long-transfer"
         await outgoing.read_ahead(None)
         return kind
-
-    async def _attempt(
-        self,
-        outgoing: OutgoingRequest,
-        claim: Claim,
-        kind: Kind | None,
-        permit: Permit | None,
-        *,
-        fresh: bool = False,
-    ) -> PooledResponse:
-        """Send a request; repeat it once on a fresh connection where that is safe."""
-        trial = self.health.admit()
-        try:
-            response = await self._response(outgoing, claim, kind, permit, trial, fresh=fresh)
-        finally:
-            self.health.breaker.released(trial)  # if its end has said nothing of the upstream
-        if response is not None:
-            return response
-        return await self._attempt(outgoing, claim, kind, None, fresh=True)
-
-    async def _response(  # noqa: PLR0913 - the one caller has them all
-        self,
-        outgoing: OutgoingRequest,
-        claim: Claim,
-        kind: Kind | None,
-        permit: Permit | None,
-        trial: int,
-        *,
-        fresh: bool,
-    ) -> PooledResponse | None:
-        """Return the response to a request, None where the request is to be repeated."""
-        connection = None
-        if permit is not None and kind is None and not fresh:
-            permit.began = time.monotonic()  # how long it was prepared says nothing of the upstream
-            connection = self.pool.take_idle(permit, trial)
-        if connection is None:
-            connection = await self._acquire(claim, kind, permit, trial, fresh=fresh)
-        try:
-            connection.begin(head_only=outgoing.head_only, upgrade=kind == "websocket")
-            upload = outgoing.start(connection, self._timeouts.response)
-            head = await connection.head()
-            self.health.answered(head.status, trial)
-            return PooledResponse(self.pool, connection, head, upload)
-        except BaseException as error:
-            self.pool.drop(connection)
-            if not (
-                isinstance(error, UpstreamFailed)
-                and outgoing.repeatable(connection)
-                and self.health.may_retry()
-            ):
-                raise
-        return None
-
-    async def _acquire(
-        self, claim: Claim, kind: Kind | None, permit: Permit | None, trial: int, *, fresh: bool
-    ) -> UpstreamConnection:
-        if permit is None:
-            permit = await self.permits.take(claim)
-        try:
-            permit.began = time.monotonic()  # as in `_response`
-            if kind is not None:
-                permit.becomes(kind)
-            return await self.pool.acquire(permit, trial, fresh=fresh)
-        except BaseException:
-            permit.release("unsent")
-            raise
 
     async def _connect(self) -> UpstreamConnection:
         """Open a connection to the configured address, whatever a client sends."""

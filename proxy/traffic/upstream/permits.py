@@ -228,6 +228,8 @@ class Permits:
         if self._closed:
             raise Busy("closing")
         flow = self._flow_of(claim)
+        if self.everything.in_use < self._scale.flow and not flow.route.most:
+            return  # a permit is free, as in `take_at_once`
         now = self._loop.time()
         # What a flow may have in the queue was measured while it stood there.
         late = flow.waiting >= flow.room.most and flow.delay.stands(now)
