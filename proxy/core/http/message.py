@@ -101,8 +101,7 @@ class HeadFacts(dict[bytes, list[bytes]]):
         types = self.get(b"content-type", ())
         if len(types) != 1 or not _NOT_PLAIN.isdisjoint(self):
             return False
-        media = parse_media_type(types[0])
-        return media is not None and media.is_json and media.is_utf8
+        return _is_plain_json(types[0])
 
 
 def lows_of(headers: Headers) -> tuple[bytes, ...]:
@@ -287,6 +286,13 @@ def _may_be_form(essence: str, value: bytes) -> bool:
     elif essence.startswith("multipart/") and "+" not in essence:
         words -= {b"multipart", b"form-data"}  # a boundary may have them too
     return bool(words)
+
+
+@lru_cache(maxsize=256)
+def _is_plain_json(value: bytes) -> bool:
+    """Return whether a Content-Type spells that of JSON in UTF-8."""
+    media = parse_media_type(value)
+    return media is not None and media.is_json and media.is_utf8
 
 
 def media_type(facts: HeadFacts) -> MediaType | None:

@@ -123,7 +123,7 @@ def _changing(
     exchange: Exchange, compiled: CompiledBlock, head: RequestHead | ResponseHead
 ) -> Prepared | None:
     """Return what is done to messages that a block takes, if it does nothing else to them."""
-    if _is_plain(compiled, head) and compiled.flat is not None:
+    if compiled.flat is not None and head.facts.plain_json:
         return PreparedJson(exchange, compiled, compiled.flat, head)
     if _is_whole(compiled, head, overridable=exchange.decision.overridable):
         return PreparedWhole(exchange, compiled, head)

@@ -158,11 +158,10 @@ class ResponseWriter:
 
     def _connection_header(self) -> bytes | None:
         """Decide whether the connection persists; return the value of the Connection header."""
-        if self._ends() or self._link.last:
-            self.keep = False
-        if not self.keep:
-            return b"close"
-        return b"keep-alive" if self.raw.version == HTTP_10 else None
+        if self.keep and not self._ends() and not self._link.last:
+            return b"keep-alive" if self.raw.version == HTTP_10 else None
+        self.keep = False
+        return b"close"
 
     def _send(
         self, message: Forwardable, framing: Framing, location_rewrite: LocationRewrite
