@@ -8,23 +8,20 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple, TypeGuard, cast
 
-from ..crypto.aead import Parts
 from ..crypto.context import Context, Scope
 from ..crypto.joined_names import Name
-from ..crypto.session_cipher import Session
-from ..crypto.token import CTY_JSON, PREFIXES, Header, KeyId, decode_header
+from ..crypto.token import CTY_JSON, PREFIXES, KeyId, decode_header
 from ..errors import OpenFailed
 from ..expressions.sources import JsonSource, NameSource, Source
 from ..formats.json import unescape, unescaped
-from ..leaves import Finder, quote, splice, token_parts, tokens_at
+from ..leaves import Finder, tokens_at
 from ..rules.model import Block, Item, NamedPart, Placed
 from ..slices import pause
 from ..values.hows import Open, Seal
-from ..values.key_needs import Keys, Needs
-from ..values.outcomes import Outcome
+from ..values.key_needs import Needs
 from ..values.table import UNBOUND, Lookup, Values, lookup
 
 _PARTS: Final[tuple[NamedPart, ...]] = ("tenant", "conversation", "message")
@@ -118,7 +115,6 @@ class FlatJson:
         "_opens",
         "_parts",
         "_seals",
-        "_usual",
         "at_will",
         "finder",
         "required",
@@ -156,8 +152,6 @@ class FlatJson:
             for one in encrypt
         )
         self._opens = tuple((one.index, Open(block, "json"), strides[one.index]) for one in decrypt)
-        # Whatever is special of an item is done row by row, and so is what nothing seals at all.
-        self._usual = not (any(one.item.is_special for one in encrypt) or (at_will and not encrypt))
         required = (
             one for one in (*encrypt, *(() if lenient else decrypt)) if not one.item.optional
         )
@@ -231,84 +225,6 @@ class FlatJson:
         scopes: dict[tuple[str | None, str | None], Scope] = {}
         contexts = tuple(_context(item, parts, scopes) for item in self._items)
         return Bound(contexts, len(self._seals)), tuple(leaves)
-
-    def change(  # noqa: C901, PLR0911, PLR0912 - one walk: a call for each part takes as long again
-        self,
-        body: bytes,
-        places: Places,
-        bound: Bound,
-        resolve: Callable[[Needs], Keys | None],
-        now: float,
-    ) -> tuple[bytes, dict[Outcome, int], dict[Session, int]] | None:
-        """Return a short body changed, how many values had which outcome, and what opened them.
-
-        That is done at once where there is one usual value of each item: a string that looks like
-        no token, or a token in JWE form of a string that opens. None: the rows of `fill` are to be
-        carried out, which are treated the same. `resolve` has the keys that are at hand.
-        """
-        if not self._usual or len(body) >= PORTION_BYTES:
-            return None
-        contexts, at = bound.contexts, 0
-        texts: list[bytes] = []
-        spans: list[tuple[int, int]] = []
-        for index, _, _, stride in self._seals:
-            spots = places[index]
-            if len(spots) != stride or body[start := spots[0]] != _QUOTE:
-                return None
-            end = spots[1]
-            text = body[start + 1 : end - 1]
-            if b"\\" in text:
-                text = unescaped(body[start:end])
-            if text.startswith(PREFIXES):
-                return None
-            texts.append(text)
-            spans.append((start + 1, end - 1))
-        tokens: list[tuple[Parts, Header]] = []
-        ids: list[KeyId] = []
-        for index, _, stride in self._opens:
-            spots = places[index]
-            if len(spots) != stride or body[start := spots[0]] != _QUOTE:
-                return None
-            end = spots[1]
-            parts = token_parts(body[start + 1 : end - 1])
-            if parts is None:
-                return None
-            header = decode_header(parts[0])
-            if header.cty is not None:
-                return None
-            tokens.append((parts, header))
-            ids.append(header.key_id)
-            spans.append((start, end))
-        keys = resolve(bound.needs(ids))
-        if keys is None:
-            return None
-        new: list[bytes] = []
-        for text in texts:
-            context = contexts[at]
-            at += 1
-            new.append(keys.sealing[context.scope].seal(text, context))
-        proven: dict[Session, int] = {}
-        for parts, header in tokens:
-            context = contexts[at]
-            at += 1
-            key = context.scope, header.key_id
-            session = keys.opening.get(key)
-            if session is None or keys.refusals.get(key) is not None:
-                return None
-            opened, _ = session.open_parts(parts, header, context, now, None)
-            literal = None if opened is None else quote(opened)
-            if literal is None:
-                return None
-            proven[session] = proven.get(session, 0) + 1
-            new.append(literal)
-        counts: dict[Outcome, int] = {}
-        if texts:
-            counts["sealed"] = len(texts)
-        if tokens:
-            counts["opened"] = len(tokens)
-        rows = sorted(zip(spans, new, strict=True))
-        changed = splice(body, [one for span, _ in rows for one in span], [one for _, one in rows])
-        return None if changed is None else (changed, counts, proven)
 
     def fill(
         self, values: Values, body: bytes, places: Places, bound: Bound, offset: int = 0

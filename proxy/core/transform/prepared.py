@@ -14,7 +14,7 @@ from functools import partial
 from typing import Final, Protocol
 
 from ..compiled.block import CompiledBlock
-from ..compiled.flat_json import Bound, FlatJson, Kept, Places
+from ..compiled.flat_json import Bound, FlatJson, Kept
 from ..compiled.message_match import JOSE
 from ..crypto.context import KIND_BODY
 from ..crypto.session_cipher import Session
@@ -143,25 +143,16 @@ class PreparedJson(Prepared):
         if sources is not None and sources.reads_members and isinstance(head, RequestHead):
             self._compare = partial(sources.compare_body, exchange, head, JSON)
 
-    def change(  # noqa: PLR0911 - each None is another reason to plan
+    def change(
         self, body: bytes, keys: WarmKeys, now: float, kept: Kept = (), *, any_number: bool = False
     ) -> Changed | None:
         """Return the message changed, as `Prepared` has it."""
         try:
-            found = self._find(body, kept)
-            if found is None:
-                return None
-            places, bound, leaves = found
-            usual = self._flat.change(body, places, bound, keys.resolve_warm, now)
-            if usual is not None:
-                changed, counts, proven = usual
-                if proven:
-                    keys.remember(proven)
-                return mint_changed(self.frame(counts, None), changed, counts, leaves)
             values = Values()
-            needs = self._flat.fill(values, body, places, bound)
-            if not self._is_certain(values, 0):
+            added = self._add(values, body, kept, 0)
+            if added is None:
                 return None
+            leaves, needs = added
             count = len(values.hows)
             if count > MOST_VALUES and not any_number:
                 return None
@@ -183,30 +174,30 @@ class PreparedJson(Prepared):
         None where that is not certain. `kept` are the names of the request's body. Raises
         MessageError for another name.
         """
-        found = self._find(body, kept)
-        if found is None:
-            return None
-        places, bound, leaves = found
-        first = len(values)
-        self._flat.fill(values, body, places, bound, offset)
-        return leaves if self._is_certain(values, first) else None
+        added = self._add(values, body, kept, offset)
+        return None if added is None else added[0]
 
-    def _find(self, body: bytes, kept: Kept) -> tuple[Places, Bound, Kept] | None:
-        """Return where the values lie, what binds them, and the names that the body leaves."""
+    def _add(
+        self, values: Values, body: bytes, kept: Kept, offset: int
+    ) -> tuple[Kept, Needs | None] | None:
+        """Do as `fill`, and return what the values need as well, if that is known."""
         flat = self._flat
-        places = flat.find(body)
-        if places is None:
+        found = flat.finder.find(body)
+        if found is None or found[0] & flat.required:
             return None
+        places = found[1]
         named = flat.bind(body, places, self._given, kept)
         if named is None:
             return None
         if self._compare is not None:  # a parameter of the query must not be another in the body
             self._compare(body)
-        return places, *named
-
-    def _is_certain(self, values: Values, first: int) -> bool:
-        """Return whether some rows are all: where nothing is sealed, a plan counts that."""
-        return not self._flat.at_will or any(type(how) is Seal for how in values.hows[first:])
+        bound, leaves = named
+        first = len(values)
+        needs = flat.fill(values, body, places, bound, offset)
+        # A message in which nothing is sealed is counted as such by a plan.
+        if flat.at_will and not any(type(how) is Seal for how in values.hows[first:]):
+            return None
+        return leaves, needs
 
 
 class PreparedWhole(Prepared):

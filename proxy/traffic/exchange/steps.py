@@ -1,7 +1,7 @@
 """The steps of an exchange that never wait: gate, rules, treatment, plan, apply, report.
 
-The handler waits between them, the fast path takes one right after the other, and a dry run takes
-those up to the plan. So every lane has the same gate and the same treatment of a message.
+The handler waits between them, and a dry run takes those up to the plan. So both have the same gate
+and the same treatment of a message.
 """
 
 from __future__ import annotations
