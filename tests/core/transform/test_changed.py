@@ -13,6 +13,7 @@ from proxy.core.crypto.joined_names import Joined
 from proxy.core.crypto.session_cipher import Session
 from proxy.core.crypto.token import Form, decode
 from proxy.core.errors import (
+    AmbiguousRequest,
     BodyTooLarge,
     ForbiddenValue,
     InvalidBody,
@@ -185,6 +186,24 @@ def test_the_values_behind_one_that_does_not_open_are_tried_all_the_same(
 
 def test_a_token_under_an_unknown_key_is_refused() -> None:
     trip = Trip((decrypts("$.content"),), a_message(json.dumps({"content": sealed()})))
+    plan = plan_request(trip.exchange, trip.message.body)
+    with pytest.raises(OpenFailed) as caught:
+        apply(plan, Keys({}, {}), NOW)
+    assert caught.value.reason == "unknown-key"
+
+
+def test_a_name_that_stands_twice_in_the_head_is_refused() -> None:
+    names = Names(parse_source("header:x-tenant"), parse_source("const:c1"))
+    rule = a_rule(request=a_block(encrypt=["$.content"]), names=names)
+    headers = (*JSON_TYPE, (b"X-Tenant", b"a"), (b"X-Tenant", b"b"))
+    trip = Trip((rule,), a_message('{"content": "a"}', headers=headers))
+    with pytest.raises(AmbiguousRequest) as caught:
+        plan_request(trip.exchange, trip.message.body)
+    assert caught.value.reason == "name-stands-twice"
+
+
+def test_a_list_of_tokens_under_an_unknown_key_is_refused() -> None:
+    trip = Trip((decrypts("$.list.*"),), a_message(json.dumps({"list": [sealed(), sealed()]})))
     plan = plan_request(trip.exchange, trip.message.body)
     with pytest.raises(OpenFailed) as caught:
         apply(plan, Keys({}, {}), NOW)
