@@ -9,6 +9,7 @@ from ..crypto import sealed_stream
 from ..crypto.context import Context
 from ..crypto.sealed_stream import StreamHead
 from ..crypto.session_cipher import Session
+from ..crypto.token import Token
 from ..errors import ForbiddenValue, OpenFailed
 from ..formats.multipart.reader import Part
 from ..rules.model import Block, Item
@@ -55,9 +56,9 @@ class PartStream:
         self.length: int | None = None
 
     @property
-    def seals(self) -> bool:
-        """Whether it is to be sealed."""
-        return self.item is not None
+    def token(self) -> Token | OpenFailed | None:
+        """The token at its beginning, or why there is none."""
+        return self.stream.token if isinstance(self.stream, StreamHead) else self.stream
 
     def carry_out(
         self, keys: StreamOpener, block: Block, context: Context, now: float
