@@ -294,12 +294,15 @@ class SidecarKeys:
         return 0 if self.pending is None else len(self.pending)
 
     async def learn(self, events: Sequence[FenceEvent | None]) -> None:
-        """Take what was fenced by any process; None is anything."""
+        """Take what was fenced by any process; None is anything.
+
+        Raises StoreFailed where that must be read and is not: then it is not learned yet.
+        """
         for one in events:
             if one is None:
                 self.sessions.announce(None)
             elif one.kind == "keyring":
-                await self.watch.look()
+                await self.watch.read()
             elif one.kind == "fenced":
                 self.sessions.fences.know(one.name, one.value)
                 self._hold("erased", one)
