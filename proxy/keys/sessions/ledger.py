@@ -131,7 +131,8 @@ class FenceLedger:
     async def once(self) -> None:
         """Offer everything if the store may have lost it since the last time.
 
-        Raises StoreFailed where it does not answer: then it is offered at the next time.
+        What it does not take, for want of room or by its clock, is offered at the next time. Raises
+        StoreFailed where it does not answer: then everything is.
         """
         await asyncio.to_thread(self._read_changed)
         if not len(self):
@@ -139,10 +140,15 @@ class FenceLedger:
         runs = await self._sessions.store.runs()
         if runs == self._runs:
             return
+        offered = True
         for taken in (*self._ours.values(), *self._others.values()):
-            with suppress(KeyUnavailable, StoreRefused):  # another version's record, or its clock
-                await self._offer(taken)
-        self._runs = runs
+            try:
+                with suppress(KeyUnavailable):  # a record of another version: it may say more
+                    await self._offer(taken)
+            except StoreRefused:
+                offered = False
+        if offered:
+            self._runs = runs
 
     async def _offer(self, taken: Taken) -> None:
         sessions = self._sessions
