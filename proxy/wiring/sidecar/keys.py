@@ -378,7 +378,7 @@ def _lease(keys: SidecarKeys) -> Lease:
     from ...keys.fleet.lease import Lease  # noqa: PLC0415 - only for a store that processes share
 
     made = Lease(
-        keys.sessions.store,
+        keys.sessions.store.beside(),
         keyring=lambda: keys.watch.lineage.keyring,
         may_seal=lambda: not keys.watch.lineage.barred,
         learn=keys.learn,
