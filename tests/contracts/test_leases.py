@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import time
 from dataclasses import replace
 
@@ -11,7 +13,7 @@ import pytest
 from proxy.core.errors import KeyUnavailable
 from proxy.keys.fleet import fence_log, keyring_marker, lease, presence
 from proxy.keys.fleet.fence_log import FenceEvent, FenceLog
-from proxy.keys.policy import FENCES, LEASE_SECONDS
+from proxy.keys.policy import FENCES, LEASE_SECONDS, PROCESS_NAME_BYTES
 from tests.keys.builders import SCOPE, seal_need
 from tests.keys.desk import Desk
 from tests.keys.members import KEYRING, Line, Member, back, running
@@ -187,6 +189,31 @@ async def test_a_process_that_ends_takes_its_row_along(subject: Subject) -> None
             assert len(await presence.rows(one.sessions.store, KEYRING)) == 2
         assert len(await presence.alive(one.sessions.store, KEYRING, time.time())) == 1
         assert not other.lease.held
+
+
+async def test_the_row_of_a_process_that_was_killed_a_moment_ago_is_taken_away_too(
+    subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed, again = a_member(subject), a_member(subject)
+    await killed.lease.renew()
+    await again.lease.renew()
+    assert len(await presence.rows(again.sessions.store, KEYRING)) == 2  # it may live
+    monkeypatch.setattr(lease, "LEASE_SECONDS", 0.0)
+    await asyncio.sleep(0.01)
+    await again.lease.renew()
+    left = [one.process for one in await presence.rows(again.sessions.store, KEYRING)]
+    assert left == [again.lease._process]
+
+
+async def test_a_process_on_a_host_with_a_long_name_knows_its_row_again(
+    subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: "h" * PROCESS_NAME_BYTES)
+    one = a_member(subject)
+    await one.lease.renew()
+    (row,) = await presence.rows(one.sessions.store, KEYRING)
+    assert row.name == one.lease._name
+    assert row.name.endswith(f":{os.getpid()}")
 
 
 async def test_a_process_that_begins_again_takes_away_the_row_of_the_one_that_was_killed(
