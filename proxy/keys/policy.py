@@ -119,7 +119,7 @@ LEASE_KEEP_SECONDS: Final = 15.0  # a row stands so long
 BURY_SECONDS: Final = 15.0  # a new process looks so long for the row of the one before it
 AWAY_KEEP_SECONDS: Final = 24 * 3600.0  # that of a process that may seal without the store
 PROCESS_NAME_BYTES: Final = 64
-MOST_LEARNED: Final = 64  # fences that a row names: more than there are between two renewals
+MOST_LEARNED: Final = (
     255  # fences that a row names, as many as its one byte counts: verbs come in crowds
 )
 ROSTER_KEYRINGS: Final = 16  # looked at; of more, those that were seen last

@@ -187,8 +187,50 @@ async def test_a_process_that_ends_takes_its_row_along(subject: Subject) -> None
     async with running(one):
         async with running(other):
             assert len(await presence.rows(one.sessions.store, KEYRING)) == 2
-        assert len(await presence.alive(one.sessions.store, KEYRING, time.time())) == 1
+        assert len(await presence.rows(one.sessions.store, KEYRING)) == 1
         assert not other.lease.held
+
+
+async def test_a_process_whose_clock_is_wrong_is_waited_for(subject: Subject) -> None:
+    one, slow = a_member(subject), a_member(subject, without_store=False)
+    slow.lease._clock = lambda: time.time() - 200
+    async with running(one):
+        await slow.lease.renew()
+        answer = await Desk(one.sessions).run("revoke", SCOPE)
+        assert (answer.complete, answer.processes) == (True, 1)
+        assert not slow.lease.held
+        async with running(slow):
+            answer = await Desk(one.sessions).run("revoke", SCOPE)
+            assert (answer.complete, answer.processes) == (True, 2)
+
+
+async def test_verbs_that_come_in_a_crowd_reach_all(subject: Subject) -> None:
+    one, other = a_member(subject), a_member(subject)
+    events = [FenceEvent("keyring", "", number) for number in range(200)]
+    async with running(one, other):
+        await one.lease.fence(events)
+        store = one.sessions.store
+        first = await presence.reached(store, KEYRING, events[:1], clock=time.time)
+        assert (first.complete, first.processes) == (True, 2)
+
+
+async def test_what_a_process_has_said_once_is_not_asked_again(subject: Subject) -> None:
+    one, slow = a_member(subject), a_member(subject, without_store=False)
+    await slow.lease.renew()
+    async with running(one):
+        event = FenceEvent("keyring", "", 0)
+        await one.lease.fence([event])
+        store = one.sessions.store
+        async with asyncio.TaskGroup() as group:
+            asked = group.create_task(
+                presence.reached(store, KEYRING, [event], clock=time.time, expected=2)
+            )
+            await asyncio.sleep(1.5)
+            one.lease._learned.clear()  # as after so many more that its row does not name it
+            await one.lease.renew()
+            await slow.lease.renew()
+        reach = asked.result()
+        assert (reach.complete, reach.processes) == (True, 2)
 
 
 async def test_the_row_of_a_process_that_was_killed_a_moment_ago_is_taken_away_too(
