@@ -13,6 +13,8 @@ import pytest
 from proxy.core.errors import KeyUnavailable
 from proxy.keys.fleet import fence_log, keyring_marker, lease, presence
 from proxy.keys.fleet.fence_log import FenceEvent, FenceLog
+from proxy.keys.keyring import merging
+from proxy.keys.keyring.keyring import create, shown
 from proxy.keys.policy import FENCES, LEASE_SECONDS, PROCESS_NAME_BYTES
 from tests.keys.builders import SCOPE, seal_need
 from tests.keys.desk import Desk
@@ -180,6 +182,20 @@ async def test_no_process_or_fewer_than_expected_is_not_all(subject: Subject) ->
                 expected=expect,
             )
             assert reach.complete is complete
+
+
+async def test_processes_of_an_adopted_keyring_in_the_same_store_are_not_reached(
+    subject: Subject,
+) -> None:
+    own = create("n1", now=1, random=os.urandom)
+    new, store = merging.adopt(own, KEYRING, now=1), presence.patient(subject.store, time.time)
+    for used, missed in ((own.id, ()), (KEYRING.id, (f"keyring {shown(KEYRING.id)}",))):
+        seen = await store.note(presence.NAME)
+        roster = presence.decode_roster(seen).with_seen(used, time.time())
+        await store.note(presence.NAME, presence.encode_roster(roster), seen=seen)
+        events = [FenceEvent("keyring", "", 5)]
+        reach = await presence.reached(store, new, events, clock=time.time, expected=0)
+        assert (reach.complete, reach.missed) == (not missed, missed)
 
 
 async def test_a_process_that_ends_takes_its_row_along(subject: Subject) -> None:

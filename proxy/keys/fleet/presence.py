@@ -21,7 +21,7 @@ from ...core.crypto.derivation import DIGEST_BYTES, KEYRING_ID_BYTES
 from ...core.crypto.secret import RecordKey
 from .. import policy
 from ..keyring.kek import KekEntry
-from ..keyring.keyring import Keyring
+from ..keyring.keyring import Keyring, shown
 from ..stores import Store, records
 from ..stores.guarded import GuardedStore
 from ..stores.records import RecordRefused, RecordUnknown
@@ -141,7 +141,8 @@ async def reached(
     """Wait until each lease has reported these events, which are in the log, or has ended.
 
     `clock` returns seconds since 1970. The end of the lease of a process that seals without the
-    store says nothing: it is not reached. Raises StoreFailed where the store does not answer.
+    store says nothing: it is not reached. Nor are the processes of an adopted keyring: what they
+    seal opens here, and they read another log. Raises StoreFailed where the store does not answer.
     """
     watched, ids = _Watched(), {one.id for one in events}
     told: set[bytes] = set()  # a row names the last fences alone: what it has said stays said
@@ -154,13 +155,20 @@ async def reached(
         knowing = [one for one in found if one.process in told]
         waiting = {one: record for one, record in found.items() if one.process not in told}
         ended = {one for one, record in waiting.items() if watched.ended(one, record, now)}
-        if len(ended) == len(waiting):
-            missed = sorted(one.name for one in ended if one.goes_on)
-            return Reach(tuple(knowing), tuple(missed), least)
-        if time.monotonic() > deadline:
+        if len(ended) == len(waiting) or time.monotonic() > deadline:
             missed = sorted(one.name for one in waiting if one.goes_on or one not in ended)
-            return Reach(tuple(knowing), tuple(missed), least)
+            others = await _adopted_in_use(store, keyring, now)
+            return Reach(tuple(knowing), (*missed, *others), least)
         await asyncio.sleep(policy.LEASE_POLL_SECONDS)
+
+
+async def _adopted_in_use(store: GuardedStore, keyring: Keyring, now: float) -> tuple[str, ...]:
+    """Return the names of adopted keyrings that processes use in the same store."""
+    adopted = {one.id for one in keyring.adopted}
+    if not adopted:
+        return ()
+    others = decode_roster(await store.note(NAME)).others(keyring.id, now)
+    return tuple(f"keyring {shown(one)}" for one in others if one in adopted)
 
 
 def encode(report: Report, name: str, key: RecordKey) -> bytes:
