@@ -74,7 +74,7 @@ def decode(line: str, key: RecordKey) -> Taken | None:
         taken = Taken(_WHATS[what], name, not_before, ends)
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, struct.error):
         return None
-    except (OpenFailed, RecordRefused):  # no base64url, or of another keyring
+    except (OpenFailed, RecordRefused, RecursionError):  # no base64url, another keyring's, nested
         return None
     return taken if version == _VERSION else None
 

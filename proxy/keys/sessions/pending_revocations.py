@@ -64,7 +64,7 @@ def decode(line: str, key: RecordKey) -> PendingRevocation | None:
         version, not_before, timed = _FORM.unpack(values)
     except (ValueError, KeyError, TypeError, AttributeError, struct.error):
         return None
-    except (OpenFailed, RecordRefused):  # no base64url, or of another keyring
+    except (OpenFailed, RecordRefused, RecursionError):  # no base64url, another keyring's, nested
         return None
     return PendingRevocation(name, not_before, timed) if version == _VERSION else None
 
