@@ -103,7 +103,7 @@ class Lease:
         if task is None:
             return
         await end(task)
-        self._end()
+        self.give_up()
         keyring = self._keyring()
         with suppress(StoreFailed):
             name = keyring_marker.name_of(keyring)
@@ -147,7 +147,7 @@ class Lease:
         else:
             self.away = False
         if not self._may_seal():
-            self._end()
+            self.give_up()
         elif accepted:
             self.until = began + LEASE_SECONDS
             self._extend(self.until)
@@ -164,7 +164,7 @@ class Lease:
             log = fence_log.read(record, name, key)
             if log is None or log.number < self._log.number:
                 # It was lost, or somebody put an earlier one back.
-                self._end()
+                self.give_up()
                 self._log = await fence_log.append(
                     self._store, keyring, (), now=self._clock, known=self._log
                 )
@@ -184,10 +184,10 @@ class Lease:
                 await self._bury(keyring)
             stood = row is not None and row == self._row
             if not stood:
-                self._end()
+                self.give_up()
             await self._report(name, row)
             if stood:
-                return True
+                return name == keyring_marker.name_of(self._keyring())
         return False
 
     async def _bury(self, keyring: Keyring) -> None:
@@ -226,7 +226,8 @@ class Lease:
         if held.record == record:
             self._row = record
 
-    def _end(self) -> None:
+    def give_up(self) -> None:
+        """Seal no more until it is renewed."""
         self.until = 0.0
         self._extend(0.0)
 

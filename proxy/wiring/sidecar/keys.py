@@ -327,6 +327,8 @@ class SidecarKeys:
 
     def _use_keyring(self, keyring: Keyring) -> None:
         """Use another keyring, and read again what depends on it."""
+        if self.lease is not None and keyring.id != self.sessions.keyring.id:
+            self.lease.give_up()  # among those who use that one, nobody knows of this process yet
         self.sessions.replace_keyring(keyring)
         self.end_to_end.replace_identities()
         self.end_to_end.replace_pins()

@@ -19,8 +19,9 @@ from proxy.core.errors import RootUnavailable
 from proxy.core.values.key_needs import Needs
 from proxy.keys.fleet import fence_log, keyring_marker, presence
 from proxy.keys.fleet.fence_log import FenceEvent
+from proxy.keys.fleet.lease import Lease
 from proxy.keys.keyring.file import update_keyring
-from proxy.keys.keyring.keyring import Keyring
+from proxy.keys.keyring.keyring import Keyring, create
 from proxy.keys.keyring.roots import serving
 from proxy.keys.stores import StoreFailed
 from proxy.wiring.reload import material as material_of
@@ -40,20 +41,25 @@ async def seals(keys: SidecarKeys) -> bool:
     return scope in (await keys.sessions.resolve(Needs({scope: 1}))).sealing
 
 
+async def under_a_lease(folder: Path) -> tuple[SidecarKeys, Lease]:
+    """Return the keys of a process that shares its store, and the lease that it has."""
+    text = a_configuration(3000, admin=9901, health=15021)
+    text = text.replace("keys:\n", f"keys:\n  store: sqlite:{folder}/store\n", 1)
+    write_keys(folder)
+    (folder / "sealyard.yaml").write_text(text)
+    material = gather(load(folder / "sealyard.yaml", {}).settings, {})
+    keys = SidecarKeys(material, Ear(), time.time, environ={})
+    assert keys.lease is not None
+    await keys.sessions.open()
+    await keys.lease.renew()
+    return keys, keys.lease
+
+
 async def test_a_disabled_kek_is_not_learned_while_the_marker_cannot_be_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else a verb would say that this process seals under it no more."""
-    text = a_configuration(3000, admin=9901, health=15021)
-    text = text.replace("keys:\n", f"keys:\n  store: sqlite:{tmp_path}/store\n", 1)
-    write_keys(tmp_path)
-    (tmp_path / "sealyard.yaml").write_text(text)
-    keys = SidecarKeys(
-        gather(load(tmp_path / "sealyard.yaml", {}).settings, {}), Ear(), time.time, environ={}
-    )
-    assert keys.lease is not None
-    await keys.sessions.open()
-    await keys.lease.renew()
+    keys, lease = await under_a_lease(tmp_path)
     store, keyring = keys.sessions.store, keys.sessions.keyring
     later = keyring.add("k9", now=1, random=os.urandom).promote("k9")
     later = later.disable(keyring.primary.id)
@@ -66,14 +72,27 @@ async def test_a_disabled_kek_is_not_learned_while_the_marker_cannot_be_read(
     monkeypatch.setattr(store, "note", fails)
     event = FenceEvent("keyring", "", later.generation)
     await fence_log.append(store, keyring, [event], now=time.time)
-    await keys.lease.renew()
+    await lease.renew()
     (row,) = await presence.rows(store, keyring)
     assert event.id not in row.learned
     monkeypatch.setattr(store, "note", note)
-    await keys.lease.renew()
+    await lease.renew()
     (row,) = await presence.rows(store, keyring)
     assert event.id in row.learned
-    assert not keys.lease.held
+    assert not lease.held
+    await keys.close()
+
+
+async def test_a_process_that_takes_another_keyring_stands_among_its_processes_first(
+    tmp_path: Path,
+) -> None:
+    keys, lease = await under_a_lease(tmp_path)
+    assert lease.held
+    another = create("k2", now=int(time.time()), random=os.urandom)
+    keys.watch.take(another)
+    assert not lease.held
+    assert await seals(keys)
+    assert len(await presence.rows(keys.sessions.store, another)) == 1
     await keys.close()
 
 
