@@ -74,7 +74,7 @@ def inject(pod: Json, settings: InjectorSettings, namespace: str = "") -> Json:
         mesh.applications(apps),
         mesh.applications(beside),
         options,
-        mesh.PROXY_PORTS & probes.ports(front, known),
+        mesh.PROXY_PORTS & probes.starting_ports(front, known),
     )
     found = (
         *violations.of_annotations(options, settings),

@@ -37,16 +37,22 @@ def known_originals(containers: Sequence[Json]) -> dict[str, Json]:
     return {}
 
 
-def ports(containers: Sequence[Json], known: Sequence[Declared]) -> frozenset[int]:
-    """Return the ports at which the kubelet asks these containers."""
+def starting_ports(containers: Sequence[Json], known: Sequence[Declared]) -> frozenset[int]:
+    """Return the ports where these containers must answer before the next one starts.
+
+    What else the kubelet asks, a later container could answer in their place, and with a host,
+    another machine.
+    """
     targets = (
-        (container["name"], mapping(spot.holder, handler))
+        (container["name"], mapping(mapping(container, "startupProbe"), handler))
         for container in containers
-        for spot in _spots(container)
         for handler in _HANDLERS
-        if handler in spot.holder
     )
-    found = (resolve(target.get("port"), name, known) for name, target in targets)
+    found = (
+        resolve(target.get("port"), name, known)
+        for name, target in targets
+        if not target.get("host")
+    )
     return frozenset(one for one in found if one)
 
 

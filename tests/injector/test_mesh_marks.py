@@ -286,6 +286,26 @@ def test_an_init_container_that_writes_rules_is_of_a_trusted_image() -> None:
     ("note", "ports"),
     [
         ({"dapr.io/app-port": "3000"}, "3000,8080"),
+@pytest.mark.parametrize(
+    ("asked", "left"),
+    [
+        ({"startupProbe": {"httpGet": {"port": 15021}}}, "15021"),
+        ({"startupProbe": {"httpGet": {"port": 15021, "host": "10.0.0.9"}}}, None),
+        ({"readinessProbe": {"httpGet": {"port": 3500}}}, None),
+        ({"livenessProbe": {"tcpSocket": {"port": 3500}}}, None),
+        ({"lifecycle": {"preStop": {"httpGet": {"port": 3500}}}}, None),
+    ],
+)
+def test_only_where_a_trusted_proxy_must_answer_before_the_application_starts_a_port_passes(
+    asked: Json, left: str | None
+) -> None:
+    """Elsewhere the application could listen, and be probed in the proxy's place."""
+    pod = injected(a_pod(initContainers=[{**PROXY, **NATIVE, **asked}]), TRUSTING)
+
+    assert variables(container(pod, "sealyard")).get("SEALYARD_PASSED_PORTS") == left
+    assert patch(pod, inject(pod, TRUSTING)) == []
+
+
         ({"consul.hashicorp.com/connect-service-port": "http,9000, 3000"}, "3000,8080,9000"),
         ({"dapr.io/app-port": "70000"}, "8080"),
         ({"kuma.io/sidecar-injected": "true"}, "8080"),
