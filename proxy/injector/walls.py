@@ -42,13 +42,15 @@ _VOLUMES: Final = frozenset(
 def of_containers(spec: Json, containers: Sequence[Json], policy: Policy) -> Iterator[Violation]:
     """Yield the rights by which a container gets around the sidecar.
 
-    An init container whose image the operator trusts may write the rules of a mesh.
+    An init container whose image the operator trusts may write the rules of a mesh, if it ends
+    before the application starts: who may exec in the pod has the rights of what still runs.
     """
     visible = bool(spec.get("hostPID") or spec.get("shareProcessNamespace"))
     inits = [id(one) for one in objects(spec, "initContainers")]
     for one in containers:
         allowed = _HARMLESS if visible else _HARMLESS | {_PTRACE}
-        if id(one) in inits and policy.trusts(one):
+        ends = one.get("restartPolicy") != "Always"
+        if id(one) in inits and ends and policy.trusts(one):
             allowed |= _OF_A_MESH
         security = mapping(one, "securityContext")
         for name in sorted(_capabilities(security, "add") - allowed):

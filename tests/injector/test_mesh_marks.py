@@ -276,6 +276,10 @@ def test_an_init_container_that_writes_rules_is_of_a_trusted_image() -> None:
     assert "container istio-init adds NET_ADMIN, and could undo the redirect" in denied.value.detail
     assert inject(pod, replace(STRICT, policy=trusted), "shop")
     init["restartPolicy"] = "Always"
+    # It goes on running beside the application, and whoever may exec in the pod has its rights.
+    with pytest.raises(CannotInject) as lasting:
+        inject(pod, replace(STRICT, policy=trusted), "shop")
+    assert "container istio-init adds NET_ADMIN" in lasting.value.detail
     del pod["spec"]["initContainers"]
     pod["spec"]["containers"].append({**init, "name": "other"})
     with pytest.raises(CannotInject):
