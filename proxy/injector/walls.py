@@ -62,6 +62,12 @@ def of_containers(spec: Json, containers: Sequence[Json], policy: Policy) -> Ite
                 " keys",
                 "privileged",
             )
+        if text(security, "procMount") not in {"", "Default"}:
+            yield Violation(
+                f"container {one['name']} has all of /proc, and could change the network of the"
+                " pod",
+                "privileged",
+            )
 
 
 def of_volumes(volumes: Sequence[Json]) -> Iterator[Violation]:
@@ -88,6 +94,7 @@ def of_names(spec: Json) -> Iterator[Violation]:
     config = mapping(spec, "dnsConfig")
     found = {
         "hostAliases": spec.get("hostAliases"),
+        "hostnameOverride": spec.get("hostnameOverride"),
         "dnsPolicy None": text(spec, "dnsPolicy") == "None",
         "dnsConfig.nameservers": config.get("nameservers"),
         "dnsConfig.searches": config.get("searches"),

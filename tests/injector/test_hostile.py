@@ -66,6 +66,8 @@ def by_rights() -> Denied:
             yield "capability", f"adds {name}, and could", pod
     for pod in placed(privileged=True):
         yield "privileged", "is privileged, and could undo the redirect", pod
+    for pod in placed(procMount="Unmasked"):
+        yield "privileged", "has all of /proc, and could change the network of the pod", pod
     for pod in placed(runAsUser=MESH_USER):
         yield "user", "which is the sidecar's", pod
     yield "user", "which is the sidecar's", a_pod(securityContext={"runAsUser": MESH_USER})
@@ -130,6 +132,7 @@ DENIED: Final = [*by_rights(), *by_volumes(), *by_ports_and_names()]
 @pytest.mark.parametrize(
     ("law", "pod"),
     [(law, pod) for _, law, pod in DENIED],
+        {"hostnameOverride": "vault.security.svc.cluster.local"},
     ids=[f"{number}-{kind}" for number, (kind, _, _) in enumerate(DENIED)],
 )
 def test_a_hostile_pod_is_denied_by_a_law(law: str, pod: Json) -> None:
