@@ -100,6 +100,18 @@ def by_volumes() -> Denied:
             "is reserved for the sidecar",
             a_pod(containers=[a_container(volumeMounts=mounts)]),
         )
+    for reached in (
+        {"volumeDevices": [{"name": "sealyard-audit", "devicePath": "/dev/x"}]},
+        {
+            "env": [
+                {
+                    "name": "K",
+                    "valueFrom": {"fileKeyRef": {"volumeName": "sealyard-audit", "path": "a"}},
+                }
+            ]
+        },
+    ):
+        yield "keys", "is reserved for the sidecar", a_pod(containers=[a_container(**reached)])
 
 
 def by_ports_and_names() -> Denied:
@@ -120,6 +132,7 @@ def by_ports_and_names() -> Denied:
         {"hostAliases": [{"ip": "10.0.0.1", "hostnames": ["redis"]}]},
         {"dnsPolicy": "None", "dnsConfig": {"nameservers": ["10.0.0.1"]}},
         {"dnsConfig": {"searches": ["evil.example"]}},
+        {"hostnameOverride": "vault.security.svc.cluster.local"},
     ):
         yield "names", "the pod would choose where the sidecar finds", a_pod(**names)
     for name in CONTAINERS:
@@ -132,7 +145,6 @@ DENIED: Final = [*by_rights(), *by_volumes(), *by_ports_and_names()]
 @pytest.mark.parametrize(
     ("law", "pod"),
     [(law, pod) for _, law, pod in DENIED],
-        {"hostnameOverride": "vault.security.svc.cluster.local"},
     ids=[f"{number}-{kind}" for number, (kind, _, _) in enumerate(DENIED)],
 )
 def test_a_hostile_pod_is_denied_by_a_law(law: str, pod: Json) -> None:

@@ -287,10 +287,6 @@ def test_an_init_container_that_writes_rules_is_of_a_trusted_image() -> None:
 
 
 @pytest.mark.parametrize(
-    ("note", "ports"),
-    [
-        ({"dapr.io/app-port": "3000"}, "3000,8080"),
-@pytest.mark.parametrize(
     ("asked", "left"),
     [
         ({"startupProbe": {"httpGet": {"port": 15021}}}, "15021"),
@@ -310,6 +306,10 @@ def test_only_where_a_trusted_proxy_must_answer_before_the_application_starts_a_
     assert patch(pod, inject(pod, TRUSTING)) == []
 
 
+@pytest.mark.parametrize(
+    ("note", "ports"),
+    [
+        ({"dapr.io/app-port": "3000"}, "3000,8080"),
         ({"consul.hashicorp.com/connect-service-port": "http,9000, 3000"}, "3000,8080,9000"),
         ({"dapr.io/app-port": "70000"}, "8080"),
         ({"kuma.io/sidecar-injected": "true"}, "8080"),
