@@ -20,7 +20,7 @@ from proxy.injector.permissions import Policy
 from proxy.injector.pod_reader import Json
 from tests.chart.conftest import TOOLS, Render, Rendered
 from tests.chart.test_chart import DEFAULT, chooses
-from tests.injector.pods import SETTINGS, a_container, a_pod
+from tests.injector.pods import SETTINGS, a_container, a_pod, container
 
 IMAGE = "registry.example/sealyard:1.0.0.dev0"
 ISTIO = "docker.io/istio/proxyv2"
@@ -226,6 +226,20 @@ def test_label_and_image_are_not_changed_one_after_the_other(broken: Broken) -> 
     ended["metadata"]["deletionTimestamp"] = "2026-12-01T00:00:00Z"
     assert broken("update", {"object": new, "oldObject": ended}) == []
     assert broken("update", {"object": a_pod({}), "oldObject": a_pod({})}) == []
+
+
+def test_what_is_before_the_sidecar_of_a_running_pod_keeps_its_image(broken: Broken) -> None:
+    """The API server lets the image of an init container change, and restarts a native one."""
+    proxy = {"name": "istio-proxy", "image": f"{ISTIO}:1.29", "restartPolicy": "Always"}
+    late = {"name": "late", "image": "o:1", "restartPolicy": "Always"}
+    old = sealed(a_pod(initContainers=[late, proxy]))
+    changed, harmless = deepcopy(old), deepcopy(old)
+    container(changed, "istio-proxy")["image"] = "evil:1"
+    container(harmless, "late")["image"] = "o:2"
+
+    told = "".join(broken("update", {"object": changed, "oldObject": old}))
+    assert "is before sealyard in a running pod cannot be changed" in told
+    assert broken("update", {"object": harmless, "oldObject": old}) == []
 
 
 @pytest.mark.parametrize(
