@@ -14,6 +14,9 @@ from .ports import Declared, Sealed, resolve
 
 PROBE_KINDS: Final = ("startupProbe", "readinessProbe", "livenessProbe")
 HOOK_KINDS: Final = ("postStart", "preStop")
+PASSING: Final = "which takes the operator's permission `ports`"
+"""What is told with the annotation for a port that cannot be sealed."""
+
 _HANDLERS: Final = ("httpGet", "tcpSocket", "grpc")
 
 
@@ -96,7 +99,7 @@ def rewrite(
             if handler == "grpc":
                 raise CannotInject(
                     f"{spot.key}: a gRPC probe cannot use port {number}, which is sealed:"
-                    f' write {PREFIX}pass-ports: "{number}"'
+                    f' write {PREFIX}pass-ports: "{number}", {PASSING}'
                 )
             forwarded[spot.key] = {
                 "handler": {handler: target},

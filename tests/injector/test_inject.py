@@ -347,7 +347,8 @@ def test_the_command_takes_what_the_sidecar_is_started_with(allowed: int, grace:
             a_pod(containers=[a_container(livenessProbe={"grpc": {"port": 8080}})]),
             (
                 "port 8080 of container web is gRPC, which cannot be sealed:"
-                ' write sealyard.io/pass-ports: "8080"'
+                ' write sealyard.io/pass-ports: "8080",'
+                " which takes the operator's permission `ports`"
             ),
         ),
         (
