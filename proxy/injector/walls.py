@@ -28,6 +28,7 @@ _PREVENTED: Final = {
     _RAW: "could read the plaintext between the sidecar and the application",
     _PTRACE: "could read the memory of the sidecar",
 }
+_TRUSTING: Final = "where a mesh needs it, the operator names the image in policy.trustedImages"
 _ELSE: Final = "could leave its container, and so reach the keys"
 
 _VOLUMES: Final = frozenset(
@@ -49,12 +50,14 @@ def of_containers(spec: Json, containers: Sequence[Json], policy: Policy) -> Ite
     inits = [id(one) for one in objects(spec, "initContainers")]
     for one in containers:
         allowed = _HARMLESS if visible else _HARMLESS | {_PTRACE}
-        ends = one.get("restartPolicy") != "Always"
-        if id(one) in inits and ends and policy.trusts(one):
+        prepares = id(one) in inits and one.get("restartPolicy") != "Always"
+        if prepares and policy.trusts(one):
             allowed |= _OF_A_MESH
         security = mapping(one, "securityContext")
         for name in sorted(_capabilities(security, "add") - allowed):
             told = _PREVENTED.get(name, _ELSE)
+            if prepares and name in _OF_A_MESH:
+                told = f"{told}: {_TRUSTING}"
             yield Violation(f"container {one['name']} adds {name}, and {told}", "capabilities")
         if security.get("privileged"):
             yield Violation(

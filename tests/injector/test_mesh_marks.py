@@ -273,7 +273,8 @@ def test_an_init_container_that_writes_rules_is_of_a_trusted_image() -> None:
         inject(pod, STRICT, "shop")
     trusted = Policy(images=frozenset({"m"}))
 
-    assert "container istio-init adds NET_ADMIN, and could undo the redirect" in denied.value.detail
+    told = "container istio-init adds NET_ADMIN, and could undo the redirect: where a mesh needs it"
+    assert f"{told}, the operator names the image in policy.trustedImages" in denied.value.detail
     assert inject(pod, replace(STRICT, policy=trusted), "shop")
     init["restartPolicy"] = "Always"
     # It goes on running beside the application, and whoever may exec in the pod has its rights.
