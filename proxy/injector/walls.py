@@ -54,7 +54,7 @@ def of_containers(spec: Json, containers: Sequence[Json], policy: Policy) -> Ite
         if prepares and policy.trusts(one):
             allowed |= _OF_A_MESH
         security = mapping(one, "securityContext")
-        for name in sorted(_capabilities(security, "add") - allowed):
+        for name in sorted(_added(security) - allowed):
             told = _PREVENTED.get(name, _ELSE)
             if prepares and name in _OF_A_MESH:
                 told = f"{told}: {_TRUSTING}"
@@ -111,20 +111,22 @@ def of_names(spec: Json) -> Iterator[Violation]:
 def drop_raw(container: Json) -> bool:
     """Take NET_RAW, which runtimes give by default; return whether the container had it.
 
-    What it adds itself was permitted, and so was `privileged`, which ignores what is dropped.
+    What it adds itself was permitted, and so was `privileged`, which ignores what is dropped. What
+    counts as dropped is only what every runtime understands: containerd knows no `CAP_NET_RAW`.
     """
     security = mapping(container, "securityContext")
     capabilities = mapping(security, "capabilities")
-    if security.get("privileged") or _capabilities(security, "add") & {"ALL", _RAW}:
+    given = capabilities.get("drop") or ()
+    if security.get("privileged") or _added(security) & {"ALL", _RAW}:
         return False
-    if _capabilities(security, "drop") & {"ALL", _RAW}:
+    if "ALL" in given or _RAW in given:
         return False
-    dropped = [*(capabilities.get("drop") or ()), _RAW]
+    dropped = [*given, _RAW]
     container["securityContext"] = {**security, "capabilities": {**capabilities, "drop": dropped}}
     return True
 
 
-def _capabilities(security: Json, kind: str) -> set[str]:
-    listed = mapping(security, "capabilities").get(kind)
+def _added(security: Json) -> set[str]:
+    listed = mapping(security, "capabilities").get("add")
     names = listed if isinstance(listed, list) else ()
     return {str(name).upper().removeprefix("CAP_") for name in names}
