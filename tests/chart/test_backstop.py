@@ -140,6 +140,25 @@ CREATED: dict[str, tuple[str, Callable[[Json], object]]] = {
         lambda pod: command(pod, 0, ["/usr/sbin/nft", "list ruleset"]),
     ),
     "sidecar with a command": ("does not run", lambda pod: command(pod, 1, ["sleep"])),
+    "sidecar of another configuration": (
+        "does not run",
+        lambda pod: inits(pod)[1]["args"].__setitem__(2, "/own/sealyard.yaml"),
+    ),
+    "check with a command": ("sealyard-check", lambda pod: command(pod, 2, ["sh"])),
+    "check before the sidecar": (
+        "sealyard-check",
+        lambda pod: inits(pod).insert(1, inits(pod).pop(2)),
+    ),
+    "application with the keys": (
+        "mounts what is the sidecar's",
+        lambda pod: pod["spec"]["containers"][0].update(volumeMounts=[{"name": "sealyard-keys"}]),
+    ),
+    "init container with the token": (
+        "mounts what is the sidecar's",
+        lambda pod: inits(pod).append(
+            {"name": "late", "image": "l", "volumeMounts": [{"name": "sealyard-login"}]}
+        ),
+    ),
     "sidecar that ends": ("does not run", lambda pod: inits(pod)[1].pop("restartPolicy")),
     "sidecar of the application": (
         "no init container sealyard",
