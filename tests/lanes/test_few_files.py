@@ -76,7 +76,7 @@ BOUNDS: Final[dict[str, tuple[Most, Most]]] = {
     "websocket": (Most(21, 5_500), Most(21, 5_500)),
     "events": (Most(73, 16_100), Most(73, 16_100)),
     "beside": (Most(28, 7_800), Most(28, 7_800)),
-    "redis": (Most(32, 8_500), Most(74, 16_600)),
+    "redis": (Most(32, 8_600), Most(74, 16_600)),
     "redis-new": (Most(107, 22_500), Most(113, 23_500)),
     "redis-new-1": (Most(107, 22_500), Most(113, 23_500)),
     "new": (Most(103, 21_700), Most(109, 22_700)),
