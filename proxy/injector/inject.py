@@ -26,7 +26,7 @@ from .annotations import (
     pod_options,
 )
 from .permissions import require_permitted
-from .pod_reader import CannotInject, Json, mapping, named, objects, text
+from .pod_reader import CannotInject, Json, mapping, mounted, named, objects, text
 from .policy import TRAFFIC_PORT
 from .ports import Declared, Sealed, declared, sealed
 
@@ -74,7 +74,7 @@ def inject(pod: Json, settings: InjectorSettings, namespace: str = "") -> Json:
         mesh.applications(apps),
         mesh.applications(beside),
         options,
-        mesh.PROXY_PORTS & probes.ports(front, known),
+        mesh.PROXY_PORTS & probes.starting_ports(front, known),
     )
     found = (
         *violations.of_annotations(options, settings),
@@ -134,11 +134,9 @@ def _require_supported(spec: Json, inits: Sequence[Json], apps: Sequence[Json]) 
         if one["name"] in CONTAINERS
     )
     for one in [*inits, *apps]:
-        mounted = {mount.get("name") for mount in objects(one, "volumeMounts")}
         problems.extend(
             f"container {one['name']} mounts {volume}, which is reserved for the sidecar"
-            for volume in sorted(VOLUMES)
-            if volume in mounted
+            for volume in sorted(VOLUMES & mounted(one))
         )
     if problems:
         raise CannotInject(*problems)

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from .annotations import CONTAINERS, KEYS_VOLUME, VOLUMES, KeyKind
 from .permissions import Violation
-from .pod_reader import Json, mapping, objects, text
+from .pod_reader import Json, mapping, mounted, objects, text
 
 _CSI_DRIVER: Final = "secrets-store.csi.k8s.io"
 _MODE: Final = 0o440
@@ -66,10 +66,9 @@ def debugging(pod_volumes: Sequence[Json], container: Json, sources: Iterable[st
     own = (_sources(one) for one in pod_volumes if text(one, "name") == KEYS_VOLUME)
     guarded = frozenset(map(key_source, sources)).union(*own)
     holding = VOLUMES | {text(one, "name") for one in pod_volumes if _sources(one) & guarded}
-    mounted = {text(one, "name") for one in objects(container, "volumeMounts")}
     problems = [
         f"ephemeral container {name} mounts {one}, which is reserved for the sidecar"
-        for one in sorted(mounted & holding)
+        for one in sorted(mounted(container) & holding)
     ]
     target = text(container, "targetContainerName")
     if target in CONTAINERS:

@@ -76,6 +76,16 @@ def port(value: object) -> int | None:
     return None
 
 
+def mounted(container: Json) -> set[str]:
+    """Return the names of the volumes that a container sees, as files, a device or variables."""
+    variables = (mapping(one, "valueFrom") for one in objects(container, "env"))
+    return {
+        *(text(one, "name") for one in objects(container, "volumeMounts")),
+        *(text(one, "name") for one in objects(container, "volumeDevices")),
+        *(text(mapping(one, "fileKeyRef"), "volumeName") for one in variables),
+    }
+
+
 def claim(volume: Json) -> str:
     """Return the name of the PersistentVolumeClaim, an empty one for another kind of volume."""
     return text(mapping(volume, "persistentVolumeClaim"), "claimName")

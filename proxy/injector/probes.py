@@ -14,6 +14,9 @@ from .ports import Declared, Sealed, resolve
 
 PROBE_KINDS: Final = ("startupProbe", "readinessProbe", "livenessProbe")
 HOOK_KINDS: Final = ("postStart", "preStop")
+PASSING: Final = "which takes the operator's permission `ports`"
+"""What is told with the annotation for a port that cannot be sealed."""
+
 _HANDLERS: Final = ("httpGet", "tcpSocket", "grpc")
 
 
@@ -37,16 +40,22 @@ def known_originals(containers: Sequence[Json]) -> dict[str, Json]:
     return {}
 
 
-def ports(containers: Sequence[Json], known: Sequence[Declared]) -> frozenset[int]:
-    """Return the ports at which the kubelet asks these containers."""
+def starting_ports(containers: Sequence[Json], known: Sequence[Declared]) -> frozenset[int]:
+    """Return the ports where these containers must answer before the next one starts.
+
+    What else the kubelet asks, a later container could answer in their place, and with a host,
+    another machine.
+    """
     targets = (
-        (container["name"], mapping(spot.holder, handler))
+        (container["name"], mapping(mapping(container, "startupProbe"), handler))
         for container in containers
-        for spot in _spots(container)
         for handler in _HANDLERS
-        if handler in spot.holder
     )
-    found = (resolve(target.get("port"), name, known) for name, target in targets)
+    found = (
+        resolve(target.get("port"), name, known)
+        for name, target in targets
+        if not target.get("host")
+    )
     return frozenset(one for one in found if one)
 
 
@@ -90,7 +99,7 @@ def rewrite(
             if handler == "grpc":
                 raise CannotInject(
                     f"{spot.key}: a gRPC probe cannot use port {number}, which is sealed:"
-                    f' write {PREFIX}pass-ports: "{number}"'
+                    f' write {PREFIX}pass-ports: "{number}", {PASSING}'
                 )
             forwarded[spot.key] = {
                 "handler": {handler: target},

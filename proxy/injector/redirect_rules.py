@@ -22,7 +22,9 @@ _OWN: Final = tuple(
     f'oifname "lo" meta skuid {MESH_USER} dnat {family} to {family} daddr'
     for family in ("ip", "ip6")
 )
-_ANSWERS: Final = f"tcp sport {TRAFFIC_PORT} meta skuid != {MESH_USER} drop"
+_ANSWERS: Final = (
+    f"tcp sport {{ {TRAFFIC_PORT}, {MESH_HEALTH_PORT} }} meta skuid != {MESH_USER} drop"
+)
 
 _FIRST: Final = "dstnat - 10"
 _LAST: Final = "dstnat + 10"
@@ -52,8 +54,8 @@ def mesh_rules(sealed: Sealed) -> str:
       the first chain that changes a connection decides, also where it changes nothing.
     * `sources`: only Istio's proxy has the addresses that it calls from. So `trusted_proxies` can
       name them, and only what this proxy says of a client's certificate is believed.
-    * `answers`: only the sidecar's user answers at its port, also before it starts, and between its
-      end and its next start.
+    * `answers`: only the sidecar's user answers at its ports, also before it starts, and between
+      its end and its next start. The health port is not redirected, so clients can be sent there.
     """
     outside, sidecar = _but([*sealed.left, MESH_HEALTH_PORT]), f"to :{TRAFFIC_PORT}"
     own = f"tcp dport {MESH_HEALTH_PORT} redirect to :{MESH_HEALTH_PORT}"

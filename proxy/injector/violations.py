@@ -19,7 +19,7 @@ from .annotations import (
 from .permissions import Violation
 from .pod_reader import Json, claim, mapping, named, text
 from .ports import Declared, Sealed, declared, resolve
-from .probes import PROBE_KINDS
+from .probes import PASSING, PROBE_KINDS
 
 OPTED_OUT: Final = Violation(
     f"label {LABEL}: {DISABLED} leaves a pod unsealed in a namespace that is sealed", "disabled"
@@ -117,7 +117,7 @@ def of_ports(running: Sequence[Json], sealed: Sealed) -> Iterator[Violation]:
         elif not sealed.takes(one.number):
             yield Violation(f"{told} is not sealed", "ports")
         elif protocol := _protocol(one, known, running):
-            yield Violation(f"{told} is {protocol}, which cannot be sealed: {write}")
+            yield Violation(f"{told} is {protocol}, which cannot be sealed: {write}, {PASSING}")
 
 
 def _protocol(one: Declared, known: Sequence[Declared], running: Sequence[Json]) -> str:

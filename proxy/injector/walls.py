@@ -28,6 +28,7 @@ _PREVENTED: Final = {
     _RAW: "could read the plaintext between the sidecar and the application",
     _PTRACE: "could read the memory of the sidecar",
 }
+_TRUSTING: Final = "where a mesh needs it, the operator names the image in policy.trustedImages"
 _ELSE: Final = "could leave its container, and so reach the keys"
 
 _VOLUMES: Final = frozenset(
@@ -42,22 +43,32 @@ _VOLUMES: Final = frozenset(
 def of_containers(spec: Json, containers: Sequence[Json], policy: Policy) -> Iterator[Violation]:
     """Yield the rights by which a container gets around the sidecar.
 
-    An init container whose image the operator trusts may write the rules of a mesh.
+    An init container whose image the operator trusts may write the rules of a mesh, if it ends
+    before the application starts: who may exec in the pod has the rights of what still runs.
     """
     visible = bool(spec.get("hostPID") or spec.get("shareProcessNamespace"))
     inits = [id(one) for one in objects(spec, "initContainers")]
     for one in containers:
         allowed = _HARMLESS if visible else _HARMLESS | {_PTRACE}
-        if id(one) in inits and policy.trusts(one):
+        prepares = id(one) in inits and one.get("restartPolicy") != "Always"
+        if prepares and policy.trusts(one):
             allowed |= _OF_A_MESH
         security = mapping(one, "securityContext")
-        for name in sorted(_capabilities(security, "add") - allowed):
+        for name in sorted(_added(security) - allowed):
             told = _PREVENTED.get(name, _ELSE)
+            if prepares and name in _OF_A_MESH:
+                told = f"{told}: {_TRUSTING}"
             yield Violation(f"container {one['name']} adds {name}, and {told}", "capabilities")
         if security.get("privileged"):
             yield Violation(
                 f"container {one['name']} is privileged, and could undo the redirect and reach the"
                 " keys",
+                "privileged",
+            )
+        if text(security, "procMount") not in {"", "Default"}:
+            yield Violation(
+                f"container {one['name']} has all of /proc, and could change the network of the"
+                " pod",
                 "privileged",
             )
 
@@ -86,6 +97,7 @@ def of_names(spec: Json) -> Iterator[Violation]:
     config = mapping(spec, "dnsConfig")
     found = {
         "hostAliases": spec.get("hostAliases"),
+        "hostnameOverride": spec.get("hostnameOverride"),
         "dnsPolicy None": text(spec, "dnsPolicy") == "None",
         "dnsConfig.nameservers": config.get("nameservers"),
         "dnsConfig.searches": config.get("searches"),
@@ -99,20 +111,22 @@ def of_names(spec: Json) -> Iterator[Violation]:
 def drop_raw(container: Json) -> bool:
     """Take NET_RAW, which runtimes give by default; return whether the container had it.
 
-    What it adds itself was permitted, and so was `privileged`, which ignores what is dropped.
+    What it adds itself was permitted, and so was `privileged`, which ignores what is dropped. What
+    counts as dropped is only what every runtime understands: containerd knows no `CAP_NET_RAW`.
     """
     security = mapping(container, "securityContext")
     capabilities = mapping(security, "capabilities")
-    if security.get("privileged") or _capabilities(security, "add") & {"ALL", _RAW}:
+    given = capabilities.get("drop") or ()
+    if security.get("privileged") or _added(security) & {"ALL", _RAW}:
         return False
-    if _capabilities(security, "drop") & {"ALL", _RAW}:
+    if "ALL" in given or _RAW in given:
         return False
-    dropped = [*(capabilities.get("drop") or ()), _RAW]
+    dropped = [*given, _RAW]
     container["securityContext"] = {**security, "capabilities": {**capabilities, "drop": dropped}}
     return True
 
 
-def _capabilities(security: Json, kind: str) -> set[str]:
-    listed = mapping(security, "capabilities").get(kind)
+def _added(security: Json) -> set[str]:
+    listed = mapping(security, "capabilities").get("add")
     names = listed if isinstance(listed, list) else ()
     return {str(name).upper().removeprefix("CAP_") for name in names}

@@ -16,9 +16,13 @@ import redis
 from proxy.core.crypto.context import Scope
 from proxy.core.crypto.joined_names import to_json
 from proxy.keys.end_to_end import rotation_marker
+from proxy.keys.fleet import fence_log, keyring_marker, presence
+from proxy.keys.fleet.fence_log import ID_BYTES, FenceEvent
+from proxy.keys.fleet.presence import Report
 from proxy.keys.fleet.watch import KeyringWatch
 from proxy.keys.keyring.kek import RandomBytes
 from proxy.keys.keyring.keyring import Keyring
+from proxy.keys.policy import AWAY_KEEP_SECONDS
 from proxy.keys.sessions import session_control
 from proxy.keys.sessions.sessions import Sessions
 from proxy.keys.sessions.shared_clock import latest_not_before
@@ -34,13 +38,15 @@ _CONVERSATIONS: Final = ("c1", "5:alice3:bob", "Grüße 🌍", to_json(LIST), to
 _KINDS: Final = (
     "}:cur$",
     "}:rev$",
+    "}:fence$",
     "}:note$",
     "}:k:[A-Za-z0-9_-]{16}$",
     "}:k:list$",
     "}:k:turn$",
     "{kek-use}:note$",
     "{keyring-.*}:note$",
-    "{keyring-.*}:k:p[0-9]+$",
+    "{keyring-.*}:k:p[A-Za-z0-9_-]+$",
+    "{keyring-.*}:k:fences$",
     "{keyrings}:note$",
 )
 """The keys of every kind of record that docs/reference/wire-format.md lists."""
@@ -112,14 +118,32 @@ async def _story(
         clock=process.clock,
     )
     await watch.look()
+    lease = await _lease(process, random)
+    event = FenceEvent("fenced", process.durable.view(turned).name, now, random(ID_BYTES))
+    log = await fence_log.append(process.durable.store, kept, (event,), now=process.clock)
     assert not process.notices, process.notices
     return {
         "tokens": tokens,
         "people": await _directory(process),
         "uses": {str(kept.primary.number): _uses(process)},
         "fleet": {"generation": kept.generation, "digest": kept.digest},
+        "leases": {lease.name: lease.generation},
+        "fences": [[one.kind, one.name, one.value] for one in log.events],
         "turned": {turned.conversation: await rotation_marker.last(process.durable, turned)},
     }
+
+
+async def _lease(process: Process, random: RandomBytes) -> Report:
+    """Write the row of a process that seals without the store too."""
+    keyring, number = process.keyring, random(presence.PROCESS_BYTES)
+    marks, seen = presence.marks_of(keyring), int(process.now * 1000)
+    report = Report(
+        number, seen, keyring.generation, keyring.digest, marks, goes_on=True, name="archive:1"
+    )
+    name, place = keyring_marker.name_of(keyring), presence.place_of(number)
+    record = presence.encode(report, f"{name}:{place}", keyring.record_key)
+    await process.durable.store.keep(name, place, record, int(AWAY_KEEP_SECONDS * 1000))
+    return report
 
 
 async def _revoke(sessions: Sessions, conversation: str) -> None:

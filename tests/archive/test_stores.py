@@ -16,7 +16,7 @@ import redis
 from proxy.core.crypto import token
 from proxy.core.crypto.context import Scope
 from proxy.keys.end_to_end import rotation_marker
-from proxy.keys.fleet import presence
+from proxy.keys.fleet import fence_log, presence
 from proxy.keys.sessions import kek_usage
 from proxy.keys.stores import Offer, Store, open_store
 from proxy.keys.stores.redis.store import RedisStore
@@ -111,6 +111,10 @@ async def test_sessions_revocations_people_pins_and_packages_are_as_they_were(
             held = process.keyring
             assert view.has(held)
             assert expected["fleet"] == {"generation": held.generation, "digest": held.digest}
+            rows = await presence.rows(process.durable.store, held)
+            assert {one.name: one.generation for one in rows} == expected["leases"]
+            log = await fence_log.append(process.durable.store, held, (), now=process.clock)
+            assert [[one.kind, one.name, one.value] for one in log.events] == expected["fences"]
         assert not process.notices
 
 

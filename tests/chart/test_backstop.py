@@ -20,7 +20,7 @@ from proxy.injector.permissions import Policy
 from proxy.injector.pod_reader import Json
 from tests.chart.conftest import TOOLS, Render, Rendered
 from tests.chart.test_chart import DEFAULT, chooses
-from tests.injector.pods import SETTINGS, a_container, a_pod
+from tests.injector.pods import SETTINGS, a_container, a_pod, container
 
 IMAGE = "registry.example/sealyard:1.0.0.dev0"
 ISTIO = "docker.io/istio/proxyv2"
@@ -140,6 +140,25 @@ CREATED: dict[str, tuple[str, Callable[[Json], object]]] = {
         lambda pod: command(pod, 0, ["/usr/sbin/nft", "list ruleset"]),
     ),
     "sidecar with a command": ("does not run", lambda pod: command(pod, 1, ["sleep"])),
+    "sidecar of another configuration": (
+        "does not run",
+        lambda pod: inits(pod)[1]["args"].__setitem__(2, "/own/sealyard.yaml"),
+    ),
+    "check with a command": ("sealyard-check", lambda pod: command(pod, 2, ["sh"])),
+    "check before the sidecar": (
+        "sealyard-check",
+        lambda pod: inits(pod).insert(1, inits(pod).pop(2)),
+    ),
+    "application with the keys": (
+        "mounts what is the sidecar's",
+        lambda pod: pod["spec"]["containers"][0].update(volumeMounts=[{"name": "sealyard-keys"}]),
+    ),
+    "init container with the token": (
+        "mounts what is the sidecar's",
+        lambda pod: inits(pod).append(
+            {"name": "late", "image": "l", "volumeMounts": [{"name": "sealyard-login"}]}
+        ),
+    ),
     "sidecar that ends": ("does not run", lambda pod: inits(pod)[1].pop("restartPolicy")),
     "sidecar of the application": (
         "no init container sealyard",
@@ -226,6 +245,20 @@ def test_label_and_image_are_not_changed_one_after_the_other(broken: Broken) -> 
     ended["metadata"]["deletionTimestamp"] = "2026-12-01T00:00:00Z"
     assert broken("update", {"object": new, "oldObject": ended}) == []
     assert broken("update", {"object": a_pod({}), "oldObject": a_pod({})}) == []
+
+
+def test_what_is_before_the_sidecar_of_a_running_pod_keeps_its_image(broken: Broken) -> None:
+    """The API server lets the image of an init container change, and restarts a native one."""
+    proxy = {"name": "istio-proxy", "image": f"{ISTIO}:1.29", "restartPolicy": "Always"}
+    late = {"name": "late", "image": "o:1", "restartPolicy": "Always"}
+    old = sealed(a_pod(initContainers=[late, proxy]))
+    changed, harmless = deepcopy(old), deepcopy(old)
+    container(changed, "istio-proxy")["image"] = "evil:1"
+    container(harmless, "late")["image"] = "o:2"
+
+    told = "".join(broken("update", {"object": changed, "oldObject": old}))
+    assert "is before sealyard in a running pod cannot be changed" in told
+    assert broken("update", {"object": harmless, "oldObject": old}) == []
 
 
 @pytest.mark.parametrize(

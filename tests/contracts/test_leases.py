@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import time
 from dataclasses import replace
 
@@ -11,7 +13,9 @@ import pytest
 from proxy.core.errors import KeyUnavailable
 from proxy.keys.fleet import fence_log, keyring_marker, lease, presence
 from proxy.keys.fleet.fence_log import FenceEvent, FenceLog
-from proxy.keys.policy import FENCES, LEASE_SECONDS
+from proxy.keys.keyring import merging
+from proxy.keys.keyring.keyring import create, shown
+from proxy.keys.policy import FENCES, LEASE_SECONDS, PROCESS_NAME_BYTES
 from tests.keys.builders import SCOPE, seal_need
 from tests.keys.desk import Desk
 from tests.keys.members import KEYRING, Line, Member, back, running
@@ -180,13 +184,94 @@ async def test_no_process_or_fewer_than_expected_is_not_all(subject: Subject) ->
             assert reach.complete is complete
 
 
+async def test_processes_of_an_adopted_keyring_in_the_same_store_are_not_reached(
+    subject: Subject,
+) -> None:
+    own = create("n1", now=1, random=os.urandom)
+    new, store = merging.adopt(own, KEYRING, now=1), presence.patient(subject.store, time.time)
+    for used, missed in ((own.id, ()), (KEYRING.id, (f"keyring {shown(KEYRING.id)}",))):
+        seen = await store.note(presence.NAME)
+        roster = presence.decode_roster(seen).with_seen(used, time.time())
+        await store.note(presence.NAME, presence.encode_roster(roster), seen=seen)
+        events = [FenceEvent("keyring", "", 5)]
+        reach = await presence.reached(store, new, events, clock=time.time, expected=0)
+        assert (reach.complete, reach.missed) == (not missed, missed)
+
+
 async def test_a_process_that_ends_takes_its_row_along(subject: Subject) -> None:
     one, other = a_member(subject), a_member(subject)
     async with running(one):
         async with running(other):
             assert len(await presence.rows(one.sessions.store, KEYRING)) == 2
-        assert len(await presence.alive(one.sessions.store, KEYRING, time.time())) == 1
+        assert len(await presence.rows(one.sessions.store, KEYRING)) == 1
         assert not other.lease.held
+
+
+async def test_a_process_whose_clock_is_wrong_is_waited_for(subject: Subject) -> None:
+    one, slow = a_member(subject), a_member(subject, without_store=False)
+    slow.lease._clock = lambda: time.time() - 200
+    async with running(one):
+        await slow.lease.renew()
+        answer = await Desk(one.sessions).run("revoke", SCOPE)
+        assert (answer.complete, answer.processes) == (True, 1)
+        assert not slow.lease.held
+        async with running(slow):
+            answer = await Desk(one.sessions).run("revoke", SCOPE)
+            assert (answer.complete, answer.processes) == (True, 2)
+
+
+async def test_verbs_that_come_in_a_crowd_reach_all(subject: Subject) -> None:
+    one, other = a_member(subject), a_member(subject)
+    events = [FenceEvent("keyring", "", number) for number in range(200)]
+    async with running(one, other):
+        await one.lease.fence(events)
+        store = one.sessions.store
+        first = await presence.reached(store, KEYRING, events[:1], clock=time.time)
+        assert (first.complete, first.processes) == (True, 2)
+
+
+async def test_what_a_process_has_said_once_is_not_asked_again(subject: Subject) -> None:
+    one, slow = a_member(subject), a_member(subject, without_store=False)
+    await slow.lease.renew()
+    async with running(one):
+        event = FenceEvent("keyring", "", 0)
+        await one.lease.fence([event])
+        store = one.sessions.store
+        async with asyncio.TaskGroup() as group:
+            asked = group.create_task(
+                presence.reached(store, KEYRING, [event], clock=time.time, expected=2)
+            )
+            await asyncio.sleep(1.5)
+            one.lease._learned.clear()  # as after so many more that its row does not name it
+            await one.lease.renew()
+            await slow.lease.renew()
+        reach = asked.result()
+        assert (reach.complete, reach.processes) == (True, 2)
+
+
+async def test_the_row_of_a_process_that_was_killed_a_moment_ago_is_taken_away_too(
+    subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed, again = a_member(subject), a_member(subject)
+    await killed.lease.renew()
+    await again.lease.renew()
+    assert len(await presence.rows(again.sessions.store, KEYRING)) == 2  # it may live
+    monkeypatch.setattr(lease, "LEASE_SECONDS", 0.0)
+    await asyncio.sleep(0.01)
+    await again.lease.renew()
+    left = [one.process for one in await presence.rows(again.sessions.store, KEYRING)]
+    assert left == [again.lease._process]
+
+
+async def test_a_process_on_a_host_with_a_long_name_knows_its_row_again(
+    subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: "h" * PROCESS_NAME_BYTES)
+    one = a_member(subject)
+    await one.lease.renew()
+    (row,) = await presence.rows(one.sessions.store, KEYRING)
+    assert row.name == one.lease._name
+    assert row.name.endswith(f":{os.getpid()}")
 
 
 async def test_a_process_that_begins_again_takes_away_the_row_of_the_one_that_was_killed(

@@ -66,6 +66,8 @@ def by_rights() -> Denied:
             yield "capability", f"adds {name}, and could", pod
     for pod in placed(privileged=True):
         yield "privileged", "is privileged, and could undo the redirect", pod
+    for pod in placed(procMount="Unmasked"):
+        yield "privileged", "has all of /proc, and could change the network of the pod", pod
     for pod in placed(runAsUser=MESH_USER):
         yield "user", "which is the sidecar's", pod
     yield "user", "which is the sidecar's", a_pod(securityContext={"runAsUser": MESH_USER})
@@ -98,6 +100,18 @@ def by_volumes() -> Denied:
             "is reserved for the sidecar",
             a_pod(containers=[a_container(volumeMounts=mounts)]),
         )
+    for reached in (
+        {"volumeDevices": [{"name": "sealyard-audit", "devicePath": "/dev/x"}]},
+        {
+            "env": [
+                {
+                    "name": "K",
+                    "valueFrom": {"fileKeyRef": {"volumeName": "sealyard-audit", "path": "a"}},
+                }
+            ]
+        },
+    ):
+        yield "keys", "is reserved for the sidecar", a_pod(containers=[a_container(**reached)])
 
 
 def by_ports_and_names() -> Denied:
@@ -118,6 +132,7 @@ def by_ports_and_names() -> Denied:
         {"hostAliases": [{"ip": "10.0.0.1", "hostnames": ["redis"]}]},
         {"dnsPolicy": "None", "dnsConfig": {"nameservers": ["10.0.0.1"]}},
         {"dnsConfig": {"searches": ["evil.example"]}},
+        {"hostnameOverride": "vault.security.svc.cluster.local"},
     ):
         yield "names", "the pod would choose where the sidecar finds", a_pod(**names)
     for name in CONTAINERS:

@@ -161,17 +161,20 @@ def test_a_port_that_nobody_declares_is_sealed_at_the_address_of_the_pod(pod: Ru
     pod.kill("app7070")
 
 
-def test_only_the_sidecars_user_answers_at_its_port(pod: RunningPod) -> None:
+@pytest.mark.parametrize(("own", "called"), [(15080, PORT), (15082, 15082)])
+def test_only_the_sidecars_user_answers_at_its_ports(
+    pod: RunningPod, own: int, called: int
+) -> None:
     """Not a decoy that waits until the sidecar ends, or that was there before it."""
     pod.processes["sidecar"].kill()
     pod.processes["sidecar"].wait()
     kept = pod.folder / "decoy"
     backend = str(HERE / "backend.py")
-    pod.start("decoy", sys.executable, backend, "15080", str(kept))
-    pod.until_listening("decoy", 15080)
+    pod.start("decoy", sys.executable, backend, str(own), str(kept))
+    pod.until_listening("decoy", own)
     for address in (V4, f"[{V6}]", "127.0.0.1", "[::1]"):
         inside = address in {"127.0.0.1", "[::1]"}
-        url = f"http://{address}:{PORT}/messages"
+        url = f"http://{address}:{called}/messages"
         assert pod.post(url, CANARY, "--connect-timeout", "1", inside=inside)[0] == UNANSWERED
     pod.kill("decoy")
 

@@ -273,13 +273,38 @@ def test_an_init_container_that_writes_rules_is_of_a_trusted_image() -> None:
         inject(pod, STRICT, "shop")
     trusted = Policy(images=frozenset({"m"}))
 
-    assert "container istio-init adds NET_ADMIN, and could undo the redirect" in denied.value.detail
+    told = "container istio-init adds NET_ADMIN, and could undo the redirect: where a mesh needs it"
+    assert f"{told}, the operator names the image in policy.trustedImages" in denied.value.detail
     assert inject(pod, replace(STRICT, policy=trusted), "shop")
     init["restartPolicy"] = "Always"
+    # It goes on running beside the application, and whoever may exec in the pod has its rights.
+    with pytest.raises(CannotInject) as lasting:
+        inject(pod, replace(STRICT, policy=trusted), "shop")
+    assert "container istio-init adds NET_ADMIN" in lasting.value.detail
     del pod["spec"]["initContainers"]
     pod["spec"]["containers"].append({**init, "name": "other"})
     with pytest.raises(CannotInject):
         inject(pod, replace(STRICT, policy=trusted), "shop")
+
+
+@pytest.mark.parametrize(
+    ("asked", "left"),
+    [
+        ({"startupProbe": {"httpGet": {"port": 15021}}}, "15021"),
+        ({"startupProbe": {"httpGet": {"port": 15021, "host": "10.0.0.9"}}}, None),
+        ({"readinessProbe": {"httpGet": {"port": 3500}}}, None),
+        ({"livenessProbe": {"tcpSocket": {"port": 3500}}}, None),
+        ({"lifecycle": {"preStop": {"httpGet": {"port": 3500}}}}, None),
+    ],
+)
+def test_only_where_a_trusted_proxy_must_answer_before_the_application_starts_a_port_passes(
+    asked: Json, left: str | None
+) -> None:
+    """Elsewhere the application could listen, and be probed in the proxy's place."""
+    pod = injected(a_pod(initContainers=[{**PROXY, **NATIVE, **asked}]), TRUSTING)
+
+    assert variables(container(pod, "sealyard")).get("SEALYARD_PASSED_PORTS") == left
+    assert patch(pod, inject(pod, TRUSTING)) == []
 
 
 @pytest.mark.parametrize(

@@ -138,9 +138,12 @@ ALLOWABLE: list[tuple[str, str, Json]] = [
 ]
 
 
+PASSING = "which takes the operator's permission `ports`"
+
+
 def declares(told: str, number: int, pod: Json) -> tuple[str, Json]:
     """Return a port that speaks no HTTP, and the sentence with what to write."""
-    written = f'write sealyard.io/pass-ports: "{number}"'
+    written = f'write sealyard.io/pass-ports: "{number}", {PASSING}'
     return f"port {number} of container web is {told}, which cannot be sealed: {written}", pod
 
 
@@ -164,7 +167,8 @@ NEVER: list[tuple[str, Json]] = [
     (
         (
             "web/livenessProbe: a gRPC probe cannot use port 9999, which is sealed:"
-            ' write sealyard.io/pass-ports: "9999"'
+            ' write sealyard.io/pass-ports: "9999",'
+            " which takes the operator's permission `ports`"
         ),
         a_pod(containers=[a_container(livenessProbe={"grpc": {"port": 9999}})]),
     ),

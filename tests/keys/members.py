@@ -72,7 +72,7 @@ class Member:
             mode=self.mode,
         )
         self.lease = Lease(
-            self.sessions.store,
+            self.sessions.store.beside(),
             keyring=lambda: KEYRING,
             may_seal=lambda: self.may_seal,
             learn=self.learn,

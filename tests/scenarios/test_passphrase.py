@@ -178,8 +178,8 @@ async def test_a_keyring_under_another_salt_is_told_and_the_old_one_stays(tmp_pa
     async with backend() as behind:
         with serve(tmp_path, passphrase, behind.port, "env", control="") as served:
             await served.event("server.ready")
-            keyring = open_keyring(tmp_path / "keyring.jwe", a_root(passphrase))
-            create_keyring(tmp_path / "anew.jwe", keyring, a_root(passphrase))
+            another = create("k1", now=int(time.time()), random=os.urandom)
+            create_keyring(tmp_path / "anew.jwe", another, a_root(passphrase))
             (tmp_path / "anew.jwe").replace(tmp_path / "keyring.jwe")
             refused = await served.event("config.refused")
             assert refused["reason"] == "keyring-error"

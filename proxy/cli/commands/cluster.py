@@ -14,9 +14,10 @@ import click
 
 from ... import __version__
 from ...injector.annotations import DISABLED, LABEL
-from ...process.kubernetes_api import ACCOUNT, CallFailed, in_cluster
+from ...process.kubernetes_api import CallFailed, in_cluster
 from ..policy import LABELLED_SHOWN, ExitCode
 from ..support import console
+from ..support.service_account import account_option
 from .inject import read_manifest
 
 _PLACES: Final = ("namespaces", "pods")
@@ -76,15 +77,7 @@ def status(files: tuple[Path, ...], *, as_json: bool) -> None:
 
 
 @cluster.command()
-@click.option(
-    "--service-account",
-    "account",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=ACCOUNT,
-    show_default=True,
-    metavar="FOLDER",
-    help="The token for the API server, and its CA: `token` and `ca.crt`.",
-)
+@account_option
 def labels(account: Path) -> None:
     """Exit with 1 while a namespace or a pod of this cluster has the label, and name some.
 

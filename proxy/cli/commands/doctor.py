@@ -23,11 +23,10 @@ from ...config.settings import (
     TcpAddress,
 )
 from ...core import leaves
-from ...core.errors import ConfigurationError, SealyardError
+from ...core.errors import ConfigurationError, KeyringError, SealyardError
 from ...core.leaves.choice import ABSENT, OFF
 from ...keys.keyring import wrapping_changes
 from ...keys.keyring.file import open_keyring
-from ...keys.keyring.keyring import UNSIGNED
 from ...keys.keyring.roots import PassphraseRoot, RootProvider, configured
 from ...keys.stores import check_store
 from ...process import descriptors, fitness, hardening
@@ -196,8 +195,10 @@ def _keyring(settings: Settings, doctor: Doctor) -> Iterator[Finding]:
         f" {len(keyring.keks)} KEK, primary {primary}"
     )
     yield Finding("keyring", "ok", text)
-    if keyring.origin is not None and keyring.origin.signed is False:
-        yield Finding("keyring", "failed", UNSIGNED)
+    try:
+        keyring.require_signed()
+    except KeyringError as error:
+        yield doctor.found("keyring", error, "keys", "keyring")
     for adopted in keyring.adopted:
         keks = [kek for kek in keyring.keks if kek.adopted == adopted.id]
         opening = sum(kek.state != "disabled" for kek in keks)

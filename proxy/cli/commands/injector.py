@@ -19,7 +19,7 @@ from ...core.errors import UnfitEnvironment
 from ...injector.certificate_keeper import CertificateKeeper, CertificatePlaces
 from ...injector.webhook import Webhook
 from ...process.hardening import harden
-from ...process.kubernetes_api import ACCOUNT, in_cluster
+from ...process.kubernetes_api import in_cluster
 from ...telemetry.logs import library_logs
 from ...telemetry.logs.logger import Logs, to_stderr
 from ...telemetry.logs.processors import Format
@@ -31,6 +31,7 @@ from ..policy import INJECTOR_GRACE_SECONDS
 from ..support import run_until_stopped
 from ..support.console import FILE
 from ..support.run_until_stopped import Signals
+from ..support.service_account import account_option
 from .inject import injector_options, settings_of
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
@@ -104,15 +105,7 @@ _NAMESPACED: Final = _NamespacedType()
     metavar="NAME",
     help="The MutatingWebhookConfiguration that gets the authority of that certificate.",
 )
-@click.option(
-    "--service-account",
-    "account",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=ACCOUNT,
-    show_default=True,
-    metavar="FOLDER",
-    help="The token for the API server, and its CA: `token` and `ca.crt`.",
-)
+@account_option
 @click.option(
     "--exceptions",
     type=click.Path(file_okay=False, path_type=Path),

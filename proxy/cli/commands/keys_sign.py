@@ -43,7 +43,6 @@ def sign(  # noqa: PLR0913 - each is one option
 
     \b
     sealyard keys sign --signing-key signing.pem
-    sealyard keys sign --to-sign head.json
     sealyard keys sign --signature head.sig --yes
 
     The configuration names the public keys (`keys.keyring.signed_by`). A key in an HSM or at a key

@@ -248,11 +248,9 @@ def _add_embedded(
     how = Open(compiled.block, "text", lenient=True)
     for placed in paused(found):
         start, end = embedded_tokens.span_of(placed.found)
-        if placed.spell is None:
+        if placed.spell is None or placed.places is None:
             values.add(how, context, start, end, placed.found)
             continue
-        places = placed.places
-        if places is not None:
-            start, end = places[start], places[end]
+        start, end = placed.places[start], placed.places[end]
         spelled = how._replace(spells=(placed.spell,))
         values.add(spelled, context, placed.start + start, placed.start + end, placed.found)

@@ -56,11 +56,6 @@ class PartStream:
         self.length: int | None = None
 
     @property
-    def seals(self) -> bool:
-        """Whether it is to be sealed."""
-        return self.item is not None
-
-    @property
     def token(self) -> Token | OpenFailed | None:
         """The token at its beginning, or why there is none."""
         return self.stream.token if isinstance(self.stream, StreamHead) else self.stream
@@ -93,11 +88,10 @@ class PartStream:
                 raise ForbiddenValue(
                     "already-sealed", detail=f"{item.field}: the value is sealed already."
                 )
-            if self.rest is None:
-                with suppress(OpenFailed):
-                    return PartChange(
-                        None, "already_sealed", self._opened(stream, keys, context, now)[0]
-                    )
+            with suppress(OpenFailed):  # as of one that has only begun to arrive
+                return PartChange(
+                    None, "already_sealed", self._opened(stream, keys, context, now)[0]
+                )
         end = item.expires and expiry(now, item.expires)
         head, sealer = sealed_stream.begin(keys.seal_for(context.scope), context, self._media, end)
         if self.rest is None:

@@ -20,10 +20,12 @@ from ..keyring.kek import RandomBytes
 from ..keyring.keyring import Keyring
 from ..policy import (
     AWAY_KEEP_SECONDS,
+    BURY_SECONDS,
     FENCES,
     LEASE_KEEP_SECONDS,
     LEASE_SECONDS,
     MOST_LEARNED,
+    PROCESS_NAME_BYTES,
     RENEW_PAUSE_SECONDS,
     RENEW_SECONDS,
     RENEW_TRIES,
@@ -71,7 +73,10 @@ class Lease:
         self._process = random(presence.PROCESS_BYTES)
         self._place = presence.place_of(self._process)
         self._without_store = without_store
-        self._name = f"{socket.gethostname()}:{os.getpid()}"
+        number = f":{os.getpid()}"
+        # A row names as much, and the host alone is not enough to know its own again by.
+        self._name = socket.gethostname()[: PROCESS_NAME_BYTES - len(number)] + number
+        self._burying_until = 0.0
         self._row: bytes | None = None
         self._of = ""
         self._log = FenceLog()
@@ -98,7 +103,7 @@ class Lease:
         if task is None:
             return
         await end(task)
-        self._end()
+        self.give_up()
         keyring = self._keyring()
         with suppress(StoreFailed):
             name = keyring_marker.name_of(keyring)
@@ -142,7 +147,7 @@ class Lease:
         else:
             self.away = False
         if not self._may_seal():
-            self._end()
+            self.give_up()
         elif accepted:
             self.until = began + LEASE_SECONDS
             self._extend(self.until)
@@ -159,7 +164,7 @@ class Lease:
             log = fence_log.read(record, name, key)
             if log is None or log.number < self._log.number:
                 # It was lost, or somebody put an earlier one back.
-                self._end()
+                self.give_up()
                 self._log = await fence_log.append(
                     self._store, keyring, (), now=self._clock, known=self._log
                 )
@@ -174,23 +179,33 @@ class Lease:
                 for one in list(self._learned)[:-FENCES]:
                     del self._learned[one]
             if self._row is None:
+                self._burying_until = self._monotonic() + BURY_SECONDS
+            if self._monotonic() < self._burying_until:
                 await self._bury(keyring)
             stood = row is not None and row == self._row
             if not stood:
-                self._end()
+                self.give_up()
             await self._report(name, row)
             if stood:
-                return True
+                return name == keyring_marker.name_of(self._keyring())
         return False
 
     async def _bury(self, keyring: Keyring) -> None:
-        """Take away the row of a process that was here before: it had this host and number."""
-        name, now = keyring_marker.name_of(keyring), self._clock()
+        """Take away the row of a process that was here before: it had this host and number.
+
+        It may have been killed a moment ago: then it is looked for again once its lease has ended.
+        """
+        name, now, left = keyring_marker.name_of(keyring), self._clock(), False
         for report, record in (await presence.rows(self._store, keyring)).items():
-            ended = now - report.seen / 1000 > LEASE_SECONDS
-            if report.name == self._name and report.process != self._process and ended:
+            if report.name != self._name or report.process == self._process:
+                continue
+            if now - report.seen / 1000 > LEASE_SECONDS:
                 place = presence.place_of(report.process)
                 await self._store.keep(name, place, b"", 1, seen=record)
+            else:
+                left = True
+        if not left:
+            self._burying_until = 0.0
 
     async def _report(self, name: str, seen: bytes | None) -> None:
         """Write the row, in place of whatever stands there."""
@@ -211,7 +226,8 @@ class Lease:
         if held.record == record:
             self._row = record
 
-    def _end(self) -> None:
+    def give_up(self) -> None:
+        """Seal no more until it is renewed."""
         self.until = 0.0
         self._extend(0.0)
 

@@ -21,7 +21,7 @@ from ...core.crypto.derivation import DIGEST_BYTES, KEYRING_ID_BYTES
 from ...core.crypto.secret import RecordKey
 from .. import policy
 from ..keyring.kek import KekEntry
-from ..keyring.keyring import Keyring
+from ..keyring.keyring import Keyring, shown
 from ..stores import Store, records
 from ..stores.guarded import GuardedStore
 from ..stores.records import RecordRefused, RecordUnknown
@@ -87,20 +87,6 @@ async def rows(store: GuardedStore, keyring: Keyring) -> dict[Report, bytes]:
     return found
 
 
-async def alive(store: GuardedStore, keyring: Keyring, now: float) -> tuple[Report, ...]:
-    """Return the rows whose leases have not ended, as far as the clock tells.
-
-    Those of processes that seal without the store are among them, whatever the clock says. Raises
-    StoreFailed where the store does not answer.
-    """
-    found = await rows(store, keyring)
-    return tuple(one for one in found if one.goes_on or not _long_ago(one, now))
-
-
-def _long_ago(report: Report, now: float) -> bool:
-    return now - report.seen / 1000 > policy.LEASE_SECONDS + policy.MAX_SKEW_SECONDS
-
-
 @dataclass(frozen=True, slots=True)
 class Reach:
     """Whom a fence has reached: how many processes, and the names of those it has not.
@@ -130,13 +116,18 @@ class _Watched:
     since: dict[bytes, tuple[bytes, float]] = field(default_factory=dict)
 
     def ended(self, report: Report, record: bytes, now: float) -> bool:
-        """Whether a row has not changed for so long that its lease has ended."""
-        at = time.monotonic()
-        before, since = self.since.get(report.process, (b"", at))
-        if before != record:
+        """Whether a row has not changed for so long that its lease has ended.
+
+        The clock may be that process's own, and wrong. So it is believed only of a row that counts
+        as not reached when it has ended, and that has not changed meanwhile.
+        """
+        at, seen = time.monotonic(), self.since.get(report.process)
+        old = now - report.seen / 1000 > policy.LEASE_SECONDS + policy.MAX_SKEW_SECONDS
+        gone = report.goes_on and old
+        if seen is None or seen[0] != record:
             self.since[report.process] = record, at
-            return _long_ago(report, now)
-        return at - since > policy.LEASE_SECONDS + policy.LEASE_MARGIN_SECONDS
+            return seen is None and gone
+        return gone or at - seen[1] > policy.LEASE_SECONDS + policy.LEASE_MARGIN_SECONDS
 
 
 async def reached(
@@ -150,24 +141,34 @@ async def reached(
     """Wait until each lease has reported these events, which are in the log, or has ended.
 
     `clock` returns seconds since 1970. The end of the lease of a process that seals without the
-    store says nothing: it is not reached. Raises StoreFailed where the store does not answer.
+    store says nothing: it is not reached. Nor are the processes of an adopted keyring: what they
+    seal opens here, and they read another log. Raises StoreFailed where the store does not answer.
     """
     watched, ids = _Watched(), {one.id for one in events}
+    told: set[bytes] = set()  # a row names the last fences alone: what it has said stays said
     least = 1 if expected is None else expected
     deadline = time.monotonic() + policy.LEASE_WAIT_SECONDS
     while True:
         await fence_log.ensure(store, keyring, events, now=clock)
         found, now = await rows(store, keyring), clock()
-        knowing = [one for one in found if ids <= one.learned]
-        waiting = {one: record for one, record in found.items() if not ids <= one.learned}
+        told |= {one.process for one in found if ids <= one.learned}
+        knowing = [one for one in found if one.process in told]
+        waiting = {one: record for one, record in found.items() if one.process not in told}
         ended = {one for one, record in waiting.items() if watched.ended(one, record, now)}
-        if len(ended) == len(waiting):
-            missed = sorted(one.name for one in ended if one.goes_on)
-            return Reach(tuple(knowing), tuple(missed), least)
-        if time.monotonic() > deadline:
+        if len(ended) == len(waiting) or time.monotonic() > deadline:
             missed = sorted(one.name for one in waiting if one.goes_on or one not in ended)
-            return Reach(tuple(knowing), tuple(missed), least)
+            others = await _adopted_in_use(store, keyring, now)
+            return Reach(tuple(knowing), (*missed, *others), least)
         await asyncio.sleep(policy.LEASE_POLL_SECONDS)
+
+
+async def _adopted_in_use(store: GuardedStore, keyring: Keyring, now: float) -> tuple[str, ...]:
+    """Return the names of adopted keyrings that processes use in the same store."""
+    adopted = {one.id for one in keyring.adopted}
+    if not adopted:
+        return ()
+    others = decode_roster(await store.note(NAME)).others(keyring.id, now)
+    return tuple(f"keyring {shown(one)}" for one in others if one in adopted)
 
 
 def encode(report: Report, name: str, key: RecordKey) -> bytes:
@@ -291,7 +292,7 @@ async def asked(store: Store, keyring: Keyring, *, clock: Callable[[], float]) -
 
     `clock` returns seconds since 1970.
     """
-    guarded, now = patient(store, clock), clock()
+    guarded = patient(store, clock)
     name = keyring_marker.name_of(keyring)
     record = await guarded.note(name)
     try:
@@ -299,5 +300,5 @@ async def asked(store: Store, keyring: Keyring, *, clock: Callable[[], float]) -
     except RecordRefused:
         marker = None
     found = decode_roster(await guarded.note(NAME))
-    reports = await alive(guarded, keyring, now)
-    return FleetView(marker, reports, found.others(keyring.id, now))
+    reports = tuple(await rows(guarded, keyring))
+    return FleetView(marker, reports, found.others(keyring.id, clock()))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from ...telemetry.reporter import Reporter
@@ -100,15 +101,20 @@ class KeyringWatch:
         self._went_on()
 
     async def look(self) -> None:
-        """Read the fleet's state from the store, and write ours."""
+        """Do as `read`, as far as the store answers."""
+        with suppress(StoreFailed):  # GuardedStore has reported it
+            await self.read()
+
+    async def read(self) -> None:
+        """Read the fleet's state from the store, and write ours.
+
+        Raises StoreFailed where the store does not answer: then nothing was learned.
+        """
         if not self._store.shared:
             return
         held, now = self.lineage.held, self._clock()
-        try:
-            marker = await self._marker(held)
-            others = await self._others(held, now)
-        except StoreFailed:  # GuardedStore has reported it
-            return
+        marker = await self._marker(held)
+        others = await self._others(held, now)
         if held.id == self.lineage.held.id:  # another keyring may have come meanwhile
             self.others = others
             self.lineage.learn(marker)

@@ -32,15 +32,14 @@ STILL_OPEN: Final[Mapping[StillOpen, str]] = {
 }
 """What a revocation does not cover yet, or not permanently."""
 
-_TIME: Final = {"type": "integer", "minimum": 0}
 _NUMBER: Final = {"type": "integer", "minimum": 0}
 _SESSION: Final = schemas.record(
     {
         "sid": TEXT,
         "kek": schemas.nullable(TEXT),
-        "began": _TIME,
-        "soft_end": _TIME,
-        "sealed": _TIME,
+        "began": _NUMBER,
+        "soft_end": _NUMBER,
+        "sealed": _NUMBER,
     }
 )
 _KEPT: Final = {
@@ -67,7 +66,7 @@ _INCOMPLETE: Final = (
     "Done, and `complete` is false: it is not known that every process which may seal knows of it."
     " `missed` names those that were not reached."
 )
-_SCOPE_AFTER: Final = {"scope": TEXT, "not_before": _TIME, "sessions": schemas.many(_SESSION)}
+_SCOPE_AFTER: Final = {"scope": TEXT, "not_before": _NUMBER, "sessions": schemas.many(_SESSION)}
 _RESULT: Final = schemas.record({**_SCOPE_AFTER, "agreed": FLAG, **_KEPT}, ("agreed", *_KEPT))
 _ERASED: Final = {"erased": schemas.many(TEXT), "receipt": TEXT, "key": schemas.anything()}
 _RECEIPT: Final = schemas.record({**_SCOPE_AFTER, **_KEPT, **_ERASED}, ("sessions", *_KEPT))

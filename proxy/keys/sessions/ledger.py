@@ -10,7 +10,6 @@ stay. What other processes did is held in memory, the last of it.
 from __future__ import annotations
 
 import asyncio
-import json
 import secrets
 import struct
 from collections.abc import Callable, Sequence
@@ -19,21 +18,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, get_args
 
-from ...core.crypto import base64url
 from ...core.crypto.secret import RecordKey
-from ...core.errors import KeyringError, KeyUnavailable, OpenFailed
+from ...core.errors import KeyringError, KeyUnavailable
 from .. import private_file
 from ..policy import (
     FENCE_MS,
     LEDGER_LINES,
     LEDGER_OF_OTHERS,
-    PENDING_BYTES,
     REVOKE_AGAIN_SECONDS,
 )
-from ..stores import StoreFailed, StoreRefused, records
-from ..stores.records import RecordRefused
+from ..stores import StoreFailed, StoreRefused
 from ..stores.store import end
-from . import session_control
+from . import session_control, signed_lines
 from .sessions import Sessions
 
 SUFFIX: Final = ".fences"
@@ -60,29 +56,23 @@ class Taken:
     def encode(self, key: RecordKey) -> str:
         """Return its line."""
         values = _FORM.pack(_VERSION, _WHATS.index(self.what), self.not_before, self.ends)
-        record = base64url.encode(records.sign(values, _LABEL, self.name, key)).decode()
-        return json.dumps({"name": self.name, "record": record})
+        return signed_lines.encode("name", self.name, values, _LABEL, key)
 
 
 def decode(line: str, key: RecordKey) -> Taken | None:
     """Return what a line says; None where a holder of the keyring did not write it."""
-    try:
-        said = json.loads(line)
-        name = str(said["name"])
-        values = records.verified(base64url.decode(said["record"].encode()), _LABEL, name, key)
-        version, what, not_before, ends = _FORM.unpack(values)
-        taken = Taken(_WHATS[what], name, not_before, ends)
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError, struct.error):
+    said = signed_lines.decode(line, "name", _LABEL, key)
+    if said is None or len(said[1]) != _FORM.size:
         return None
-    except (OpenFailed, RecordRefused):  # no base64url, or of another keyring
+    version, what, not_before, ends = _FORM.unpack(said[1])
+    if version != _VERSION or what >= len(_WHATS):
         return None
-    return taken if version == _VERSION else None
+    return Taken(_WHATS[what], said[0], not_before, ends)
 
 
 def files(keyring: Path, audit: Path) -> tuple[Path, ...]:
     """Return where it is kept: in the first file that can be written."""
-    beside = (path.with_name(path.name + SUFFIX) for path in (keyring, audit))
-    return tuple(dict.fromkeys(beside))
+    return signed_lines.files(keyring, audit, SUFFIX)
 
 
 class FenceLedger:
@@ -131,7 +121,8 @@ class FenceLedger:
     async def once(self) -> None:
         """Offer everything if the store may have lost it since the last time.
 
-        Raises StoreFailed where it does not answer: then it is offered at the next time.
+        What it does not take, for want of room or by its clock, is offered at the next time. Raises
+        StoreFailed where it does not answer: then everything is.
         """
         await asyncio.to_thread(self._read_changed)
         if not len(self):
@@ -139,10 +130,15 @@ class FenceLedger:
         runs = await self._sessions.store.runs()
         if runs == self._runs:
             return
+        offered = True
         for taken in (*self._ours.values(), *self._others.values()):
-            with suppress(KeyUnavailable, StoreRefused):  # another version's record, or its clock
-                await self._offer(taken)
-        self._runs = runs
+            try:
+                with suppress(KeyUnavailable):  # a record of another version: it may say more
+                    await self._offer(taken)
+            except StoreRefused:
+                offered = False
+        if offered:
+            self._runs = runs
 
     async def _offer(self, taken: Taken) -> None:
         sessions = self._sessions
@@ -169,7 +165,7 @@ class FenceLedger:
         key, now = self._sessions.keyring.record_key, self._clock()
         for path in self._paths:
             try:
-                lines = _lines(path)
+                lines = signed_lines.read(path)
             except (KeyringError, OSError):
                 return
             for taken in filter(None, (decode(line, key) for line in lines)):
@@ -184,17 +180,11 @@ class FenceLedger:
         for path in self._paths:
             with suppress(KeyringError, OSError), private_file.locked(path):
                 kept = []
-                for line in _lines(path):
+                for line in signed_lines.read(path):
                     one = decode(line, key)
                     same = one is not None and (one.what, one.name) == (taken.what, taken.name)
                     if one is None or (one.ends > now and not same):
                         kept.append(line)
-                text = "".join(f"{line}\n" for line in (*kept, taken.encode(key))[-LEDGER_LINES:])
-                private_file.write(path, text.encode())
+                lines = (*kept, taken.encode(key))[-LEDGER_LINES:]
+                private_file.write(path, signed_lines.text(lines))
                 return
-
-
-def _lines(path: Path) -> list[str]:
-    if not path.exists():
-        return []
-    return private_file.read(path, PENDING_BYTES).decode("utf-8", "replace").splitlines()

@@ -8,24 +8,21 @@ do not verify stay: another keyring may have written them.
 from __future__ import annotations
 
 import asyncio
-import json
 import struct
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
-from ...core.crypto import base64url
 from ...core.crypto.secret import RecordKey
-from ...core.errors import KeyringError, KeyUnavailable, OpenFailed, SealyardError
+from ...core.errors import KeyringError, KeyUnavailable, SealyardError
 from .. import private_file
-from ..policy import PENDING_BYTES, REVOKE_AGAIN_SECONDS
-from ..stores import StoreFailed, StoreRefused, records
-from ..stores.records import RecordRefused
+from ..policy import REVOKE_AGAIN_SECONDS
+from ..stores import StoreFailed, StoreRefused
 from ..stores.store import end
-from . import session_control
+from . import session_control, signed_lines
 from .sessions import Sessions
 from .shared_clock import latest_not_before
 
@@ -51,28 +48,21 @@ class PendingRevocation:
     def encode(self, key: RecordKey) -> str:
         """Return its line."""
         values = _FORM.pack(_VERSION, self.not_before, self.timed)
-        record = base64url.encode(records.sign(values, _LABEL, self.name, key)).decode()
-        return json.dumps({"scope": self.name, "record": record})
+        return signed_lines.encode("scope", self.name, values, _LABEL, key)
 
 
 def decode(line: str, key: RecordKey) -> PendingRevocation | None:
     """Return the revocation of a line; None where a holder of the keyring did not write it."""
-    try:
-        said = json.loads(line)
-        name = str(said["scope"])
-        values = records.verified(base64url.decode(said["record"].encode()), _LABEL, name, key)
-        version, not_before, timed = _FORM.unpack(values)
-    except (ValueError, KeyError, TypeError, AttributeError, struct.error):
+    said = signed_lines.decode(line, "scope", _LABEL, key)
+    if said is None or len(said[1]) != _FORM.size:
         return None
-    except (OpenFailed, RecordRefused):  # no base64url, or of another keyring
-        return None
-    return PendingRevocation(name, not_before, timed) if version == _VERSION else None
+    version, not_before, timed = _FORM.unpack(said[1])
+    return PendingRevocation(said[0], not_before, timed) if version == _VERSION else None
 
 
 def files(keyring: Path, audit: Path) -> tuple[Path, ...]:
     """Return where pending revocations are kept: in the first file that can be written."""
-    beside = (path.with_name(path.name + SUFFIX) for path in (keyring, audit))
-    return tuple(dict.fromkeys(beside))
+    return signed_lines.files(keyring, audit, SUFFIX)
 
 
 class PendingReporter(Protocol):
@@ -238,7 +228,7 @@ class PendingRevocations:
         failure: Exception | None = None
         for path in self._paths:
             try:
-                lines = _lines(path)
+                lines = signed_lines.read(path)
             except (KeyringError, OSError) as error:
                 failure = error
                 continue
@@ -253,9 +243,9 @@ class PendingRevocations:
     def _written(self, one: PendingRevocation) -> bool:
         for path in self._paths:
             with suppress(KeyringError, OSError), private_file.locked(path):
-                rest = self._without(_lines(path), one)
+                rest = self._without(signed_lines.read(path), one)
                 line = one.encode(self._sessions.keyring.record_key)
-                private_file.write(path, _text([*rest, line]))
+                private_file.write(path, signed_lines.text([*rest, line]))
                 return True
         return False
 
@@ -263,12 +253,12 @@ class PendingRevocations:
         for path in self._paths:
             if path.exists():
                 with suppress(KeyringError, OSError), private_file.locked(path):
-                    lines = _lines(path)
+                    lines = signed_lines.read(path)
                     rest = self._without(lines, one)
                     if not rest:
                         path.unlink()
                     elif rest != lines:
-                        private_file.write(path, _text(rest))
+                        private_file.write(path, signed_lines.text(rest))
 
     def _without(self, lines: Sequence[str], one: PendingRevocation) -> list[str]:
         """Return the lines without those that say no more than `one`."""
@@ -283,13 +273,3 @@ class PendingRevocations:
 
 def _key(one: PendingRevocation) -> _Key:
     return one.name, one.timed
-
-
-def _lines(path: Path) -> list[str]:
-    if not path.exists():
-        return []
-    return private_file.read(path, PENDING_BYTES).decode("utf-8", "replace").splitlines()
-
-
-def _text(lines: Iterable[str]) -> bytes:
-    return "".join(f"{line}\n" for line in lines).encode()

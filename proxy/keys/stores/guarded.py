@@ -50,6 +50,10 @@ class GuardedStore:
         self.durations: dict[str, Durations] = {}
         """How long operations took, by their names."""
 
+    def beside(self) -> GuardedStore:
+        """Return another guard of the same store, for what must not queue behind messages."""
+        return GuardedStore(self._store, self._timeout, clock=self._clock, notice=self._notice)
+
     @property
     def shared(self) -> bool:
         """Whether other processes use the same store."""

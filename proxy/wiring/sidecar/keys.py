@@ -294,12 +294,15 @@ class SidecarKeys:
         return 0 if self.pending is None else len(self.pending)
 
     async def learn(self, events: Sequence[FenceEvent | None]) -> None:
-        """Take what was fenced by any process; None is anything."""
+        """Take what was fenced by any process; None is anything.
+
+        Raises StoreFailed where that must be read and is not: then it is not learned yet.
+        """
         for one in events:
             if one is None:
                 self.sessions.announce(None)
             elif one.kind == "keyring":
-                await self.watch.look()
+                await self.watch.read()
             elif one.kind == "fenced":
                 self.sessions.fences.know(one.name, one.value)
                 self._hold("erased", one)
@@ -324,6 +327,8 @@ class SidecarKeys:
 
     def _use_keyring(self, keyring: Keyring) -> None:
         """Use another keyring, and read again what depends on it."""
+        if self.lease is not None and keyring.id != self.sessions.keyring.id:
+            self.lease.give_up()  # among those who use that one, nobody knows of this process yet
         self.sessions.replace_keyring(keyring)
         self.end_to_end.replace_identities()
         self.end_to_end.replace_pins()
@@ -375,7 +380,7 @@ def _lease(keys: SidecarKeys) -> Lease:
     from ...keys.fleet.lease import Lease  # noqa: PLC0415 - only for a store that processes share
 
     made = Lease(
-        keys.sessions.store,
+        keys.sessions.store.beside(),
         keyring=lambda: keys.watch.lineage.keyring,
         may_seal=lambda: not keys.watch.lineage.barred,
         learn=keys.learn,

@@ -135,6 +135,9 @@ def rewrite(name: str, change: Callable[[str], str]) -> Callable[[Broken], None]
     return broken
 
 
+A_SIGNER: Final = "MCowBQYDK2VwAyEAO2onvM62pC1io6jQKm8Nc2UyFXcd4kOmOsBIoYtZ2ik="
+
+
 def member(name: str, value: object) -> Callable[[Broken], None]:
     """Return what changes a member of the keyring's file."""
 
@@ -353,6 +356,14 @@ BROKEN: Final[dict[str, Callable[[Broken], None]]] = {
     "a keyring whose wrapping is a text": member("wrappings", ["x"]),
     "a keyring whose wrapping has no kind": member("wrappings", [{"made": 1}]),
     "a keyring with another MAC": member("mac", "A" * 43),
+    "a keyring without a head": member("head", {}),
+    "a keyring whose former state is a text": member(
+        "head", {"wrappings": "A" * 43, "former": ["x"]}
+    ),
+    "a keyring that nobody signed": lambda place: place.setting(
+        "key: {file: root.key}",
+        f"key: {{file: root.key}}, signed_by: [{A_SIGNER}]",
+    ),
     "a keyring with another digest": member("digest", "A" * 22),
     "a keyring that is one text": rewrite("keyring.jwe", lambda _: "e30.a.b.c.d"),
     "a keyring that is not pinned": lambda place: place.setting(
@@ -591,6 +602,7 @@ ELSEWHERE: Final = {
     ("proxy/keys/keyring/roots/file.py", "create_root_file"),  # of commands that write
     ("proxy/keys/keyring/roots/passphrase.py", "take_over"),  # of workers, from their supervisor
     ("proxy/keys/keyring/file.py", "create_keyring"),  # of commands that write
+    ("proxy/keys/keyring/file.py", "add_signature"),  # of commands that write
     ("proxy/keys/keyring/file.py", "read_form"),  # of `keys roots list`
 }
 """What no start reaches, or none here."""

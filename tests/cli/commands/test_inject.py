@@ -32,11 +32,11 @@ def test_stdin_is_a_manifest_too(run: Run) -> None:
 
 def test_nothing_is_printed_where_one_pod_cannot_be_sealed(run: Run, manifest: Path) -> None:
     broken = manifest.with_name("broken.yaml")
-    broken.write_text(DEPLOYMENT.replace("8080", "15021"))
+    broken.write_text(DEPLOYMENT.replace("8080", "15082"))
     done = run("inject", *IMAGE, "-f", str(manifest), "-f", str(broken), status=1)
 
     assert done.stdout == ""
-    assert "Deployment web: port 15021 of container web is reserved for Sealyard" in done.stderr
+    assert "Deployment web: port 15082 of container web is reserved for Sealyard" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -68,12 +68,14 @@ def test_an_empty_resource_sets_none(run: Run, manifest: Path) -> None:
 
 
 def test_what_weakens_a_pod_is_denied_or_allowed(run: Run, manifest: Path) -> None:
-    text = manifest.read_text().replace("since:", "sealyard.io/ports: '9999', since:")
+    text = manifest.read_text().replace(
+        "since:", "sealyard.io/ports: '9999', sealyard.io/pass-ports: '8080', since:"
+    )
     manifest.write_text(text.replace("{name: web}\nspec", "{name: web, namespace: shop}\nspec"))
     denied = run("inject", *IMAGE, "-f", str(manifest), status=1)
     allowed = run("inject", *IMAGE, "--allow", "shop=keys,ports", "-f", str(manifest))
 
-    told = "port 8080 of container web is not sealed"
+    told = "port 8080 passes unsealed (pass-ports)"
     permission = "(only with the operator's permission `ports`)"
     assert f"Deployment web: {told} {permission}" in denied.stderr
     assert allowed.stderr == "Sidecar added to 1.\n"

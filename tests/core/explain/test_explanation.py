@@ -306,6 +306,17 @@ def test_a_stream_that_may_stay_is_told_as_it_is() -> None:
     assert told.outgoing == b"SYST"
 
 
+def test_what_is_sealed_within_a_string_is_told_where_it_lies() -> None:
+    rule = a_rule(request=a_block(encrypt=["$.data json:$.note"]), names=BY_CONST)
+    text = json.dumps({"data": json.dumps({"note": CANARY})})
+    told = explained(a_message(text), rule)
+    (value,) = told.values
+    assert (value.action, value.field) == ("sealed", "note")
+    assert CANARY in text[value.start : value.end]
+    assert told.outgoing is not None
+    assert CANARY.encode() not in told.outgoing
+
+
 def test_masks_of_places_that_overlap_are_shown_once() -> None:
     rule = a_rule(request=a_block(encrypt=["$.a", "$.a.b"]), names=BY_CONST)
     message = a_message(f'{{"a":{{"b":"{CANARY}"}}}}')

@@ -28,8 +28,9 @@ from proxy.core.expressions.sources import ListSource, MembersSource, parse_sour
 from proxy.core.http.message import Headers, parse_media_type
 from proxy.core.planning.block_choice import choose_response
 from proxy.core.planning.find_whole import BODY_TOKEN_MAX
+from proxy.core.planning.treatment import ReadResponse, treat_response
 from proxy.core.rules.model import Block, Item, Names, Rule, Verdict
-from proxy.core.transform import apply, pass_request, pass_response, plan_request
+from proxy.core.transform import apply, pass_request, pass_response, plan_request, plan_response
 from proxy.core.values.key_needs import Keys
 from proxy.core.values.table import splice
 from tests.factories import (
@@ -185,6 +186,27 @@ def test_the_values_behind_one_that_does_not_open_are_tried_all_the_same(
 
 def test_a_token_under_an_unknown_key_is_refused() -> None:
     trip = Trip((decrypts("$.content"),), a_message(json.dumps({"content": sealed()})))
+    plan = plan_request(trip.exchange, trip.message.body)
+    with pytest.raises(OpenFailed) as caught:
+        apply(plan, Keys({}, {}), NOW)
+    assert caught.value.reason == "unknown-key"
+
+
+def test_an_answer_whose_request_has_an_empty_name_opens_nothing() -> None:
+    names = Names(parse_source("header:x-tenant"), parse_source("const:c1"))
+    made = a_rule(response=a_block(decrypt=["$.content"]), names=names)
+    trip = Trip((made,), a_message(headers=(*JSON_TYPE, (b"X-Tenant", b""))))
+    body = json.dumps({"content": sealed()}).encode()
+    head = a_response(headers=JSON_TYPE)
+    treatment = treat_response(trip.exchange, head, length=len(body))
+    assert isinstance(treatment, ReadResponse)
+    with pytest.raises(MissingValue) as caught:
+        plan_response(trip.exchange, treatment.block, head, body)
+    assert caught.value.reason == "empty-name"
+
+
+def test_a_list_of_tokens_under_an_unknown_key_is_refused() -> None:
+    trip = Trip((decrypts("$.list.*"),), a_message(json.dumps({"list": [sealed(), sealed()]})))
     plan = plan_request(trip.exchange, trip.message.body)
     with pytest.raises(OpenFailed) as caught:
         apply(plan, Keys({}, {}), NOW)

@@ -12,19 +12,25 @@ from pathlib import Path
 
 import pytest
 
+from proxy.config.load import load
 from proxy.config.settings import Settings
 from proxy.core.crypto.context import Scope
 from proxy.core.errors import RootUnavailable
 from proxy.core.values.key_needs import Needs
+from proxy.keys.fleet import fence_log, keyring_marker, presence
+from proxy.keys.fleet.fence_log import FenceEvent
+from proxy.keys.fleet.lease import Lease
 from proxy.keys.keyring.file import update_keyring
-from proxy.keys.keyring.keyring import Keyring
+from proxy.keys.keyring.keyring import Keyring, create
 from proxy.keys.keyring.roots import serving
+from proxy.keys.stores import StoreFailed
 from proxy.wiring.reload import material as material_of
 from proxy.wiring.reload.material import RootAnswer, ask_root, gather, since_boot
 from proxy.wiring.sidecar import root_lease
 from proxy.wiring.sidecar.keys import SidecarKeys
 from proxy.wiring.sidecar.sidecar import Sidecar
 from tests.factories import Ear
+from tests.scenarios.rig import a_configuration, write_keys
 from tests.wiring.reload.test_material import gathered
 
 LEASE = 3600.0
@@ -33,6 +39,61 @@ LEASE = 3600.0
 async def seals(keys: SidecarKeys) -> bool:
     scope = Scope("t", os.urandom(4).hex())
     return scope in (await keys.sessions.resolve(Needs({scope: 1}))).sealing
+
+
+async def under_a_lease(folder: Path) -> tuple[SidecarKeys, Lease]:
+    """Return the keys of a process that shares its store, and the lease that it has."""
+    text = a_configuration(3000, admin=9901, health=15021)
+    text = text.replace("keys:\n", f"keys:\n  store: sqlite:{folder}/store\n", 1)
+    write_keys(folder)
+    (folder / "sealyard.yaml").write_text(text)
+    material = gather(load(folder / "sealyard.yaml", {}).settings, {})
+    keys = SidecarKeys(material, Ear(), time.time, environ={})
+    assert keys.lease is not None
+    await keys.sessions.open()
+    await keys.lease.renew()
+    return keys, keys.lease
+
+
+async def test_a_disabled_kek_is_not_learned_while_the_marker_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a verb would say that this process seals under it no more."""
+    keys, lease = await under_a_lease(tmp_path)
+    store, keyring = keys.sessions.store, keys.sessions.keyring
+    later = keyring.add("k9", now=1, random=os.urandom).promote("k9")
+    later = later.disable(keyring.primary.id)
+    await keyring_marker.put(store, later)
+    note = store.note
+
+    async def fails(*_: object, **__: object) -> bytes | None:
+        raise StoreFailed
+
+    monkeypatch.setattr(store, "note", fails)
+    event = FenceEvent("keyring", "", later.generation)
+    await fence_log.append(store, keyring, [event], now=time.time)
+    await lease.renew()
+    (row,) = await presence.rows(store, keyring)
+    assert event.id not in row.learned
+    monkeypatch.setattr(store, "note", note)
+    await lease.renew()
+    (row,) = await presence.rows(store, keyring)
+    assert event.id in row.learned
+    assert not lease.held
+    await keys.close()
+
+
+async def test_a_process_that_takes_another_keyring_stands_among_its_processes_first(
+    tmp_path: Path,
+) -> None:
+    keys, lease = await under_a_lease(tmp_path)
+    assert lease.held
+    another = create("k2", now=int(time.time()), random=os.urandom)
+    keys.watch.take(another)
+    assert not lease.held
+    assert await seals(keys)
+    assert len(await presence.rows(keys.sessions.store, another)) == 1
+    await keys.close()
 
 
 async def test_a_reload_in_an_outage_takes_no_keys_that_were_given_up_while_it_asked(
