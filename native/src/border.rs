@@ -9,6 +9,7 @@ use crate::json_border;
 use crate::masks;
 use crate::spans::{spliced_length, Splicing};
 use crate::strings;
+use crate::values;
 use crate::token::{self, Parts};
 
 /// From so many bytes on, other threads may run meanwhile.
@@ -241,6 +242,85 @@ fn splice<'py>(
     written(py, size, splice).map(Some)
 }
 
+/// The spans that places name, in order; None where one is negative, or a place has no end.
+fn spans_of(places: &[isize]) -> Option<Vec<(usize, usize)>> {
+    let spans = places.chunks(2).map(|span| match span {
+        [start, end] => Some(((*start).try_into().ok()?, (*end).try_into().ok()?)),
+        _ => None,
+    });
+    spans.collect()
+}
+
+fn bytes_of<'py>(texts: &Bound<'py, PyList>) -> PyResult<Vec<PyText<'py>>> {
+    let each = texts.iter().map(|one| Ok(one.downcast_into::<PyBytes>()?));
+    each.collect()
+}
+
+#[pyfunction]
+#[pyo3(signature = (body, places, /))]
+fn texts_at<'py>(
+    py: Python<'py>,
+    body: &[u8],
+    places: Vec<isize>,
+) -> Option<Vec<PyText<'py>>> {
+    let texts = spans_of(&places)?
+        .into_iter()
+        .map(|(start, end)| values::text_to_seal(body.get(start..end)?))
+        .collect::<Option<Vec<_>>>()?;
+    let texts = texts.iter().map(|text| PyBytes::new_bound(py, text));
+    Some(texts.collect())
+}
+
+#[pyfunction]
+#[pyo3(signature = (body, places, heads, ivs, sealed, /))]
+fn put_tokens<'py>(
+    py: Python<'py>,
+    body: &[u8],
+    places: Vec<isize>,
+    heads: &Bound<'py, PyList>,
+    ivs: &[u8],
+    sealed: &Bound<'py, PyList>,
+) -> PyResult<Option<PyText<'py>>> {
+    let (heads, sealed) = (bytes_of(heads)?, bytes_of(sealed)?);
+    let Some(spans) = spans_of(&places) else {
+        return Ok(None);
+    };
+    if heads.len() != sealed.len() || ivs.len() != heads.len() * token::IV {
+        return Ok(None);
+    }
+    let each = heads.iter().zip(ivs.chunks(token::IV)).zip(&sealed);
+    let tokens: Vec<_> = each
+        .map(|((head, iv), sealed)| values::Token {
+            head: head.as_bytes(),
+            iv,
+            sealed: sealed.as_bytes(),
+        })
+        .collect();
+    let Some((changes, size)) = values::changes(body, &spans, &tokens) else {
+        return Ok(None);
+    };
+    written(py, size, |out| values::put(body, &changes, out)).map(Some)
+}
+
+#[pyfunction]
+#[pyo3(signature = (body, places, texts, /))]
+fn put_texts<'py>(
+    py: Python<'py>,
+    body: &[u8],
+    places: Vec<isize>,
+    texts: &Bound<'py, PyList>,
+) -> PyResult<Option<PyText<'py>>> {
+    let texts = bytes_of(texts)?;
+    let Some(spans) = spans_of(&places) else {
+        return Ok(None);
+    };
+    let texts: Vec<_> = texts.iter().map(|one| one.as_bytes()).collect();
+    let Some((changes, size)) = values::changes(body, &spans, &texts) else {
+        return Ok(None);
+    };
+    written(py, size, |out| values::put(body, &changes, out)).map(Some)
+}
+
 #[pymodule]
 fn sealyard_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
@@ -252,8 +332,11 @@ fn sealyard_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(masking, module)?)?;
     module.add_function(wrap_pyfunction!(token_text, module)?)?;
     module.add_function(wrap_pyfunction!(token_parts, module)?)?;
+    module.add_function(wrap_pyfunction!(put_texts, module)?)?;
+    module.add_function(wrap_pyfunction!(put_tokens, module)?)?;
     module.add_function(wrap_pyfunction!(quote, module)?)?;
     module.add_function(wrap_pyfunction!(splice, module)?)?;
+    module.add_function(wrap_pyfunction!(texts_at, module)?)?;
     module.add_function(wrap_pyfunction!(tokens_at, module)?)?;
     module.add_function(wrap_pyfunction!(unquote, module)?)?;
     Ok(())

@@ -15,6 +15,7 @@ pub mod masks;
 pub mod spans;
 pub mod strings;
 pub mod token;
+pub mod values;
 
 #[cfg(feature = "python")]
 mod border;

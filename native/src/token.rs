@@ -8,6 +8,8 @@ use crate::base64url::{self, is_character};
 pub const PREFIX: &[u8] = b"eyJ0eXAiOiJzeTEi";
 /// With what every token in the short form begins.
 pub const SHORT_PREFIX: &[u8] = b"sy1.";
+/// With what every token in the base64 form begins.
+pub const BASE64_PREFIX: &[u8] = b"iVNZMUI2NA0K";
 /// The bytes of an IV.
 pub const IV: usize = 12;
 /// The bytes of a tag, which are the last ones of what AES-GCM returns.

@@ -45,6 +45,7 @@ def _outcome(function: Callable[..., object], *arguments: object) -> object:
 
 Arguments = tuple[object, ...]
 _CUTS: Final = 4
+_FEW: Final = 4
 
 
 def _one(_: bytes, data: bytes) -> Arguments:
@@ -86,14 +87,26 @@ def _strings(cuts: bytes, data: bytes) -> Arguments:
     return data, places[: 2 * (cuts[0] % 8)]
 
 
+def _put_tokens(cuts: bytes, data: bytes) -> Arguments:
+    """Return a body, spans of it, and what makes as many tokens, or nearly."""
+    body, places, texts = _spans(cuts, data)
+    assert isinstance(texts, list)  # noqa: S101 - as it was made
+    ivs = (data * 40)[: 12 * len(texts) + (cuts[1] < _FEW)]
+    sealed = [bytes(16)[cuts[2] < _FEW :] + one for one in texts]
+    return body, places, [data[:20]] * len(sealed), ivs, sealed
+
+
 CASES: Final[dict[str, Callable[[bytes, bytes], Arguments]]] = {
     "candidates": _piece,
     "decode": _one,
     "encode": _one,
     "fields": _piece,
     "masking": _masking,
+    "put_texts": _spans,
+    "put_tokens": _put_tokens,
     "quote": _one,
     "splice": _spans,
+    "texts_at": _strings,
     "token_parts": _one,
     "token_text": _three,
     "tokens_at": _strings,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Final
 
@@ -125,6 +126,7 @@ def native(target: str) -> list[bytes]:
         "masks": [b"\x01\x80\xff\x10" + one for one in documents()],
         "json": [bytes((paths,)) + one for one in documents() for paths in range(6)],
         "unquote": documents(),
+        "values": [one for text in documents() for one in re.findall(rb'"[^"]*"', text)],
         "search": [b"\x80" + one for one in bodies_with_tokens()],
         "strings": [*documents(), 'a\nGr\u00fc\u00dfe \U0001f40e"\\\x00'.encode()],
         "spans": [b"\x02\x01\x03\x02\x04\x05\x00" + one for one in documents()],

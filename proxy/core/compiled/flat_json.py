@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final, NamedTuple, TypeGuard, cast
+from typing import Final, Literal, NamedTuple, TypeGuard, cast
 
 from ..crypto.context import Context, Scope
 from ..crypto.joined_names import Name
@@ -22,6 +22,7 @@ from ..rules.model import Block, Item, NamedPart, Placed
 from ..slices import pause
 from ..values.hows import Open, Seal
 from ..values.key_needs import Needs
+from ..values.strings import Spots, Texts, Tokens
 from ..values.table import UNBOUND, Lookup, Values, lookup
 
 _PARTS: Final[tuple[NamedPart, ...]] = ("tenant", "conversation", "message")
@@ -38,6 +39,8 @@ _QUOTE: Final = ord('"')
 _STRINGS: Final = {_QUOTE}
 _CANONICAL_INTEGER: Final = re.compile(rb"0|-?[1-9][0-9]*")
 _NOWHERE: Final = -1
+_PLACE: Final = 2
+"""A value that lies in no list has a start and an end, and no element."""
 PORTION: Final = 256
 """So many tokens of a list are read between two pauses, if they lie within so many bytes."""
 PORTION_BYTES: Final = 256 * 1024
@@ -69,17 +72,33 @@ class GivenNames(NamedTuple):
 class Bound:
     """The contexts that some names make, in the order of the items, and the keys for them."""
 
-    __slots__ = ("_needs", "_opens", "_sealing", "contexts")
+    __slots__ = ("_needs", "_opens", "_sealing", "contexts", "scope")
 
     def __init__(self, contexts: tuple[Context, ...], seals: int) -> None:
         """Take the contexts, the first of which are for sealing."""
         self.contexts: Final = contexts
+        scopes = {one.scope for one in contexts}
+        self.scope: Final = contexts[0].scope if len(scopes) == 1 else None
+        """The scope of all contexts, if it is one."""
         self._opens: Final = contexts[seals:]
         counts: dict[Scope, int] = {}
         for one in contexts[:seals]:
             counts[one.scope] = counts.get(one.scope, 0) + 1
         self._sealing: Final = Needs(counts)
         self._needs: Final[dict[object, Needs]] = {}
+
+    def needs_of(self, usual: Texts | Tokens) -> Needs:
+        """Return the keys for usual strings; the same object for the same session."""
+        if isinstance(usual, Texts):
+            count = len(usual.texts)
+            if count == len(self.contexts):
+                return self._sealing
+            return Needs(dict.fromkeys(self._sealing.seals, count))
+        found = self._needs.get((usual.key_id,))
+        if found is None:
+            of_one = self.contexts[0].scope, usual.key_id
+            found = self._keep((usual.key_id,), Needs({}, frozenset((of_one,))))
+        return found
 
     def needs(self, ids: list[KeyId]) -> Needs:
         """Return the keys for one value of each item; `ids` are those in the tokens.
@@ -91,12 +110,16 @@ class Bound:
         key = ids[0] if len(ids) == 1 else tuple(ids)
         found = self._needs.get(key)
         if found is None:
-            if len(self._needs) >= _NEEDS_KEPT:
-                self._needs.clear()
             scopes = (one.scope for one in self._opens)
-            found = Needs(self._sealing.seals, frozenset(zip(scopes, ids, strict=True)))
-            self._needs[key] = found
+            opens = frozenset(zip(scopes, ids, strict=True))
+            found = self._keep(key, Needs(self._sealing.seals, opens))
         return found
+
+    def _keep(self, key: object, needs: Needs) -> Needs:
+        if len(self._needs) >= _NEEDS_KEPT:
+            self._needs.clear()
+        self._needs[key] = needs
+        return needs
 
 
 class FlatJson:
@@ -104,7 +127,8 @@ class FlatJson:
 
     `finder` finds the values. `at_will`: all that is sealed is optional. `sources` are those of the
     names that are not constant, each with its index in the message, None where it lies elsewhere.
-    `required` is the mask of what must not be missing.
+    `required` is the mask of what must not be missing. `usual` is what the block does, sealing or
+    opening, if it does one of them and its tokens are of no special kind; else it is empty.
     """
 
     __slots__ = (
@@ -112,6 +136,7 @@ class FlatJson:
         "_constants",
         "_here",
         "_items",
+        "_lying",
         "_opens",
         "_parts",
         "_seals",
@@ -119,6 +144,7 @@ class FlatJson:
         "finder",
         "required",
         "sources",
+        "usual",
     )
 
     def __init__(  # noqa: PLR0913 - what a block tells of itself, each by name
@@ -159,6 +185,8 @@ class FlatJson:
         self.at_will = at_will
         bound = {part for one in (*encrypt, *decrypt) for part in one.item.bind}
         named = [(at, sources[part]) for at, part in enumerate(_PARTS) if part in bound]
+        self.usual: Final = _usual(encrypt, decrypt)
+        self._lying = tuple((one.index, strides[one.index]) for one in (*encrypt, *decrypt))
         self._constants = {at: one.name for at, one in named if _is_constant(one)}
         named = [(at, one) for at, one in named if at not in self._constants]
         self._parts = tuple(at for at, _ in named)
@@ -226,10 +254,24 @@ class FlatJson:
         contexts = tuple(_context(item, parts, scopes) for item in self._items)
         return Bound(contexts, len(self._seals)), tuple(leaves)
 
-    def fill(
-        self, values: Values, body: bytes, places: Places, bound: Bound, offset: int = 0
-    ) -> Needs | None:
-        """Add a row for each value; the text that they lie in begins at `offset` of the body.
+    def spots(self, places: Places, contexts: tuple[Context, ...]) -> Spots:
+        """Return where each value begins and ends, and its context, item after item.
+
+        The same `contexts` are returned where there is one value of each item.
+        """
+        spots: list[int] = []
+        counts: list[int] = []
+        for index, stride in self._lying:
+            lying = places[index]
+            spots += lying if stride == len(lying) == _PLACE else _apart(lying, stride)
+            counts.append(len(lying) // stride)
+        if any(one != 1 for one in counts):
+            each = zip(contexts, counts, strict=True)
+            contexts = tuple([one for context, count in each for one in (context,) * count])
+        return Spots(spots, contexts)
+
+    def fill(self, values: Values, body: bytes, places: Places, bound: Bound) -> Needs | None:
+        """Add a row for each value.
 
         Return the keys that they need, if those are known: there is one value of each item.
         """
@@ -240,20 +282,20 @@ class FlatJson:
                 start, end = spots[0], spots[1]
                 text = body[start + 1 : end - 1]
                 if body[start] != _QUOTE or b"\\" in text or text.startswith(PREFIXES):
-                    _add_one(values, (between, quoted), context, body, start, end, offset)
+                    _add_one(values, (between, quoted), context, body, start, end)
                 else:
-                    values.add(between, context, offset + start + 1, offset + end - 1, text)
+                    values.add(between, context, start + 1, end - 1, text)
                 continue
             each = False
             if spots:
-                _add_sealed(values, (between, quoted), context, body, _apart(spots, stride), offset)
+                _add_sealed(values, (between, quoted), context, body, _apart(spots, stride))
         ids: list[KeyId] = []
         for index, how, stride in self._opens:
             context, spots = next(contexts), places[index]
             if len(spots) != stride:
                 each = False
                 if spots:
-                    _add_opened(values, how, context, body, _apart(spots, stride), offset)
+                    _add_opened(values, how, context, body, _apart(spots, stride))
                 continue
             start, end = spots[0], spots[1]
             text = body[start + 1 : end - 1]
@@ -263,9 +305,17 @@ class FlatJson:
                 ids.append(decode_header(found[0])[0])
             elif type(found) is OpenFailed:
                 context = UNBOUND
-            values.add(how, context, offset + start, offset + end, found)
+            values.add(how, context, start, end, found)
         known = each and len(ids) == len(self._opens) and not values.alike
         return bound.needs(ids) if known else None
+
+
+def _usual(encrypt: Sequence[Placed], decrypt: Sequence[Placed]) -> Literal["", "seals", "opens"]:
+    if encrypt and decrypt:
+        return ""
+    if any(one.item.is_special for one in encrypt):
+        return ""
+    return "seals" if encrypt else "opens"
 
 
 def _add_one(  # noqa: PLR0913, PLR0917 - what a row is made of
@@ -275,27 +325,25 @@ def _add_one(  # noqa: PLR0913, PLR0917 - what a row is made of
     body: bytes,
     start: int,
     end: int,
-    offset: int,
 ) -> None:
     """Add a value that is to be sealed: a string, or other JSON."""
     if body[start] != _QUOTE:
-        values.add(how[1], context, offset + start, offset + end, body[start:end], CTY_JSON)
+        values.add(how[1], context, start, end, body[start:end], CTY_JSON)
         return
     text = body[start + 1 : end - 1]
     if b"\\" in text:
         text = unescaped(body[start:end])
-    row = values.add(how[0], context, offset + start + 1, offset + end - 1, text)
+    row = values.add(how[0], context, start + 1, end - 1, text)
     if text.startswith(PREFIXES):
         values.compare(row, text)
 
 
-def _add_sealed(  # noqa: PLR0913, PLR0917 - what rows are made of
+def _add_sealed(
     values: Values,
     how: tuple[Seal, Seal],
     context: Context,
     body: bytes,
     spots: list[int],
-    offset: int,
 ) -> None:
     """Add the values of a list, those strings together that no other value parts."""
     escapes, looks = b"\\" in body, any(one in body for one in PREFIXES)
@@ -306,26 +354,23 @@ def _add_sealed(  # noqa: PLR0913, PLR0917 - what rows are made of
             usual = usual and not any(b"\\" in one or one.startswith(PREFIXES) for one in texts)
         if not usual:
             for start, end in _pairs(some):
-                _add_one(values, how, context, body, start, end, offset)
+                _add_one(values, how, context, body, start, end)
             continue
         inner = [0] * len(some)
-        inner[::2] = [offset + 1 + start for start in some[::2]]
-        inner[1::2] = [offset - 1 + end for end in some[1::2]]
+        inner[::2] = [start + 1 for start in some[::2]]
+        inner[1::2] = [end - 1 for end in some[1::2]]
         values.extend(how[0], context, inner, texts)
 
 
-def _add_opened(  # noqa: PLR0913, PLR0917 - what rows are made of
-    values: Values, how: Open, context: Context, body: bytes, spots: list[int], offset: int
-) -> None:
+def _add_opened(values: Values, how: Open, context: Context, body: bytes, spots: list[int]) -> None:
     for some in _portions(spots):
         found: list[Lookup | None] = [*tokens_at(body, some)]
         _refuse_foreign_heads(found)
         others = [at for at, one in enumerate(found) if one is None] if None in found else []
         for at in others:
             found[at] = _lookup(body, some[2 * at], some[2 * at + 1])
-        lying = [offset + one for one in some] if offset else some
         first = len(values)
-        values.extend(how, context, lying, cast("list[Lookup]", found))
+        values.extend(how, context, some, cast("list[Lookup]", found))
         for at in others:
             if isinstance(found[at], OpenFailed):
                 values.contexts[first + at] = UNBOUND

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hmac
 from collections.abc import Iterable, Sequence
 from typing import Final, NoReturn, TypeVar
@@ -42,6 +41,7 @@ class Session:
         "_kctx",
         "_recent",
         "_recent_headers",
+        "_recent_heads",
         "created",
         "kek_id",
         "kek_number",
@@ -78,6 +78,7 @@ class Session:
         # objects again, and hashing one takes as long as the look-up of all the rest.
         self._recent: dict[int, tuple[Context, bytes, bytes]] = {}
         self._recent_headers: dict[int, tuple[Context, str | None, int | None, bytes]] = {}
+        self._recent_heads: dict[int, tuple[tuple[Context, ...], tuple[bytes, ...]]] = {}
 
     def __repr__(self) -> str:
         """Show the class, nothing of the key."""
@@ -123,6 +124,32 @@ class Session:
             return token_text(head, iv, sealed)
         return tokens.token_text(head, iv, sealed)
 
+    def heads(self, contexts: tuple[Context, ...]) -> tuple[bytes, ...]:
+        """Return the heads of tokens of texts without an end, one for each context.
+
+        They are kept for the same tuple, so that one look-up does for a message.
+        """
+        known = self._recent_heads.get(id(contexts))
+        if known is None:
+            known = contexts, tuple(self._header(one, None, None) for one in contexts)
+            _remember(self._recent_heads, id(contexts), known)
+        return known[1]
+
+    def seal_all(self, texts: Sequence[bytes], heads: Sequence[bytes]) -> tuple[bytes, list[bytes]]:
+        """Return the IVs and the ciphertexts of texts, each under its own head of `heads`."""
+        return self._aead.seal_all(texts, heads)
+
+    def wrote(self, heads: Sequence[bytes], contexts: tuple[Context, ...]) -> bool:
+        """Return whether each head is that of its token of a text, without an end, for its context.
+
+        A head has one spelling, and says session, context, kind and end.
+        """
+        return hmac.compare_digest(b".".join(heads), b".".join(self.heads(contexts)))
+
+    def open_all(self, sealed: Sequence[Parts]) -> list[bytes] | None:
+        """Return the texts of tokens whose heads this session `wrote`; None unless all open."""
+        return self._aead.open_all(sealed)
+
     def open(
         self, sealed: Token, context: Context, now: float, *, refusal: str | None = None
     ) -> bytes:
@@ -156,23 +183,6 @@ class Session:
             (token_text if len(sealed) < tokens.LARGE else tokens.token_text)(head, iv, sealed)
             for iv, sealed in self._aead.seal_each(plaintexts, head)
         ]
-
-    def open_parts(
-        self, sealed: Parts, header: Header, context: Context, now: float, refusal: str | None
-    ) -> tuple[bytes | None, str]:
-        """Do as `open_each` for one token, whose head says what `header` has."""
-        recent = self._recent.get(id(context))
-        commitment = self._context(context)[1] if recent is None else recent[2]
-        refusal = _refused(header, commitment, now, refusal)
-        head, iv, text = sealed
-        if refusal is None:
-            try:
-                return self._aead.open(iv, text, head), ""
-            except OpenFailed as error:
-                return None, error.reason
-        with contextlib.suppress(OpenFailed):
-            self._aead.open(iv, text, head + _OF_NO_TOKEN)
-        return None, refusal
 
     def open_each(
         self, sealed: Sequence[Parts], context: Context, now: float, refusal: str | None

@@ -29,9 +29,8 @@ SHORT_PREFIX: Final = tokens.SHORT_PREFIX
 BASE64_MARK: Final = b"\x89SY1B64\r\n"
 """What a token in base64 form begins with, decoded: nine bytes, so that they are twelve characters
 of base64. No text begins so, nor does a file of a known type."""
-BASE64_PREFIX: Final = b"iVNZMUI2NA0K"
-PREFIXES: Final = (JWE_PREFIX, SHORT_PREFIX, BASE64_PREFIX)
-"""What a token in any form begins with."""
+BASE64_PREFIX: Final = tokens.BASE64_PREFIX
+PREFIXES: Final = tokens.PREFIXES
 CTY_JSON: Final = "json"
 CTY_MAX: Final = 127
 

@@ -16,8 +16,11 @@ if FORM == "native":
         encode,
         fields,
         masking,
+        put_texts,
+        put_tokens,
         quote,
         splice,
+        texts_at,
         token_parts,
         token_text,
         tokens_at,
@@ -31,6 +34,7 @@ else:
     from .spans import splice
     from .strings import quote, unquote
     from .tokens import candidates, token_parts, token_text, tokens_at
+    from .values import put_texts, put_tokens, texts_at
 
 __all__ = [
     "FORM",
@@ -43,8 +47,11 @@ __all__ = [
     "encode",
     "fields",
     "masking",
+    "put_texts",
+    "put_tokens",
     "quote",
     "splice",
+    "texts_at",
     "token_parts",
     "token_text",
     "tokens_at",

@@ -10,6 +10,9 @@ from .base64url import LAST, decode, decode_within, encode, encode_within
 
 JWE_PREFIX: Final = b"eyJ0eXAiOiJzeTEi"  # base64url of {"typ":"sy1"
 SHORT_PREFIX: Final = b"sy1."
+BASE64_PREFIX: Final = b"iVNZMUI2NA0K"  # base64 of 89 "SY1B64" and a line end
+PREFIXES: Final = (JWE_PREFIX, SHORT_PREFIX, BASE64_PREFIX)
+"""With what every token begins, in each of its forms."""
 
 LARGE: Final = 8192
 """From so many bytes on, the vector instructions of pybase64, which the Python form uses, are

@@ -8,13 +8,14 @@ refused here: what is not certain, or goes wrong, is planned, and the plan tells
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 from ..compiled.block import CompiledBlock
-from ..compiled.flat_json import Bound, FlatJson, Kept
+from ..compiled.flat_json import Bound, FlatJson, Kept, Places
 from ..compiled.message_match import JOSE
 from ..crypto.context import KIND_BODY
 from ..crypto.session_cipher import Session
@@ -32,9 +33,13 @@ from ..values.carry_out import CarriedOut
 from ..values.hows import How, Open, Seal
 from ..values.key_needs import Keys, Needs
 from ..values.outcomes import Outcome
+from ..values.strings import Changed as ChangedBody
+from ..values.strings import Texts, Tokens, texts_in, tokens_in
 from ..values.table import Values, What, is_parts, lookup
 from .added_headers import added_to_request, added_to_response
 from .forwardable import Changed, Frame, mint_changed
+
+_K = TypeVar("_K")
 
 MOST_VALUES: Final = 532 if FORM == "native" else 199
 """So many values are sealed or opened at once: a millisecond or two, as long as a slice."""
@@ -107,13 +112,14 @@ class Prepared(ABC):
 
 
 def carried_out(
-    values: Values, needs: Needs | None, keys: WarmKeys, now: float
+    values: Values, needs: Needs | None, keys: WarmKeys, now: float, found: Keys | None = None
 ) -> CarriedOut | None:
     """Return what values come to whose keys are at hand; None where not all go as they usually do.
 
-    `needs` are theirs, if they are known. Raises SealyardError where keys cannot be had.
+    `needs` are theirs, if they are known, and `found` the keys. Raises SealyardError where keys
+    cannot be had.
     """
-    found = keys.resolve_warm(values.needs() if needs is None else needs)
+    found = found or keys.resolve_warm(values.needs() if needs is None else needs)
     if found is None:
         return None
     done = CarriedOut(values, found, now)
@@ -147,57 +153,64 @@ class PreparedJson(Prepared):
         self, body: bytes, keys: WarmKeys, now: float, kept: Kept = (), *, any_number: bool = False
     ) -> Changed | None:
         """Return the message changed, as `Prepared` has it."""
+        done = self.changed(body, keys, now, kept, any_number=any_number)
+        if done is None:
+            return None
+        (new, counts, proven), leaves = done
+        if proven:
+            keys.remember(proven)
+        return mint_changed(self.frame(counts, None), new, counts, leaves)
+
+    def changed(
+        self, body: bytes, keys: WarmKeys, now: float, kept: Kept, *, any_number: bool = False
+    ) -> tuple[ChangedBody, Kept] | None:
+        """Return a body changed, and the names that it leaves, as `change`; remember nothing."""
+        flat = self._flat
         try:
-            values = Values()
-            added = self._add(values, body, kept, 0)
-            if added is None:
+            found = flat.finder.find(body)
+            if found is None or found[0] & flat.required:
                 return None
-            leaves, needs = added
-            count = len(values.hows)
-            if count > MOST_VALUES and not any_number:
+            named = flat.bind(body, found[1], self._given, kept)
+            if named is None:
                 return None
-            if not count:
-                return mint_changed(self.frame({}, None), body, {}, leaves)
-            done = carried_out(values, needs, keys, now)
-            if done is None:
-                return None
-            changed = done.spliced(body)
+            if self._compare is not None:  # a parameter of the query must not be another here
+                self._compare(body)
+            bound, leaves = named
+            most = math.inf if any_number else MOST_VALUES
+            done = self._carried_out(body, found[1], bound, keys, now, most)
         except SealyardError:
             return None
-        if done.proven:
-            keys.remember(done.proven)
-        return mint_changed(self.frame(done.counts, None), changed, done.counts, leaves)
+        return None if done is None else (done, leaves)
 
-    def fill(self, values: Values, body: bytes, kept: Kept, offset: int) -> Kept | None:
-        """Add the values of a body that begins at `offset`; return the names that it leaves.
+    def _carried_out(  # noqa: PLR0913, PLR0917 - what `changed` has found
+        self, body: bytes, places: Places, bound: Bound, keys: WarmKeys, now: float, most: float
+    ) -> ChangedBody | None:
+        """Return what a body becomes; None where it is planned."""
+        usual, found = self._usual(body, places, bound), None
+        if usual is not None:
+            found = keys.resolve_warm(bound.needs_of(usual))
+            changed = None if found is None else usual.changed(body, found)
+            if changed is not False:
+                return changed
+        values = Values()
+        needs = self._flat.fill(values, body, places, bound)
+        count = len(values)
+        # A message in which nothing is sealed, where that is at will, is counted by its plan.
+        at_will = self._flat.at_will and not any(type(how) is Seal for how in values.hows)
+        if count > most or at_will or not count:
+            return (body, {}, {}) if not count and not at_will else None
+        done = carried_out(values, needs, keys, now, found)
+        return None if done is None else (done.spliced(body), done.counts, done.proven)
 
-        None where that is not certain. `kept` are the names of the request's body. Raises
-        MessageError for another name.
-        """
-        added = self._add(values, body, kept, offset)
-        return None if added is None else added[0]
-
-    def _add(
-        self, values: Values, body: bytes, kept: Kept, offset: int
-    ) -> tuple[Kept, Needs | None] | None:
-        """Do as `fill`, and return what the values need as well, if that is known."""
+    def _usual(self, body: bytes, places: Places, bound: Bound) -> Texts | Tokens | None:
+        """Return the values if all of them are usual strings of one scope."""
         flat = self._flat
-        found = flat.finder.find(body)
-        if found is None or found[0] & flat.required:
+        if bound.scope is None or not flat.usual:
             return None
-        places = found[1]
-        named = flat.bind(body, places, self._given, kept)
-        if named is None:
+        spots = flat.spots(places, bound.contexts)
+        if not 0 < len(spots.contexts) <= MOST_VALUES:
             return None
-        if self._compare is not None:  # a parameter of the query must not be another in the body
-            self._compare(body)
-        bound, leaves = named
-        first = len(values)
-        needs = flat.fill(values, body, places, bound, offset)
-        # A message in which nothing is sealed is counted as such by a plan.
-        if flat.at_will and not any(type(how) is Seal for how in values.hows[first:]):
-            return None
-        return leaves, needs
+        return texts_in(body, spots) if flat.usual == "seals" else tokens_in(body, spots)
 
 
 class PreparedWhole(Prepared):
@@ -273,37 +286,40 @@ class PreparedRecords:
 
         `now` is in seconds since 1970.
         """
-        try:
-            values = self._filled(records)
-            if values is None:
-                return None
-            if not len(values):
-                return mint_changed(self._frame, records, {})
-            done = carried_out(values, None, keys, now)
-            if done is None or any(b"\n" in one or b"\r" in one for one in done.texts if one):
-                return None  # JSON sealed as it was written; its record spells it otherwise
-            changed = done.spliced(records)
-        except SealyardError:
-            return None
-        if done.proven:
-            keys.remember(done.proven)
-        return mint_changed(self._frame, changed, done.counts)
-
-    def _filled(self, records: bytes) -> Values | None:
-        """Return the values of all records; None where one is none that is certain."""
-        values, at, count = Values(), 0, 0
+        changed: list[bytes] = []
+        counts: dict[Outcome, int] = {}
+        proven: dict[Session, int] = {}
+        at = count = written = 0
+        fails = False
         while at < len(records):
             lying = self._usual(records, at)
-            if lying is None or count >= MOST_RECORDS or len(values) > MOST_VALUES:
+            if lying is None or count >= MOST_RECORDS or sum(counts.values()) > MOST_VALUES:
                 return None
             start, end, at = lying
             count += 1
             text = records[start:end]
             if self._sentinels and text.strip(_BLANK) in self._sentinels:
                 return None
-            if self._one.fill(values, text, self._kept, start) is None:
-                return None
-        return values if count else None
+            done = self._one.changed(text, keys, now, self._kept)
+            # JSON that was sealed as it was written may have line ends: its record spells it anew.
+            if done is None or len(done[0][0].splitlines()) != len(text.splitlines()):
+                fails = True  # the others are tried all the same, so that the time tells nothing
+                continue
+            changed += (records[written:start], done[0][0])
+            written = end
+            _add(counts, done[0][1])
+            _add(proven, done[0][2])
+        if fails or not count:
+            return None
+        if proven:
+            keys.remember(proven)
+        changed.append(records[written:])
+        return mint_changed(self._frame, b"".join(changed), counts)
+
+
+def _add(totals: dict[_K, int], counts: Mapping[_K, int]) -> None:
+    for one, count in counts.items():
+        totals[one] = totals.get(one, 0) + count
 
 
 class PreparedMessages:

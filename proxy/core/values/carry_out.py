@@ -7,7 +7,7 @@ from operator import itemgetter
 from typing import Final, cast
 
 from ..crypto.aead import Parts
-from ..crypto.context import Context, Scope
+from ..crypto.context import Context
 from ..crypto.session_cipher import Session
 from ..crypto.token import KeyId, Token, decode_header, from_base64
 from ..errors import ForbiddenValue, MessageError, OpenFailed, UnfitValue, Unopened
@@ -129,13 +129,9 @@ class CarriedOut:
         heads = self._values.heads
         return [row for row, text in enumerate(self.texts) if text is not None and row not in heads]
 
-    def _carry_out(self, values: Values) -> None:  # noqa: C901, PLR0912 - a choice for each kind
-        """Carry out rows: those that are alone of their kind here, others some at a time."""
-        hows, contexts, what, texts = values.hows, values.contexts, values.what, self.texts
-        keys, apart, at, count = self._keys, values.alike or values.parts, 0, len(hows)
-        sealed = opened = 0
-        session: Session | None = None
-        bound: tuple[Scope, KeyId] | None = None
+    def _carry_out(self, values: Values) -> None:
+        """Carry out rows, some at a time that are treated alike."""
+        hows, contexts, what, at, count = values.hows, values.contexts, values.what, 0, len(values)
         if values.refusal is not None:
             count = values.refusal[1]
         while at < count:
@@ -143,49 +139,20 @@ class CarriedOut:
             how, context, found, end = hows[at], contexts[at], what[at], at + 1
             if end < count and hows[end] is how and contexts[end] is context:
                 end = values.alike_until(at, MOST_TOGETHER, MOST_BYTES)
-            alone = end - at == 1
             if type(found) is bytes and type(how) is Seal and context is not None:
-                if not alone or apart or how.spells or how.item.is_special:
-                    self._seal(how, context, at, end)
-                else:
-                    text = keys.sealing[context.scope].seal(found, context, cty=values.ctys[at])
-                    texts.append(b'"%b"' % text if how.quoted else text)
-                    sealed += 1
-            elif alone and type(how) is Open and is_parts(found) and context is not None:
-                key_id, _, cty, _ = header = decode_header(found[0])
-                if bound is None or key_id is not bound[1] or context.scope is not bound[0]:
-                    if session is not None:
-                        self._count_opened(session, opened)
-                    bound, opened = (context.scope, key_id), 0
-                    session = keys.opening.get(bound) or keys.decoys.get(bound)
-                    refusal = keys.refusals.get(bound)
-                text, reason = None, "unknown-key"
-                if session is not None:
-                    text, reason = session.open_parts(found, header, context, self._now, refusal)
-                plain = how.shape == "json" and how.place is EXACT and not how.spells
-                new = quote(text) if plain and cty is None and text is not None else None
-                if new is not None:
-                    texts.append(new)
-                    opened += 1
-                else:
-                    self._write(how, at, text, cty, session, reason, key_id)
+                self._seal(how, context, at, end)
             elif type(found) is PartStream:
                 for row in range(at, end):
                     self._stream(how, row, context)  # type: ignore[arg-type]  # it is bound
             else:
                 self._open(how, context, at, end)  # type: ignore[arg-type]  # what is no text is opened
             at = end
-        if sealed:
-            self._count("sealed", sealed)
-        if session is not None:
-            self._count_opened(session, opened)
         if values.refusal is not None:
             raise values.refusal[0]
 
     def _count_opened(self, session: Session, values: int) -> None:
-        if values:
-            self._count("opened", values)
-            self.proven[session] = self.proven.get(session, 0) + values
+        self._count("opened", values)
+        self.proven[session] = self.proven.get(session, 0) + values
 
     # --- sealing --------------------------------------------------------------------------------
 

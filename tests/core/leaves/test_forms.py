@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from proxy.core.leaves import base64url, choice, heads, masks, spans, strings, tokens
+from proxy.core.leaves import base64url, choice, heads, masks, spans, strings, tokens, values
 
 native = pytest.importorskip(
     "sealyard_native", reason="the native leaves are not built: `./dev native` builds them"
@@ -301,3 +301,55 @@ def test_a_law_can_fail() -> None:
 def test_thousands_of_spans_are_spliced() -> None:
     places = [at for start in range(0, 9000, 3) for at in (start, start + 1)]
     assert same(spans.splice, b"abc" * 3000, places, [b"x"] * 3000) == b"xbc" * 3000
+
+
+STRINGS: Final = st.one_of(
+    mutated(st.builds(spelled, ANY_TEXT, st.lists(st.integers(0, 3), max_size=5))),
+    st.sampled_from([b'"%b"' % one for one in tokens.PREFIXES] + [b"1", b"null", b'"sy1"']),
+)
+
+
+@st.composite
+def bodies(draw: st.DrawFn) -> tuple[bytes, list[int]]:
+    """Return a body and places of literals in it, now and then in another order, or none."""
+    body, places = b"", []
+    for literal in draw(st.lists(STRINGS, max_size=5)):
+        body += draw(st.sampled_from([b"", b"{", b", "]))
+        places.append((len(body), len(body) + len(literal)))
+        body += literal
+    flat = [place for span in draw(st.permutations(places)) for place in span]
+    if flat and draw(st.integers(0, 5)) == 0:
+        flat[draw(st.integers(0, len(flat) - 1))] = draw(st.integers(-1, len(body) + 2))
+    return body, flat[draw(st.integers(0, 20)) == 20 :]
+
+
+@many
+@given(bodies())
+def test_texts_at(lying: tuple[bytes, list[int]]) -> None:
+    texts = same(values.texts_at, *lying)
+    assert texts is None or same(values.put_texts, *lying, texts) is not None
+
+
+@many
+@given(bodies(), st.lists(DATA, max_size=5))
+def test_put_texts(lying: tuple[bytes, list[int]], texts: list[bytes]) -> None:
+    same(values.put_texts, *lying, texts)
+
+
+@many
+@given(
+    bodies(),
+    st.lists(HEADS, max_size=5),
+    st.lists(DATA.map(bytes(16).__add__) | st.binary(max_size=17), max_size=5),
+    st.integers(-1, 1),
+)
+def test_put_tokens(
+    lying: tuple[bytes, list[int]], heads: list[bytes], sealed: list[bytes], more: int
+) -> None:
+    count = len(lying[1]) // 2
+    heads, sealed = (heads * 5)[:count], (sealed * 5)[:count]
+    ivs = bytes(range(256))[: max(0, 12 * len(sealed) + more)]
+    body = same(values.put_tokens, *lying, heads, ivs, sealed)
+    if isinstance(body, bytes) and count:
+        first = tokens.token_text(heads[0], ivs[:12], sealed[0])
+        assert b'"%b"' % first in body

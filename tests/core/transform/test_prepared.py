@@ -204,7 +204,11 @@ def sent(message: Forwardable) -> list[object]:
 
 
 def proven(sessions: Mapping[Session, int]) -> dict[object, int]:
-    return {(one.scope, one.sid): count for one, count in sessions.items()}
+    """Return how many values each session has opened; what a double made twice is one."""
+    used: dict[object, int] = {}
+    for one, count in sessions.items():
+        used[one.scope, one.sid] = used.get((one.scope, one.sid), 0) + count
+    return used
 
 
 def asked_for(needs: Needs) -> object:

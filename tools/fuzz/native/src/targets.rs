@@ -3,11 +3,11 @@
 //! `./dev fuzz` compares the same functions with Python's; here the sanitizer watches them, and
 //! the laws are those that need no reference.
 
-use sealyard_native::{base64url, fields, json, masks, spans, strings, token};
+use sealyard_native::{base64url, fields, json, masks, spans, strings, token, values};
 
 pub type Target = fn(&[u8]);
 
-pub const TARGETS: [(&str, Target); 9] = [
+pub const TARGETS: [(&str, Target); 10] = [
     ("base64url", encoding),
     ("tokens", tokens),
     ("strings", quoting),
@@ -17,6 +17,7 @@ pub const TARGETS: [(&str, Target); 9] = [
     ("json", finding),
     ("masks", masking),
     ("fields", reading),
+    ("values", putting),
 ];
 
 /// What decodes is the canonical text of what it decodes to, and everything encodes.
@@ -251,4 +252,17 @@ fn read(block: &[u8]) -> Option<(bool, Pairs<'_>)> {
     let mut pairs = Vec::new();
     let odd = fields::read(block, |name, value| pairs.push((name, value)))?;
     Some((odd, pairs))
+}
+
+/// A text that may be sealed is put back as the same text.
+fn putting(data: &[u8]) {
+    let Some(text) = values::text_to_seal(data) else {
+        return;
+    };
+    let spans = [(0, data.len())];
+    let texts = [&*text];
+    let (changes, size) = values::changes(data, &spans, &texts).expect("a text has no spelling");
+    let mut out = vec![0; size];
+    values::put(data, &changes, &mut out);
+    assert_eq!(values::text_to_seal(&out).as_deref(), Some(&*text), "a text is put otherwise");
 }
