@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Final, NamedTuple
@@ -38,6 +38,8 @@ class CompiledRule:
     seals_response: bool
     opens_response: bool
     names: NamesOfHead | None = None
+    chosen: dict[object, CompiledBlock] = field(default_factory=dict, repr=False, compare=False)
+    """The blocks of responses by what decides: status and type, if nothing else does."""
 
     @property
     def guards(self) -> bool:

@@ -28,6 +28,8 @@ from .mistyped_response import Look, is_exact, may_be_mistyped, typed_by_look
 from .record_stream import streamed_request, streamed_response
 
 _PARTIAL_CONTENT: Final = 206
+_MOST_CHOSEN: Final = 64
+"""Upper number of statuses and types whose block a rule keeps: the backend chooses them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +157,10 @@ def treat_response(
     if bodiless:
         block = choose_bodiless(exchange, head)
         return PASS if block is None else HeadOnly(block)
+    key = _decisive(head) if delimited else None
+    known = compiled_rule.chosen.get(key)
+    if known is not None:
+        return ReadResponse(known)
     _refuse_partial(head)
     block = choose_response(exchange, head)
     if block is None:
@@ -165,7 +171,18 @@ def treat_response(
         if kind is None or not RECORDS[kind].open_ended:
             # Truncated and complete look alike: half a body must not pass for all of it.
             raise UpstreamFailed("response-not-delimited")
+    if key is not None and len(compiled_rule.chosen) < _MOST_CHOSEN:
+        compiled_rule.chosen[key] = block
     return ReadResponse(block)
+
+
+def _decisive(head: ResponseHead) -> tuple[int, bytes] | None:
+    """Return all of a head that chooses its block, None where that is more than a type."""
+    facts = head.facts
+    types = facts.get(b"content-type", ())
+    if len(types) != 1 or b"content-encoding" in facts:
+        return None
+    return head.status, types[0]
 
 
 def treat_seen(
