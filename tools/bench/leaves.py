@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import sealyard_native
 
-from proxy.core.leaves import base64url, heads, masks, spans, strings, tokens
+from proxy.core.leaves import base64url, heads, masks, spans, strings, tokens, values
 from tests.linear.callgrind import counted
 
 SIZES: Final = (100, 1024, 16_384)
@@ -53,6 +53,12 @@ def _calls(size: int) -> dict[str, tuple[Leaf, tuple[object, ...]]]:
         "quote": (strings.quote, (text,)),
         "unquote": (strings.unquote, (literal,)),
         "splice": (spans.splice, (body, place, [token])),
+        "texts_at": (values.texts_at, (body, place)),
+        "put_texts": (values.put_texts, (body, place, [text])),
+        "put_tokens": (
+            values.put_tokens,
+            (body, place, [head], bytes(12), [data + bytes(16)]),
+        ),
     }
 
 

@@ -22,7 +22,7 @@ from ..rules.model import Block, Item, NamedPart, Placed
 from ..slices import pause
 from ..values.hows import Open, Seal
 from ..values.key_needs import Needs
-from ..values.strings import Spots, Texts, Tokens
+from ..values.strings import UsualSpots, UsualTexts, UsualTokens
 from ..values.table import UNBOUND, Lookup, Values, lookup
 
 _PARTS: Final[tuple[NamedPart, ...]] = ("tenant", "conversation", "message")
@@ -87,9 +87,9 @@ class Bound:
         self._sealing: Final = Needs(counts)
         self._needs: Final[dict[object, Needs]] = {}
 
-    def needs_of(self, usual: Texts | Tokens) -> Needs:
+    def needs_of(self, usual: UsualTexts | UsualTokens) -> Needs:
         """Return the keys for usual strings; the same object for the same session."""
-        if isinstance(usual, Texts):
+        if isinstance(usual, UsualTexts):
             count = len(usual.texts)
             if count == len(self.contexts):
                 return self._sealing
@@ -254,7 +254,7 @@ class FlatJson:
         contexts = tuple(_context(item, parts, scopes) for item in self._items)
         return Bound(contexts, len(self._seals)), tuple(leaves)
 
-    def spots(self, places: Places, contexts: tuple[Context, ...]) -> Spots:
+    def spots(self, places: Places, contexts: tuple[Context, ...]) -> UsualSpots:
         """Return where each value begins and ends, and its context, item after item.
 
         The same `contexts` are returned where there is one value of each item.
@@ -268,7 +268,7 @@ class FlatJson:
         if any(one != 1 for one in counts):
             each = zip(contexts, counts, strict=True)
             contexts = tuple([one for context, count in each for one in (context,) * count])
-        return Spots(spots, contexts)
+        return UsualSpots(spots, contexts)
 
     def fill(self, values: Values, body: bytes, places: Places, bound: Bound) -> Needs | None:
         """Add a row for each value.

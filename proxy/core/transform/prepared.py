@@ -34,7 +34,7 @@ from ..values.hows import How, Open, Seal
 from ..values.key_needs import Keys, Needs
 from ..values.outcomes import Outcome
 from ..values.strings import Changed as ChangedBody
-from ..values.strings import Texts, Tokens, texts_in, tokens_in
+from ..values.strings import UsualTexts, UsualTokens, texts_in, tokens_in
 from ..values.table import Values, What, is_parts, lookup
 from .added_headers import added_to_request, added_to_response
 from .forwardable import Changed, Frame, mint_changed
@@ -202,7 +202,7 @@ class PreparedJson(Prepared):
         done = carried_out(values, needs, keys, now, found)
         return None if done is None else (done.spliced(body), done.counts, done.proven)
 
-    def _usual(self, body: bytes, places: Places, bound: Bound) -> Texts | Tokens | None:
+    def _usual(self, body: bytes, places: Places, bound: Bound) -> UsualTexts | UsualTokens | None:
         """Return the values if all of them are usual strings of one scope."""
         flat = self._flat
         if bound.scope is None or not flat.usual:

@@ -25,17 +25,17 @@ Changed = tuple[bytes, Mapping[Outcome, int], Mapping[Session, int]]
 """A body with its values changed, how many had which outcome, and how many a session has opened."""
 
 
-class Spots(NamedTuple):
+class UsualSpots(NamedTuple):
     """Where strings lie in a body, start and end with their quotes, and what each is bound to."""
 
     places: list[int]
     contexts: tuple[Context, ...]
 
 
-class Texts(NamedTuple):
-    """Texts that are to be sealed."""
+class UsualTexts(NamedTuple):
+    """UsualTexts that are to be sealed."""
 
-    spots: Spots
+    spots: UsualSpots
     texts: list[bytes]
 
     def changed(self, body: bytes, keys: Keys) -> Changed:
@@ -49,10 +49,10 @@ class Texts(NamedTuple):
         return new, {"sealed": len(sealed)}, {}
 
 
-class Tokens(NamedTuple):
-    """Tokens of texts without an end that are to be opened, and the session that all name."""
+class UsualTokens(NamedTuple):
+    """UsualTokens of texts without an end that are to be opened, and the session that all name."""
 
-    spots: Spots
+    spots: UsualSpots
     tokens: list[Parts]
     key_id: KeyId
 
@@ -75,13 +75,13 @@ class Tokens(NamedTuple):
         return None if new is None else (new, {"opened": count}, {session: count})
 
 
-def texts_in(body: bytes, spots: Spots) -> Texts | None:
+def texts_in(body: bytes, spots: UsualSpots) -> UsualTexts | None:
     """Return the texts that are to be sealed; None where one is no usual one."""
     texts = texts_at(body, spots.places) if _are_short(body, spots.places) else None
-    return None if texts is None else Texts(spots, texts)
+    return None if texts is None else UsualTexts(spots, texts)
 
 
-def tokens_in(body: bytes, spots: Spots) -> Tokens | None:
+def tokens_in(body: bytes, spots: UsualSpots) -> UsualTokens | None:
     """Return the tokens that are to be opened; None where one is no usual one."""
     found = tokens_at(body, spots.places) if _are_short(body, spots.places) else [None]
     if None in found:
@@ -93,7 +93,7 @@ def tokens_in(body: bytes, spots: Spots) -> Tokens | None:
         return None
     kinds = {(one.key_id, one.cty, one.exp) for one in headers}
     key_id, cty, exp = kinds.pop()
-    return Tokens(spots, usual, key_id) if not kinds and cty is None is exp else None
+    return UsualTokens(spots, usual, key_id) if not kinds and cty is None is exp else None
 
 
 def _are_short(body: bytes, places: list[int]) -> bool:
