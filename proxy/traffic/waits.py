@@ -14,6 +14,11 @@ from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
 
+MOST_OUTLIVING: Final = 1024
+"""Upper number of works that outlive who waits for them: clients that leave must not pile them up.
+Beyond it, work ends with its client."""
+
+_outliving: Final[set[asyncio.Task[Any]]] = set()
 _running: Way | None = None
 """The way whose coroutine runs now; None in a task."""
 
@@ -184,3 +189,17 @@ async def in_task(work: Coroutine[Any, Any, T], undo: Callable[[T], object] | No
         if undo is not None and task.done() and not task.cancelled() and task.exception() is None:
             undo(task.result())
         raise
+
+
+async def outliving(work: Coroutine[Any, Any, T]) -> T:
+    """Return what comes of work that goes on where nobody waits for it any more.
+
+    It writes to a store or to the audit log: a client that leaves must not cut it between what it
+    sends and what comes back, since nobody would know whether it was done.
+    """
+    if len(_outliving) >= MOST_OUTLIVING:
+        return await in_task(work)
+    task = asyncio.get_running_loop().create_task(work)
+    _outliving.add(task)
+    task.add_done_callback(_outliving.discard)
+    return await asyncio.shield(task)

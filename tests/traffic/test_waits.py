@@ -7,7 +7,10 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from proxy.traffic.waits import Signal, Way, in_task
+from proxy.keys.sessions.sessions import SessionMode
+from proxy.traffic import waits
+from proxy.traffic.waits import Signal, Way, in_task, outliving
+from tests.keys.builders import HookedStore, Time, a_world
 
 from .exchange.test_handler import a_rulebook
 from .ours import local, proxied
@@ -104,6 +107,7 @@ WAITS: dict[str, Callable[[], Awaitable[object]]] = {
     "future": _never,
     "turn": lambda: asyncio.sleep(0),
     "task": lambda: in_task(asyncio.sleep(60)),
+    "outliving": lambda: outliving(asyncio.sleep(0.1)),
 }
 
 
@@ -177,6 +181,53 @@ async def test_an_error_is_handed_to_who_made_the_way() -> None:
     assert isinstance(walk.ends[0], ZeroDivisionError)
 
 
+async def test_what_outlives_its_way_is_done_though_the_way_is_cancelled() -> None:
+    replies = asyncio.Event()
+    done: list[str] = []
+
+    async def commits() -> None:
+        done.append("sent")
+        await replies.wait()
+        done.append("known")
+
+    walk = Walk(lambda: outliving(commits()))
+    walk.way.go()
+    await asyncio.sleep(0)
+    walk.way.cancel()
+    await eventually(lambda: walk.way.ended)
+    assert (walk.passed, done) == (0, ["sent"])
+    replies.set()
+    await eventually(lambda: done == ["sent", "known"])
+
+
+async def test_of_too_many_works_those_that_are_more_end_with_their_ways(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(waits, "MOST_OUTLIVING", 1)
+    ended: list[int] = []
+
+    async def works(number: int) -> None:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            ended.append(number)
+            raise
+
+    def walks_on(number: int) -> Walk:
+        return Walk(lambda: outliving(works(number)))
+
+    walks = [walks_on(number) for number in range(3)]
+    for walk in walks:
+        walk.way.go()
+    await asyncio.sleep(0)
+    for walk in walks:
+        walk.way.cancel()
+    await eventually(lambda: all(walk.way.ended for walk in walks))
+    assert ended == [1, 2]
+    for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        task.cancel()
+
+
 # --- through the proxy ----------------------------------------------------------------------------
 
 PIPELINED = 10_000
@@ -223,3 +274,49 @@ async def test_ten_thousand_refusals_that_need_no_wait_leave_turns_to_others() -
         other.cancel()
     assert turns > PIPELINED // 100
     assert not origin.seen
+
+
+class SlowStore(HookedStore):
+    """Has sent each operation, and its reply comes once it is let go."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        super().__init__(clock, shared=True)
+        self.asked: list[str] = []
+        self.replies = asyncio.Event()
+
+    async def before(self, operation: str) -> None:
+        self.asked.append(operation)
+        await self.replies.wait()
+
+
+@pytest.mark.parametrize("mode", ["durable", "ephemeral"])
+async def test_a_session_is_agreed_on_though_its_client_leaves(mode: SessionMode) -> None:
+    time = Time()
+    store = SlowStore(time)
+    world = a_world(store=store, time=time, mode=mode)
+    body = b'{"content": "canary-9f31"}'
+    head = b"POST /seal HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n"
+    request = head + b"Content-Length: %d\r\n\r\n" % len(body) + body
+    async with (
+        running(Origin()) as origin,
+        proxied(
+            local(origin.port),
+            rule_table=a_rulebook(),
+            keys=world.sessions,
+            on_client_close="abort",
+        ) as ours,
+    ):
+        async with connected(ours.port) as client:
+            client.send(request)
+            await eventually(lambda: bool(store.asked))
+            client.writer.transport.abort()
+        await eventually(lambda: bool(ours.ear.lines))
+        store.replies.set()
+        await eventually(lambda: world.sessions.cached[0] == 1)
+        asked = list(store.asked)
+        async with connected(ours.port) as client:
+            client.send(request)
+            assert (await client.response()).status == 200
+        assert store.asked == asked
+    (seen,) = origin.seen
+    assert b"canary-9f31" not in seen.body

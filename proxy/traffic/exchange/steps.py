@@ -59,7 +59,7 @@ from ..message_record import MessageRecord
 from ..slices import Run, Slices
 from ..turns import LoopLag
 from ..upstream.permits import Claim
-from ..waits import in_task
+from ..waits import outliving
 from .admission import AdmittedExchange, refuse_other_routes
 from .ladder import Ladder
 from .prepared_steps import KeySource, PreparedSteps
@@ -308,8 +308,11 @@ class Steps(PreparedSteps):
         return NO_KEYS
 
     async def resolve(self, plan: Plan, record: MessageRecord) -> Keys:
-        """Return the keys of a plan, waiting for the store if need be."""
-        return await in_task(self.keys.resolve(plan.needs))
+        """Return the keys of a plan, waiting for the store if need be.
+
+        What is agreed with the store is agreed on, also where the client has gone.
+        """
+        return await outliving(self.keys.resolve(plan.needs))
 
     def apply(
         self, plan: Plan, keys: Keys, record: MessageRecord, *, piece: Piece = ""
