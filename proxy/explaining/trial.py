@@ -17,6 +17,7 @@ from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from ..config.settings import Address, ListenerSettings, OriginalPort, TcpAddress
@@ -41,7 +42,7 @@ from ..traffic.exchange.handler import Handler
 from ..traffic.exchange.prepared_steps import KeySource
 from ..traffic.upstream.client import HttpUpstream
 from ..traffic.upstream.connection import UpstreamConnection
-from .noted_steps import ExplainedSteps, Notes
+from .notes import NotedMessage, Notes
 from .played import PlayedBackend, PlayedClient, Received
 from .policy import TRIAL_SECONDS
 
@@ -148,7 +149,7 @@ async def explain(
         trusted_proxies=listener.trusted_proxies,
         upstream_names=frozenset(one.encode() for one in listener.upstream_names),
         add_request_id=listener.add_request_id,
-        make_steps=lambda *args, **named: ExplainedSteps(*args, notes=notes, **named),
+        watches=partial(NotedMessage, notes),
     )
     door = HttpListener(listener.listen, handler, limits=listener.limits, sockets=())
     try:

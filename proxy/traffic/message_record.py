@@ -7,8 +7,11 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from ..core.compiled.rule_table import Decision
 from ..core.errors import TrafficError, Unopened
-from ..core.http.message import Direction
+from ..core.http.message import Direction, Headers
+from ..core.planning.plan import Plan
+from ..core.values.key_needs import Keys
 from ..core.values.outcomes import Outcome
 from ..telemetry.logs.access_line import MessageLine, Outcomes, Refusal
 from .interfaces import Reporter
@@ -25,6 +28,42 @@ class Foretold(NamedTuple):
     rule: str | None
     direction: Direction
     reason: str
+
+
+class MessageWatch:
+    """What is told of one message as it goes, for traces and explanations. Here it is nothing.
+
+    Of a message that is watched, every change is planned.
+    """
+
+    __slots__ = ()
+
+    def arrived(self, headers: Headers) -> None:
+        """Learn what the request has come with, before any of it is judged."""
+
+    def admitted(self, decision: Decision) -> None:
+        """Learn which rule takes it."""
+
+    def planned(self, began: float, ended: float) -> None:
+        """Learn when a body was planned (`time.perf_counter`); its keys are looked up now."""
+
+    def without_keys(self, error: str) -> None:
+        """Learn that no keys could be had, and the code of the error."""
+
+    def carrying_out(self, plan: Plan, keys: Keys, now: float) -> None:
+        """Learn of a plan that is carried out with these keys; `now` is in seconds since 1970."""
+
+    def carried_out(self) -> None:
+        """Learn that it has been carried out."""
+
+    def refused(self, error: TrafficError, status: int) -> None:
+        """Learn that the message is refused."""
+
+    def responded(self, status: int) -> None:
+        """Learn that the upstream has answered."""
+
+    def over(self, now: float) -> None:
+        """Learn that the message was over at `now` (`time.perf_counter`)."""
 
 
 class MessageRecord(MessageLine):
@@ -44,6 +83,7 @@ class MessageRecord(MessageLine):
         "foretold",
         "told",
         "unopened",
+        "watch",
     )
 
     def __init__(self, request_id: str, listener: str) -> None:
@@ -72,6 +112,7 @@ class MessageRecord(MessageLine):
         self.trace_id = ""  # `sampled` is set and read with one
         self.changes = None
         self.switched = False
+        self.watch: MessageWatch | None = None
 
     def count(self, outcomes: Mapping[Outcome, int]) -> None:
         """Add how many values of this direction had which outcome."""
@@ -97,6 +138,8 @@ class MessageRecord(MessageLine):
         self._responded = time.perf_counter()
         self.status = status
         self.direction = "response"
+        if self.watch is not None:
+            self.watch.responded(status)
 
     def refused(self, error: TrafficError, status: int) -> None:
         """Note that the message was refused.
@@ -105,6 +148,8 @@ class MessageRecord(MessageLine):
         """
         self.refusal = Refusal(error.code, error.reason, self.direction)
         self.status = status
+        if self.watch is not None:
+            self.watch.refused(error, status)
 
     def observed(self, direction: Direction, result: DryRunResult) -> None:
         """Note what a rule that only observes would have done to one direction."""
@@ -161,6 +206,13 @@ class MessageRecord(MessageLine):
         self.duration_ms = (now - self._began) * 1000
         if self._sent:
             self.upstream_ms = ((self._responded or now) - self._sent) * 1000
+        if self.watch is not None:
+            self.watch.over(now)
+
+    @property
+    def times(self) -> tuple[float, float, float]:
+        """When it began, was sent, and was answered (`time.perf_counter`); 0 where it was not."""
+        return self._began, self._sent, self._responded
 
 
 def _sum(before: Outcomes, outcomes: Mapping[Outcome, int]) -> Outcomes:

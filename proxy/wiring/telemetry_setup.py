@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -11,7 +11,7 @@ from ..telemetry.logs import code_location
 from ..telemetry.logs.access_line import Sampling
 from ..telemetry.logs.logger import Logs
 from ..telemetry.reporter import CountingReporter, Reporter
-from ..traffic.exchange.steps import Steps
+from ..traffic.exchange.steps import Watches
 
 if TYPE_CHECKING:  # only where traces are wanted: it takes memory
     from ..telemetry.traces import End, Traces
@@ -36,7 +36,7 @@ def begin(environ: Mapping[str, str], reporter: Reporter) -> Traces | None:
     if not wanted(environ):
         return None
     from ..telemetry.traces import Traces  # noqa: PLC0415 - see above
-    from ..traffic.exchange import traced_steps  # noqa: F401, PLC0415 - before the first message
+    from ..traffic.exchange import message_spans  # noqa: F401, PLC0415 - before the first message
 
     try:
         traces = Traces(environ)
@@ -60,11 +60,11 @@ def end(address: Address, *, secure: bool) -> End:
     return End(scheme, str(address.path), None)
 
 
-def timed(traces: Traces, server: End, upstream: End) -> Callable[..., Steps]:
-    """Return what makes steps that measure the times of spans between two ends."""
-    from ..traffic.exchange.traced_steps import TracedSteps  # noqa: PLC0415 - as above
+def spans(traces: Traces, server: End, upstream: End) -> Watches:
+    """Return what gathers the spans of messages between two ends."""
+    from ..traffic.exchange.message_spans import MessageSpans  # noqa: PLC0415 - as above
 
-    return partial(TracedSteps, traces=traces.between(server, upstream))
+    return partial(MessageSpans, traces.between(server, upstream))
 
 
 def follow(reporter: Reporter, settings: Settings) -> None:

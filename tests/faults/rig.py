@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import gc
 import json
+import math
 import os
 from collections.abc import (
     AsyncIterator,
@@ -172,11 +173,23 @@ class WaitingWitness(KeyEvents):
         await super().begins(one)
 
 
+class EndedLease:
+    """A lease that is to be obtained before anything is sealed."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+
+    async def obtain(self) -> None:
+        await turn()
+        self._sessions.sealing_until = math.inf
+
+
 class WaitingKeys:
     """Sessions that are cold for each request, and asked while others hold what they need.
 
     One that `asks` first asks how the conversation stands, as it is done for end-to-end rules. Each
-    message also names `made_up` sessions that the store does not have, as many as may be held.
+    message also names `made_up` sessions that the store does not have, as many as may be held. If
+    `leased`, they seal under a lease that has ended.
     """
 
     def __init__(
@@ -187,8 +200,10 @@ class WaitingKeys:
         shared: bool = False,
         asks: bool = False,
         made_up: int = 0,
+        leased: bool = False,
     ) -> None:
         self._keyring = a_keyring()
+        self._leased = leased
         self._busy = busy
         self._asks = asks
         self._shared = shared
@@ -201,6 +216,13 @@ class WaitingKeys:
         self.sessions = self._cold()
 
     def _cold(self) -> Sessions:
+        sessions = self._without_lease()
+        if self._leased:
+            lease: Any = EndedLease(sessions)
+            sessions.lease, sessions.sealing_until = lease, 0.0
+        return sessions
+
+    def _without_lease(self) -> Sessions:
         world = a_world(keyring=self._keyring)
         store = CountingStore(world.time, shared=self._shared)
         key_events = WaitingWitness(Ear(), None, self._keyring.record_key, clock=world.time)

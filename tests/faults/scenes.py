@@ -102,6 +102,11 @@ async def sealing_behind_another() -> Setup:
     return Setup(_answer(None), _upload(b"/seal"), WaitingKeys(busy=True))
 
 
+async def sealing_under_a_lease() -> Setup:
+    """As before, once the lease of this process has been obtained again."""
+    return Setup(_answer(None), _upload(b"/seal"), WaitingKeys(leased=True))
+
+
 async def observing() -> Setup:
     """A request passes as it is, and what a rule would do is tried behind its answer."""
     keys = WaitingKeys()
@@ -388,6 +393,7 @@ SCENES: dict[str, Scene] = {
         sealing_a_long_list,
         sealing_among_others,
         sealing_behind_another,
+        sealing_under_a_lease,
         observing,
         opening,
         opening_what_is_misnamed,
@@ -419,6 +425,7 @@ SECRET_FROM_ORIGIN = {
     "sealing",
     "sealing_among_others",
     "sealing_behind_another",
+    "sealing_under_a_lease",
     "opening",
     "opening_what_is_misnamed",
     "opening_over_a_shared_store",

@@ -226,7 +226,7 @@ async def test_traces_have_their_steps_before_the_first_message(tmp_path: Path) 
 
     found = await modules(tmp_path, variables=wanted)
 
-    assert {"opentelemetry", "proxy.traffic.exchange.traced_steps"} <= found
+    assert {"opentelemetry", "proxy.traffic.exchange.message_spans"} <= found
 
 
 async def test_workers_are_watched_by_who_carries_nothing(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ from ..upstream.permits import Permit
 from .admission import AdmittedExchange
 from .conclusions import Conclusions, Copied
 from .prepared_steps import KeySource
-from .steps import CLIENT_CLOSED, Steps
+from .steps import CLIENT_CLOSED, Steps, Watches
 from .streamed_steps import carried_out
 from .tunnel import Tunnel
 
@@ -95,11 +95,11 @@ class Handler:
         announcements: Announcements | None = None,
         ladder: LadderSettings | None = None,
         add_request_id: bool = False,
-        make_steps: Callable[..., Steps] = Steps,
+        watches: Watches | None = None,
     ) -> None:
         self._timeouts = timeouts or Timeouts()
         self.upstream = upstream
-        self.steps = make_steps(
+        self.steps = Steps(
             rule_table,
             keys,
             reporter,
@@ -114,6 +114,7 @@ class Handler:
             announcements=announcements,
             ladder=ladder or LadderSettings(),
             add_request_id=add_request_id,
+            watches=watches,
         )
         self._conclusions = Conclusions(self.steps.report)
 
@@ -299,7 +300,7 @@ class Handler:
             if changed is not None:
                 return changed, permit
             async with self.steps.slices.turn(long=long) as run:
-                plan = await run(self.steps.plan_request, exchange, whole, framing)
+                plan = await run(self.steps.plan_request, exchange, whole, framing, record.watch)
                 return await self.steps.carry_out(plan, record, run), permit
         except BaseException:
             if permit is not None:
@@ -358,7 +359,9 @@ class Handler:
         if changed is not None:
             return changed, response
         async with steps.slices.turn(long=long, answer=True) as run:
-            plan = await run(steps.plan_response, exchange, arriving, head, whole, response.framing)
+            plan = await run(
+                steps.plan_response, exchange, arriving, head, whole, response.framing, record.watch
+            )
             return await steps.carry_out(plan, record, run), response
 
     async def _place_of_long(self, admitted: AdmittedExchange) -> Permit:

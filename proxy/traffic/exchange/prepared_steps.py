@@ -90,8 +90,8 @@ class PreparedSteps:
 
         It is the request, whose names are kept for its response, or the `answer` treated so.
         """
-        if self.tap is not None and self.tap.watched:  # whoever watches sees what was planned
-            return None
+        if record.watch is not None or (self.tap is not None and self.tap.watched):
+            return None  # whoever watches sees what was planned
         if answer is None:
             prepared = prepare_request(exchange)
         elif exchange.decision.observes is not None:
@@ -117,9 +117,11 @@ class PreparedSteps:
                 record.changed(began)
         return changed
 
-    def prepared_messages(self, messages: Messages, *, binary: bool) -> PreparedMessages | None:
+    def prepared_messages(
+        self, messages: Messages, record: MessageRecord, *, binary: bool
+    ) -> PreparedMessages | None:
         """Return what changes the messages of a WebSocket without a plan, if anything does."""
-        return prepare_messages(messages, binary=binary)
+        return None if record.watch is not None else prepare_messages(messages, binary=binary)
 
     def prepared_records(
         self,
@@ -130,7 +132,9 @@ class PreparedSteps:
         record: MessageRecord,
     ) -> Callable[[bytes], Changed | None] | None:
         """Return what changes the records of a stream without a plan, if anything does."""
-        prepared = prepare_records(exchange, block, head, kind)
+        prepared = (
+            None if record.watch is not None else prepare_records(exchange, block, head, kind)
+        )
         if prepared is None:
             return None
         return lambda some: self.change(prepared, some, record) if may_go_in_records(some) else None

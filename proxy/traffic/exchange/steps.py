@@ -20,6 +20,7 @@ from ...core.compiled.rule_table import Decision, RuleTable
 from ...core.errors import (
     OpenFailed,
     RejectedByRule,
+    SealyardError,
     TrafficError,
     Unopened,
 )
@@ -55,7 +56,7 @@ from ..http1.gate import Admitted, RawRequest, admit
 from ..http1.pointing_headers import LocationRewrite
 from ..http1.problem import Problem, problem, status_of
 from ..interfaces import Reporter, UpstreamResponse
-from ..message_record import MessageRecord
+from ..message_record import MessageRecord, MessageWatch
 from ..slices import Run, Slices
 from ..turns import LoopLag
 from ..upstream.permits import Claim
@@ -69,6 +70,9 @@ from .uncovered import PathShapes, Unread
 if TYPE_CHECKING:  # imported where the configuration has it
     from ...telemetry.tap import Piece, Tap
     from .announcements import Announcements, Begun
+
+Watches = Callable[[MessageRecord], MessageWatch]
+"""Returns what watches a message."""
 
 CLIENT_CLOSED: Final = 499
 """What nginx logs for a client that went away. It is never sent."""
@@ -102,10 +106,10 @@ class Steps(PreparedSteps):
         announcements: Announcements | None,
         ladder: LadderSettings,
         add_request_id: bool,
-        make_record: Callable[[str, str], MessageRecord] = MessageRecord,
+        watches: Watches | None = None,
     ) -> None:
         super().__init__(keys, tap, clock, slices)
-        self._make_record = make_record
+        self._watches = watches
         self.request_ids: Final = RequestIds(rule_table, adds=add_request_id)
         self.reporter = reporter
         self.lag: Final = lag
@@ -139,7 +143,9 @@ class Steps(PreparedSteps):
     def record(self) -> MessageRecord:
         """Return the record of a new message."""
         number = next(self._numbers)
-        record = self._make_record(f"{self._prefix}-{number:x}", self._name)
+        record = MessageRecord(f"{self._prefix}-{number:x}", self._name)
+        if self._watches is not None:
+            record.watch = self._watches(record)
         if not number % _TIMED:
             record.changes = []
         return record
@@ -179,6 +185,8 @@ class Steps(PreparedSteps):
     def let_in(self, raw: RawRequest, record: MessageRecord) -> Admitted:
         """Let a request through the gate; raise TrafficError where it does not pass."""
         self.request_ids.take(record, raw)
+        if record.watch is not None:
+            record.watch.arrived(raw.headers)
         request = admit(raw)
         method = request.head.method
         record.method = method if method in METHODS else OTHER_METHOD
@@ -205,6 +213,8 @@ class Steps(PreparedSteps):
             self.ladder.raised(request) if self.ladder.on else None,
         )
         self.ladder.called(admitted, record)
+        if record.watch is not None:
+            record.watch.admitted(exchange.decision)
         return admitted
 
     def _claim(self, exchange: Exchange, client: str) -> Claim:
@@ -252,29 +262,38 @@ class Steps(PreparedSteps):
         look.end()
         return treat_seen(exchange, response.head, look)
 
-    def plan_request(self, exchange: Exchange, body: bytes, framing: Framing) -> Plan:
+    def plan_request(
+        self, exchange: Exchange, body: bytes, framing: Framing, watch: MessageWatch | None = None
+    ) -> Plan:
         """Return what the rule does to the request; raise TrafficError where it cannot be done."""
+        began = time.perf_counter()
         measured, begun = framing.length is not None, self._begin(exchange, "request")
         plan = plan_request(exchange, body, self._limits.body, measured=measured)
+        if watch is not None:
+            watch.planned(began, time.perf_counter())
         if begun is not None:
             plan.settle = begun.settler(exchange)
         return plan
 
-    def plan_response(
+    def plan_response(  # noqa: PLR0913, PLR0917 - a response in its parts
         self,
         exchange: Exchange,
         treatment: ReadResponse | StreamBody | HeadOnly,
         head: ResponseHead,
         body: bytes,
         framing: Framing,
+        watch: MessageWatch | None = None,
     ) -> Plan:
         """Return what the rule does to a response of which all is there."""
+        began = time.perf_counter()
         if type(treatment) is HeadOnly:
             return plan_bodiless(exchange, treatment.block, head)
         measured, begun = framing.content_length is not None, self._begin(exchange, "response")
         plan = plan_response(
             exchange, treatment.block, head, body, self._limits.body, measured=measured
         )
+        if watch is not None:
+            watch.planned(began, time.perf_counter())
         if begun is not None:
             plan.settle = begun.settler(exchange)
         return plan
@@ -312,14 +331,21 @@ class Steps(PreparedSteps):
 
         What is agreed with the store is agreed on, also where the client has gone.
         """
-        return await outliving(self.keys.resolve(plan.needs))
+        try:
+            return await outliving(self.keys.resolve(plan.needs))
+        except SealyardError as error:
+            if record.watch is not None:
+                record.watch.without_keys(error.code)
+            raise
 
     def apply(
         self, plan: Plan, keys: Keys, record: MessageRecord, *, piece: Piece = ""
     ) -> Forwardable:
         """Carry out a plan, which may be for one `piece` of a message."""
-        began = time.perf_counter()
-        return self._noted(apply(plan, keys, self.clock()), plan, record, piece, began)
+        began, now = time.perf_counter(), self.clock()
+        if record.watch is not None:
+            record.watch.carrying_out(plan, keys, now)
+        return self._noted(apply(plan, keys, now), plan, record, piece, began)
 
     async def carry_out(
         self, plan: Plan, record: MessageRecord, run: Run, *, piece: Piece = ""
@@ -334,14 +360,18 @@ class Steps(PreparedSteps):
         self, plan: Plan, keys: Keys, record: MessageRecord, run: Run, *, piece: Piece = ""
     ) -> Forwardable:
         """Do as `apply`, in slices if the work of the message is run so."""
-        began = time.perf_counter()
-        applied = await run(apply, plan, keys, self.clock())
+        began, now = time.perf_counter(), self.clock()
+        if record.watch is not None:
+            record.watch.carrying_out(plan, keys, now)
+        applied = await run(apply, plan, keys, now)
         return self._noted(applied, plan, record, piece, began)
 
     def _noted(
         self, applied: Applied, plan: Plan, record: MessageRecord, piece: Piece, began: float
     ) -> Forwardable:
         """Return what may go on, once the rest of what came out is recorded."""
+        if record.watch is not None:
+            record.watch.carried_out()
         if plan.settle is not None:
             plan.settle()
         if applied.proven:

@@ -359,7 +359,9 @@ class _Half:
         """Return a message changed without a plan; None where it is planned."""
         steps, opcode = self._relay.steps, arrived.opcode
         if opcode not in self._prepared:
-            prepared = steps.prepared_messages(self._messages, binary=opcode == BINARY)
+            prepared = steps.prepared_messages(
+                self._messages, self._relay.record, binary=opcode == BINARY
+            )
             self._prepared[opcode] = prepared
         prepared = self._prepared[opcode]
         if prepared is None or not may_go_at_once(arrived.payload):

@@ -21,7 +21,7 @@ from ...traffic.downstream.acceptor import REASONS, FrontProxies
 from ...traffic.downstream.listener import HttpListener, Lane
 from ...traffic.downstream.sockets import Sockets
 from ...traffic.exchange.handler import Handler
-from ...traffic.exchange.steps import Steps, rules_with_packets
+from ...traffic.exchange.steps import Watches, rules_with_packets
 from ...traffic.slices import Slices
 from ...traffic.turns import LoopLag
 from ...traffic.upstream.client import HttpUpstream
@@ -200,7 +200,7 @@ class WiredLane:
             announcements=self._announced_at(upstream.address, material.rule_table),
             ladder=settings.ladder,
             add_request_id=settings.add_request_id,
-            make_steps=self._makes_steps(material, upstream.address),
+            watches=self._watches(material, upstream.address),
         )
 
     def _announced_at(self, address: Address, rule_table: RuleTable) -> Announcements | None:
@@ -214,11 +214,11 @@ class WiredLane:
 
         return self._announcements.setdefault(address, Announcements(time.monotonic))
 
-    def _makes_steps(self, material: ListenerMaterial, address: Address) -> Callable[..., Steps]:
-        """Return what makes steps: only where traces are wanted is anything timed."""
+    def _watches(self, material: ListenerMaterial, address: Address) -> Watches | None:
+        """Return what gathers spans: only where traces are wanted is anything timed."""
         if self._traces is None:
-            return Steps
-        return telemetry_setup.timed(
+            return None
+        return telemetry_setup.spans(
             self._traces,
             telemetry_setup.end(material.settings.listen, secure=material.tls is not None),
             telemetry_setup.end(address, secure=material.upstream_tls is not None),
