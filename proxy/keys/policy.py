@@ -134,6 +134,7 @@ MAX_REVOCATIONS: Final = 10_000
 MAX_FILE_BYTES: Final = 768 * 1024  # MAX_KEKS, MAX_REVOCATIONS and MOST_WRAPPINGS, in base64url
 MOST_WRAPPINGS: Final = 16
 MAX_ADOPTED: Final = 16  # keyrings whose tokens open here, too
+MAX_FORMER_NAMES: Final = 16  # name keys that are kept, beside the one in use
 MOST_FORMER: Final = 64  # changes that a process may have missed and still take a signed file
 MOST_SIGNATURES: Final = 8  # of one file
 MOST_SIGNATURE_BYTES: Final = 128  # ECDSA with P-256 in DER has 72

@@ -35,6 +35,9 @@ KEYRING_MAC_LABEL: Final = b"sealyard/v1/keyring-mac"
 SALT_LABEL: Final = b"sealyard/v1/passphrase-salt"
 KEYRING_DIGEST_LABEL: Final = b"sealyard/v1/keyring-digest"
 THUMBPRINT_LABEL: Final = b"sealyard/v1/kek-thumbprint"
+PARTICIPANT_NAMES_LABEL: Final = b"sealyard/v1/participant-names"
+# A SCOPE begins with a label byte below a letter's, so that no conversation has such a name.
+PACKAGES_LABEL: Final = b"sealyard/v1/packages\x00"
 
 SID_BYTES: Final = 12
 SID_TIME_BYTES: Final = 4
@@ -70,6 +73,19 @@ def commitment(kctx: bytes, context: bytes, size: int = COMMITMENT_BYTES) -> byt
 def record_name(name_key: NameKey, scope: Scope) -> bytes:
     """Return the 16 bytes that name a scope in the store without revealing it."""
     return hmac.digest(name_key.reveal(), _own(scope), "sha256")[:NAME_BYTES]
+
+
+def packages_name(name_key: NameKey, scope: Scope) -> bytes:
+    """Return the 16 bytes that name the key packages of a scope in the store."""
+    return hmac.digest(name_key.reveal(), PACKAGES_LABEL + scope.encode(), "sha256")[:NAME_BYTES]
+
+
+def participant_names(identity: IdentityKey) -> NameKey:
+    """Return the key that names the records of participants, whatever is rotated in a keyring.
+
+    Key packages name their issuers and recipients by it, for as long as they open.
+    """
+    return NameKey(_expand(identity.reveal(), PARTICIPANT_NAMES_LABEL))
 
 
 def record_tag(record_key: RecordKey, record: bytes) -> bytes:

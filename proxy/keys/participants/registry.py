@@ -54,7 +54,7 @@ class Participants:
 
     def name(self, participant_id: str) -> str:
         """Return the name of the participant's record; raise ParticipantError for an invalid id."""
-        return record_name(self.keyring.name_key, participant_id)
+        return record_name(self.keyring.participant_names, participant_id)
 
     async def find(self, participant_id: str) -> Participant:
         """Return the participant; an unknown one has no keys.

@@ -14,9 +14,8 @@ from typing import Final
 
 from ...core.crypto import base64url, derivation
 from ...core.crypto.aead import WRAPPED_BYTES
-from ...core.crypto.context import Scope
 from ...core.crypto.derivation import SID_BYTES
-from ...core.crypto.secret import NameKey, RecordKey
+from ...core.crypto.secret import RecordKey
 
 TAG_BYTES: Final = 32
 
@@ -89,11 +88,6 @@ class SessionRecord:
     def _values(self, version: int) -> bytes:
         times = self.epoch, self.created, self.soft_end, self.hard_end
         return _SESSION_FORM.pack(version, *times, self.kek_number, self.sid)
-
-
-def record_name(name_key: NameKey, scope: Scope) -> str:
-    """Return the name of a scope's records: 22 characters, a keyed hash."""
-    return base64url.encode(derivation.record_name(name_key, scope)).decode()
 
 
 def encode_session(record: SessionRecord, name: str, key: RecordKey) -> bytes:
