@@ -230,8 +230,10 @@ def the_records(keyring: Keyring) -> list[Vector]:
     ]
     names = {"sessions": name, "packages": packaged, "participant": person, "pins": pinned}
     for of, one in names.items():
+        whose = {"identity_key": keyring.identity.reveal().hex()} if one in {person, pinned} else {}
         vectors.append(
             {
+                **whose,
                 "of": of,
                 "parts": spelled({"tenant": "clinic", "conversation": MEMBERS}),
                 "id": "bob",

@@ -35,6 +35,8 @@ KEYRING_MAC_LABEL: Final = b"sealyard/v1/keyring-mac"
 SALT_LABEL: Final = b"sealyard/v1/passphrase-salt"
 KEYRING_DIGEST_LABEL: Final = b"sealyard/v1/keyring-digest"
 THUMBPRINT_LABEL: Final = b"sealyard/v1/kek-thumbprint"
+RECORD_SEAL_LABEL: Final = b"sealyard/v1/record-seal"
+RECORD_IV_LABEL: Final = b"sealyard/v1/record-iv"
 PARTICIPANT_NAMES_LABEL: Final = b"sealyard/v1/participant-names"
 # A SCOPE begins with a label byte below a letter's, so that no conversation has such a name.
 PACKAGES_LABEL: Final = b"sealyard/v1/packages\x00"
@@ -91,6 +93,12 @@ def participant_names(identity: IdentityKey) -> NameKey:
 def record_tag(record_key: RecordKey, record: bytes) -> bytes:
     """Return the 32 bytes that authenticate a record of the store."""
     return hmac.digest(record_key.reveal(), record, "sha256")
+
+
+def record_seal(record_key: RecordKey) -> tuple[bytes, bytes]:
+    """Return the keys (32 bytes each) that seal what records say, and that their IVs come from."""
+    material = record_key.reveal()
+    return _expand(material, RECORD_SEAL_LABEL), _expand(material, RECORD_IV_LABEL)
 
 
 def audit_key(record_key: RecordKey) -> AuditKey:

@@ -1,7 +1,8 @@
 """Key packages as the store holds them, and the list of those of one conversation.
 
-Form of either: `u8 version ‖ u64be issue ‖ JSON ‖ HMAC:32`, authenticated over the conversation's
-name and all values. A package is issued again when a recipient is added: same key, higher issue.
+Form of either: `u8 version ‖ u64be issue ‖ IV:12 ‖ sealed JSON ‖ HMAC:32`, sealed and authenticated
+over the conversation's name and all values. A package is issued again when a recipient is added:
+same key, higher issue.
 """
 
 from __future__ import annotations
