@@ -11,6 +11,7 @@ import pytest
 from proxy.config.settings import SecretReference
 from proxy.core.crypto.context import Scope
 from proxy.keys.keyring.file import open_keyring
+from proxy.keys.keyring.keyring import Keyring
 from proxy.keys.keyring.roots import FileRoot
 
 from .pods import CANARY, NAMED, Place, Pod
@@ -26,10 +27,9 @@ def distribute(mine: Place, *places: Place) -> None:
         shutil.copy2(mine.folder / "keyring.jwe", place.folder / "keyring.jwe")
 
 
-def names(place: Place) -> tuple[str, ...]:
-    """Return the names of the conversation by the keyring of a place, the one in use first."""
+def keyring_of(place: Place) -> Keyring:
     root = FileRoot(SecretReference(file=place.folder / "root.key"))
-    return open_keyring(place.folder / "keyring.jwe", root).names_of(SCOPE)
+    return open_keyring(place.folder / "keyring.jwe", root)
 
 
 async def settled(pods: list[Pod], tokens: list[str], *, open_: bool) -> None:
@@ -59,7 +59,7 @@ async def test_a_fleet_goes_over_to_another_name_key(
         async with asyncio.timeout(15):
             while "do not have" in await _tried(mine):  # noqa: ASYNC110 - as above
                 await asyncio.sleep(0.3)
-        own, former = await keys(names, mine)
+        own, former = (await keys(keyring_of, mine)).names_of(SCOPE)
         tokens += [await pod.sealed() for pod in pods]
         distribute(mine, places[0])  # one has turned, the other has not
         await _turned(pods[0], server, own)

@@ -103,7 +103,8 @@ def record_seal(record_key: RecordKey) -> tuple[bytes, bytes]:
 
 def audit_key(record_key: RecordKey) -> AuditKey:
     """Return the key that chains the audit log; it outlives every KEK, as the record key does."""
-    return AuditKey(_expand(record_key.reveal(), AUDIT_LABEL))
+    own, *past = (_expand(one.reveal(), AUDIT_LABEL) for one in record_key.all)
+    return AuditKey(own, list(map(AuditKey, past)))
 
 
 def receipt_seed(record_key: RecordKey) -> bytes:
@@ -113,7 +114,8 @@ def receipt_seed(record_key: RecordKey) -> bytes:
 
 def poison_key(record_key: RecordKey) -> PoisonKey:
     """Return the key with which the holders of a keyring recognise poison tokens."""
-    return PoisonKey(_expand(record_key.reveal(), POISON_LABEL))
+    own, *past = (_expand(one.reveal(), POISON_LABEL) for one in record_key.all)
+    return PoisonKey(own, list(map(PoisonKey, past)))
 
 
 def poison_sid(key: PoisonKey, began: int) -> bytes:

@@ -1,9 +1,9 @@
 """The keyring as text: a JWK Set (RFC 7517) of oct keys, read strictly.
 
 `use` distinguishes the keys: one "identity", one "name", one "record", any number of "kek", of
-"names": name keys beside the one in use, and of "adopted": adopted keyrings, with their record keys
-(k) and the name keys. No message ever quotes the text, and no copy of it that is made here stays in
-memory.
+"names" and "records": name keys and record keys beside those in use, and of "adopted": adopted
+keyrings, with their record keys (k) and the name keys. No message ever quotes the text, and no copy
+of it that is made here stays in memory.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from ...process import hardening
 from .kek import AdoptedKeyring, KekEntry, KekState, Revocation
 from .keyring import Keyring
 from .name_keys import NameKeyState, OtherNameKey
+from .record_keys import OtherRecordKey, RecordKeyState
 
 VERSION: Final = 1
 
@@ -33,7 +34,7 @@ _IDENTITY_KID: Final = "sealyard:identity"
 _NAME_KID: Final = "sealyard:name"
 _RECORD_KID: Final = "sealyard:record"
 
-_OTHERS: Final = frozenset({"identity", "name", "record", "names", "adopted"})
+_OTHERS: Final = frozenset({"identity", "name", "record", "names", "records", "adopted"})
 """The uses of keys that are no KEKs."""
 
 _Members = dict[str, Any]
@@ -51,10 +52,8 @@ def encode(keyring: Keyring) -> bytes:
         if entry.adopted:
             more["adopted"] = entry.adopted
         keys.append(_jwk("kek", entry.id, entry.key) | more)
-    keys += [
-        _jwk("names", one.id, one.key) | {"state": one.state, "since": one.since}
-        for one in keyring.names
-    ]
+    keys += (_beside("names", one) for one in keyring.names)
+    keys += (_beside("records", one) for one in keyring.records)
     for adopted in keyring.adopted:
         texts = [base64url.encode(key.reveal()).decode() for key in adopted.name_keys]
         more = {"since": adopted.since, "names": texts}
@@ -96,6 +95,7 @@ def decode(text: bytes) -> Keyring:
         pruned=_integer(members.get(_PRUNED, 0)),
         adopted=tuple(_adopted(key) for key in keys if key.get("use") == "adopted"),
         names=tuple(_names(key) for key in keys if key.get("use") == "names"),
+        records=tuple(_records(key) for key in keys if key.get("use") == "records"),
     )
 
 
@@ -120,6 +120,10 @@ def _jwk(use: str, kid: str, key: Secret) -> _Members:
     return {"kty": "oct", "use": use, "kid": kid, "k": k}
 
 
+def _beside(use: str, one: OtherNameKey | OtherRecordKey) -> _Members:
+    return _jwk(use, one.id, one.key) | {"state": one.state, "since": one.since}
+
+
 def _kek(jwk: _Members) -> KekEntry:
     adopted = jwk.get("adopted", "")
     material = _material(jwk, "kek", _KEK_MEMBERS | ({"adopted"} if adopted else set()))
@@ -141,6 +145,15 @@ def _names(jwk: _Members) -> OtherNameKey:
     found = OtherNameKey(NameKey(material), state, _integer(jwk["since"]))
     if jwk["kid"] != found.id:
         raise KeyringError("a name key of the keyring has another id")
+    return found
+
+
+def _records(jwk: _Members) -> OtherRecordKey:
+    material = _material(jwk, "records", _KEY_MEMBERS | {"state", "since"})
+    state = cast("RecordKeyState", jwk["state"])  # as above
+    found = OtherRecordKey(RecordKey(material), state, _integer(jwk["since"]))
+    if jwk["kid"] != found.id:
+        raise KeyringError("a record key of the keyring has another id")
     return found
 
 

@@ -18,10 +18,11 @@ from ...core.crypto.secret import KEY_BYTES, IdentityKey, Kek, NameKey, RecordKe
 from ...core.errors import KeyringError
 from ...process import hardening
 from ..policy import CLOCKS_SECONDS, MAX_KEKS, MAX_REVOCATIONS, MOST_DRAWS, SHOWN_ID_CHARS
-from . import kek, name_keys
+from . import kek, name_keys, record_keys
 from .head import Origin, State
 from .kek import AdoptedKeyring, KekEntry, KekState, RandomBytes, Revocation
 from .name_keys import NamePlace, OtherNameKey, record_name
+from .record_keys import OtherRecordKey, RecordKeyState
 
 UNSIGNED: Final = (
     "no key of keys.keyring.signed_by signed it as it is: see what changed, and sign it with"
@@ -53,6 +54,8 @@ class Keyring:
     adopted: tuple[AdoptedKeyring, ...] = ()
     names: tuple[OtherNameKey, ...] = ()
     """The name keys beside the one in use."""
+    records: tuple[OtherRecordKey, ...] = ()
+    """The record keys beside the one in use."""
     origin: Origin | None = field(default=None, compare=False, repr=False)
     """The head and the signatures of the file that this, or what it was made of, was read from."""
 
@@ -73,6 +76,8 @@ class Keyring:
             kek.check_adopted(self.keks, self.adopted, self.id)
         if self.names:
             name_keys.check(self.name_key, self.names)
+        if self.records or self.record_key.past:
+            object.__setattr__(self, "record_key", record_keys.whole(self.record_key, self.records))
 
     @property
     def id(self) -> str:
@@ -107,6 +112,11 @@ class Keyring:
             contents["names"] = sorted(
                 [derivation.key_thumbprint(one.key).hex(), one.state, one.since]
                 for one in self.names
+            )
+        if self.records:
+            contents["records"] = sorted(
+                [derivation.key_thumbprint(one.key).hex(), one.state, one.since]
+                for one in self.records
             )
         text = json.dumps(contents, separators=(",", ":"), sort_keys=True).encode()
         return base64url.encode(derivation.keyring_digest(self.identity, text)).decode()
@@ -313,6 +323,61 @@ class Keyring:
         others = tuple(one for one in self.names if one is not fresh)
         former = OtherNameKey(self.name_key, "former", now)
         return self._changed(name_key=fresh.key, names=(*others, former))
+
+    def record_state(self, state: RecordKeyState) -> OtherRecordKey | None:
+        """Return the record key that has this state, the latest of several."""
+        return next((one for one in reversed(self.records) if one.state == state), None)
+
+    def begin_records(self, *, now: int, random: RandomBytes) -> Keyring:
+        """Return the keyring with a record key that is next: it verifies, and signs nothing yet.
+
+        Raises KeyringError while a rotation is under way.
+        """
+        self._require_no_rotation()
+        fresh = OtherRecordKey(RecordKey(random(KEY_BYTES)), "next", now)
+        return self._changed(records=(*self.records, fresh))
+
+    def turn_records(self, *, now: int) -> Keyring:
+        """Return the keyring that signs with the next record key; the former one still verifies.
+
+        That lasts for a day at most. Raises KeyringError where none is next.
+        """
+        fresh = self.record_state("next")
+        if fresh is None:
+            raise KeyringError("no record key is next")
+        others = tuple(one for one in self.records if one is not fresh)
+        former = OtherRecordKey(self.record_key, "former", now)
+        return self._changed(record_key=fresh.key, records=(*others, former))
+
+    def end_records(self, *, now: int) -> Keyring:
+        """Return the keyring in which the former record key verifies no record any more.
+
+        Lines of the audit log, receipts and poison tokens of its time still count. Raises
+        KeyringError where none is former.
+        """
+        former = self.record_state("former")
+        if former is None:
+            raise KeyringError("no record key is former")
+        others = tuple(one for one in self.records if one is not former)
+        ended = OtherRecordKey(former.key, "ended", now)
+        return self._changed(records=(*others, ended))
+
+    def leak_records(self, *, now: int, random: RandomBytes) -> Keyring:
+        """Return the keyring with a new record key; that of now counts for nothing from now on.
+
+        Raises KeyringError for too many.
+        """
+        leaked = OtherRecordKey(self.record_key, "leaked", now)
+        others = tuple(
+            OtherRecordKey(one.key, "leaked", now) if one.state in {"next", "former"} else one
+            for one in self.records
+        )
+        fresh = RecordKey(random(KEY_BYTES))
+        return self._changed(record_key=fresh, records=(*others, leaked))
+
+    def _require_no_rotation(self) -> None:
+        if self.record_state("next") or self.record_state("former"):
+            raise KeyringError("a rotation of the record key is under way")
 
     def drop_names(self, name_id: str, *, now: int) -> Keyring:
         """Return the keyring without a former name key under which nothing can be revoked.

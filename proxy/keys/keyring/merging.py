@@ -11,6 +11,7 @@ from ...core.errors import KeyringError
 from .kek import AdoptedKeyring, KekEntry, KekState, latest
 from .keyring import Keyring
 from .name_keys import OtherNameKey, with_others
+from .record_keys import joined
 
 
 def merge(keyring: Keyring, other: Keyring, *, now: int) -> Keyring:
@@ -32,18 +33,22 @@ def merge(keyring: Keyring, other: Keyring, *, now: int) -> Keyring:
     keks = _keks(keyring, other)
     theirs = (*other.names, OtherNameKey(other.name_key, "former", now))
     names = with_others(keyring.name_key, keyring.names, theirs)
-    if keks == keyring.keks and names == keyring.names:
+    used = keyring.record_key, keyring.records
+    own, records = joined(used, (other.record_key, other.records), now=now)
+    if (keks, names, own, records) == (keyring.keks, keyring.names, *used):
         return merged
     known = {one.id for one in keyring.adopted}
     adopted = tuple(one for one in other.adopted if one.id not in known)
-    used = frozenset(kek.number for kek in keks)
+    taken = frozenset(kek.number for kek in keks)
     return replace(
         merged,
         keks=keks,
         names=names,
+        record_key=own,
+        records=records,
         adopted=keyring.adopted + adopted,
         generation=max(keyring.generation, other.generation) + 1,
-        retired=(keyring.retired | other.retired) - used,
+        retired=(keyring.retired | other.retired) - taken,
     )
 
 

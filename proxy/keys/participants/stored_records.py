@@ -35,13 +35,13 @@ def signed(members: dict[str, Any], epoch: int, label: bytes, name: str, key: Re
 
 def verified(record: bytes, label: bytes, name: str, key: RecordKey) -> tuple[int, dict[str, Any]]:
     """Return the epoch and the JSON of a record; raise RecordRefused unless it is authentic."""
-    values = records.verified(record, label, name, key)
+    values, signer = records.matched(record, label, name, key)
     if len(values) < _HEAD.size or values[0] != VERSION:
         raise RecordUnknown("record-version")
     head = values[: _HEAD.size]
     try:
         identity = records.identity(head, label, name)
-        members = parse_object(open_record(record_seal(key), values[_HEAD.size :], identity))
+        members = parse_object(open_record(record_seal(signer), values[_HEAD.size :], identity))
     except OpenFailed:
         members = None
     if members is None:
