@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Final, Generic, TypeVar
 
-from ...core.crypto.aead import open_record, seal_record
 from ...core.crypto.derivation import record_seal
+from ...core.crypto.record_seal import open_record, seal_record
 from ...core.crypto.secret import RecordKey
 from ...core.errors import OpenFailed, ParticipantError, ParticipantsUnavailable
 from ..keyring.jwk_set import parse_object
