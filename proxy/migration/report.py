@@ -98,7 +98,9 @@ def sign(run: MigrationRun, keyring: Keyring) -> str:
 
 def verified(text: bytes, record_key: RecordKey) -> SignedReport | None:
     """Return what a report says; None unless the holder of this keyring has signed it."""
-    said = erase_receipt.verified(text, erase_receipt.public_jwk(record_key), typ=TYP)
+    jwks = map(erase_receipt.public_jwk, record_key.all)
+    found = (erase_receipt.verified(text, jwk, typ=TYP) for jwk in jwks)
+    said = next(filter(None, found), None)
     return None if said is None else _report(said)
 
 

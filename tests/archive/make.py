@@ -34,10 +34,10 @@ from proxy.keys.keyring.file import create_keyring
 from proxy.keys.keyring.kek import RandomBytes
 from proxy.keys.keyring.keyring import Keyring, create
 from proxy.keys.keyring.merging import merge
+from proxy.keys.keyring.name_keys import record_name
 from proxy.keys.keyring.roots import FileRoot, PassphraseRoot, create_root_file
 from proxy.keys.operations import erase_receipt
 from proxy.keys.sessions.pending_revocations import SUFFIX, PendingRevocation
-from proxy.keys.stores.records import record_name
 from tests.archive.make_messages import write_messages
 from tests.archive.make_migration import write_migration
 from tests.archive.make_stores import write_stores
@@ -87,7 +87,7 @@ def _write(folder: Path, name: str, now: int) -> dict[str, Any]:
         "keyring.jwe": kept,
         "keyring-new.jwe": create("", now=now, random=random, marked=True),
         "keyring-fork.jwe": fork,
-        "keyring-merged.jwe": merge(kept.add("k8", now=now, random=random), fork),
+        "keyring-merged.jwe": merge(kept.add("k8", now=now, random=random), fork, now=now),
     }
     maker = Maker(now, random)
     items = {
@@ -181,6 +181,7 @@ def _write_receipts(folder: Path, kept: Keyring, now: int) -> list[dict[str, Any
             scope,
             ["AAAAAAAAAAAAAAAA"],
             name=record_name(kept.name_key, scope),
+            names=[record_name(kept.name_key, scope)],
             not_before=now,
             revoked_in_store=True,
             revoked_in_keyring=False,

@@ -14,6 +14,7 @@ from proxy.core.crypto.context import Scope
 from proxy.core.crypto.token import decode
 from proxy.core.errors import KeyUnavailable, NotErasable, OpenFailed
 from proxy.keys.operations import erase_receipt
+from proxy.keys.participants.registry import record_name
 from tests.keys.builders import Time, seal_need
 from tests.keys.desk import Desk
 from tests.keys.end_to_end.builders import MAX_AGE, Process, a_held_key
@@ -56,6 +57,19 @@ async def test_what_one_process_seals_another_opens_for_its_recipients_alone(fle
     assert [one.sid for one in await two.keys.package_store.packages(SCOPE, "bob")] == [
         decode(sealed).key_id.sid
     ]
+
+
+async def test_who_reads_the_store_does_not_see_who_talks_to_whom(fleet: Fleet) -> None:
+    one, two = fleet
+    await one.open_for("bob", await one.seal(b"hello", "alice", ["bob"]))
+    names = one.sessions.keyring.participant_names
+    people = [record_name(names, who) for who in ("alice", "bob", "eve")]
+    kids = [a_public_key(key).kid for key in ("alice-sig", "alice-enc", "bob-enc", "outsider-enc")]
+    parts = ["recipients", "issuer", "audience", "phone", "public", "packages", *people, *kids]
+    dumped = await two.store.dump()
+    held = b"".join(dumped.values())
+    assert len(dumped) > 6  # participants, pins, a package and its list
+    assert not [part for part in parts if part.encode() in held]
 
 
 async def test_who_is_added_opens_and_who_is_left_out_does_not(fleet: Fleet) -> None:

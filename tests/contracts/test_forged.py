@@ -14,6 +14,7 @@ from proxy.core.crypto.token import decode
 from proxy.core.errors import KeyUnavailable
 from proxy.core.values.key_needs import Needs
 from proxy.keys.end_to_end import package_records, rotation_marker
+from proxy.keys.keyring.name_keys import packages_name, record_name
 from proxy.keys.sessions import kek_usage, session_control
 from proxy.keys.sessions.kek_usage import KekUse
 from proxy.keys.sessions.settings import SessionMode, SessionSettings
@@ -33,7 +34,7 @@ WALL = time.time  # Redis has a clock of its own, which cannot be moved
 
 
 def named(scope: Scope = SCOPE) -> str:
-    return records.record_name(KEYRING.name_key, scope)
+    return record_name(KEYRING.name_key, scope)
 
 
 def a_process(subject: Subject, mode: SessionMode = "durable") -> World:
@@ -147,7 +148,7 @@ async def test_a_forged_turn_is_overwritten(subject: Subject, forgery: str) -> N
     one, other = a_process(subject), a_process(subject)
     if not one.sessions.store.shared:
         pytest.skip("turns are for stores that processes share")
-    name = package_records.record_name(KEYRING.name_key, SCOPE)
+    name = packages_name(KEYRING.name_key, SCOPE)
     subject.plant(f"{name}:k:{package_records.ROTATION_MARKER}", FORGERIES[forgery](0))
     assert await rotation_marker.put(one.sessions, SCOPE)
     mark = await rotation_marker.last(one.sessions, SCOPE)

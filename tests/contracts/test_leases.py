@@ -297,3 +297,31 @@ def test_a_log_says_what_came_since_and_keeps_so_many() -> None:
     key = KEYRING.record_key
     assert fence_log.decode(fence_log.encode(more, "n", key), "n", key) == more
     assert replace(more, events=()).since(0) == ()
+
+
+async def test_a_process_that_no_list_names_seals_nothing_until_it_is_found_again(
+    subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever writes to the store hides no process from verbs by the list of rows."""
+    one, other = a_member(subject), a_member(subject)
+    store = one.sessions.store
+    await one.lease.renew()
+    assert one.lease.held
+    subject.plant(f"{keyring_marker.name_of(KEYRING)}:ids", b"")  # a list in Redis alone
+    hidden = one.lease._place not in await store.kept(keyring_marker.name_of(KEYRING))
+    ends = one.lease.until
+    await one.lease.renew()
+    assert one.lease.held  # it stands again by then
+    assert one.lease.until > ends
+    assert len(await presence.rows(store, KEYRING)) == 1
+
+    async def edited(name: str, place: str) -> bool:
+        subject.plant(f"{name}:ids", b"")
+        return await type(store).listed(store, name, place)
+
+    store_of = other.sessions.store
+    await other.lease.renew()
+    for place in {id(one): one for one in (store_of, other.lease._store)}.values():
+        monkeypatch.setattr(place, "listed", edited)  # somebody edits it in a loop
+    await other.lease.renew()
+    assert other.lease.held is not hidden

@@ -57,7 +57,7 @@ async def test_a_change_is_heard_where_the_store_tells(fleet: Fleet) -> None:
     await fleet.people(0).change("alice", lambda one: one.add(a_key()))
     await asyncio.sleep(0.2 if fleet.stores[1].subscribed else 0)
 
-    name = record_name(KEYRING.name_key, "alice")
+    name = record_name(KEYRING.participant_names, "alice")
     assert (name in fleet.heard[1]) == (fleet.stores[1].subscribed and fleet.stores[1].shared)
 
 
@@ -116,6 +116,6 @@ async def test_a_record_under_another_name_or_edited_is_refused(fleet: Fleet) ->
     edited = record.replace(b'"phone"', b'"phonf"')
 
     for name, moved in (("bob", record), ("carol", edited), ("dave", b"")):
-        await fleet.stores[0].note(record_name(KEYRING.name_key, name), moved)
+        await fleet.stores[0].note(record_name(KEYRING.participant_names, name), moved)
         with pytest.raises(ParticipantError, match="record-forged"):
             await fleet.people(1).find(name)

@@ -145,6 +145,17 @@ def clear(pod: Pod) -> Callable[[], Awaitable[bool]]:
     return look
 
 
+def generation(pod: Pod, number: int) -> Callable[[], Awaitable[bool]]:
+    """Return a look at whether a pod has a generation of the keyring."""
+
+    async def look() -> bool:
+        address = f"http://127.0.0.1:{pod.served.health}/readyz?verbose"
+        async with pod.session.get(address) as response:
+            return f"generation {number}" in await response.text()
+
+    return look
+
+
 def told(pod: Pod, text: str) -> Callable[[], Awaitable[bool]]:
     """Return a look at whether a pod is ready and says something."""
 

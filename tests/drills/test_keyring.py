@@ -4,18 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
 from proxy.core.crypto import token
+from proxy.core.crypto.context import Scope
+from proxy.core.crypto.secret import RecordKey
+from proxy.keys.keyring.file import open_keyring
+from proxy.keys.stores import open_store, records
 from tests.drills.kinds import EVERY_KIND, under
-from tests.drills.scene import NEW_KEK, Scene, a_fleet, a_scene, clear, opened_at, refused_at, told
+from tests.drills.scene import (
+    NEW_KEK,
+    Scene,
+    a_fleet,
+    a_scene,
+    clear,
+    generation,
+    opened_at,
+    refused_at,
+    told,
+)
 from tests.redis.pods import Place, Pod
 from tests.redis.server import Server, needs_redis
 from tests.redis.test_keyrings import ready
 from tests.scenarios.rig import command, environment
+from tests.scenarios.root_scenes import RootScene
 
 pytestmark = needs_redis
 
@@ -111,7 +127,7 @@ async def test_a_leaked_kek_seals_nothing_more_and_then_opens_nothing(
 ) -> None:
     async with (
         a_scene(tmp_path, server, "A KEK has leaked") as scene,
-        under(scene, kind, monkeypatch, tmp_path / "root"),
+        under(scene, kind, monkeypatch, tmp_path / "root") as root,
     ):
         stolen = tmp_path / "stolen"
         shutil.copytree(scene.mine.folder, stolen)
@@ -131,6 +147,14 @@ async def test_a_leaked_kek_seals_nothing_more_and_then_opens_nothing(
             for pod in pods:
                 await scene.seen("refused", refused_at(pod, old))
                 assert await pod.opens(new)
+            await scene.follow(2)
+            for pod in pods:
+                await scene.happens("new generation", generation(pod, 5))
+            await a_forgery(server, stolen, root)
+            for pod in pods:
+                await scene.happens("over", clear(pod))
+                await scene.happens("opens", opened_at(pod, await pods[0].sealed()))
+                assert await pod.opens(new)
         # The thief opens the old, with his copy, and not the new.
         named = "--tenant clinic --conversation c1 --field content"
         for text, status in ((old, 0), (new, 1)):
@@ -139,6 +163,17 @@ async def test_a_leaked_kek_seals_nothing_more_and_then_opens_nothing(
             found = await asyncio.to_thread(scene.operator.follow, script, status=status)
             assert ("opens" in found) == (status == 0)
         shutil.rmtree(stolen)
+
+
+async def a_forgery(server: Server, stolen: Path, root: RootScene) -> None:
+    """Plant a revocation of now that the thief has made with the record key of his copy."""
+    keyring = open_keyring(stolen / "keyring.jwe", root.roots)
+    name, now = keyring.names_of(Scope("clinic", "c1"))[0], int(time.time())
+    store = open_store("redis", options=server.settings)
+    seen = (await store.find(name, ())).revocation
+    record = records.encode_revocation(now, name, RecordKey(keyring.record_key.reveal()))
+    assert await store.revoke(name, record, now, seen=seen) == record
+    await store.close()
 
 
 def sealed_anew(pods: list[Pod]) -> Callable[[], Awaitable[str]]:

@@ -8,7 +8,10 @@ import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from tests.drills.scene import NEW_KEK, Scene, a_fleet, a_scene, clear, refused_at
+import pytest
+
+from tests.drills.kinds import EVERY_KIND, under
+from tests.drills.scene import NEW_KEK, Scene, a_fleet, a_scene, clear, generation, refused_at
 from tests.redis.pods import CANARY, Pod
 from tests.redis.server import Server, needs_redis
 
@@ -163,11 +166,15 @@ def restore(server: Server, kept: Path) -> None:
     server.start()
 
 
+@EVERY_KIND
 async def test_an_older_redis_lifts_no_revocation_and_costs_later_ephemeral_keys(
-    server: Server, tmp_path: Path
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     title = "An old Redis was restored"
-    async with a_scene(tmp_path, server, title, mode="ephemeral") as scene:
+    async with (
+        a_scene(tmp_path, server, title, mode="ephemeral") as scene,
+        under(scene, kind, monkeypatch, tmp_path / "root"),
+    ):
         async with a_fleet(scene.places, session=scene.session) as pods:
             before, revoked = await pods[0].sealed(), await pods[0].sealed("revoked")
             kept = await snapshot(server)
@@ -187,10 +194,14 @@ async def test_an_older_redis_lifts_no_revocation_and_costs_later_ephemeral_keys
             assert await opens(pods[1], "since", await pods[0].sealed("since")) == 200
 
 
+@EVERY_KIND
 async def test_old_backups_of_both_forget_revocations_and_the_audit_log_does_not(
-    server: Server, tmp_path: Path
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    async with a_scene(tmp_path, server, "Old backups of both were restored") as scene:
+    async with (
+        a_scene(tmp_path, server, "Old backups of both were restored") as scene,
+        under(scene, kind, monkeypatch, tmp_path / "root"),
+    ):
         folder = scene.mine.folder
         shutil.copy2(folder / "keyring.jwe", folder / "old.jwe")
         async with a_fleet(scene.places, session=scene.session) as pods:
@@ -219,17 +230,6 @@ async def test_old_backups_of_both_forget_revocations_and_the_audit_log_does_not
             for pod in pods:
                 await scene.happens("opens again", status_of(pod, "since", since, 200))
                 assert await opens(pod, "revoked", revoked) == 502
-
-
-def generation(pod: Pod, number: int) -> Callable[[], Awaitable[bool]]:
-    """Return a look at whether a pod has a generation of the keyring."""
-
-    async def look() -> bool:
-        address = f"http://127.0.0.1:{pod.served.health}/readyz?verbose"
-        async with pod.session.get(address) as response:
-            return f"generation {number}" in await response.text()
-
-    return look
 
 
 def status_of(

@@ -13,7 +13,9 @@ const RECORD_NAMES = {
 };
 
 export function recordName(task) {
-  return to64(hmac(Buffer.from(task.name_key, "hex"), RECORD_NAMES[task.of](task)).subarray(0, 16));
+  const identity = task.identity_key && Buffer.from(task.identity_key, "hex");
+  const names = identity ? expand(identity, bytes("sealyard/v1/participant-names"), 32) : Buffer.from(task.name_key, "hex");
+  return to64(hmac(names, RECORD_NAMES[task.of](task)).subarray(0, 16));
 }
 
 const time = (data, at) => Number(data.readBigUInt64BE(at));
@@ -48,7 +50,9 @@ export function readRecord({ record, label, name, record_key: recordKey, keyring
     }
     return { epoch: time(values, 1), since: time(values, 9), uses };
   }
-  return { epoch: time(values, 1), json: JSON.parse(values.subarray(9).toString("utf8")) };
+  const seal = expand(Buffer.from(recordKey, "hex"), bytes("sealyard/v1/record-seal"), 32);
+  const opened = openGcm(seal, values.subarray(9, 21), values.subarray(21), identity(values.subarray(0, 9)));
+  return { epoch: time(values, 1), json: JSON.parse(opened.toString("utf8")) };
 }
 
 // ---- Receipts, audit lines

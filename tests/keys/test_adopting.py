@@ -14,8 +14,8 @@ from proxy.keys.keyring import jwk_set
 from proxy.keys.keyring.kek import AdoptedKeyring
 from proxy.keys.keyring.keyring import Keyring, create
 from proxy.keys.keyring.merging import adopt, merge
+from proxy.keys.keyring.name_keys import record_name
 from proxy.keys.operations import erase_receipt, token_check
-from proxy.keys.stores.records import record_name
 
 from .builders import CONTEXT, NOW, SCOPE, a_world, seal_need, some_bytes
 from .desk import Desk
@@ -72,7 +72,7 @@ async def test_what_was_revoked_there_stays_revoked_here() -> None:
         assert await opens(a_world(keyring=both), text) == "revoked-session"
         assert token_check.verify(both, text, CONTEXT, now=NOW).reason == "revoked-session"
     # Without the name key of the other one its revocation is not found: this is what it is for.
-    blind = replace(both, adopted=(replace(both.adopted[0], name_key=NameKey(bytes(32))),))
+    blind = replace(both, adopted=(replace(both.adopted[0], name_keys=(NameKey(bytes(32)),)),))
     assert await opens(a_world(keyring=blind), token) == b"hello"
 
 
@@ -142,7 +142,7 @@ def test_what_the_other_has_adopted_itself_is_not_taken() -> None:
 def test_adopted_keyrings_survive_a_merge_and_a_file_that_lacks_them() -> None:
     ours, theirs = a_pair()
     both = adopted(ours, theirs)
-    for one in (merge(ours, both), merge(both, ours)):
+    for one in (merge(ours, both, now=NOW), merge(both, ours, now=NOW)):
         assert [each.id for each in one.adopted] == [theirs.id]
         assert one.usable(kek_id=theirs.primary.id) is not None
     line = Lineage(both)
@@ -164,7 +164,8 @@ def test_adopted_keyrings_survive_a_merge_and_a_file_that_lacks_them() -> None:
         lambda both: replace(both, adopted=(replace(both.adopted[0], id="x"),)),
         lambda both: replace(both, adopted=(replace(both.adopted[0], since=-1),)),
         lambda both: replace(
-            both, adopted=(*both.adopted, AdoptedKeyring(both.id, both.name_key, 0))
+            both,
+            adopted=(*both.adopted, AdoptedKeyring(both.id, (both.name_key,), both.record_key, 0)),
         ),
         lambda both: replace(
             both,

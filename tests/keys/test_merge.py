@@ -13,8 +13,8 @@ from proxy.core.values.key_needs import KeysInUse, Needs
 from proxy.keys.keyring import jwk_set
 from proxy.keys.keyring.keyring import Keyring
 from proxy.keys.keyring.merging import merge
+from proxy.keys.keyring.name_keys import record_name
 from proxy.keys.operations import token_check
-from proxy.keys.stores.records import record_name
 
 from .builders import (
     CONTEXT,
@@ -34,7 +34,7 @@ FORMS: list[Form] = ["jwe", "short"]
 
 def merged(ours: Keyring, theirs: Keyring) -> Keyring:
     """Return both together, as they come back from the file."""
-    return jwk_set.decode(jwk_set.encode(merge(ours, theirs)))
+    return jwk_set.decode(jwk_set.encode(merge(ours, theirs, now=NOW)))
 
 
 async def a_token(world: World, form: Form = "jwe") -> bytes:
@@ -141,13 +141,13 @@ def test_a_merge_with_itself_or_an_older_state_changes_nothing() -> None:
     ours, theirs = a_fork()
     both = merged(ours, theirs)
     for other in (both, ours, theirs):
-        assert merge(both, other) == both
+        assert merge(both, other, now=NOW) == both
 
 
 def test_another_keyring_is_refused_with_what_to_do() -> None:
     ours, other = a_keyring(), a_keyring("k2")
     with pytest.raises(KeyringError) as refused:
-        merge(ours, other)
+        merge(ours, other, now=NOW)
     for told in (ours.id, other.id, "`sealyard keys adopt`"):
         assert told in refused.value.reason
 
@@ -167,5 +167,5 @@ def test_two_keks_that_a_token_could_not_tell_apart_are_refused(
     clashing = replace(theirs.keks[1], **changed)  # type: ignore[arg-type]  # each by its name
     theirs = replace(theirs, keks=(theirs.keks[0], clashing))
     with pytest.raises(KeyringError, match=told) as refused:
-        merge(ours, theirs)
+        merge(ours, theirs, now=NOW)
     assert "keep the other file" in refused.value.reason

@@ -98,15 +98,15 @@ def test_a_removed_kek_that_comes_back_does_not_open_what_was_revoked() -> None:
     backup = a_keyring(NOW, NOW + 20 * DAY)
     old = backup.keks[0]
     keyring = backup.revoke(NAME, NOW + 5 * DAY).promote("k2").disable(old.id).remove(old.id)
-    kept = merge(keyring, backup)
+    kept = merge(keyring, backup, now=NOW)
     assert kept.entry(old.id).state == "decrypt"
     assert kept.not_before(NAME) == NOW + 5 * DAY
-    merged = merge(keyring.without_idle(LATER), backup)
+    merged = merge(keyring.without_idle(LATER), backup, now=NOW)
     assert merged.entry(old.id).state == "disabled"
     assert merged.pruned == NOW + 5 * DAY
     # One that was made later opens, and so does one that was never here.
     other = backup.add("k3", now=NOW, random=some_bytes)
-    assert merge(keyring.without_idle(LATER), other).keks[-1].state == "decrypt"
+    assert merge(keyring.without_idle(LATER), other, now=NOW).keks[-1].state == "decrypt"
 
 
 def test_a_removed_kek_of_an_older_backup_does_not_open_once_the_newer_state_is_merged() -> None:
@@ -115,14 +115,14 @@ def test_a_removed_kek_of_an_older_backup_does_not_open_once_the_newer_state_is_
     keyring = backup.revoke(NAME, NOW + 5 * DAY).promote("k2").disable(old.id).remove(old.id)
     pruned = keyring.without_idle(LATER)
     older = backup.promote("k2")
-    assert merge(older, keyring) == older.revoke(NAME, NOW + 5 * DAY)
-    merged = merge(older, pruned)
+    assert merge(older, keyring, now=NOW) == older.revoke(NAME, NOW + 5 * DAY)
+    merged = merge(older, pruned, now=NOW)
     assert merged.entry(old.id).state == "disabled"
     assert merged.generation > pruned.generation
     # An operator may enable it all the same; to merge again does not undo that.
-    assert merge(merged.enable(old.id), pruned).entry(old.id).state == "decrypt"
+    assert merge(merged.enable(old.id), pruned, now=NOW).entry(old.id).state == "decrypt"
     with pytest.raises(KeyringError, match=r"the primary here.*import this keyring into the other"):
-        merge(backup, pruned)
+        merge(backup, pruned, now=NOW)
 
 
 def test_ten_thousand_are_no_wall_while_keks_rotate_and_else_the_way_out_is_told() -> None:

@@ -11,10 +11,11 @@ from proxy.core.errors import KeyringError
 from proxy.core.values.key_needs import Needs
 from proxy.keys.keyring import jwk_set
 from proxy.keys.keyring.merging import merge
+from proxy.keys.keyring.name_keys import record_name
 from proxy.keys.sessions import session_control
 from proxy.keys.sessions.revocation_state import RevocationStates
 from proxy.keys.sessions.settings import SessionSettings
-from proxy.keys.stores import HeldRecords, Offer, StoreFull, records
+from proxy.keys.stores import HeldRecords, Offer, StoreFull
 
 from .builders import (
     CONTEXT,
@@ -136,7 +137,7 @@ async def test_a_session_made_without_the_store_is_revoked_too() -> None:
     time.advance(5)
     assert not await session_control.revoke(alone.sessions, SCOPE, NOW + 5)
     assert not await opens(alone, text)
-    name = records.record_name(keyring.name_key, SCOPE)
+    name = record_name(keyring.name_key, SCOPE)
     elsewhere = a_world(time=time, keyring=keyring.revoke(name, NOW + 5))
     assert not await opens(elsewhere, text)
 
@@ -144,7 +145,7 @@ async def test_a_session_made_without_the_store_is_revoked_too() -> None:
 async def test_a_revocation_in_the_keyring_survives_the_loss_of_the_store() -> None:
     world = a_shared_world()
     text = (await sealing(world)).seal(b"hello", CONTEXT)
-    name = records.record_name(world.keyring.name_key, SCOPE)
+    name = record_name(world.keyring.name_key, SCOPE)
     revoked = world.keyring.revoke(name, NOW + 5)
     world.sessions.replace_keyring(revoked)
     await world.store.close()
@@ -156,7 +157,7 @@ async def test_a_revocation_in_the_keyring_survives_the_loss_of_the_store() -> N
 async def test_a_forged_revocation_revokes_nothing() -> None:
     world = a_shared_world()
     text = (await sealing(world)).seal(b"hello", CONTEXT)
-    name = records.record_name(world.keyring.name_key, SCOPE)
+    name = record_name(world.keyring.name_key, SCOPE)
     await world.store.revoke(name, b"\x01" + b"\xff" * 40, 2**62)
     other = world.another_process()
     assert await opens(other, text)
@@ -177,7 +178,7 @@ def test_a_keyring_without_revocations_is_written_as_before() -> None:
 def test_merging_keeps_the_later_revocation_of_each_conversation() -> None:
     keyring = a_keyring()
     ours = keyring.revoke("A" * 22, 5).revoke("B" * 22, 9)
-    merged = merge(ours, keyring.revoke("A" * 22, 7).revoke("C" * 22, 1))
+    merged = merge(ours, keyring.revoke("A" * 22, 7).revoke("C" * 22, 1), now=NOW)
     assert [merged.not_before(name * 22) for name in "ABC"] == [7, 9, 1]
 
 

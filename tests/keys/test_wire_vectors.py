@@ -18,9 +18,9 @@ from proxy.core.crypto.secret import IdentityKey, Kek, NameKey, RecordKey, Sessi
 from proxy.core.crypto.session_cipher import Session
 from proxy.core.errors import OpenFailed
 from proxy.core.values.key_needs import KeysInUse, Needs
-from proxy.keys.end_to_end import package_records
 from proxy.keys.keyring.kek import KekEntry, Revocation
 from proxy.keys.keyring.keyring import Keyring
+from proxy.keys.keyring.name_keys import packages_name, record_name
 from proxy.keys.participants import package
 from proxy.keys.participants.package import Identity
 from proxy.keys.participants.public_key import from_members
@@ -88,8 +88,8 @@ def test_names_have_these_encodings() -> None:
         context = a_context(one["parts"])
         assert context.encode().hex() == one["context"]
         assert context.scope.encode().hex() == one["scope"]
-        assert records.record_name(key, context.scope) == one["sessions"]
-        assert package_records.record_name(key, context.scope) == one["packages"]
+        assert record_name(key, context.scope) == one["sessions"]
+        assert packages_name(key, context.scope) == one["packages"]
 
 
 async def test_tokens_open_or_are_refused() -> None:

@@ -12,8 +12,8 @@ from proxy.core.expressions.selectors import parse_json_selector
 from proxy.keys.keyring import poison
 from proxy.keys.keyring.keyring import Keyring, create
 from proxy.keys.keyring.merging import adopt
+from proxy.keys.keyring.name_keys import record_name
 from proxy.keys.sessions.durable import durable_session
-from proxy.keys.stores.records import record_name
 from proxy.migration.job.model import Column
 from proxy.migration.job.names import Binding, ColumnSource, JoinedSource
 from proxy.migration.values.cells import ABSENT, NOT_TEXT

@@ -13,7 +13,7 @@ from typing import Final
 
 from proxy.core.crypto.context import Scope
 from proxy.keys.keyring.keyring import Keyring, create
-from proxy.keys.stores import records
+from proxy.keys.keyring.name_keys import record_name
 from tests.vectors.make_wire_keys import (
     keyrings,
     packages,
@@ -64,7 +64,7 @@ def a_keyring() -> Keyring:
     made = create("first", now=NEW - 5000, random=os.urandom)
     made = made.add("a-B_" * 8, now=NEW, random=os.urandom)
     made = made.add("off", now=NEW, random=os.urandom).disable("off")
-    name = records.record_name(made.name_key, Scope("clinic", "revoked"))
+    name = record_name(made.name_key, Scope("clinic", "revoked"))
     return made.revoke(name, NEW + 1)
 
 

@@ -20,6 +20,7 @@ from proxy.keys.end_to_end import package_records
 from proxy.keys.end_to_end.package_records import Listed, StoredPackage
 from proxy.keys.keyring.file import create_keyring
 from proxy.keys.keyring.keyring import Keyring
+from proxy.keys.keyring.name_keys import packages_name, record_name
 from proxy.keys.keyring.root_secret import Passphrase
 from proxy.keys.keyring.roots import PassphraseRoot
 from proxy.keys.operations import erase_receipt
@@ -161,7 +162,7 @@ def keyrings(keyring: Keyring) -> list[Vector]:
 def the_records(keyring: Keyring) -> list[Vector]:
     """Return a record of each kind, with what it says."""
     key, scope = keyring.record_key, Scope("clinic", MEMBERS)
-    name = records.record_name(keyring.name_key, scope)
+    name = record_name(keyring.name_key, scope)
     sid = NEW.to_bytes(4) + bytes(range(8))
     times = NOW * 1000 + 1, NEW * 1000, NOW * 1000 + 5000, NOW * 1000 + 9000
     durable = SessionRecord(*times, keyring.primary.number, sid)
@@ -172,11 +173,11 @@ def the_records(keyring: Keyring) -> list[Vector]:
         "kek_number": keyring.primary.number,
         "sid": base64url.encode(sid).decode(),
     }
-    person = registry.record_name(keyring.name_key, "bob")
+    person = registry.record_name(keyring.participant_names, "bob")
     public = from_members(_public("bob-x"))
     participant = Participant(3, (ParticipantKey(public, "phone", NEW),))
-    pinned = pins.PinBook.place(_Book(keyring), person)  # type: ignore[arg-type]  # it needs the name key alone
-    packaged = package_records.record_name(keyring.name_key, scope)
+    pinned = pins.PinBook.place(_Book(keyring), person)  # type: ignore[arg-type]  # it needs the names alone
+    packaged = packages_name(keyring.name_key, scope)
     listed = Listed(2, ((said["sid"], NOW),))
     package_of = StoredPackage(sid, 1, person, public.kid, (person,), NEW, NOW, b"{}")
     use = Uses(NEW, {7: Use(1, NOW, 2, NEW)}, 4)
@@ -229,8 +230,10 @@ def the_records(keyring: Keyring) -> list[Vector]:
     ]
     names = {"sessions": name, "packages": packaged, "participant": person, "pins": pinned}
     for of, one in names.items():
+        whose = {"identity_key": keyring.identity.reveal().hex()} if one in {person, pinned} else {}
         vectors.append(
             {
+                **whose,
                 "of": of,
                 "parts": spelled({"tenant": "clinic", "conversation": MEMBERS}),
                 "id": "bob",
@@ -248,7 +251,7 @@ def the_records(keyring: Keyring) -> list[Vector]:
 
 class _Book:
     def __init__(self, keyring: Keyring) -> None:
-        self._name_key = keyring.name_key
+        self._names = keyring.participant_names
 
 
 def receipts(keyring: Keyring) -> list[Vector]:
@@ -258,7 +261,8 @@ def receipts(keyring: Keyring) -> list[Vector]:
     said = erase_receipt.of_sessions(
         scope,
         ["AAAAAAAAAAAAAAAA"],
-        name=records.record_name(keyring.name_key, scope),
+        name=record_name(keyring.name_key, scope),
+        names=[record_name(keyring.name_key, scope)],
         not_before=NOW,
         revoked_in_store=True,
         revoked_in_keyring=True,

@@ -11,10 +11,9 @@ from proxy.core.crypto import base64url, sealed_stream
 from proxy.core.crypto.joined_names import Joined, Name, to_json
 from proxy.core.crypto.secret import SessionKey
 from proxy.core.crypto.session_cipher import Session
-from proxy.keys.end_to_end import package_records
 from proxy.keys.keyring.keyring import Keyring
+from proxy.keys.keyring.name_keys import packages_name, record_name
 from proxy.keys.sessions.durable import durable_session
-from proxy.keys.stores import records
 from tests.vectors.wire_names import (
     LIST,
     MEMBERS,
@@ -56,14 +55,14 @@ def contexts(keyring: Keyring) -> list[Vector]:
     made = []
     for parts in cases:
         context = a_context(parts)
-        name = records.record_name(keyring.name_key, context.scope)
+        name = record_name(keyring.name_key, context.scope)
         made.append(
             {
                 "parts": spelled(parts),
                 "context": context.encode().hex(),
                 "scope": context.scope.encode().hex(),
                 "sessions": name,
-                "packages": package_records.record_name(keyring.name_key, context.scope),
+                "packages": packages_name(keyring.name_key, context.scope),
             }
         )
     return made

@@ -16,7 +16,7 @@ from ...core.crypto import base64url
 from ...core.crypto.context import Scope
 from ...core.crypto.derivation import audit_key
 from ...core.crypto.joined_names import Name
-from ...core.crypto.secret import AuditKey
+from ...core.crypto.secret import AuditKey, RecordKey
 from ...core.crypto.token import FORMS, Form
 from ...core.errors import UnfitEnvironment
 from ...keys import private_file
@@ -259,14 +259,23 @@ def verify_receipt(  # noqa: PLR0913 - each is one option
     sealyard audit verify-receipt c1.jws --tenant clinic --conversation c1
     sealyard audit verify-receipt k1.jws --key receipts.jwk --json
 
-    Works offline. Exits with 1 if that key did not sign it, or if it is about a conversation other
-    than the one named.
+    Works offline. Exits with 1 if that key did not sign it, or the key has leaked since (`sealyard
+    keys rotate-records`), or if it is about a conversation other than the one named.
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
+    text, leaked = _read(file), list[RecordKey]()
     if key_file is None:
-        jwk = erase_receipt.public_jwk(open_keyring(place.path, place.roots).record_key)
+        keyring = open_keyring(place.path, place.roots)
+        jwks = [erase_receipt.public_jwk(one) for one in keyring.record_key.all]
+        leaked = [one.key for one in keyring.records if one.state == "leaked"]
     else:
-        jwk = parse_object(_read(key_file)) or {}
-    said = erase_receipt.verified(_read(file), jwk)
+        jwks = [parse_object(_read(key_file)) or {}]
+    said = next(filter(None, (erase_receipt.verified(text, jwk) for jwk in jwks)), None)
+    if any(erase_receipt.verified(text, erase_receipt.public_jwk(one)) for one in leaked):
+        raise console.Failure(
+            f"{file}: signed with a record key that has leaked, so it proves nothing by itself; it"
+            " holds where the audit log has its line before an anchor from before the leak",
+            ExitCode.NEGATIVE,
+        )
     if said is None:
         raise console.Failure(
             f"{file}: not signed with this key; give the --key of that deployment",

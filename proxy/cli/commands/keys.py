@@ -22,6 +22,7 @@ from ..support.console import FILE, ask, utc, yes_option
 from ..support.files import give_receipt, reserve_receipt
 from ..support.keyring_changes import (
     asked,
+    expect_option,
     facts,
     fence,
     prepare_new,
@@ -32,20 +33,11 @@ from ..support.keyring_changes import (
     update,
 )
 from ..support.keyring_options import KeyringPlace, keyring_options
-from . import keys_backup, keys_check, keys_roots, keys_sign, keys_unlock
+from . import keys_backup, keys_check, keys_names, keys_records, keys_roots, keys_sign, keys_unlock
 
 _ID_HELP: Final = (
     "The name of the KEK, to which a dash and four characters of its key are added; default: k and"
     " those four."
-)
-
-
-_expect = click.option(
-    "--expect",
-    type=click.IntRange(0),
-    metavar="N",
-    help="How many processes there are at least, workers counted one by one. With fewer in the"
-    " store, it is not known whether all were reached. Default: 1.",
 )
 
 
@@ -140,7 +132,7 @@ def add(place: KeyringPlace, name: str) -> None:
 @keys.command()
 @click.argument("kek_id")
 @click.option("--anyway", is_flag=True, help="Promote it even if not every process has the KEK.")
-@_expect
+@expect_option
 @keyring_options
 def promote(place: KeyringPlace, kek_id: str, expect: int | None, *, anyway: bool) -> None:
     """Make a KEK the primary; the old primary still opens.
@@ -162,7 +154,7 @@ def promote(place: KeyringPlace, kek_id: str, expect: int | None, *, anyway: boo
 @keys.command()
 @click.argument("kek_id")
 @yes_option
-@_expect
+@expect_option
 @keyring_options
 def disable(place: KeyringPlace, kek_id: str, expect: int | None, *, yes: bool) -> None:
     """Disable a KEK: what it sealed does not open until it is enabled again.
@@ -201,7 +193,7 @@ def enable(place: KeyringPlace, kek_id: str) -> None:
 @click.option("--receipt", "file", type=FILE, help="Write the receipt to this file.")
 @click.option("--anyway", is_flag=True, help="Remove it even if not every process was reached.")
 @yes_option
-@_expect
+@expect_option
 @keyring_options
 def destroy(  # noqa: PLR0913 - its options
     place: KeyringPlace,
@@ -267,6 +259,9 @@ for _command in (
     keys_backup.import_backup,
     keys_backup.adopt,
     keys_check.derive,
+    keys_names.rotate_names,
+    keys_names.names,
+    keys_records.rotate_records,
     keys_roots.roots,
     keys_sign.sign,
     keys_unlock.unlock,

@@ -103,7 +103,7 @@ def import_backup(  # noqa: PLR0913 - each is one option
     if merge:
 
         def change(keyring: Keyring) -> Keyring:
-            return merging.merge(keyring, restored)
+            return merging.merge(keyring, restored, now=int(time.time()))
 
         update(place, "keys.import", change, backup=str(backup))
     else:
@@ -159,8 +159,9 @@ def adopt(  # noqa: PLR0913 - each is one option
         ask(
             f"{theirs}: keyring {other.id}, generation {other.generation}, {len(other.keks)} KEK,"
             f" {len(other.revocations)} revocations",
-            "what it sealed in durable sessions opens here, and nothing is sealed under it; what"
-            " was revoked only in its store, ephemeral sessions and key packages stay there",
+            "what it sealed opens here, and nothing is sealed under it; what was revoked only in"
+            " its store, and ephemeral sessions there, count if this is the same store; key"
+            " packages open nowhere but there",
         )
 
     def change(keyring: Keyring) -> Keyring:

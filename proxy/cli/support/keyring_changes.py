@@ -10,6 +10,8 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Final, TypeVar
 
+import click
+
 from ...config.settings import KeySettings
 from ...core.errors import KeyringError, SealyardError
 from ...keys.fleet import fence_log, keyring_marker, presence
@@ -30,6 +32,14 @@ from .keyring_options import KeyringPlace
 
 _Result = TypeVar("_Result")
 _MISSED: Final = "not reached, and may still seal without the store"
+
+expect_option = click.option(
+    "--expect",
+    type=click.IntRange(0),
+    metavar="N",
+    help="How many processes there are at least, workers counted one by one. With fewer in the"
+    " store, it is not known whether all were reached. Default: 1.",
+)
 
 
 def update(
@@ -119,6 +129,22 @@ def require_everywhere(place: KeyringPlace, kek_id: str, expect: int | None) -> 
         )
     _require_reached(reach, f"have {kek_id}")
     console.say(f"all {alive} processes known to the store have {kek_id}")
+
+
+def require_state(place: KeyringPlace, expect: int | None, what: str) -> None:
+    """Exit with 1 unless each process that may seal has the keyring of the file, or a later one."""
+    keyring = open_keyring(place.path, place.roots)
+    reach = fence(place, keyring, expect)
+    if reach is None:
+        return
+    lacking = sum(one.generation < keyring.generation for one in reach.reports)
+    if lacking:
+        raise console.Failure(
+            f"{lacking} of {reach.processes} processes do not have {what} yet: distribute the"
+            " keyring first, or give --anyway",
+            ExitCode.NEGATIVE,
+        )
+    _require_reached(reach, f"have {what}")
 
 
 def _require_reached(reach: Reach, what: str) -> None:

@@ -35,6 +35,11 @@ KEYRING_MAC_LABEL: Final = b"sealyard/v1/keyring-mac"
 SALT_LABEL: Final = b"sealyard/v1/passphrase-salt"
 KEYRING_DIGEST_LABEL: Final = b"sealyard/v1/keyring-digest"
 THUMBPRINT_LABEL: Final = b"sealyard/v1/kek-thumbprint"
+RECORD_SEAL_LABEL: Final = b"sealyard/v1/record-seal"
+RECORD_IV_LABEL: Final = b"sealyard/v1/record-iv"
+PARTICIPANT_NAMES_LABEL: Final = b"sealyard/v1/participant-names"
+# A SCOPE begins with a label byte below a letter's, so that no conversation has such a name.
+PACKAGES_LABEL: Final = b"sealyard/v1/packages\x00"
 
 SID_BYTES: Final = 12
 SID_TIME_BYTES: Final = 4
@@ -72,14 +77,34 @@ def record_name(name_key: NameKey, scope: Scope) -> bytes:
     return hmac.digest(name_key.reveal(), _own(scope), "sha256")[:NAME_BYTES]
 
 
+def packages_name(name_key: NameKey, scope: Scope) -> bytes:
+    """Return the 16 bytes that name the key packages of a scope in the store."""
+    return hmac.digest(name_key.reveal(), PACKAGES_LABEL + scope.encode(), "sha256")[:NAME_BYTES]
+
+
+def participant_names(identity: IdentityKey) -> NameKey:
+    """Return the key that names the records of participants, whatever is rotated in a keyring.
+
+    Key packages name their issuers and recipients by it, for as long as they open.
+    """
+    return NameKey(_expand(identity.reveal(), PARTICIPANT_NAMES_LABEL))
+
+
 def record_tag(record_key: RecordKey, record: bytes) -> bytes:
     """Return the 32 bytes that authenticate a record of the store."""
     return hmac.digest(record_key.reveal(), record, "sha256")
 
 
+def record_seal(record_key: RecordKey) -> tuple[bytes, bytes]:
+    """Return the keys (32 bytes each) that seal what records say, and that their IVs come from."""
+    material = record_key.reveal()
+    return _expand(material, RECORD_SEAL_LABEL), _expand(material, RECORD_IV_LABEL)
+
+
 def audit_key(record_key: RecordKey) -> AuditKey:
     """Return the key that chains the audit log; it outlives every KEK, as the record key does."""
-    return AuditKey(_expand(record_key.reveal(), AUDIT_LABEL))
+    own, *past = (_expand(one.reveal(), AUDIT_LABEL) for one in record_key.all)
+    return AuditKey(own, list(map(AuditKey, past)))
 
 
 def receipt_seed(record_key: RecordKey) -> bytes:
@@ -89,7 +114,8 @@ def receipt_seed(record_key: RecordKey) -> bytes:
 
 def poison_key(record_key: RecordKey) -> PoisonKey:
     """Return the key with which the holders of a keyring recognise poison tokens."""
-    return PoisonKey(_expand(record_key.reveal(), POISON_LABEL))
+    own, *past = (_expand(one.reveal(), POISON_LABEL) for one in record_key.all)
+    return PoisonKey(own, list(map(PoisonKey, past)))
 
 
 def poison_sid(key: PoisonKey, began: int) -> bytes:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hmac
-from typing import Final, NoReturn
+from collections.abc import Sequence
+from typing import Final, NoReturn, Self
 
 from ..errors import KeyUnavailable
 
@@ -95,19 +96,50 @@ class NameKey(Secret):
     __slots__ = ()
 
 
-class RecordKey(Secret):
-    """The key that authenticates records in the store."""
+class RotatedKey(Secret):
+    """A key, and those that were in use before it: what they authenticated then still counts."""
 
-    __slots__ = ()
+    __slots__ = ("past",)
+
+    def __init__(self, material: bytes, past: Sequence[Self] = ()) -> None:
+        """Take the key in use, and the others."""
+        super().__init__(material)
+        self.past: tuple[Self, ...] = tuple(past)
+
+    @property
+    def all(self) -> tuple[Self, ...]:
+        """The key in use, and those before it."""
+        return (self, *self.past)
 
 
-class PoisonKey(Secret):
+class RecordKey(RotatedKey):
+    """The key that authenticates records in the store.
+
+    `also` are keys that authenticate records beside it while it is being rotated, each up to a time
+    in seconds since 1970. `past` counts for what is no record: lines of the audit log, receipts and
+    poison tokens.
+    """
+
+    __slots__ = ("also",)
+
+    def __init__(
+        self,
+        material: bytes,
+        past: Sequence[Self] = (),
+        also: Sequence[tuple[Self, float]] = (),
+    ) -> None:
+        """Take the key in use, and the others."""
+        super().__init__(material, past)
+        self.also: tuple[tuple[Self, float], ...] = tuple(also)
+
+
+class PoisonKey(RotatedKey):
     """The key by which poison tokens are recognised."""
 
     __slots__ = ()
 
 
-class AuditKey(Secret):
+class AuditKey(RotatedKey):
     """The key that chains the lines of the audit log."""
 
     __slots__ = ()

@@ -61,7 +61,7 @@ def load(descriptor: int, key: AuditKey) -> Head | None:
     """Return the head that the open file holds; None where there is none of this key's."""
     data = os.pread(descriptor, _BYTES, 0)
     text, _, tag = data.rstrip(b" \n").rpartition(b".")
-    if not hmac.compare_digest(_tag(text, key), tag):
+    if not any(hmac.compare_digest(_tag(text, one), tag) for one in key.all):
         return None
     members = parse_object(text)
     return None if members is None else Head(**members)

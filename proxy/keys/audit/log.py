@@ -52,7 +52,7 @@ class AuditLog:
         self._warn = warn
         self.path = path
         self.clock = clock
-        self._known: Head | None = None
+        self._known: tuple[Head, AuditKey] | None = None
 
     def write(self, key: AuditKey, event: str, **values: Value) -> None:
         """Append one line with `event` and its values: names and numbers, never key material.
@@ -77,7 +77,7 @@ class AuditLog:
         try:
             with self._locked() as lock, self._opened() as (file, begun):
                 head = head_record.load(lock, key)
-                tail = find_tail(file, _later(head, self._known), key, begun=begun)
+                tail = find_tail(file, _later(head, self._known_under(key)), key, begun=begun)
                 new = _append(file, tail, entries, key, headless=head is None)
                 # After the log is on the disk: a head never names lines that may be lost.
                 head_record.store(lock, new, key)
@@ -86,8 +86,14 @@ class AuditLog:
             raise UnfitEnvironment(
                 f"{self.path}: the audit line was not written: {reason}"
             ) from None
-        self._known = new
+        self._known = new, key
         return new
+
+    def _known_under(self, key: AuditKey) -> Head | None:
+        """Return the last line of this object, unless a key chained it that counts no more."""
+        if self._known is None or not any(self._known[1] == one for one in key.all):
+            return None
+        return self._known[0]
 
     @contextmanager
     def _locked(self) -> Iterator[int]:

@@ -48,7 +48,8 @@ class Trail:
         self._anchor_at = 0.0
         self._head: Head | None = None
         self._log = log
-        self._key = key
+        self.key = key
+        """What the lines are chained under."""
         self.blocks = block
         """Whether operations are refused while the log cannot be written."""
         self._failed = failed
@@ -125,7 +126,7 @@ class Trail:
         if lost:
             entries.append(Entry("audit.lost", self._log.clock(), {"number": lost}))
         try:
-            head = await asyncio.to_thread(self._log.append, self._key, entries)
+            head = await asyncio.to_thread(self._log.append, self.key, entries)
         except UnfitEnvironment as error:
             self._did_not_write(batch, error)
             return False

@@ -149,7 +149,7 @@ class Directory:
     def name(self, participant_id: str) -> str:
         """Return the name of a participant's record; raise KeyUnavailable for an invalid id."""
         try:
-            return record_name(self._sessions.keyring.name_key, participant_id)
+            return record_name(self._sessions.keyring.participant_names, participant_id)
         except ParticipantError:
             raise KeyUnavailable("participant-id") from None
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from ...config.settings import IdentitySettings
 from ...core.errors import KeyringError, ParticipantError
@@ -20,7 +21,6 @@ from ..lru_map import BoundedMap
 from ..participants import Use, private_key
 from ..participants.package import Identity
 from ..participants.participant import Participant, ParticipantKey
-from ..participants.private_key import Opener
 from ..policy import IDENTITIES_HELD, IDENTITY_AGAIN_SECONDS, IDENTITY_FILE_BYTES
 from ..sessions.sessions import Sessions
 
@@ -104,16 +104,20 @@ class Identities:
             try:
                 sealed = key.private if one.file is None else self._read(one)
                 if sealed:
-                    members = private_key.unseal(sealed, self._opener(one), key.public)
-                    return Identity(key.public, members)
+                    return Identity(key.public, self._unsealed(sealed, one, key))
             except (ParticipantError, KeyringError):
                 self._reporter.report("identity.open_failed", kid=key.public.kid)
         return None
 
-    def _opener(self, one: IdentitySettings) -> Opener:
-        if one.passphrase is None:
-            return private_key.keyring_opener(self._sessions.keyring)
-        return PassphraseRoot(one.passphrase, self._environ).fetch()
+    def _unsealed(self, sealed: str, one: IdentitySettings, key: ParticipantKey) -> dict[str, Any]:
+        if one.passphrase is not None:
+            phrase = PassphraseRoot(one.passphrase, self._environ).fetch()
+            return private_key.unseal(sealed, phrase, key.public)
+        *past, last = reversed(private_key.keyring_openers(self._sessions.keyring))
+        for opener in past:  # the record key was rotated since it was sealed
+            with suppress(ParticipantError):
+                return private_key.unseal(sealed, opener, key.public)
+        return private_key.unseal(sealed, last, key.public)
 
     @staticmethod
     def _read(one: IdentitySettings) -> str:

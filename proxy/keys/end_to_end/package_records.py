@@ -1,20 +1,19 @@
 """Key packages as the store holds them, and the list of those of one conversation.
 
-Form of either: `u8 version ‖ u64be issue ‖ JSON ‖ HMAC:32`, authenticated over the conversation's
-name and all values. A package is issued again when a recipient is added: same key, higher issue.
+Form of either: `u8 version ‖ u64be issue ‖ IV:12 ‖ sealed JSON ‖ HMAC:32`, sealed and authenticated
+over the conversation's name and all values. A package is issued again when a recipient is added:
+same key, higher issue.
 """
 
 from __future__ import annotations
 
-import hmac
 import json
 from dataclasses import dataclass
 from typing import Any, Final
 
 from ...core.crypto import base64url
-from ...core.crypto.context import Scope
-from ...core.crypto.derivation import NAME_BYTES, SID_BYTES
-from ...core.crypto.secret import NameKey, RecordKey
+from ...core.crypto.derivation import SID_BYTES
+from ...core.crypto.secret import RecordKey
 from ..keyring.jwk_set import decoded
 from ..participants.stored_records import signed, verified
 from ..policy import MAX_LISTED
@@ -27,8 +26,6 @@ ROTATION_MARKER: Final = "turn"
 
 _PACKAGE_LABEL: Final = b"sealyard/v1/record/package\x00"
 _LIST_LABEL: Final = b"sealyard/v1/record/packages\x00"
-# A SCOPE begins with a label byte below a letter's, so that no conversation has such a name.
-_NAME_LABEL: Final = b"sealyard/v1/packages\x00"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +68,6 @@ class Listed:
         """Return the list with one more, and without those that have ended."""
         alive = [one for one in self.ends if one[1] > now and one[0] != key_id]
         return Listed(self.issue + 1, (*alive, (key_id, ends))[-MAX_LISTED:])
-
-
-def record_name(name_key: NameKey, scope: Scope) -> str:
-    """Return the name of a conversation's packages in the store (22 characters)."""
-    digest = hmac.digest(name_key.reveal(), _NAME_LABEL + scope.encode(), "sha256")
-    return base64url.encode(digest[:NAME_BYTES]).decode()
 
 
 def encode(stored: StoredPackage, name: str, key: RecordKey) -> bytes:

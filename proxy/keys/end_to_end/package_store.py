@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from ...core.crypto import base64url
 from ...core.crypto.context import Scope
 from ...core.errors import KeysFull, KeyUnavailable
+from ..keyring.name_keys import NamePlace, packages_name
 from ..lru_map import BoundedMap
 from ..participants.registry import record_name
 from ..policy import KNOWN_ISSUES, RECORD_TRIES
@@ -40,7 +41,7 @@ class PackageStore:
 
     def name(self, scope: Scope) -> str:
         """Return the name of a conversation's packages in the store."""
-        return package_records.record_name(self._sessions.keyring.name_key, scope)
+        return packages_name(self._sessions.keyring.name_key, scope)
 
     async def put(self, scope: Scope, package: StoredPackage, fence: bytes | None = None) -> bytes:
         """Keep a package and list it; raise KeyUnavailable unless the store has both.
@@ -77,17 +78,30 @@ class PackageStore:
 
     async def find(self, scope: Scope, sids: Sequence[bytes]) -> list[StoredPackage | None]:
         """Return the package of each session; raise KeyUnavailable where the store is down."""
-        return await self._find(scope, [base64url.encode(sid).decode() for sid in sids])
+        found: dict[str, StoredPackage | None] = dict.fromkeys(
+            base64url.encode(sid).decode() for sid in sids
+        )
+        try:
+            for place in self._places(scope):
+                wanted = [one for one, package in found.items() if package is None]
+                # Those of an adopted keyring are signed for participants whom nobody knows here.
+                if wanted and not place.adopted:
+                    found.update(zip(wanted, await self._found(place, wanted), strict=True))
+        except StoreFailed:
+            raise KeyUnavailable("store-unavailable") from None
+        return list(found.values())
 
     async def listed(self, scope: Scope) -> list[StoredPackage]:
         """Return all packages of a conversation that have not ended, the newest first."""
-        name = self.name(scope)
+        found: list[StoredPackage] = []
         try:
-            listed = self._decode_list(await self._held_list(name), name)
+            for place in self._places(scope):
+                listed = self._decode_list(await self._held_list(place.packages), place)
+                ids = [key_id for key_id, _ in reversed(listed.ends)]
+                found += filter(None, await self._found(place, ids))
         except StoreFailed:
             raise KeyUnavailable("store-unavailable") from None
-        found = await self._find(scope, [key_id for key_id, _ in reversed(listed.ends)])
-        return [one for one in found if one is not None]
+        return found
 
     async def packages(self, scope: Scope, recipient: str) -> tuple[StoredPackage, ...]:
         """Return those that are for a participant, the newest first.
@@ -95,14 +109,15 @@ class PackageStore:
         Raises KeyUnavailable where the store does not answer, ParticipantError for an id that is
         none.
         """
-        name = record_name(self._sessions.keyring.name_key, recipient)
+        name = record_name(self._sessions.keyring.participant_names, recipient)
         return tuple(one for one in await self.listed(scope) if name in one.audience)
 
     def erasing(self, scope: Scope) -> int:
         """Return the time (seconds since 1970) before which an erasure destroys packages: all."""
         sessions, state = self._sessions, self._sessions.revocations.of(scope)
         newest = max(state.not_before, sessions.revocations.newest(state.name))
-        newest = max(newest, sessions.fences.erased_before(self.name(scope)))
+        names = (place.packages for place in self._places(scope))
+        newest = max(newest, *map(sessions.fences.erased_before, names))
         now = latest_not_before(sessions.now(), shared=sessions.store.keeps_time)
         return max(now, newest + 1)
 
@@ -112,14 +127,15 @@ class PackageStore:
         `not_before` is what `erasing` has returned. Raises KeyUnavailable where the store does not
         answer; then they may all still be there.
         """
-        name, key = self.name(scope), self._sessions.keyring.record_key
+        not_before, gone = not_before or self.erasing(scope), list[str]()
         try:
-            gone = await self._sessions.fences.rise(name, not_before or self.erasing(scope))
+            for place in self._places(scope):
+                name, stood = place.packages, package_records.stood
+                found = await self._sessions.fences_at(place).rise(name, not_before)
+                gone += [one for one, held in found.items() if stood(one, held, name, place.key)]
         except StoreFailed:
             raise KeyUnavailable("store-unavailable") from None
-        return tuple(
-            one for one, record in gone.items() if package_records.stood(one, record, name, key)
-        )
+        return tuple(gone)
 
     async def mark(self, scope: Scope) -> bool:
         """Make every process begin new keys in a conversation; return whether the store has it."""
@@ -139,22 +155,23 @@ class PackageStore:
             seen = held.record
         raise KeyUnavailable("package-not-kept")
 
-    async def _find(self, scope: Scope, key_ids: Sequence[str]) -> list[StoredPackage | None]:
-        name = self.name(scope)
-        try:
-            found = await self._sessions.store.find(name, key_ids, fence=True)
-        except StoreFailed:
-            raise KeyUnavailable("store-unavailable") from None
-        if found.fence is not None:
-            self._sessions.fences.learn(name, found.fence)
+    def _places(self, scope: Scope) -> tuple[NamePlace, ...]:
+        return self._sessions.keyring.places_of(scope)
+
+    async def _found(self, place: NamePlace, key_ids: Sequence[str]) -> list[StoredPackage | None]:
+        """Return the packages of a place; raise StoreFailed where the store does not answer."""
+        found = await self._sessions.store.find(place.packages, key_ids, fence=True)
+        if found.fence is not None and not place.adopted:
+            self._sessions.fences.learn(place.packages, found.fence)
         return [
-            None if held is None else self._opened(held, name, key_id)
+            None if held is None else self._opened(held, place, key_id)
             for key_id, held in zip(key_ids, found.keys, strict=True)
         ]
 
-    def _opened(self, held: HeldRecords, name: str, key_id: str) -> StoredPackage | None:
+    def _opened(self, held: HeldRecords, stood: NamePlace, key_id: str) -> StoredPackage | None:
+        name = stood.packages
         try:
-            package = package_records.decode(held.record, name, self._sessions.keyring.record_key)
+            package = package_records.decode(held.record, name, stood.key)
         except RecordRefused as refused:
             self._notice(str(refused))
             return None
@@ -184,31 +201,31 @@ class PackageStore:
         return package.issue if package.key_id == key_id else 0
 
     async def _list(self, name: str, package: StoredPackage, under: Under) -> None:
+        place = NamePlace("", name, self._sessions.keyring.record_key)
         held = await self._held_list(name)
-        listed = self._decode_list(held, name)
+        listed = self._decode_list(held, place)
         for _ in range(RECORD_TRIES):
             now = self._clock()
             after = listed.with_one(package.key_id, package.ends, now)
             keep_ms = int((max(ends for _, ends in after.ends) - now) * 1000)
-            key = self._sessions.keyring.record_key
-            record = package_records.encode_list(after, name, key)
+            record = package_records.encode_list(after, name, place.key)
             seen = None if held is None else held.record
             held = await self._sessions.store.keep(
                 name, LIST, record, keep_ms, seen=seen, under=under
             )
             if held.record == record:
                 return
-            listed = self._decode_list(held, name)
+            listed = self._decode_list(held, place)
         raise KeyUnavailable("package-not-listed")
 
     async def _held_list(self, name: str) -> HeldRecords | None:
         return (await self._sessions.store.find(name, [LIST])).keys[0]
 
-    def _decode_list(self, held: HeldRecords | None, name: str) -> Listed:
+    def _decode_list(self, held: HeldRecords | None, place: NamePlace) -> Listed:
         if held is None:
             return Listed()
         try:
-            return package_records.decode_list(held.record, name, self._sessions.keyring.record_key)
+            return package_records.decode_list(held.record, place.packages, place.key)
         except RecordRefused as refused:
             self._notice(str(refused))
             raise KeyUnavailable(str(refused)) from None

@@ -14,12 +14,12 @@ from typing import Final
 from ...core.crypto import base64url
 from ...core.crypto.context import Scope
 from ...core.errors import KeyUnavailable
+from ..keyring.name_keys import packages_name
 from ..policy import MARKER_MARGIN_MS, RECORD_TRIES
 from ..sessions.sessions import Sessions
 from ..sessions.settings import MAX_AGE_SECONDS
 from ..stores import HeldRecords, StoreFailed, records
 from ..stores.records import RecordRefused, RecordUnknown
-from . import package_records
 from .package_records import ROTATION_MARKER
 
 _VERSION: Final = 1
@@ -35,10 +35,13 @@ async def put(sessions: Sessions, scope: Scope) -> bool:
     """Make every process begin new keys in a conversation; return whether the store has it."""
     if not sessions.store.shared:
         return True
-    name, key = (
-        package_records.record_name(sessions.keyring.name_key, scope),
-        sessions.keyring.record_key,
-    )
+    names = (one.packages for one in sessions.keyring.places_of(scope) if not one.adopted)
+    # Those whose keyring has another name key in use read it there.
+    return all([await _put(sessions, name) for name in names])
+
+
+async def _put(sessions: Sessions, name: str) -> bool:
+    key = sessions.keyring.record_key
     try:
         before = await _held(sessions, name)
         for _ in range(RECORD_TRIES):
@@ -63,7 +66,7 @@ async def last(sessions: Sessions, scope: Scope) -> str:
     """
     if not sessions.store.shared:
         return ""
-    name = package_records.record_name(sessions.keyring.name_key, scope)
+    name = packages_name(sessions.keyring.name_key, scope)
     try:
         held = await _held(sessions, name)
         values = None if held is None else _values(held, name, sessions)

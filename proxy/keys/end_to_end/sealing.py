@@ -188,7 +188,7 @@ class PackagedSealing:
         for held in (*self._held.entries(), *self._storing.values()):
             if name is None:
                 held.fresh_until = 0.0
-            elif self._sessions.name(place(held.scope)[0]) == name:
+            elif self._sessions.revocations.of(place(held.scope)[0]).named(name):
                 held.rotated = True
 
     def doubt(self, name: str) -> None:

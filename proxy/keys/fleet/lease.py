@@ -182,7 +182,9 @@ class Lease:
                 self._burying_until = self._monotonic() + BURY_SECONDS
             if self._monotonic() < self._burying_until:
                 await self._bury(keyring)
+            # Verbs look for the rows that a list names, and that list anybody may have edited.
             stood = row is not None and row == self._row
+            stood = stood and await self._store.listed(name, self._place)
             if not stood:
                 self.give_up()
             await self._report(name, row)

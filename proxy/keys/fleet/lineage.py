@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 from ..keyring.kek import AdoptedKeyring, KekEntry, latest
 from ..keyring.keyring import Keyring
+from ..keyring.name_keys import OtherNameKey
+from ..keyring.record_keys import Used
 from ..policy import MAX_KEKS, MAX_REVOCATIONS
 
 if TYPE_CHECKING:  # imported with a store that processes share
@@ -51,12 +53,20 @@ class Lineage:
         self._disabled: frozenset[bytes] = frozenset()
         self._kept: tuple[KekEntry, ...] = ()
         self._adopted: tuple[AdoptedKeyring, ...] = ()
+        # Name keys that the file lacks: what was revoked under them must stay so.
+        self._names: tuple[OtherNameKey, ...] = ()
+        # The record keys in use where the file knows earlier ones alone: records verify on.
+        self._records: Used | None = None
         self._given_up = False
 
     @property
     def keyring(self) -> Keyring:
         """The keyring to use."""
         whole = _with(self.held, self._kept, self._adopted) if self._kept else self.held
+        if self._names:
+            whole = replace(whole, names=whole.names + self._names)
+        if self._records is not None:
+            whole = replace(whole, record_key=self._records[0], records=self._records[1])
         known = _without(whole, self._disabled)
         if self.behind is None or self._marker is None:
             return known
@@ -76,11 +86,12 @@ class Lineage:
     def forked(self) -> bool:
         """Whether another keyring has this id and other KEKs, and was changed beside this one.
 
-        It has the same generation, or the file that is held lacks KEKs that nobody destroyed.
+        It has the same generation, or the file that is held lacks KEKs that nobody destroyed, or
+        the name or record key that was in use.
         """
         marker, held = self._marker, self.held
-        if self._forked or self._kept or marker is None:
-            return self._forked or bool(self._kept)
+        if self._forked or self._kept or self._names or self._records or marker is None:
+            return self._forked or bool(self._kept or self._names or self._records)
         return marker.generation == held.generation and marker.digest != held.digest
 
     @property
@@ -126,7 +137,8 @@ class Lineage:
             return self.keyring
         if file.id != held.id:
             self.held, self._marker, self.older, self._forked = file, None, None, False
-            self._disabled, self._kept, self._adopted = frozenset(), (), ()
+            self._disabled, self._kept, self._adopted, self._names = frozenset(), (), (), ()
+            self._records = None
             return self.keyring
         accepted = self._accepted is not None and self._accepted.covers(file)
         if file.generation < held.generation and not accepted:
@@ -138,6 +150,10 @@ class Lineage:
         self._kept, self._given_up = _lacking(file, in_memory), False
         known = {one.id for one in self._adopted}
         self._adopted += tuple(one for one in held.adopted if one.id not in known)
+        self._names = _unnamed(file, held, self._names)
+        used = self._records or (held.record_key, held.records)
+        there = [file.record_key, *(one.key for one in file.records)]
+        self._records = None if any(used[0] == key for key in there) else used
         same = file.generation == held.generation
         self._forked = same and (self._forked or file.digest != held.digest)
         self.older = None
@@ -213,6 +229,21 @@ def _lacking(file: Keyring, keks: tuple[KekEntry, ...]) -> tuple[KekEntry, ...]:
         if kek.thumbprint not in known and kek.id not in ids and kek.number not in numbers
     )
     return lacking[: MAX_KEKS - len(file.keks)]
+
+
+def _unnamed(
+    file: Keyring, held: Keyring, before: tuple[OtherNameKey, ...]
+) -> tuple[OtherNameKey, ...]:
+    """Return the name keys in use here, now or before, that a file neither has nor has dropped.
+
+    A file that has the one in use knows what became of the others.
+    """
+    in_use = OtherNameKey(held.name_key, "former", 0)
+    return tuple(
+        one
+        for one in (*before, in_use)
+        if one.key != file.name_key and all(one.key != other.key for other in file.names)
+    )
 
 
 def _with(

@@ -1,9 +1,9 @@
 """The keyring as text: a JWK Set (RFC 7517) of oct keys, read strictly.
 
-`use` distinguishes the keys: one "identity", one "name", one "record", any number of "kek"
-and of "adopted": the name keys of adopted keyrings. The members number, created (seconds), state
-and adopted belong to KEKs alone. No message ever quotes the text,
-and no copy of it that is made here stays in memory.
+`use` distinguishes the keys: one "identity", one "name", one "record", any number of "kek", of
+"names" and "records": name keys and record keys beside those in use, and of "adopted": adopted
+keyrings, with their record keys (k) and the name keys. No message ever quotes the text, and no copy
+of it that is made here stays in memory.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from ...core.errors import KeyringError, OpenFailed
 from ...process import hardening
 from .kek import AdoptedKeyring, KekEntry, KekState, Revocation
 from .keyring import Keyring
+from .name_keys import NameKeyState, OtherNameKey
+from .record_keys import OtherRecordKey, RecordKeyState
 
 VERSION: Final = 1
 
@@ -32,7 +34,7 @@ _IDENTITY_KID: Final = "sealyard:identity"
 _NAME_KID: Final = "sealyard:name"
 _RECORD_KID: Final = "sealyard:record"
 
-_OTHERS: Final = frozenset({"identity", "name", "record", "adopted"})
+_OTHERS: Final = frozenset({"identity", "name", "record", "names", "records", "adopted"})
 """The uses of keys that are no KEKs."""
 
 _Members = dict[str, Any]
@@ -50,9 +52,12 @@ def encode(keyring: Keyring) -> bytes:
         if entry.adopted:
             more["adopted"] = entry.adopted
         keys.append(_jwk("kek", entry.id, entry.key) | more)
-    keys += [
-        _jwk("adopted", one.id, one.name_key) | {"since": one.since} for one in keyring.adopted
-    ]
+    keys += (_beside("names", one) for one in keyring.names)
+    keys += (_beside("records", one) for one in keyring.records)
+    for adopted in keyring.adopted:
+        texts = [base64url.encode(key.reveal()).decode() for key in adopted.name_keys]
+        more = {"since": adopted.since, "names": texts}
+        keys.append(_jwk("adopted", adopted.id, adopted.record_key) | more)
     members: _Members = {
         "sealyard": VERSION,
         "generation": keyring.generation,
@@ -89,6 +94,8 @@ def decode(text: bytes) -> Keyring:
         retired=_numbers(members["retired"]),
         pruned=_integer(members.get(_PRUNED, 0)),
         adopted=tuple(_adopted(key) for key in keys if key.get("use") == "adopted"),
+        names=tuple(_names(key) for key in keys if key.get("use") == "names"),
+        records=tuple(_records(key) for key in keys if key.get("use") == "records"),
     )
 
 
@@ -113,6 +120,10 @@ def _jwk(use: str, kid: str, key: Secret) -> _Members:
     return {"kty": "oct", "use": use, "kid": kid, "k": k}
 
 
+def _beside(use: str, one: OtherNameKey | OtherRecordKey) -> _Members:
+    return _jwk(use, one.id, one.key) | {"state": one.state, "since": one.since}
+
+
 def _kek(jwk: _Members) -> KekEntry:
     adopted = jwk.get("adopted", "")
     material = _material(jwk, "kek", _KEK_MEMBERS | ({"adopted"} if adopted else set()))
@@ -128,11 +139,30 @@ def _kek(jwk: _Members) -> KekEntry:
     )
 
 
+def _names(jwk: _Members) -> OtherNameKey:
+    material = _material(jwk, "names", _KEY_MEMBERS | {"state", "since"})
+    state = cast("NameKeyState", jwk["state"])  # the keyring itself refuses other states
+    found = OtherNameKey(NameKey(material), state, _integer(jwk["since"]))
+    if jwk["kid"] != found.id:
+        raise KeyringError("a name key of the keyring has another id")
+    return found
+
+
+def _records(jwk: _Members) -> OtherRecordKey:
+    material = _material(jwk, "records", _KEY_MEMBERS | {"state", "since"})
+    state = cast("RecordKeyState", jwk["state"])  # as above
+    found = OtherRecordKey(RecordKey(material), state, _integer(jwk["since"]))
+    if jwk["kid"] != found.id:
+        raise KeyringError("a record key of the keyring has another id")
+    return found
+
+
 def _adopted(jwk: _Members) -> AdoptedKeyring:
-    material = _material(jwk, "adopted", _KEY_MEMBERS | {"since"})
-    if not isinstance(jwk["kid"], str):
-        raise KeyringError("the id of an adopted keyring is a text")
-    return AdoptedKeyring(jwk["kid"], NameKey(material), _integer(jwk["since"]))
+    material = _material(jwk, "adopted", _KEY_MEMBERS | {"since", "names"})
+    if not isinstance(jwk["kid"], str) or not isinstance(jwk["names"], list):
+        raise KeyringError("an adopted keyring has an id, and its name keys are a list")
+    names = tuple(NameKey(_key_bytes(one)) for one in jwk.pop("names"))
+    return AdoptedKeyring(jwk["kid"], names, RecordKey(material), _integer(jwk["since"]))
 
 
 def _revocations(members: object) -> tuple[Revocation, ...]:
@@ -160,10 +190,15 @@ def _only(keys: list[_Members], use: str, kid: str) -> bytes:
 def _material(jwk: _Members, use: str, members: frozenset[str]) -> bytes:
     if set(jwk) != members or jwk["kty"] != "oct" or jwk["use"] != use:
         raise KeyringError("a key of the keyring has missing, unknown or wrong members")
-    material = decoded(jwk["k"])
+    return _key_bytes(jwk.pop("k"))
+
+
+def _key_bytes(text: object) -> bytes:
+    """Return the bytes of a key; its text is overwritten."""
+    material = decoded(text)
     if material is None or len(material) != KEY_BYTES:
         raise KeyringError("a key of the keyring is not 32 bytes in canonical base64url")
-    hardening.overwrite_text(jwk.pop("k"))
+    hardening.overwrite_text(str(text))
     return material
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from ...core.crypto import derivation
-from ...core.crypto.secret import Kek, NameKey
+from ...core.crypto.secret import Kek, NameKey, RecordKey
 from ...core.crypto.token import KEK_ID_PATTERN
 from ...core.errors import KeyringError
 from ..policy import MAX_ADOPTED, MAX_RETIRED, MAX_REVOCATIONS
@@ -62,11 +62,13 @@ class KekEntry:
 class AdoptedKeyring:
     """Another keyring whose tokens open here, since a time in seconds since 1970.
 
-    Its name key finds its revocations, and names nothing else.
+    Its name keys, of which the first was in use, find its revocations and what it kept in the same
+    store; they name nothing new. Its record key authenticates what lies there.
     """
 
     id: str
-    name_key: NameKey
+    name_keys: tuple[NameKey, ...]
+    record_key: RecordKey
     since: int
 
 
@@ -145,8 +147,8 @@ def check_adopted(keks: Sequence[KekEntry], adopted: Sequence[AdoptedKeyring], o
     known = [one.id for one in adopted]
     if len(known) > MAX_ADOPTED or len(set(known)) != len(known) or own in known:
         raise KeyringError(f"a keyring adopts at most {MAX_ADOPTED} others, each once")
-    if not all(_NAME.fullmatch(one.id) and one.since >= 0 for one in adopted):
-        raise KeyringError("an adopted keyring has a malformed id or time")
+    if not all(_NAME.fullmatch(one.id) and one.since >= 0 and one.name_keys for one in adopted):
+        raise KeyringError("an adopted keyring has a malformed id or time, or no name key")
     for entry in keks:
         if entry.adopted and (entry.adopted not in known or entry.state == "primary"):
             raise KeyringError("an adopted KEK needs its keyring, and never seals")

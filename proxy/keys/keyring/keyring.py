@@ -7,6 +7,7 @@ finishes with the keyring that it began with. Only `give_up` takes the KEKs away
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -17,9 +18,11 @@ from ...core.crypto.secret import KEY_BYTES, IdentityKey, Kek, NameKey, RecordKe
 from ...core.errors import KeyringError
 from ...process import hardening
 from ..policy import CLOCKS_SECONDS, MAX_KEKS, MAX_REVOCATIONS, MOST_DRAWS, SHOWN_ID_CHARS
-from . import kek
+from . import kek, name_keys, record_keys
 from .head import Origin, State
 from .kek import AdoptedKeyring, KekEntry, KekState, RandomBytes, Revocation
+from .name_keys import NamePlace, OtherNameKey, record_name
+from .record_keys import OtherRecordKey, RecordKeyState
 
 UNSIGNED: Final = (
     "no key of keys.keyring.signed_by signed it as it is: see what changed, and sign it with"
@@ -49,6 +52,10 @@ class Keyring:
     retired: frozenset[int] = frozenset()
     pruned: int = 0
     adopted: tuple[AdoptedKeyring, ...] = ()
+    names: tuple[OtherNameKey, ...] = ()
+    """The name keys beside the one in use."""
+    records: tuple[OtherRecordKey, ...] = ()
+    """The record keys beside the one in use."""
     origin: Origin | None = field(default=None, compare=False, repr=False)
     """The head and the signatures of the file that this, or what it was made of, was read from."""
 
@@ -67,6 +74,10 @@ class Keyring:
         kek.check_revocations(self.revocations)
         if self.adopted or any(entry.adopted for entry in self.keks):
             kek.check_adopted(self.keks, self.adopted, self.id)
+        if self.names:
+            name_keys.check(self.name_key, self.names)
+        if self.records or self.record_key.past:
+            object.__setattr__(self, "record_key", record_keys.whole(self.record_key, self.records))
 
     @property
     def id(self) -> str:
@@ -94,7 +105,18 @@ class Keyring:
         contents: dict[str, Any] = {"keks": keks, "keys": own, "retired": sorted(self.retired)}
         if self.adopted:
             contents["adopted"] = sorted(
-                [one.id, derivation.key_thumbprint(one.name_key).hex()] for one in self.adopted
+                [one.id, *(derivation.key_thumbprint(key).hex() for key in one.name_keys)]
+                for one in self.adopted
+            )
+        if self.names:
+            contents["names"] = sorted(
+                [derivation.key_thumbprint(one.key).hex(), one.state, one.since]
+                for one in self.names
+            )
+        if self.records:
+            contents["records"] = sorted(
+                [derivation.key_thumbprint(one.key).hex(), one.state, one.since]
+                for one in self.records
             )
         text = json.dumps(contents, separators=(",", ":"), sort_keys=True).encode()
         return base64url.encode(derivation.keyring_digest(self.identity, text)).decode()
@@ -132,10 +154,35 @@ class Keyring:
     def names_of(self, scope: Scope) -> tuple[str, ...]:
         """Return the names of a conversation in stores and revocations: its own one first.
 
-        The others are its names under adopted keyrings, by which nothing new is kept.
+        The others are its names under other name keys and adopted keyrings.
         """
-        keys = (self.name_key, *(one.name_key for one in self.adopted))
-        return tuple(base64url.encode(derivation.record_name(key, scope)).decode() for key in keys)
+        return tuple(record_name(key, scope) for key, _, _ in self._named())
+
+    def places_of(self, scope: Scope) -> tuple[NamePlace, ...]:
+        """Return where the records of a conversation may be: first where new ones are kept."""
+        return tuple(
+            NamePlace(
+                record_name(key, scope),
+                name_keys.packages_name(key, scope),
+                record_key,
+                adopted,
+            )
+            for key, record_key, adopted in self._named()
+        )
+
+    def _named(self) -> Iterator[tuple[NameKey, RecordKey, str]]:
+        """Yield the name keys, the key of the records under each, and whose they are."""
+        yield self.name_key, self.record_key, ""
+        for other in self.names:
+            yield other.key, self.record_key, ""
+        for one in self.adopted:
+            for key in one.name_keys:
+                yield key, one.record_key, one.id
+
+    @property
+    def participant_names(self) -> NameKey:
+        """The key that names the records of participants; it is never rotated."""
+        return derivation.participant_names(self.identity)
 
     def refused_before(self, scope: Scope) -> int:
         """Return before when (seconds) the sessions of a conversation are revoked; 0 for never."""
@@ -163,9 +210,13 @@ class Keyring:
         A durable session is no older than its KEK, by the clocks of those who made the two. An
         ephemeral one, or one from a key package, does not open for longer than `LONGEST_SECONDS`.
         """
-        oldest = min(one.created for one in self.keks) - CLOCKS_SECONDS
-        latest = min(oldest, now - LONGEST_SECONDS - CLOCKS_SECONDS)
+        latest = self.idle_until(now)
         return tuple(one for one in self.revocations if one.not_before <= latest)
+
+    def idle_until(self, now: int) -> int:
+        """Return up to when (seconds since 1970) what was revoked refuses nothing any more."""
+        oldest = min(one.created for one in self.keks) - CLOCKS_SECONDS
+        return min(oldest, now - LONGEST_SECONDS - CLOCKS_SECONDS)
 
     def without_idle(self, now: int) -> Keyring:
         """Return the keyring without the revocations that are idle at `now`.
@@ -244,6 +295,111 @@ class Keyring:
             raise KeyringError(f"KEK `{kek_id}` is not disabled; promote another, then disable it")
         keks = tuple(entry for entry in self.keks if entry.id != kek_id)
         return self._changed(keks=keks, retired=self.retired | {removed.number})
+
+    def begin_names(self, *, now: int, random: RandomBytes) -> Keyring:
+        """Return the keyring with a new name key that is next: it finds, and names nothing yet.
+
+        Every process should know it before one of them keeps anything under it. Raises KeyringError
+        where one is next already, and for too many.
+        """
+        if self.next_names is not None:
+            raise KeyringError("a name key is next already")
+        fresh = OtherNameKey(NameKey(random(KEY_BYTES)), "next", now)
+        return self._changed(names=(*self.names, fresh))
+
+    @property
+    def next_names(self) -> OtherNameKey | None:
+        """The name key that is next, if there is one."""
+        return next((one for one in self.names if one.state == "next"), None)
+
+    def turn_names(self, *, now: int) -> Keyring:
+        """Return the keyring that keeps everything new under the next name key.
+
+        Raises KeyringError where none is next.
+        """
+        fresh = self.next_names
+        if fresh is None:
+            raise KeyringError("no name key is next")
+        others = tuple(one for one in self.names if one is not fresh)
+        former = OtherNameKey(self.name_key, "former", now)
+        return self._changed(name_key=fresh.key, names=(*others, former))
+
+    def record_state(self, state: RecordKeyState) -> OtherRecordKey | None:
+        """Return the record key that has this state, the latest of several."""
+        return next((one for one in reversed(self.records) if one.state == state), None)
+
+    def begin_records(self, *, now: int, random: RandomBytes) -> Keyring:
+        """Return the keyring with a record key that is next: it verifies, and signs nothing yet.
+
+        Raises KeyringError while a rotation is under way.
+        """
+        self._require_no_rotation()
+        fresh = OtherRecordKey(RecordKey(random(KEY_BYTES)), "next", now)
+        return self._changed(records=(*self.records, fresh))
+
+    def turn_records(self, *, now: int) -> Keyring:
+        """Return the keyring that signs with the next record key; the former one still verifies.
+
+        That lasts for a day at most. Raises KeyringError where none is next.
+        """
+        fresh = self.record_state("next")
+        if fresh is None:
+            raise KeyringError("no record key is next")
+        others = tuple(one for one in self.records if one is not fresh)
+        former = OtherRecordKey(self.record_key, "former", now)
+        return self._changed(record_key=fresh.key, records=(*others, former))
+
+    def end_records(self, *, now: int) -> Keyring:
+        """Return the keyring in which the former record key verifies no record any more.
+
+        Lines of the audit log, receipts and poison tokens of its time still count. Raises
+        KeyringError where none is former.
+        """
+        former = self.record_state("former")
+        if former is None:
+            raise KeyringError("no record key is former")
+        others = tuple(one for one in self.records if one is not former)
+        ended = OtherRecordKey(former.key, "ended", now)
+        return self._changed(records=(*others, ended))
+
+    def leak_records(self, *, now: int, random: RandomBytes) -> Keyring:
+        """Return the keyring with a new record key; that of now counts for nothing from now on.
+
+        Raises KeyringError for too many.
+        """
+        leaked = OtherRecordKey(self.record_key, "leaked", now)
+        others = tuple(
+            OtherRecordKey(one.key, "leaked", now) if one.state in {"next", "former"} else one
+            for one in self.records
+        )
+        fresh = RecordKey(random(KEY_BYTES))
+        return self._changed(record_key=fresh, records=(*others, leaked))
+
+    def _require_no_rotation(self) -> None:
+        if self.record_state("next") or self.record_state("former"):
+            raise KeyringError("a rotation of the record key is under way")
+
+    def drop_names(self, name_id: str, *, now: int) -> Keyring:
+        """Return the keyring without a former name key under which nothing can be revoked.
+
+        That is once every KEK is younger than its rotation, and 368 days after it. Raises
+        KeyringError, with how many revocations may be under it, before that.
+        """
+        one = next((each for each in self.names if each.id == name_id), None)
+        if one is None:
+            known = ", ".join(each.id for each in self.names) or "none"
+            raise KeyringError(f"no other name key is `{name_id}`; there are: {known}")
+        why = name_keys.needed_by(one, self.idle_until(now))
+        if why:
+            until = one.since + CLOCKS_SECONDS
+            idle = self.idle(now)
+            count = sum(each.not_before <= until and each not in idle for each in self.revocations)
+            raise KeyringError(
+                f"{name_id} stays: {why}; {count} revocations of the keyring may be under it, and"
+                " more in the store. It can go 368 days after its rotation, once each KEK is"
+                " younger than that"
+            )
+        return self._changed(names=tuple(each for each in self.names if each is not one))
 
     def end_adoption(self, keyring_id: str) -> Keyring:
         """Return the keyring without an adopted one, whose KEKs must be disabled.

@@ -10,13 +10,16 @@ from dataclasses import replace
 from ...core.errors import KeyringError
 from .kek import AdoptedKeyring, KekEntry, KekState, latest
 from .keyring import Keyring
+from .name_keys import OtherNameKey, with_others
+from .record_keys import joined
 
 
-def merge(keyring: Keyring, other: Keyring) -> Keyring:
+def merge(keyring: Keyring, other: Keyring, *, now: int) -> Keyring:
     """Return `keyring` with the KEKs and revocations of `other`; none of its KEKs is promoted.
 
     The two have one id: they are an older and a newer state, or both were made from the same one.
-    Ids and numbers stay as they are. A KEK that only one of them still has is disabled where the
+    Ids and numbers stay as they are, and what was kept under a name key of the other is found.
+    `now` is in seconds since 1970. A KEK that only one of them still has is disabled where the
     other has dropped revocations since. Raises KeyringError, saying what to do instead, for a
     keyring with another id, where different KEKs have one id or one number, and where the primary
     of `keyring` would be disabled.
@@ -28,27 +31,34 @@ def merge(keyring: Keyring, other: Keyring) -> Keyring:
     revocations = latest(keyring.revocations, other.revocations)
     merged = replace(keyring, revocations=revocations, pruned=max(keyring.pruned, other.pruned))
     keks = _keks(keyring, other)
-    if keks == keyring.keks:
+    theirs = (*other.names, OtherNameKey(other.name_key, "former", now))
+    names = with_others(keyring.name_key, keyring.names, theirs)
+    used = keyring.record_key, keyring.records
+    own, records = joined(used, (other.record_key, other.records), now=now)
+    if (keks, names, own, records) == (keyring.keks, keyring.names, *used):
         return merged
     known = {one.id for one in keyring.adopted}
     adopted = tuple(one for one in other.adopted if one.id not in known)
-    used = frozenset(kek.number for kek in keks)
+    taken = frozenset(kek.number for kek in keks)
     return replace(
         merged,
         keks=keks,
+        names=names,
+        record_key=own,
+        records=records,
         adopted=keyring.adopted + adopted,
         generation=max(keyring.generation, other.generation) + 1,
-        retired=(keyring.retired | other.retired) - used,
+        retired=(keyring.retired | other.retired) - taken,
     )
 
 
 def adopt(keyring: Keyring, other: Keyring, *, now: int) -> Keyring:
     """Return `keyring` with another one adopted: what that has sealed opens, and nothing is sealed.
 
-    It gets the KEKs, the revocations, and the name key that finds them. What the other has adopted
-    itself is not taken. Adopting it again takes what it has got since. Raises KeyringError for a
-    state of the same keyring, and where different KEKs have one id or one number. `now` is in
-    seconds since 1970.
+    It gets the KEKs, the revocations, the name keys that find them, and the record key of what lies
+    in the same store. What the other has adopted itself is not taken. Adopting it again takes what
+    it has got since. Raises KeyringError for a state of the same keyring, and where different KEKs
+    have one id or one number. `now` is in seconds since 1970.
     """
     if other.id == keyring.id:
         raise KeyringError("it is a state of this keyring: `sealyard keys import --merge` takes it")
@@ -59,9 +69,10 @@ def adopt(keyring: Keyring, other: Keyring, *, now: int) -> Keyring:
             _require_distinct(ours, entry)
         if entry.number in keyring.retired:
             raise KeyringError(f"a KEK that was destroyed here had the number of {entry.id} there")
-    adopted = keyring.adopted
-    if other.id not in {one.id for one in adopted}:
-        adopted = (*adopted, AdoptedKeyring(other.id, other.name_key, now))
+    since = next((one.since for one in keyring.adopted if one.id == other.id), now)
+    names = (other.name_key, *(one.key for one in other.names))
+    adopted = tuple(one for one in keyring.adopted if one.id != other.id)
+    adopted += (AdoptedKeyring(other.id, names, other.record_key, since),)
     taken = tuple(
         replace(kek, adopted=other.id, state="decrypt" if kek.state == "primary" else kek.state)
         for kek in theirs

@@ -51,25 +51,28 @@ def of_sessions(  # noqa: PLR0913 - each is one fact
     sids: Sequence[str],
     *,
     name: str,
+    names: Sequence[str],
     not_before: int,
     revoked_in_store: bool | None,
     revoked_in_keyring: bool,
     shared: bool,
     reached: bool | None = None,
     durable: bool = False,
-    elsewhere: Mapping[str, str] | None = None,
+    elsewhere: Sequence[tuple[str, str]] = (),
 ) -> dict[str, Any]:
     """Return the claims about ephemeral session keys; the scope only as a salted hash.
 
-    `name` is that of the scope in the store; `reached` is whether every process that may seal knows
-    of it, None where no other has the store. With `durable`, only keys of packages could be
-    destroyed, and nothing was revoked. `elsewhere` has the name of the scope under each adopted
-    keyring, by the id of that: its store cannot be reached from here.
+    `name` is that of the scope in the store, `names` are those under which keys were destroyed
+    there; `reached` is whether every process that may seal knows of it, None where no other has the
+    store. With `durable`, only keys of packages could be destroyed, and nothing was revoked.
+    `elsewhere` has the id of each adopted keyring and the name of the scope under it: what its own
+    store holds cannot be reached from here.
     """
     salt = secrets.token_bytes(16)
     return {
         "destroyed": "session-keys",
         "scope": name,
+        "names": list(names),
         "subject": {"salt": _text(salt), "sha256": _subject(scope, salt)},
         "sids": [{"sid": sid, "began": began(base64url.decode(sid.encode()))} for sid in sids],
         "revoked": {
@@ -82,7 +85,7 @@ def of_sessions(  # noqa: PLR0913 - each is one fact
         "not_covered": [
             *(_DURABLE if durable else ()),
             *_STORE_COPIES,
-            *(_ADOPTED.format(*one) for one in (elsewhere or {}).items()),
+            *(_ADOPTED.format(*one) for one in elsewhere),
         ],
     }
 

@@ -22,6 +22,7 @@ from ...core.values.key_needs import Needs
 from ..fleet import fence_log, presence
 from ..fleet.fence_log import FenceEvent
 from ..fleet.presence import Reach
+from ..keyring.name_keys import NamePlace
 from ..sessions import session_control
 from ..sessions.settings import SessionView
 from ..stores import StoreFailed, erased
@@ -154,11 +155,11 @@ async def erase(at: At, scope: Scope, expect: int | None = None) -> Done:
         raise NotErasable
     await at.write_down("sessions.erase", scope=name)
     revoked = SessionResult(name, 0, unknown=await _unknown(at, scope))
-    packages, erasing = at.packages, 0
-    events = [FenceEvent("erased", name, 0)]
+    packages, erasing, places = at.packages, 0, _places(at, scope)
+    events = [FenceEvent("erased", place.sessions, 0) for place in places]
     if packages is not None:
         erasing = packages.erasing(scope)
-        events.append(FenceEvent("fenced", packages.name(scope), erasing))
+        events += (FenceEvent("fenced", place.packages, erasing) for place in places)
     # Before anything is destroyed: whoever learns of it keeps none of the keys any more.
     told = await _fence(at, *events)
     gone: tuple[str, ...] = ()
@@ -199,6 +200,16 @@ async def package(at: At, scope: Scope, recipient: str, sid: str | None = None) 
 
 def _name(at: At, scope: Scope) -> str:
     return at.sessions.view(scope).name
+
+
+def _places(at: At, scope: Scope) -> tuple[NamePlace, ...]:
+    """Return where records of a scope may be: under every name that this keyring knows."""
+    return at.sessions.keyring.places_of(scope)
+
+
+def _own_places(at: At, scope: Scope) -> list[NamePlace]:
+    """Return those of this keyring, whose records its record key authenticates."""
+    return [place for place in _places(at, scope) if not place.adopted]
 
 
 def _seen(at: At, scope: Scope) -> SessionResult:
@@ -263,10 +274,11 @@ async def _enter(at: At, scope: Scope, revoked: int, erasing: int) -> None:
     """Keep what was erased, to be erased again should the store forget it."""
     if at.ledger is None or not at.sessions.store.shared:
         return
-    if at.sessions.ephemeral:
-        await at.ledger.add("erased", _name(at, scope), revoked)
-    if at.packages is not None:
-        await at.ledger.add("erased", at.packages.name(scope), erasing)
+    for place in _own_places(at, scope):
+        if at.sessions.ephemeral:
+            await at.ledger.add("erased", place.sessions, revoked)
+        if at.packages is not None:
+            await at.ledger.add("erased", place.packages, erasing)
 
 
 async def _sweep(at: At, scope: Scope, revoked: int, erasing: int) -> None:
@@ -274,12 +286,13 @@ async def _sweep(at: At, scope: Scope, revoked: int, erasing: int) -> None:
 
     Raises KeyUnavailable where the store does not answer: then that is not known.
     """
-    fences = at.sessions.fences
     try:
-        if at.sessions.ephemeral:
-            await fences.sweep(_name(at, scope), revoked)
-        if at.packages is not None:
-            await fences.sweep(at.packages.name(scope), erasing)
+        for place in _places(at, scope):
+            fences = at.sessions.fences_at(place)
+            if at.sessions.ephemeral:
+                await fences.sweep(place.sessions, revoked)
+            if at.packages is not None:
+                await fences.sweep(place.packages, erasing)
     except StoreFailed:
         raise KeyUnavailable("store-unavailable") from None
 
@@ -298,7 +311,8 @@ async def _revoke(
     await at.write_down("sessions.revoke", scope=_name(at, scope), not_before=not_before)
     timed = not sessions.clock.unknown
     session_control.require_past(sessions, scope, not_before)
-    told = await _fence(at, FenceEvent("revoked", _name(at, scope), not_before))
+    names = [place.sessions for place in _places(at, scope)]
+    told = await _fence(at, *(FenceEvent("revoked", name, not_before) for name in names))
     taken = await session_control.revoke(sessions, scope, not_before)
     view = sessions.view(scope)
     durable, problem = True, ""
@@ -308,10 +322,12 @@ async def _revoke(
     except SealyardError as error:
         durable, problem = False, error.reason
     store, kept = taken if sessions.store.shared else None, None
+    own = [place.sessions for place in _own_places(at, scope)]
     if store is False and at.pending is not None:
-        kept = await at.pending.add(view.name, view.not_before, timed=timed)
+        kept = all([await at.pending.add(one, view.not_before, timed=timed) for one in own])
     if sessions.store.shared and at.ledger is not None:
-        await at.ledger.add("revoked", view.name, view.not_before)
+        for one in own:
+            await at.ledger.add("revoked", one, view.not_before)
     result = SessionResult(
         view.name,
         view.not_before,
@@ -344,18 +360,22 @@ def _with_receipt(at: At, scope: Scope, result: SessionResult) -> SessionResult:
     from . import erase_receipt  # noqa: PLC0415 - loaded where something can be erased
 
     sessions, key = at.sessions, at.sessions.keyring.record_key
-    adopted = (one.id for one in sessions.keyring.adopted)
+    places = _places(at, scope)
+    reached = [place.packages for place in places] if at.packages is not None else []
+    if sessions.ephemeral:
+        reached = [*(place.sessions for place in places), *reached]
     said = erase_receipt.of_sessions(
         scope,
         result.erased or (),
         name=result.scope,
+        names=reached,
         not_before=result.not_before,
         revoked_in_store=result.store,
         reached=result.complete,
         revoked_in_keyring=bool(result.durable),
         shared=sessions.store.shared,
         durable=not sessions.ephemeral,
-        elsewhere=dict(zip(adopted, sessions.keyring.names_of(scope)[1:], strict=True)),
+        elsewhere=[(one.adopted, one.sessions) for one in places if one.adopted],
     )
     signed = erase_receipt.sign(said, key, now=int(sessions.now()))
     return replace(result, receipt=signed, key=erase_receipt.public_jwk(key))

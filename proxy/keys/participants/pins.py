@@ -110,14 +110,14 @@ class PinBook:
         """Take the collaborators; nothing is asked yet."""
         form = RecordForm("the pins", Pins(), encode, decode)
         self._records = StoredRecords(store, keyring, form, changed)
-        self._name_key = keyring.name_key
+        self._names = keyring.participant_names
         self._listed = {
-            record_name(keyring.name_key, who): Pins.only(kids) for who, kids in listed.items()
+            record_name(self._names, who): Pins.only(kids) for who, kids in listed.items()
         }
 
     def place(self, name: str) -> str:
         """Return the place of the pins of the participant whose record is `name`."""
-        digest = hmac.digest(self._name_key.reveal(), _NAME_LABEL + name.encode(), "sha256")
+        digest = hmac.digest(self._names.reveal(), _NAME_LABEL + name.encode(), "sha256")
         return base64url.encode(digest[:NAME_BYTES]).decode()
 
     def listed(self, name: str) -> Pins | None:

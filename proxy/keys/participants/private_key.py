@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import (
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from ...core.crypto import base64url, derivation
+from ...core.crypto.secret import RecordKey
 from ...core.errors import KeyringError, ParticipantError
 from ..keyring import envelope
 from ..keyring.jwk_set import decoded, parse_object
@@ -42,7 +43,17 @@ Opener = Passphrase | RootKey
 
 def keyring_opener(keyring: Keyring) -> RootKey:
     """Return the root key of private keys that the keyring opens; it outlives every KEK."""
-    return RootKey(derivation.private_key_wrapping(keyring.record_key))
+    return opener_of(keyring.record_key)
+
+
+def opener_of(record_key: RecordKey) -> RootKey:
+    """Return the root key of private keys under a record key."""
+    return RootKey(derivation.private_key_wrapping(record_key))
+
+
+def keyring_openers(keyring: Keyring) -> tuple[RootKey, ...]:
+    """Return it, and those under record keys that were in use before."""
+    return tuple(map(opener_of, keyring.record_key.all))
 
 
 def generate(kind: Kind, passphrase: Opener) -> tuple[PublicKey, str]:

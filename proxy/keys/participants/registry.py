@@ -1,8 +1,8 @@
 """Participants in the store: one record each, under a keyed hash of their id.
 
-A record is `u8 version ‖ u64be epoch ‖ JSON ‖ HMAC:32`, authenticated over its name and all its
-values under the record key of the keyring. It is written as a note that replaces
-the one seen before, so that of two concurrent changes none is lost.
+A record is `u8 version ‖ u64be epoch ‖ IV:12 ‖ sealed JSON ‖ HMAC:32`, sealed and authenticated
+over its name and all its values under keys of the record key of the keyring. It is written as a
+note that replaces the one seen before, so that of two concurrent changes none is lost.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Participants:
 
     def name(self, participant_id: str) -> str:
         """Return the name of the participant's record; raise ParticipantError for an invalid id."""
-        return record_name(self.keyring.name_key, participant_id)
+        return record_name(self.keyring.participant_names, participant_id)
 
     async def find(self, participant_id: str) -> Participant:
         """Return the participant; an unknown one has no keys.

@@ -1,4 +1,7 @@
-"""Records of participants in the store, changed without losing concurrent changes."""
+"""Records of participants in the store, changed without losing concurrent changes.
+
+What they say is sealed: who has which devices, and who talks to whom, is for no reader of a store.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Final, Generic, TypeVar
 
+from ...core.crypto.derivation import record_seal
+from ...core.crypto.record_seal import open_record, seal_record
 from ...core.crypto.secret import RecordKey
-from ...core.errors import ParticipantError, ParticipantsUnavailable
+from ...core.errors import OpenFailed, ParticipantError, ParticipantsUnavailable
 from ..keyring.jwk_set import parse_object
 from ..keyring.keyring import Keyring
 from ..policy import RECORD_TRIES
@@ -22,16 +27,24 @@ _HEAD: Final = struct.Struct(">BQ")
 
 
 def signed(members: dict[str, Any], epoch: int, label: bytes, name: str, key: RecordKey) -> bytes:
-    """Return the record of JSON: u8 version ‖ u64be epoch ‖ JSON ‖ HMAC:32."""
-    text = json.dumps(members, separators=(",", ":")).encode()
-    return records.sign(_HEAD.pack(VERSION, epoch) + text, label, name, key)
+    """Return the record of JSON: u8 version ‖ u64be epoch ‖ IV:12 ‖ sealed JSON ‖ HMAC:32."""
+    text, head = json.dumps(members, separators=(",", ":")).encode(), _HEAD.pack(VERSION, epoch)
+    sealed = seal_record(record_seal(key), text, records.identity(head, label, name))
+    return records.sign(head + sealed, label, name, key)
 
 
 def verified(record: bytes, label: bytes, name: str, key: RecordKey) -> tuple[int, dict[str, Any]]:
     """Return the epoch and the JSON of a record; raise RecordRefused unless it is authentic."""
-    values = records.verified(record, label, name, key)
-    members = parse_object(values[_HEAD.size :])
-    if len(values) < _HEAD.size or values[0] != VERSION or members is None:
+    values, signer = records.matched(record, label, name, key)
+    if len(values) < _HEAD.size or values[0] != VERSION:
+        raise RecordUnknown("record-version")
+    head = values[: _HEAD.size]
+    try:
+        identity = records.identity(head, label, name)
+        members = parse_object(open_record(record_seal(signer), values[_HEAD.size :], identity))
+    except OpenFailed:
+        members = None
+    if members is None:
         raise RecordUnknown("record-version")
     epoch: int = _HEAD.unpack_from(values)[1]
     return epoch, members

@@ -143,6 +143,22 @@ class Agreement:
             return None
         return agreed if agreed is not None and fits(agreed.sid) else None
 
+    async def standing(self, keys: ScopeKeys) -> bytes | None:
+        """Return the id of the session that other processes seal under; None where there is none.
+
+        An empty id is that of one that nobody knows: the store does not answer, or says nothing.
+        """
+        name = keys.state.name
+        try:
+            found = (await self._store.find(name, (), current=True)).current
+            if found is None:
+                return None
+            return records.decode_session(found, name, keys.keyring.record_key).sid
+        except StoreFailed:
+            return b""
+        except RecordRefused:
+            return None
+
     def alone(self, keys: ScopeKeys) -> Agreed:
         """Return a durable session that no other process knows.
 

@@ -18,6 +18,7 @@ from ...core.crypto.secret import RecordKey
 from ...core.crypto.session_cipher import Session
 from ...core.errors import KeyUnavailable
 from ..keyring.kek_source import KekSource
+from ..keyring.name_keys import NamePlace
 from ..lru_map import BoundedMap
 from ..policy import ABSENT_SECONDS, MAX_SKEW_SECONDS, MOST_DOUBTS, REST_SECONDS
 from ..stores import FoundRecords, HeldRecords, StoreFailed, records
@@ -116,21 +117,20 @@ class EphemeralSessions:
         return live.session, None
 
     async def find(
-        self, scope: Scope, state: RevocationState, sids: Sequence[bytes], record_key: RecordKey
+        self,
+        scope: Scope,
+        state: RevocationState,
+        sids: Sequence[bytes],
+        places: Sequence[NamePlace],
     ) -> bool:
-        """Ask the store, once, for the sessions and for the scope's revocation.
+        """Ask the store, once for each place, for the sessions and for the scope's revocation.
 
         Returns whether it answered; what was announced meanwhile is to be asked for again. Raises
         KeyUnavailable when it does not answer and one of them is not at hand or has ended.
         """
-        own, changes = (state.name, record_key), state.changes
+        changes = state.changes
         try:
-            found, lives = await self._look(scope, state, sids, own)
-            for _ in range(MOST_DOUBTS):
-                if not self._doubtful(found, lives, own):
-                    break
-                # It was forged, or spoilt on the way: the last answer decides.
-                found, lives = await self._look(scope, state, sids, own)
+            lives = await self._found(scope, state, sids, places)
         except StoreFailed:
             self._go_on(scope, sids, self._clock())
             return False
@@ -190,22 +190,38 @@ class EphemeralSessions:
                 raise KeyUnavailable("store-unavailable")
             known.fresh_until = min(now + REST_SECONDS, live.soft_end)
 
-    async def _look(
+    async def _found(
         self,
         scope: Scope,
         state: RevocationState,
         sids: Sequence[bytes],
-        named: tuple[str, RecordKey],
+        places: Sequence[NamePlace],
+    ) -> list[_Live | None]:
+        """Return what the store has of each session, in the first place that has it."""
+        lives: dict[bytes, _Live | None] = dict.fromkeys(sids)
+        for place in places:
+            wanted = [sid for sid, live in lives.items() if live is None]
+            found, there = await self._look(scope, state, wanted, place)
+            for _ in range(MOST_DOUBTS):
+                if not self._doubtful(found, there, place.named):
+                    break
+                # It was forged, or spoilt on the way: the last answer decides.
+                found, there = await self._look(scope, state, wanted, place)
+            lives.update(zip(wanted, there, strict=True))
+        return [lives[sid] for sid in sids]
+
+    async def _look(
+        self, scope: Scope, state: RevocationState, sids: Sequence[bytes], place: NamePlace
     ) -> tuple[FoundRecords, list[_Live | None]]:
-        """Return what the store has of the sessions under a name, and learn the revocation there.
+        """Return what the store has of the sessions in a place, and learn the revocation there.
 
         Raises StoreFailed, and KeyUnavailable for a revocation in an unknown form.
         """
         ids = [base64url.encode(sid).decode() for sid in sids]
-        found = await self._store.find(named[0], ids)
-        self._revocations.learn(state, found.revocation, self._notice)
+        found = await self._store.find(place.sessions, ids)
+        self._revocations.learn(state, found.revocation, self._notice, place)
         return found, [
-            None if held is None else self._open(held, sid, scope, named)
+            None if held is None else self._open(held, sid, scope, place.named)
             for sid, held in zip(sids, found.keys, strict=True)
         ]
 

@@ -65,8 +65,10 @@ class KeyEvents:
             }
 
     def replace_record_key(self, key: RecordKey) -> None:
-        """Recognise the poison tokens of another keyring from now on."""
+        """Recognise the poison tokens of another keyring, and write lines under its audit key."""
         self._poison = derivation.poison_key(key)
+        if self.trail is not None:
+            self.trail.key = derivation.audit_key(key)
 
     async def write_down(self, event: str, **values: Value) -> None:
         """Write an event to the audit log before it happens.

@@ -160,10 +160,13 @@ class FenceLedger:
     def _read_changed(self) -> None:
         """Hold what the files say, if they have changed; one that cannot be read is read later."""
         stamps = tuple(private_file.stamp(path) for path in self._paths)
-        if stamps == self._stamps:
-            return
         key, now = self._sessions.keyring.record_key, self._clock()
+        if stamps == self._stamps and not key.also:
+            return
         for path in self._paths:
+            if key.also:
+                with suppress(KeyringError, OSError):  # it may be read-only
+                    signed_lines.renew(path, "name", _LABEL, key)
             try:
                 lines = signed_lines.read(path)
             except (KeyringError, OSError):

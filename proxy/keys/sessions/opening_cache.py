@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from ...core.crypto.context import Scope
-from ...core.crypto.secret import RecordKey
 from ...core.crypto.session_cipher import Session
 from ...core.crypto.token import KeyId
 from ...core.errors import KeyUnavailable
 from ...core.slices import paused
 from ...core.values.key_needs import Keys, Needs
+from ..keyring.name_keys import NamePlace
 from ..pieces import pieces
 from ..policy import PAUSED_OPENS, REST_SECONDS, TRIED_SESSIONS
 from .agreement import began
@@ -131,7 +131,7 @@ class OpeningSessions:
                     missing.setdefault(scope, set()).update({key_id.sid} if unknown else ())
         return missing
 
-    async def find(self, scope: Scope, sids: set[bytes], record_key: RecordKey) -> None:
+    async def find(self, scope: Scope, sids: set[bytes], places: Sequence[NamePlace]) -> None:
         """Ask the store for the scope's revocation and its ephemeral sessions, where not fresh.
 
         The caller holds the lock of the scope. Raises KeyUnavailable when the store does not answer
@@ -140,9 +140,9 @@ class OpeningSessions:
         now = self._clock()
         wanted = [sid for sid in sids if not self._ephemeral.at_hand(scope, sid, now, now)]
         if wanted or self._revocations.fresh(scope, now) is None:
-            state = self._revocations.of(scope)  # whose name and record key belong together
+            state = self._revocations.of(scope)  # whose names and keys are those of the places
             async for piece in pieces(wanted):
-                answered = await self._ephemeral.find(scope, state, piece, record_key)
+                answered = await self._ephemeral.find(scope, state, piece, places)
                 if not answered and self._revocations.fresh(scope, self._clock()) is None:
                     state.fresh_until = self._clock() + REST_SECONDS
 

@@ -150,7 +150,7 @@ class PendingRevocations:
         read again the next time.
         """
         failure = None
-        if self._stamps() != self._seen:
+        if self._stamps() != self._seen or self._sessions.keyring.record_key.also:
             failure = await asyncio.to_thread(self._read_changed)
             self._refuse()
         await self._offer_all()
@@ -227,6 +227,9 @@ class PendingRevocations:
         stamps, key = self._stamps(), self._sessions.keyring.record_key
         failure: Exception | None = None
         for path in self._paths:
+            if key.also:
+                with suppress(KeyringError, OSError):  # it may be read-only
+                    signed_lines.renew(path, "scope", _LABEL, key)
             try:
                 lines = signed_lines.read(path)
             except (KeyringError, OSError) as error:

@@ -10,6 +10,7 @@ from ...core.crypto.context import Scope
 from ...core.crypto.secret import RecordKey
 from ...core.errors import KeyUnavailable
 from ..keyring.keyring import Keyring
+from ..keyring.name_keys import NamePlace
 from ..lru_map import BoundedMap
 from ..stores import records
 from ..stores.guarded import Notice
@@ -20,16 +21,22 @@ FOREVER: Final = float("inf")
 
 @dataclass(slots=True)
 class RevocationState:
-    """One scope: its name in the store, its revocation, and how long that stays fresh.
+    """One scope: its names in the store, its revocation, and how long that stays fresh.
 
-    Sessions that began before `not_before` (seconds since 1970) neither seal nor open. `changes`
-    counts how often another process announced a change.
+    New records are kept under `name`; `others` are its names under other name keys. Sessions that
+    began before `not_before` (seconds since 1970) neither seal nor open. `changes` counts how often
+    another process announced a change.
     """
 
     name: str
     not_before: int = 0
     fresh_until: float = 0.0
     changes: int = 0
+    others: tuple[str, ...] = ()
+
+    def named(self, name: str) -> bool:
+        """Whether that is one of its names."""
+        return name == self.name or name in self.others
 
 
 class RevocationStates:
@@ -70,8 +77,10 @@ class RevocationStates:
         """Return the state of the scope, as far as it is known."""
         state = self._revocations.get(scope)
         if state is None:
-            name = self._name(scope)
-            state = RevocationState(name, self._known(scope, name), 0.0 if self.shared else FOREVER)
+            name, *others = self._keyring.names_of(scope)
+            known = max(map(self._known, (name, *others)))
+            until = 0.0 if self.shared else FOREVER
+            state = RevocationState(name, known, until, others=tuple(others))
             if self._revocations.put(scope, state) is not None:
                 self.generation += 1
         return state
@@ -79,7 +88,7 @@ class RevocationStates:
     def scope_of(self, name: str) -> Scope | None:
         """Return the scope of that name, if it is one of those known here."""
         for scope, state in self._revocations.items():
-            if state.name == name:
+            if state.named(name):
                 return scope
         return None
 
@@ -88,7 +97,7 @@ class RevocationStates:
         state = self._revocations.get(scope)
         if state is not None or not (self._learned or self._listed):
             return 0 if state is None else state.not_before
-        return self._known(scope, self._name(scope))
+        return max(map(self._known, self._keyring.names_of(scope)))
 
     def began(self, name: str, created: int) -> None:
         """Note when a session of a name began (seconds since 1970)."""
@@ -102,14 +111,22 @@ class RevocationStates:
         newest = self._newest.get(name) or 0
         return newest if self._begun(newest) else 0
 
-    def learn(self, state: RevocationState, record: bytes | None, notice: Notice) -> int | None:
+    def learn(
+        self,
+        state: RevocationState,
+        record: bytes | None,
+        notice: Notice,
+        place: NamePlace | None = None,
+    ) -> int | None:
         """Learn the scope's revocation from a record of the store, if authentic, and return it.
 
-        Raises KeyUnavailable where another version wrote it: it may revoke any of the sessions.
+        `place` is where it was, by default that of new records. Raises KeyUnavailable where another
+        version wrote it: it may revoke any of the sessions.
         """
         if record is None:
             return None
-        not_before = read(record, state.name, self._keyring.record_key, notice)
+        name, key = (state.name, self._keyring.record_key) if place is None else place.named
+        not_before = read(record, name, key, notice)
         if not_before is not None:
             self.revoke(state, not_before)
         return not_before
@@ -124,13 +141,13 @@ class RevocationStates:
         """Do as `revoke` for a name whose scope need not be known here."""
         self._learned[name] = max(not_before, self._learned.get(name, 0))
         for state in self._revocations.entries():
-            if name == state.name:
+            if state.named(name):
                 state.not_before = max(state.not_before, not_before)
 
     def changed(self, name: str | None) -> None:
         """Ask the store again about one conversation, or about all."""
         for state in self._revocations.entries():
-            if self.shared and name in {None, state.name}:
+            if self.shared and (name is None or state.named(name)):
                 state.fresh_until = 0.0
                 state.changes += 1
 
@@ -153,15 +170,8 @@ class RevocationStates:
         self._revocations.clear()
         self.generation += 1
 
-    def _name(self, scope: Scope) -> str:
-        return records.record_name(self._keyring.name_key, scope)
-
-    def _known(self, scope: Scope, name: str) -> int:
-        known = max(self._learned.get(name, 0), self._listed.get(name, 0))
-        if not self._keyring.adopted:
-            return known
-        names = self._keyring.names_of(scope)
-        return max(known, *(self._listed.get(one, 0) for one in names))
+    def _known(self, name: str) -> int:
+        return max(self._learned.get(name, 0), self._listed.get(name, 0))
 
 
 def read(record: bytes | None, name: str, key: RecordKey, notice: Notice) -> int | None:

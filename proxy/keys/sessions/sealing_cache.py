@@ -117,13 +117,13 @@ class SealingSessions:
     def ask_anew(self, name: str | None) -> None:
         """Ask the store before the session of that name seals again; None: before any does."""
         for held in self._held.entries():
-            if name in {None, held.state.name}:
+            if name is None or held.state.named(name):
                 held.fresh_until = 0.0
 
     def refuse(self, name: str, not_before: int) -> None:
         """Seal no more under sessions of that name that began before `not_before`."""
         for held in self._held.entries():
-            if held.state.name == name:
+            if held.state.named(name):
                 held.state.not_before = max(held.state.not_before, not_before)
 
     def drop(self, scope: Scope) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from ...core.crypto.context import Scope
+from ...core.crypto.secret import RecordKey
 from ...core.errors import KeyUnavailable, OperatorError
 from ..policy import REVOKE_TRIES
 from ..stores import ClockRefused, StoreFailed, records
@@ -32,7 +33,7 @@ async def latest(sessions: Sessions, scope: Scope) -> int:
     """
     state = sessions.revocations.of(scope)
     with suppress(StoreFailed, KeyUnavailable):
-        await _look(sessions, state)
+        await _look(sessions, scope, state)
     if sessions.clock.wrong:
         ahead = sessions.clock.ahead or 0.0
         way = "ahead of" if ahead > 0 else "behind"
@@ -43,18 +44,19 @@ async def latest(sessions: Sessions, scope: Scope) -> int:
     return max(_now(sessions), newest + 1)
 
 
-async def _look(sessions: Sessions, state: RevocationState) -> None:
+async def _look(sessions: Sessions, scope: Scope, state: RevocationState) -> None:
     """Learn from the store the revocation of a scope, and when its current session began.
 
     Where the store keeps the time, none began after now.
     """
-    found = await sessions.store.find(state.name, (), current=not sessions.store.keeps_time)
-    sessions.revocations.learn(state, found.revocation, sessions.notice)
-    if found.current is not None:
-        with suppress(RecordRefused):
-            key = sessions.keyring.record_key
-            current = records.decode_session(found.current, state.name, key)
-            sessions.revocations.began(state.name, began(current.sid))
+    for place in sessions.keyring.places_of(scope):
+        name, keeps_time = place.sessions, sessions.store.keeps_time
+        found = await sessions.store.find(name, (), current=not keeps_time)
+        sessions.revocations.learn(state, found.revocation, sessions.notice, place)
+        if found.current is not None:
+            with suppress(RecordRefused):
+                current = records.decode_session(found.current, *place.named)
+                sessions.revocations.began(state.name, began(current.sid))
 
 
 def _newest(sessions: Sessions, state: RevocationState) -> int:
@@ -72,13 +74,15 @@ async def known(sessions: Sessions, scope: Scope) -> bool:
     """
     if sessions.holds(scope):
         return True
-    state, key = sessions.revocations.of(scope), sessions.keyring.record_key
+    state, held = sessions.revocations.of(scope), False
     try:
-        found = await sessions.store.find(state.name, (), current=True)
+        for place in sessions.keyring.places_of(scope):
+            found = await sessions.store.find(place.sessions, (), current=True)
+            revoked = sessions.revocations.learn(state, found.revocation, sessions.notice, place)
+            held |= revoked is not None or records.authentic_one(found.current, *place.named)
     except StoreFailed:
         raise KeyUnavailable("store-unavailable") from None
-    revoked = sessions.revocations.learn(state, found.revocation, sessions.notice)
-    return revoked is not None or records.authentic_one(found.current, state.name, key)
+    return held
 
 
 async def rotate(sessions: Sessions, scope: Scope) -> Rotated:
@@ -96,17 +100,18 @@ async def rotate(sessions: Sessions, scope: Scope) -> Rotated:
 async def revoke(sessions: Sessions, scope: Scope, not_before: int) -> bool:
     """Refuse all sessions of the scope that began before `not_before` (seconds since 1970).
 
-    They neither seal nor open in this process any more; a later time wins over an earlier one.
-    Returns whether the store holds the revocation, read back and verified, so that other processes
-    refuse them too; a record there without a valid MAC is overwritten. Raises OperatorError for a
-    time in the future, by the clock of this process or of the store: it would refuse sessions that
-    have not begun yet.
+    They neither seal nor open in this process any more; a later time wins over an earlier one. It
+    is written under each name of the scope. Returns whether the store holds the revocation, read
+    back and verified, so that other processes refuse them too; a record there without a valid MAC
+    is overwritten. Raises OperatorError for a time in the future, by the clock of this process or
+    of the store: it would refuse sessions that have not begun yet.
     """
     state = sessions.revocations.of(scope)
     require_past(sessions, scope, not_before)
     refuse(sessions, scope, not_before)
     try:
-        know(sessions, state.name, await put(sessions, state.name, lambda: state.not_before))
+        for name, key in (one.named for one in sessions.keyring.places_of(scope)):
+            know(sessions, name, await put(sessions, name, lambda: state.not_before, key))
     except ClockRefused:
         raise OperatorError("not-before-in-the-future") from None
     except (StoreFailed, KeyUnavailable):
@@ -120,14 +125,17 @@ def require_past(sessions: Sessions, scope: Scope, not_before: int) -> None:
         raise OperatorError("not-before-in-the-future")
 
 
-async def put(sessions: Sessions, name: str, time: Callable[[], int]) -> int:
+async def put(
+    sessions: Sessions, name: str, time: Callable[[], int], key: RecordKey | None = None
+) -> int:
     """See that the store holds a revocation of a name at least as late as `time` returns.
 
-    `time` is called once the store has answered. Returns the time that the store then holds, read
+    `time` is called once the store has answered; `key` is that of the record, by default ours.
+    Returns the time that the store then holds, read
     back and verified. Raises StoreFailed, and KeyUnavailable for a record of another version, which
     is not overwritten: it may say more than ours would.
     """
-    key = sessions.keyring.record_key
+    key = key or sessions.keyring.record_key
     for _ in range(REVOKE_TRIES):
         seen = (await sessions.store.find(name, ())).revocation
         stored, not_before = read(seen, name, key, sessions.notice) or 0, time()
@@ -157,7 +165,8 @@ def refuse(sessions: Sessions, scope: Scope, not_before: int) -> None:
 def erasing(sessions: Sessions, scope: Scope) -> int:
     """Return the time (seconds since 1970) before which an erasure destroys keys: all until now."""
     state = sessions.revocations.of(scope)
-    newest = max(_newest(sessions, state), sessions.fences.erased_before(state.name))
+    fenced = map(sessions.fences.erased_before, (state.name, *state.others))
+    newest = max(_newest(sessions, state), *fenced)
     # The revocation that goes before it says a time of which sessions may have begun since.
     return max(_now(sessions), newest)
 
@@ -165,15 +174,20 @@ def erasing(sessions: Sessions, scope: Scope) -> int:
 async def erase(sessions: Sessions, scope: Scope) -> tuple[str, ...]:
     """Destroy the ephemeral session keys of the scope, in the store and in this process.
 
-    Returns the ids of those whose records were authentic. Raises KeyUnavailable where the store
-    does not answer; then all of them may still be there.
+    In the store, that is under each of its names. Returns the ids of those whose records were
+    authentic. Raises KeyUnavailable where the store does not answer; then all of them may still be
+    there.
     """
-    name, key = sessions.name(scope), sessions.keyring.record_key
-    not_before = erasing(sessions, scope)
+    not_before, gone = erasing(sessions, scope), list[str]()
     async with sessions.lock(scope):
         sessions.drop(scope)
         try:
-            gone = await sessions.fences.rise(name, not_before)
+            for place in sessions.keyring.places_of(scope):
+                found = await sessions.fences_at(place).rise(place.sessions, not_before)
+                stood = (
+                    (one, records.stood(one, held, *place.named)) for one, held in found.items()
+                )
+                gone += [one for one, authentic in stood if authentic]
         except StoreFailed:
             raise KeyUnavailable("store-unavailable") from None
-    return tuple(one for one, record in gone.items() if records.stood(one, record, name, key))
+    return tuple(gone)

@@ -14,7 +14,7 @@ from .durable import DurableSessions, durable_session
 from .ephemeral import EphemeralSessions
 from .kek_usage import KekUse
 from .key_events import Beginning, Cause, KeyEvents
-from .revocation_state import FOREVER, RevocationStates
+from .revocation_state import FOREVER, RevocationState, RevocationStates
 from .sealing_cache import Sealing, SealingSessions
 from .settings import Rotated, SessionSettings
 from .shared_clock import SharedClock
@@ -99,7 +99,20 @@ class SessionStarter:
         old = before.sid if before is not None else None
         agreed = await self._agreement.current(keys, lambda sid: sid != old)
         session = await self._start(scope, keys, agreed, cause="admin")
-        return Rotated(session, agreed is not None)
+        turned = [await self._turn(keys, name) for name in keys.state.others]
+        return Rotated(session, agreed is not None and all(turned))
+
+    async def _turn(self, keys: ScopeKeys, name: str) -> bool:
+        """Begin a session under another name of a scope, if one is current there.
+
+        Processes whose keyring still has the name key seal under it. Returns whether they will seal
+        under the new one.
+        """
+        there = keys._replace(state=RevocationState(name, keys.state.not_before))
+        old = await self._agreement.standing(there)
+        return (
+            old is None or await self._agreement.current(there, lambda sid: sid != old) is not None
+        )
 
     def _keys(self, scope: Scope) -> ScopeKeys:
         state, keks = self._revocations.of(scope), self._keks.of(scope.tenant)
@@ -152,7 +165,8 @@ class SessionStarter:
             fresh_until = 0.0
         else:
             fresh_until = now + self._settings.revocation_max_age if self._shared else FOREVER
-            state.fresh_until = max(state.fresh_until, fresh_until)
+            if not state.others:  # what was revoked under those was not asked for
+                state.fresh_until = max(state.fresh_until, fresh_until)
         held = self._sealing.get(scope)
         if held is not None and held.session.sid == agreed.sid:
             held.state, held.fresh_until = state, fresh_until

@@ -25,6 +25,7 @@ from ..audit import Value
 from ..keyring.kek import RandomBytes
 from ..keyring.kek_source import OneKeyring
 from ..keyring.keyring import Keyring
+from ..keyring.name_keys import NamePlace
 from ..pieces import all_done
 from ..policy import DUE_SECONDS, PIECE, ROUNDS
 from ..stores import Changed, Store, erased
@@ -122,17 +123,13 @@ class Sessions:
         self._opening = OpeningSessions(
             self._durable, self._ephemeral, self.revocations, clock=clock, begun=begun
         )
-        self.fences = Fences(
-            self.store,
-            key=lambda: self.keyring.record_key,
-            clock=clock,
-            random=random,
-            notice=notice,
-        )
+        self._fences = partial(Fences, self.store, clock=clock, random=random, notice=notice)
+        self.fences = self._fences(key=lambda: self.keyring.record_key)
         """What this process knows of erasures."""
         kept = self.store, settings, self.revocations, self.fences
-        ephemeral = self.ephemeral
-        agreement = Agreement(*kept, clock=clock, random=random, notice=notice, ephemeral=ephemeral)
+        agreement = Agreement(
+            *kept, clock=clock, random=random, notice=notice, ephemeral=self.ephemeral
+        )
         self.starter = SessionStarter(
             keyring,
             settings,
@@ -258,6 +255,10 @@ class Sessions:
     def name(self, scope: Scope) -> str:
         """Return the name of a scope in the store."""
         return self.revocations.of(scope).name
+
+    def fences_at(self, place: NamePlace) -> Fences:
+        """Return what fences off keys in a place; of an adopted keyring, with its record key."""
+        return self._fences(key=lambda: place.key) if place.adopted else self.fences
 
     def not_before(self, scope: Scope, now: float) -> int | None:
         """Return when the oldest valid session of a scope may have begun; None to ask the store."""
@@ -394,7 +395,7 @@ class Sessions:
     async def _find(self, scope: Scope, sids: set[bytes]) -> None:
         """Ask for the scope's revocation and ephemeral sessions; callers of one scope queue."""
         async with self.lock(scope):
-            await self._opening.find(scope, sids, self.keyring.record_key)
+            await self._opening.find(scope, sids, self.keyring.places_of(scope))
 
     def _begin_after_fork(self) -> None:
         # A child begins as any new process does: without sessions, and without locks of the

@@ -42,6 +42,28 @@ def encode(member: str, name: str, values: bytes, label: bytes, key: RecordKey) 
     return json.dumps({member: name, "record": record})
 
 
+def renew(path: Path, member: str, label: bytes, key: RecordKey) -> None:
+    """Sign anew what a record key has signed that still verifies beside the one in use.
+
+    Raises KeyringError and OSError where the file cannot be read or written.
+    """
+    own = RecordKey(key.reveal())
+
+    def renewed(line: str) -> str:
+        said = decode(line, member, label, key)
+        if said is None or decode(line, member, label, own) is not None:
+            return line
+        return encode(member, *said, label, own)
+
+    if not path.exists():
+        return
+    with private_file.locked(path):
+        lines = read(path)
+        after = list(map(renewed, lines))
+        if after != lines:
+            private_file.write(path, text(after))
+
+
 def decode(line: str, member: str, label: bytes, key: RecordKey) -> tuple[str, bytes] | None:
     """Return the name and values of a line; None where a holder of the keyring did not write it."""
     try:

@@ -138,6 +138,10 @@ class GuardedStore:
         """Do as the store inside."""
         return await self._ask("kept", lambda: self._store.kept(name))
 
+    async def listed(self, name: str, key_id: str) -> bool:
+        """Do as the store inside."""
+        return await self._ask("listed", lambda: self._store.listed(name, key_id))
+
     async def erase(
         self,
         name: str,

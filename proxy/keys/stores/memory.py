@@ -131,6 +131,10 @@ class MemoryStore:
         found = {one: self._held(name, kept) for one, kept in self._keys.get(name, {}).items()}
         return {one: held.record for one, held in found.items() if held is not None}
 
+    async def listed(self, name: str, key_id: str) -> bool:
+        """Return whether there is one: none is found by a list."""
+        return key_id in self._keys.get(name, {})
+
     async def erase(
         self,
         name: str,

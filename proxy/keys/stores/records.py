@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import hmac
 import struct
+import time
 from dataclasses import dataclass
 from typing import Final
 
 from ...core.crypto import base64url, derivation
 from ...core.crypto.aead import WRAPPED_BYTES
-from ...core.crypto.context import Scope
 from ...core.crypto.derivation import SID_BYTES
-from ...core.crypto.secret import NameKey, RecordKey
+from ...core.crypto.secret import RecordKey
 
 TAG_BYTES: Final = 32
 
@@ -42,11 +42,19 @@ def sign(values: bytes, label: bytes, name: str, key: RecordKey) -> bytes:
 
 def verified(record: bytes, label: bytes, name: str, key: RecordKey) -> bytes:
     """Return the values of a record; raise RecordRefused unless it was signed for all of these."""
+    return matched(record, label, name, key)[0]
+
+
+def matched(record: bytes, label: bytes, name: str, key: RecordKey) -> tuple[bytes, RecordKey]:
+    """Do as `verified`, and return the key that signed it, too: this one, or one beside it."""
     values, tag = record[:-TAG_BYTES], record[-TAG_BYTES:]
-    expected = derivation.record_tag(key, identity(values, label, name))
-    if not hmac.compare_digest(tag, expected):
-        raise RecordRefused("record-forged")
-    return values
+    signed = identity(values, label, name)
+    if hmac.compare_digest(tag, derivation.record_tag(key, signed)):
+        return values, key
+    for other, until in key.also:
+        if time.time() < until and hmac.compare_digest(tag, derivation.record_tag(other, signed)):
+            return values, other
+    raise RecordRefused("record-forged")
 
 
 DURABLE: Final = 1
@@ -89,11 +97,6 @@ class SessionRecord:
     def _values(self, version: int) -> bytes:
         times = self.epoch, self.created, self.soft_end, self.hard_end
         return _SESSION_FORM.pack(version, *times, self.kek_number, self.sid)
-
-
-def record_name(name_key: NameKey, scope: Scope) -> str:
-    """Return the name of a scope's records: 22 characters, a keyed hash."""
-    return base64url.encode(derivation.record_name(name_key, scope)).decode()
 
 
 def encode_session(record: SessionRecord, name: str, key: RecordKey) -> bytes:

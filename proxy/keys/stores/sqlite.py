@@ -86,6 +86,10 @@ class SqliteStore:
         """Return the keys."""
         return await self._do(SqliteFile.kept, name)
 
+    async def listed(self, name: str, key_id: str) -> bool:
+        """Return whether there is one: none is found by a list."""
+        return (await self.find(name, (key_id,))).keys[0] is not None
+
     async def note(
         self,
         name: str,

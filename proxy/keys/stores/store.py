@@ -220,6 +220,13 @@ class Store(Protocol):
         """Return all that is kept under a name by key ids, keys of ephemeral sessions included."""
         ...
 
+    async def listed(self, name: str, key_id: str) -> bool:
+        """Return whether `kept` looks for a key id: in Redis a list says so.
+
+        Any client may edit it, so who relies on being found asks.
+        """
+        ...
+
     async def erase(
         self,
         name: str,

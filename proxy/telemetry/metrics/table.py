@@ -231,6 +231,12 @@ KEYRING_GENERATION: Final = Metric(
     ("keyring",),
     "The generation of the keyring in use, the lowest of all processes. `keyring` is its id.",
 )
+KEYRING_REVOCATIONS: Final = Metric(
+    "sealyard_keyring_revocations",
+    "soonest",
+    (),
+    "Revocations in the keyring in use, the fewest of all processes; it holds at most 10,000.",
+)
 KEYRING_STATE: Final = Metric(
     "sealyard_keyring_state",
     "gauge",

@@ -134,6 +134,7 @@ def count(sessions: Sessions, keys: KeySettings, samples: Samples) -> None:
             samples.add(table.KEK_OPENED_AT, use.last_opened, labels=(name,))
     keyring = sessions.keyring
     samples.add(table.KEYRING_GENERATION, keyring.generation, labels=(keyring.id,))
+    samples.add(table.KEYRING_REVOCATIONS, len(keyring.revocations))
     for one in keyring.keks:
         samples.add(table.KEK_CREATED, one.created, labels=(one.id,))
         samples.add(table.KEK_STATE, 1, labels=(one.id, one.state))

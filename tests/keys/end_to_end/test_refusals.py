@@ -19,6 +19,7 @@ from proxy.core.errors import OpenFailed
 from proxy.core.leaves import token_text
 from proxy.keys.end_to_end import package_records
 from proxy.keys.end_to_end.package_records import StoredPackage
+from proxy.keys.keyring.name_keys import packages_name
 from proxy.keys.participants import package
 from proxy.keys.participants.package import Identity
 from tests.keys.builders import NOW
@@ -47,7 +48,7 @@ async def refusal(process: Process, reader: str, sealed: bytes) -> str:
 
 async def put(process: Process, package: StoredPackage) -> None:
     """Put a package into the store as whoever has the keyring could."""
-    name = package_records.record_name(KEYRING.name_key, SCOPE)
+    name = packages_name(KEYRING.name_key, SCOPE)
     record = package_records.encode(package, name, KEYRING.record_key)
     stands = (await process.store.find(name, [package.key_id])).keys[0]
     seen = None if stands is None else stands.record
@@ -166,7 +167,7 @@ async def test_an_older_package_is_not_taken_again() -> None:
     sealed = await one.seal(b"again", "alice", ["bob", "eve"])
     assert await one.open_for("bob", sealed) == b"again"
     # A store that lies: it has thrown the newer one away and shows the older.
-    name = package_records.record_name(KEYRING.name_key, SCOPE)
+    name = packages_name(KEYRING.name_key, SCOPE)
     one.store._keys[name].pop(older.key_id)  # type: ignore[attr-defined]  # the store of the tests
     await put(one, older)
     one.time.advance(MAX_AGE)

@@ -166,7 +166,7 @@ def test_a_later_file_takes_no_kek_out_of_memory_that_nobody_destroyed() -> None
     later = restored.add("k3", now=NOW, random=some_bytes)
     assert states(line.take(later))["k2"] == "decrypt"
 
-    merged = merge(later, new)
+    merged = merge(later, new, now=NOW)
     assert states(line.take(merged)) == {"k1": "primary", "k2": "decrypt", "k3": "decrypt"}
     assert (line.missing, line.forked) == ((), False)
     gone = merged.disable("k2").remove("k2")
@@ -233,7 +233,7 @@ def test_a_signed_file_that_does_not_follow_is_refused() -> None:
     line = Lineage(from_a_file(theirs, ours))
     line.take(from_a_file(later.after(5), ours, later))
     assert (line.unsigned, line.keyring.primary.id) == (True, "k1")
-    line.take(from_a_file(merge(theirs, later), ours, later, theirs))
+    line.take(from_a_file(merge(theirs, later, now=NOW), ours, later, theirs))
     assert (line.unsigned, line.keyring.primary.id) == (False, "k1")
 
 

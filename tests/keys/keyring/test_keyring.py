@@ -30,7 +30,7 @@ def test_a_keyring_keeps_its_id_and_every_change_of_its_keks_raises_the_generati
         lambda one: one.disable("k1"),
         lambda one: one.remove("k1"),
         lambda one: one.add("k4", now=NOW, random=some_bytes),
-        lambda one: merge(one, one.add("k5", now=NOW, random=some_bytes)),
+        lambda one: merge(one, one.add("k5", now=NOW, random=some_bytes), now=NOW),
     ]
     for change in changes:
         changed = change(keyring)
@@ -46,7 +46,7 @@ def test_what_changes_no_kek_leaves_generation_and_digest() -> None:
         keyring.revoke("A" * 22, 7),
         keyring.promote("k1"),
         keyring.disable("k2"),
-        merge(keyring, keyring.revoke("A" * 22, 7)),
+        merge(keyring, keyring.revoke("A" * 22, 7), now=NOW),
     ):
         assert (same.generation, same.digest) == (keyring.generation, keyring.digest)
 
@@ -150,13 +150,13 @@ def test_opening_finds_nothing_for_an_ephemeral_or_unknown_key() -> None:
 def test_merging_adds_unknown_keks_and_promotes_none() -> None:
     ours = a_keyring()
     theirs = ours.add("k2", now=NOW, random=some_bytes).promote("k2")
-    merged = merge(ours, theirs)
+    merged = merge(ours, theirs, now=NOW)
     assert [(kek.id, kek.state) for kek in merged.keks] == [("k1", "primary"), ("k2", "decrypt")]
 
 
 def test_merging_keeps_the_state_that_stands_here() -> None:
     before = a_keyring("k2")
-    assert merge(before.disable("k2"), before).entry("k2").state == "disabled"
+    assert merge(before.disable("k2"), before, now=NOW).entry("k2").state == "disabled"
 
 
 @pytest.mark.parametrize(

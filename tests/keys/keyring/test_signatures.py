@@ -160,7 +160,7 @@ def test_a_merged_keyring_follows_from_both(case: Case, tmp_path: Path) -> None:
         one.change(lambda ring, name=name: ring.add(name, now=NOW, random=some_bytes))  # type: ignore[misc]  # as above
         one.change(lambda ring: ring.after(0))
     ours, theirs = case.open(), other.open()
-    case.change(lambda ring: merge(ring, theirs))
+    case.change(lambda ring: merge(ring, theirs, now=NOW))
     found = file.read_form(case.path).head
     assert found.follows(ours.state)
     assert found.follows(theirs.state)

@@ -28,6 +28,7 @@ def said() -> dict[str, Any]:
         SCOPE,
         SIDS,
         name="N" * 22,
+        names=["N" * 22],
         not_before=NOW,
         revoked_in_store=True,
         revoked_in_keyring=True,
@@ -53,11 +54,12 @@ def test_a_receipt_names_the_stores_of_adopted_keyrings_that_it_did_not_reach() 
         SCOPE,
         SIDS,
         name="N" * 22,
+        names=["N" * 22],
         not_before=NOW,
         revoked_in_store=True,
         revoked_in_keyring=True,
         shared=True,
-        elsewhere={"I" * 22: "T" * 22},
+        elsewhere=[("I" * 22, "T" * 22)],
     )
     text = f"the store of the adopted keyring {'I' * 22}, where the conversation is {'T' * 22}"
     assert text in told["not_covered"]

@@ -15,9 +15,9 @@ from proxy.core.crypto.session_cipher import Session
 from proxy.core.crypto.token import FORMS
 from proxy.core.errors import OpenFailed
 from proxy.keys.keyring.keyring import Keyring
+from proxy.keys.keyring.name_keys import record_name
 from proxy.keys.operations import token_check
 from proxy.keys.sessions.durable import durable_session
-from proxy.keys.stores.records import record_name
 
 from ..builders import CONTEXT, NOW, SCOPE, a_keyring
 

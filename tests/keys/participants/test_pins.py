@@ -19,7 +19,7 @@ from .builders import a_key, guarded
 KEYRING = a_keyring()
 ENC, SIG, NEW = a_key("alice-enc"), a_key("alice-sig"), a_key("outsider-enc")
 ALICE = Participant(1, (ENC, SIG))
-NAME = record_name(KEYRING.name_key, "alice")
+NAME = record_name(KEYRING.participant_names, "alice")
 
 
 def a_book(store: MemoryStore | None = None, **listed: list[str]) -> PinBook:

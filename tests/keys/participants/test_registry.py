@@ -6,11 +6,12 @@ import pytest
 
 from proxy.core.crypto.context import Scope
 from proxy.core.errors import ParticipantError
+from proxy.keys.keyring.name_keys import record_name
 from proxy.keys.participants import registry
 from proxy.keys.participants.participant import Participant
 from proxy.keys.participants.registry import Participants
 from proxy.keys.stores import MemoryStore
-from proxy.keys.stores.records import RecordRefused, record_name
+from proxy.keys.stores.records import RecordRefused
 from tests.keys.builders import NOW, BrokenStore, a_keyring
 
 from .builders import a_key, guarded
@@ -78,7 +79,7 @@ async def test_a_record_of_somebody_else_or_edited_is_refused() -> None:
 
 
 async def test_a_record_of_another_keyring_is_refused() -> None:
-    name = registry.record_name(KEYRING.name_key, "a")
+    name = registry.record_name(KEYRING.participant_names, "a")
     record = registry.encode(Participant(1), name, a_keyring().record_key)
 
     with pytest.raises(RecordRefused):
@@ -89,7 +90,7 @@ def test_a_participant_and_a_conversation_never_share_a_name() -> None:
     names = {
         record_name(KEYRING.name_key, Scope("a")),
         record_name(KEYRING.name_key, Scope(None, "a")),
-        registry.record_name(KEYRING.name_key, "a"),
+        registry.record_name(KEYRING.participant_names, "a"),
     }
 
     assert len(names) == 3

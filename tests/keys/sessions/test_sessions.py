@@ -14,9 +14,10 @@ from proxy.core.crypto.session_cipher import Session
 from proxy.core.crypto.token import Form, KeyId, decode
 from proxy.core.errors import ConfigurationError, KeyUnavailable, OperatorError
 from proxy.core.values.key_needs import Keys, Needs
+from proxy.keys.keyring.name_keys import record_name
 from proxy.keys.sessions import session_control
 from proxy.keys.sessions.sessions import SessionMode, SessionSettings
-from proxy.keys.stores import MemoryStore, Offer, records
+from proxy.keys.stores import MemoryStore, Offer
 
 from ..builders import (
     CONTEXT,
@@ -382,7 +383,7 @@ async def current_offer(world: World, name: str) -> Offer:
 async def test_an_edited_record_is_refused() -> None:
     world = a_world()
     session = await sealing(world)
-    offer = await current_offer(world, records.record_name(world.keyring.name_key, SCOPE))
+    offer = await current_offer(world, record_name(world.keyring.name_key, SCOPE))
     edited = replace(offer, record=offer.record[:-1] + bytes((offer.record[-1] ^ 1,)))
     await world.store.replace(edited, seen=offer.record)
     other = world.another_process()
@@ -393,9 +394,9 @@ async def test_an_edited_record_is_refused() -> None:
 async def test_a_record_moved_to_another_scope_is_refused() -> None:
     world = a_world()
     session = await sealing(world)
-    offer = await current_offer(world, records.record_name(world.keyring.name_key, SCOPE))
+    offer = await current_offer(world, record_name(world.keyring.name_key, SCOPE))
     other_scope = Scope("clinic", "c2")
-    name = records.record_name(world.keyring.name_key, other_scope)
+    name = record_name(world.keyring.name_key, other_scope)
     await world.store.replace(replace(offer, name=name))
     assert (await sealing(world, other_scope)).sid != session.sid
     assert world.notices[0] == "record-forged"
@@ -404,7 +405,7 @@ async def test_a_record_moved_to_another_scope_is_refused() -> None:
 async def test_an_older_record_than_one_seen_before_is_refused() -> None:
     world = a_world(settings=SessionSettings(max_messages=2))
     first = await sealing(world)
-    offer = await current_offer(world, records.record_name(world.keyring.name_key, SCOPE))
+    offer = await current_offer(world, record_name(world.keyring.name_key, SCOPE))
     await session_control.rotate(world.sessions, SCOPE)
     world.sessions.sealing.forget()
     now = await current_offer(world, offer.name)

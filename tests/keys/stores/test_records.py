@@ -8,12 +8,13 @@ from hypothesis import strategies as st
 
 from proxy.core.crypto.context import Scope
 from proxy.core.crypto.secret import NameKey, RecordKey
+from proxy.keys.keyring.name_keys import record_name
 from proxy.keys.stores import records
 from proxy.keys.stores.records import RecordRefused, RecordUnknown, SessionRecord
 
 KEY = RecordKey(b"r" * 32)
 NAMES = NameKey(b"n" * 32)
-NAME = records.record_name(NAMES, Scope("clinic", "c1"))
+NAME = record_name(NAMES, Scope("clinic", "c1"))
 
 u64 = st.integers(0, 2**64 - 1)
 session_records = st.builds(
@@ -37,7 +38,7 @@ def test_what_is_encoded_is_decoded(value: SessionRecord) -> None:
 def test_a_name_is_22_characters_and_tells_nothing() -> None:
     assert len(NAME) == 22
     assert "clinic" not in NAME
-    assert records.record_name(NAMES, Scope("clinic", "c2")) != NAME
+    assert record_name(NAMES, Scope("clinic", "c2")) != NAME
 
 
 def test_each_flipped_byte_is_refused() -> None:

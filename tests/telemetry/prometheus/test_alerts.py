@@ -194,6 +194,7 @@ CASES = [
         "20m",
     ),
     once("SealyardInjectorFails", 'sealyard_injector_refusals_total{reason="malformed"}'),
+    level("SealyardRevocationsFill", "sealyard_keyring_revocations", 8000, 7999),
     Case(
         "SealyardKekIsOld",
         {

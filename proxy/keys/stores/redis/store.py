@@ -154,7 +154,7 @@ class RedisStore:
 
     async def kept(self, name: str) -> dict[str, bytes]:
         """Return the keys that are listed under a name."""
-        ids, kept = await self._listed(name), dict[str, bytes]()
+        ids, kept = await self._ids(name), dict[str, bytes]()
         for at in range(0, len(ids), SCRIPT_KEYS):
             some = ids[at : at + SCRIPT_KEYS]
             found = (await self.find(name, some)).keys
@@ -162,6 +162,10 @@ class RedisStore:
                 one: held.record for one, held in zip(some, found, strict=True) if held is not None
             }
         return kept
+
+    async def listed(self, name: str, key_id: str) -> bool:
+        """Return whether the list of a name has a key id."""
+        return key_id in await self._ids(name)
 
     async def erase(
         self,
@@ -176,7 +180,7 @@ class RedisStore:
         Those that are kept while the list is read are in the answer of the first script, which
         wrote the fence: nothing is kept under the former one after that.
         """
-        ids = await self._listed(name) if only is None else list(only)
+        ids = await self._ids(name) if only is None else list(only)
         gone: dict[str, bytes] = {}
         first = [CURRENT] if only is None else []
         while True:
@@ -242,7 +246,7 @@ class RedisStore:
     def _channel(self) -> str:
         return f"{self._prefix}:changed"
 
-    async def _listed(self, name: str) -> list[str]:
+    async def _ids(self, name: str) -> list[str]:
         """Return the ids of the keys of a name."""
         keys: list[Word] = [self._key(name, place) for place in (REVOCATION, _LISTED)]
         held = (await self._run(scripts.FIND, keys, [], partial(replies.found, keys=1))).keys[0]

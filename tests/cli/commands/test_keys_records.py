@@ -1,0 +1,131 @@
+"""`sealyard keys rotate-records`, by schedule and after a leak."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+
+from proxy.config.settings import SecretReference
+from proxy.keys.keyring.file import open_keyring
+from proxy.keys.keyring.keyring import Keyring
+from proxy.keys.keyring.roots import FileRoot
+from tests.cli.conftest import Run, invoke
+
+CONFIG = """\
+version: 1
+keys:
+  keyring: {file: keyring.jwe, key: {file: root.key}}
+  store: sqlite:sessions.db
+listeners: [{name: a, listen: 127.0.0.1:0, upstream: 'http://127.0.0.1:1', unmatched: pass}]
+"""
+ROTATE = ("keys", "rotate-records")
+NAMED = ("--tenant", "clinic", "--conversation", "c1")
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run `sealyard` in a folder with a keyring and a store."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SEALYARD_PARTICIPANT_PASSPHRASE", "a phrase for the key of alice")
+    Path("sealyard.yaml").write_text(CONFIG)
+
+    def run(*words: str, status: int = 0) -> Result:
+        return invoke(*words, status=status)
+
+    run("keys", "init")
+    run("participants", "add", "alice", "--use", "sig")
+    return run
+
+
+def a_keyring() -> Keyring:
+    return open_keyring(Path("keyring.jwe"), FileRoot(SecretReference(file=Path("root.key"))))
+
+
+def kids(run: Run) -> list[str]:
+    shown: dict[str, Any] = json.loads(run("participants", "list", "alice", "--json").stdout)
+    return [one["kid"] for one in shown["keys"]]
+
+
+def intact(run: Run) -> dict[str, Any]:
+    verdict: dict[str, Any] = json.loads(run("audit", "verify", "--json").stdout)
+    assert verdict["intact"]
+    return verdict
+
+
+def test_three_runs_by_schedule_keep_everything(run: Run) -> None:
+    receipt = first = a_keyring().record_key
+    assert receipt == first
+    before = kids(run)
+    run("sessions", "revoke", *NAMED, "--yes")
+    lines = intact(run)["lines"]
+    for said in ("a record key is next", "signed with the new key", "verifies no record any more"):
+        told = run(*ROTATE, "--scheduled", "--anyway").stderr
+        assert said in told
+    assert "1 participant, 1 revocation" in told
+    assert kids(run) == before
+    assert a_keyring().record_key != first
+    assert [one.state for one in a_keyring().records] == ["ended"]
+    assert intact(run)["lines"] > lines  # one chain, over all keys
+    assert "a record key is next" in run(*ROTATE, "--scheduled").stderr
+
+
+def test_after_a_leak_people_confirm_and_the_log_begins_anew(run: Run) -> None:
+    before = kids(run)
+    run("sessions", "revoke", *NAMED, "--yes")
+    head = run("audit", "head").stdout.strip()
+    refused = run(*ROTATE, "--compromised", status=1)
+    assert before[0] in refused.stdout
+    assert "give --fingerprints FILE" in refused.stderr
+    Path("confirmed").write_text("".join(f"{one}\n" for one in before))
+    leak = (*ROTATE, "--compromised", "--fingerprints", "confirmed")
+    asked = run(*leak, status=2).stderr
+    assert f"{len(before)} of {len(before)} keys of participants are kept" in asked
+    assert "the keyring gets 1 revocations of the store" in asked
+    told = run(*leak, "--yes").stderr
+    assert "records signed anew: 1 participant" in told
+    assert kids(run) == before
+    keyring = a_keyring()
+    assert [one.state for one in keyring.records] == ["leaked"]
+    assert len(keyring.revocations) == 1
+    verdict = intact(run)
+    assert any("covers it by a hash" in one for one in verdict["notes"])
+    events = [json.loads(one) for one in Path("keyring.jwe.audit").read_text().splitlines()]
+    (continued,) = [one for one in events if one["event"] == "audit.continues"]
+    at = [one["event"] for one in events].index("audit.continues")
+    assert int(continued["head"].partition(":")[0]) >= int(head.partition(":")[0])
+    assert events[at - 1]["event"] == "audit.began"
+
+
+def test_a_key_that_nobody_confirmed_is_not_taken_over(run: Run) -> None:
+    Path("confirmed").write_text("none\n")
+    run(*ROTATE, "--compromised", "--fingerprints", "confirmed", "--yes")
+    assert kids(run) == []
+
+
+def test_a_mode_is_given(run: Run) -> None:
+    assert "give --scheduled or --compromised" in run(*ROTATE, status=2).stderr
+    told = run(*ROTATE, "--scheduled", "--fingerprints", "x", status=2).stderr
+    assert "goes with --compromised" in told
+
+
+def test_receipts_of_before_are_told_apart(run: Run) -> None:
+    kek = run("keys", "add").stdout.strip()
+    run("keys", "disable", kek, "--yes", "--expect", "0")
+    run("keys", "destroy", kek, "--yes", "--receipt", "k.jws", "--anyway")
+    for _ in range(3):
+        run(*ROTATE, "--scheduled", "--anyway")
+    run("audit", "verify-receipt", "k.jws")
+    Path("confirmed").write_text("")
+    run(*ROTATE, "--compromised", "--fingerprints", "confirmed", "--yes")
+    run("audit", "verify-receipt", "k.jws")  # its key ended before the leak
+    kek = run("keys", "add").stdout.strip()
+    run("keys", "disable", kek, "--yes", "--expect", "0")
+    run("keys", "destroy", kek, "--yes", "--receipt", "l.jws", "--anyway")
+    run("audit", "verify-receipt", "l.jws")
+    run(*ROTATE, "--compromised", "--fingerprints", "confirmed", "--yes")
+    told = run("audit", "verify-receipt", "l.jws", status=1).stderr
+    assert "with a record key that has leaked" in told
