@@ -30,3 +30,12 @@ SQLITE_SECONDS: Final = 60.0  # for a lock
 SQLITE_AGAIN_SECONDS: Final = 0.0005
 RECORD_BYTES: Final = 16 << 20
 PASSWORD_BYTES: Final = 4096
+
+# --- scrubbing --------------------------------------------------------------------
+DRAWN_VALUES: Final = 64  # of each table, for a search of files
+DRAWN_PLACES: Final = 16  # of a table from which they are drawn
+SOUGHT_LEAST: Final = 8  # bytes of a value that is looked for
+SOUGHT_BYTES: Final = 24  # of it that are
+SEARCH_BYTES: Final = 16 << 20  # of a file that are read at once
+PURGE_SECONDS: Final = 30.0  # for binary logs that the server still needs
+PURGE_AGAIN_SECONDS: Final = 0.5

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from itertools import pairwise
 from time import monotonic, sleep
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ..core.errors import MigrationFailed
 from . import estimate
@@ -16,12 +17,17 @@ from .job.model import SEALING
 from .policy import RANGES, STATE_SECONDS
 from .progress import Progress
 from .report import MigrationRun, Proof
+from .sources.keepers import Keeper
 from .sources.source import Source
 from .sources.sql_table import SqlTable
 from .worker import Order, Worker
 
 if TYPE_CHECKING:  # only with several workers: it takes memory
     from .team import Team
+
+
+_INSPECTED: Final = frozenset({"plan", "seal", "verify"})
+"""The verbs before which a database is asked who else has values."""
 
 
 async def run(order: Order, progress: Progress, team: Team | None = None) -> MigrationRun:
@@ -33,6 +39,7 @@ async def run(order: Order, progress: Progress, team: Team | None = None) -> Mig
     began, clock = int(order.clock()), monotonic()
     with closing(Worker(order)) as worker:
         work = _Work(order, worker, progress, team)
+        keepers = [] if order.verb not in _INSPECTED else list(work.keepers())
         parts = await work.run()
         advice = estimate.Advice(tuple(work.doubts()), None)
         if order.verb == "plan":
@@ -43,7 +50,9 @@ async def run(order: Order, progress: Progress, team: Team | None = None) -> Mig
         order.state.remove()
     ended = int(order.clock())
     tally = total(parts)
-    return MigrationRun(order.verb, order.job, places, tally, work.proof, began, ended, *advice)
+    return MigrationRun(
+        order.verb, order.job, places, tally, work.proof, began, ended, *advice, tuple(keepers)
+    )
 
 
 class _Work:
@@ -94,6 +103,24 @@ class _Work:
         if self.proof == "snapshot":
             self._require_all(sources)
         return self._parts
+
+    def keepers(self) -> Iterator[Keeper]:
+        """Yield what else keeps or receives values of the tables.
+
+        Raises MigrationFailed where `seal` would write plaintext to what the job does not accept.
+        """
+        found: dict[Keeper, None] = {}
+        for at in range(len(self._order.job.tables)):
+            inspection = self._worker.source(at).inspection()
+            found |= dict.fromkeys(() if inspection is None else inspection.keepers())
+        accepted = self._order.job.accept
+        anew = [one for one in found if one.effect == "receives" and one.name not in accepted]
+        if anew and self._order.verb == "seal":
+            told = "; ".join(f"{one.name}: {one.told}: {one.cure}" for one in anew)
+            names = ", ".join(json.dumps(one.name, ensure_ascii=False) for one in anew)
+            detail = f"{told}. Or accept it in the job: `accept: [{names}]`"
+            raise MigrationFailed("would-receive-plaintext", detail=detail)
+        yield from found
 
     def _rows_of(self, table: int) -> int:
         """Return how many rows of a table were read."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from time import monotonic
@@ -19,7 +19,9 @@ from .policy import LEAST_SCOPES
 from .sources.source import Source
 from .sources.table import open_source, scopes, treatment
 from .state import StateFile
+from .values.cells import Stored
 from .values.sealing import RunSessions
+from .values.treatment import StoredRow, Treatment
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,14 @@ class Worker:
         """Treat what is left of a part of some source with some verb."""
         treats = treatment(source, verb, self._sessions, self._sealing)
         await engine.run(part, verb, source, treats, reached)
+
+    async def opened(
+        self, source: Source, rows: Sequence[StoredRow]
+    ) -> list[tuple[Stored, Stored]]:
+        """Return each token in rows of a table that opens, with the value that it holds."""
+        treats = treatment(source, "open", self._sessions, self._sealing)
+        assert isinstance(treats, Treatment)  # noqa: S101 - a list has no files
+        return await treats.opened(rows)
 
     def close(self) -> None:
         """Close all connections."""

@@ -53,7 +53,7 @@ def postgresql(*settings: str) -> Iterator[tuple[int, Path]]:
 
 
 @contextmanager
-def mariadb() -> Iterator[tuple[int, Path]]:
+def mariadb(*options: str) -> Iterator[tuple[int, Path]]:
     """Run a MariaDB that logs every statement; yield its port and its log.
 
     The user is `clinic` without a password, the database `clinic`.
@@ -78,7 +78,7 @@ def mariadb() -> Iterator[tuple[int, Path]]:
             str(MARIADB), "--no-defaults", f"--datadir={data}", f"--port={port}", *user,
             "--bind-address=127.0.0.1", f"--socket={folder}/socket", f"--init-file={first}",
             "--skip-name-resolve", "--innodb-flush-log-at-trx-commit=0", "--general-log=1",
-            f"--general-log-file={folder}/statements.log",
+            f"--general-log-file={folder}/statements.log", *options,
         ]  # fmt: skip
         with child(command, log, {}, cwd=Path(folder)) as process:
             await_port(process, port, log)

@@ -18,7 +18,7 @@ from .collections import COLLECTION, HttpCollection, lookalikes
 from .names import Binding, Read, TableNames
 from .places import SOURCE, HttpKeys, Place
 
-Verb = Literal["plan", "seal", "verify", "reseal", "open"]
+Verb = Literal["plan", "seal", "verify", "reseal", "open", "scrub"]
 WRITING: Final[tuple[Verb, ...]] = ("seal", "reseal", "open")
 """The verbs that change what is stored."""
 
@@ -201,6 +201,12 @@ class JobKeys:
         ),
         make=lambda name, found: (name, *found),
     )
+    accept: tuple[str, ...] = setting(
+        OneOrMore(PlainText("name"), "list of names"),
+        "What may receive plaintext while `seal` runs, each by the name that `plan` gives it.",
+        default=(),
+        absent="`seal` refuses to start beside such",
+    )
 
 
 JOB: Final = Section(JobKeys, "job", "The job file")
@@ -218,3 +224,4 @@ class Job:
     tables: tuple[StoredTable, ...] | tuple[HttpCollection, ...]
     digest: str
     given: str = ""
+    accept: tuple[str, ...] = ()

@@ -32,7 +32,8 @@ def load(path: Path, environ: Mapping[str, str]) -> Job:
     problems.raise_if_any()
     if job is None:
         raise JobError((f"{path}: not understood",))
-    return replace(job, given=asked.digest)
+    accept = () if keys is None else keys.accept
+    return replace(job, given=asked.digest, accept=accept)
 
 
 class _Asked(Mapping[str, str]):

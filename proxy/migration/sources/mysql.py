@@ -21,6 +21,7 @@ from ..job.model import StoredTable
 from ..job.places import Mysql
 from ..policy import MYSQL_SECONDS, MYSQL_VARCHAR
 from ..values.treatment import Key
+from .keepers import Inspection
 from .sql_table import ColumnType, ComparedTable
 
 _JSON: Final = frozenset({"json"})
@@ -87,6 +88,7 @@ class MysqlSource(ComparedTable):
                 init_command="SET sql_mode = 'STRICT_ALL_TABLES', sql_quote_show_create = 1",
             )
         self.name = f"{place.name}#{table.name}"
+        self._host = "" if place.socket else place.host
         try:
             self._open(table)
         except BaseException:
@@ -121,6 +123,13 @@ class MysqlSource(ComparedTable):
         self._run("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         self._run("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
         return ""
+
+    def inspection(self) -> Inspection:
+        """Return what asks the server."""
+        from .mysql_keepers import MysqlInspection  # noqa: PLC0415 - few runs ask
+
+        columns = [one.name for one in self.table.columns]
+        return MysqlInspection(self._run, self._of, _place(self.table.name), columns, self._host)
 
     def close(self) -> None:
         """Close the connection."""

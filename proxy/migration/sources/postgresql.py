@@ -16,6 +16,7 @@ import psycopg
 from ...core.errors import MigrationFailed
 from ..job.model import StoredTable
 from ..values.treatment import Key
+from .keepers import Inspection
 from .source import Replaced
 from .sql_table import ColumnType, SqlTable
 
@@ -100,6 +101,13 @@ class PostgresqlSource(SqlTable):
             return state
         ((exported,),) = self._run("SELECT pg_export_snapshot()")
         return str(exported)
+
+    def inspection(self) -> Inspection:
+        """Return what asks the catalogue."""
+        from .postgresql_keepers import PostgresqlInspection  # noqa: PLC0415 - few runs ask
+
+        columns = [one.name for one in self.table.columns]
+        return PostgresqlInspection(self._run, self._of, columns, self._database.info.host)
 
     def close(self) -> None:
         """Close the connection."""

@@ -12,6 +12,7 @@ from typing import Protocol
 from ..job.collections import HttpCollection
 from ..job.model import StoredTable
 from ..values.treatment import Key, StoredRow
+from .keepers import Inspection
 
 Replaced = tuple[StoredRow, Sequence[bytes | None]]
 """A row as it was read, and its new cells; None keeps a cell."""
@@ -76,6 +77,9 @@ class Source(Protocol):
         returned them, or are `refused`.
         """
 
+    def inspection(self) -> Inspection | None:
+        """Return what tells who else has values; None where nothing can be asked."""
+
     def close(self) -> None:
         """Give back what it holds. A write that has not returned is undone, or was done whole."""
 
@@ -99,6 +103,10 @@ class ReadInOrder:
     def borders(self, parts: int) -> list[Key]:
         """Return none: it has one reader."""
         return []
+
+    def inspection(self) -> Inspection | None:
+        """Return None: what a stream was made from, and what a backend keeps, is not known."""
+        return None
 
     def begin_proof(self, state: str | None = None) -> str | None:
         """Return None: what is read first may be older than what is read last."""

@@ -17,6 +17,7 @@ from ..job.model import ROOT, StoredTable
 from ..job.names import ColumnSource, Read
 from ..values.cells import NOT_TEXT, Cell
 from ..values.treatment import Key, StoredRow
+from .keepers import Inspection
 from .source import Replaced
 
 _GIVEN_BACK: Final = (str, int, float, bytes)
@@ -165,6 +166,10 @@ class SqlTable(ABC):
         # Subqueries of a job name the table, and are to find this one.
         self._run(f"ALTER TABLE {copy} RENAME TO {self._own}")
         self._of = f"{self.temporary}{self._own}"
+
+    @abstractmethod
+    def inspection(self) -> Inspection:
+        """Return what tells who else has values."""
 
     @abstractmethod
     def _run(self, sql: str, values: Sequence[object] = ()) -> Sequence[Sequence[Any]]:

@@ -16,6 +16,7 @@ from ...core.errors import MigrationFailed
 from ..job.model import StoredTable
 from ..policy import SQLITE_AGAIN_SECONDS, SQLITE_SECONDS
 from ..values.treatment import StoredRow
+from .keepers import Inspection
 from .sql_table import ColumnType, ComparedTable
 
 _NOT_KEPT: Final = "not-kept-as-text"
@@ -39,6 +40,7 @@ class SqliteSource(ComparedTable):
     def __init__(self, file: Path, table: StoredTable) -> None:
         """Open the file, which must exist, and find the columns and the key of the table."""
         self.name = f"sqlite:{file.resolve()}#{table.name}"
+        self._file = file.resolve()
         uri = f"{file.resolve().as_uri()}?mode=rw"
         with _translated():
             self._database = sqlite3.connect(
@@ -47,6 +49,7 @@ class SqliteSource(ComparedTable):
         self._database.text_factory = _decoded
         try:
             ((self._encoding,),) = self._run("PRAGMA encoding")
+            self._run("PRAGMA secure_delete = ON")  # what is replaced is overwritten
             self._open(table)
         except BaseException:
             self.close()
@@ -68,6 +71,14 @@ class SqliteSource(ComparedTable):
         if self._key != (self._rowid,):
             keys = ", ".join(map(self._quoted, self._key))
             self._run(f"CREATE INDEX temp.sealyard_key ON {self._own} ({keys})")
+
+    def inspection(self) -> Inspection:
+        """Return what asks the compiler of SQLite."""
+        from .sqlite_keepers import SqliteInspection  # noqa: PLC0415 - few runs ask
+
+        name = self.table.name.rpartition(".")[2]
+        columns = [one.name for one in self.table.columns]
+        return SqliteInspection(self._database, self._run, self._file, name, columns)
 
     def close(self) -> None:
         """Close the file."""
