@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from itertools import pairwise
@@ -13,8 +14,8 @@ from ..core.errors import MigrationFailed
 from . import estimate
 from .engine import RowRange, total
 from .job.collections import HttpCollection
-from .job.model import SEALING
-from .policy import RANGES, STATE_SECONDS
+from .job.model import SEALING, WRITING
+from .policy import RANGES, STATE_SECONDS, WAIT_SECONDS
 from .progress import Progress
 from .report import MigrationRun, Proof
 from .sources.keepers import Keeper
@@ -65,6 +66,7 @@ class _Work:
         self._team = team
         self._began = self._kept = monotonic()
         self._rows = 0
+        self._asked = 0.0
         self._parts: list[RowRange] = []
         self._places: list[str] = []
         self._counts: list[int | None] = []
@@ -79,6 +81,9 @@ class _Work:
             shared = all(states) if team else None not in states
             self.proof = "snapshot" if shared else "pages"
         self._places = [one.name for one in sources]
+        if order.verb in WRITING:
+            for one in {source.name: source for source in sources}.values():
+                one.exclude()
         held = order.state.read(self._places) if order.state is not None else None
         self._parts = held or [
             RowRange(at, after, until)
@@ -137,6 +142,8 @@ class _Work:
 
     def doubts(self) -> Iterator[str]:
         """Yield what to say of tables of which nothing was read, or less than they say to have."""
+        if not self._order.job.ruled and self._order.verb == "plan":
+            yield "no rules are compared with this job: name the configuration by `rules`"
         for at, said in enumerate(self._counts):
             table, read = self._order.job.tables[at], self._rows_of(at)
             if isinstance(table, HttpCollection) and said is not None and read < said:
@@ -154,9 +161,28 @@ class _Work:
         self._rows += rows
         if self._order.rate is not None:
             sleep(max(self._began + self._rows / self._order.rate - now, 0.0))
+        if self._order.verb in WRITING:
+            while why := self._order.steering.asked() or self._pressed(part.table):
+                self._progress.waits(why)
+                sleep(WAIT_SECONDS)
         # Asked last: another KEK may have become the primary in the pause.
         if self._order.verb in SEALING and self._order.outdated():
             raise MigrationFailed("primary-changed", detail="run it again to go on")
+
+    def _pressed(self, table: int) -> str:
+        """Return why the run is to wait, by what the job bounds; it is asked once a second."""
+        throttle, now = self._order.job.throttle, monotonic()
+        if now < self._asked + WAIT_SECONDS:
+            return ""
+        if throttle.load is not None and (load := os.getloadavg()[0]) > throttle.load:
+            return f"the load is {load:.1f}"
+        source = self._worker.source(table)
+        if throttle.lag is not None and (lag := source.lag()) > throttle.lag:
+            return f"a replica is {lag:.1f} s behind"
+        if throttle.sessions is not None and (active := source.sessions()) > throttle.sessions:
+            return f"{active} sessions are active"
+        self._asked = monotonic()
+        return ""
 
     def _keep(self) -> None:
         if self._order.state is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import monotonic
 from typing import BinaryIO
 
@@ -19,6 +19,7 @@ from .policy import LEAST_SCOPES
 from .sources.source import Source
 from .sources.table import open_source, scopes, treatment
 from .state import StateFile
+from .steering import Steering
 from .values.cells import Stored
 from .values.sealing import RunSessions
 from .values.treatment import StoredRow, Treatment
@@ -29,7 +30,7 @@ class Order:
     """What is to be done, and how: at most `rate` rows a second, and where the state is kept.
 
     `streams` are what a pipe reads and writes; `clock` gives seconds since 1970. A run ends once
-    `outdated` says that another KEK is to seal.
+    `outdated` says that another KEK is to seal, or `steering` that it is to stop.
     """
 
     job: Job
@@ -40,6 +41,7 @@ class Order:
     rate: float | None = None
     state: StateFile | None = None
     outdated: Callable[[], bool] = lambda: False
+    steering: Steering = field(default_factory=Steering)
 
 
 class Worker:

@@ -22,6 +22,8 @@ from tests.migration import servers, tables
 from tests.migration.builders import CANARY, SET
 
 ROWS = 400
+FACTOR = 1.5
+"""By how much what a run costs may differ from what its plan says."""
 JOB = """\
 version: 1
 source: {source}
@@ -43,6 +45,9 @@ class Clinic:
 
     def accept(self, *names: str) -> None:
         self.job.write_text(f"{self.job.read_text('utf-8')}accept: {json.dumps(names)}\n", "utf-8")
+
+    def size(self, pattern: str) -> int:
+        return sum(one.stat().st_size for one in self.files.glob(pattern))
 
     def holding(self) -> set[str]:
         """Return the files that have a canary."""
@@ -311,3 +316,51 @@ def scrubbed(one: Clinic, *words: str) -> None:
     assert scrub.verb == "scrub"
     assert "none is in" in scrub.proves
     invoke("migrate", "verify", "job.yaml")
+
+
+@servers.needs_postgresql
+def test_a_plan_tells_what_a_run_on_postgresql_costs(postgresql: Clinic) -> None:
+    one = postgresql
+    one.accept("WAL archive")
+    one.run("ALTER TABLE messages SET (autovacuum_enabled = off)")
+    one.run(
+        "INSERT INTO messages SELECT n, 'clinic', 1, repeat(md5(n::text), 6), '[]'"
+        " FROM generate_series(1000, 6000) n"
+    )
+    one.run("CREATE INDEX by_org ON messages (org, thread)")
+    one.run("CHECKPOINT")
+    told = costs()
+    sizes = "SELECT pg_total_relation_size('messages'), pg_current_wal_lsn() - '0/0'::pg_lsn"
+    ((size, wal),) = one.run(sizes)
+    invoke("migrate", "seal", "job.yaml")
+    ((grown, written),) = one.run(sizes)
+
+    assert told["log_name"] == "WAL"
+    assert 1 / FACTOR < told["disk"] / (grown - size) < FACTOR
+    assert 1 / FACTOR < told["log"] / float(written - wal) < FACTOR
+    assert told["free"] > 0
+
+
+@servers.needs_mariadb
+def test_a_plan_tells_what_a_run_on_mariadb_costs(mariadb: Clinic) -> None:
+    one = mariadb
+    one.accept("binary log")
+    one.run(
+        "INSERT INTO messages SELECT seq, 'clinic', 1, repeat(md5(seq), 6), '[]'"
+        " FROM seq_10000_to_40000"
+    )
+    one.run("ANALYZE TABLE messages")
+    told = costs()
+    before = one.size("clinic/messages.ibd"), one.size("binlog.0*")
+    invoke("migrate", "seal", "job.yaml")
+
+    assert told["log_name"] == "binary log"
+    grown = one.size("clinic/messages.ibd") - before[0]
+    assert 1 / FACTOR < told["disk"] / grown < FACTOR
+    assert 1 / FACTOR < told["log"] / (one.size("binlog.0*") - before[1]) < FACTOR
+
+
+def costs() -> dict[str, Any]:
+    found: dict[str, Any]
+    (found,) = json.loads(invoke("migrate", "plan", "job.yaml", "--json").stdout)["costs"]
+    return found

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from functools import partial, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -28,6 +28,7 @@ from ...migration.job.model import WRITING, Job, Verb
 from ...migration.job.places import Pipe
 from ...migration.progress import Progress
 from ...migration.state import StateFile, begin_to_write, mark_of
+from ...migration.steering import Steering
 from ...migration.values.states import STATES, Outcome, Tally
 from ...migration.worker import Order
 from ..policy import MOST_WORKERS, ExitCode
@@ -214,6 +215,21 @@ def scrub_(  # noqa: PLR0913 - each is one option
 
 @migrate.command()
 @click.argument("job_file", metavar="JOB", type=FILE)
+@click.argument("word", type=click.Choice(["pause", "resume", "stop"]))
+def tell(*, job_file: Path, word: Literal["pause", "resume", "stop"]) -> None:
+    """Tell the runs of a job that write to pause, to go on, or to stop, from elsewhere.
+
+    \b
+    sealyard migrate tell clinic.yaml pause
+    sealyard migrate tell clinic.yaml resume
+
+    It is a word in JOB.told, which a run reads after each batch: then it holds no lock.
+    """  # noqa: D301 - click's own mark for lines that must not be wrapped
+    Steering(_told_path(job_file)).tell(None if word == "resume" else word)
+
+
+@migrate.command()
+@click.argument("job_file", metavar="JOB", type=FILE)
 @click.option("--report", "report_file", type=FILE, help="Verify and show this report instead.")
 @console.as_json
 @keyring_options
@@ -271,7 +287,9 @@ def _run(  # noqa: PLR0913 - each is one option
         kept = _state_file(state or _state_path(job_file, verb), job, verb, keyring, mark)
     output = sys.stdout.buffer if writes else None
     streams = (sys.stdin.buffer, output)
-    order = Order(job, verb, keyring, streams, time.time, rate, kept, outdated)
+    steering = Steering(_told_path(job_file))
+    steering.begin()
+    order = Order(job, verb, keyring, streams, time.time, rate, kept, outdated, steering)
     team_or_none = nullcontext() if workers == 1 else _team(order, workers)
     with in_words(), _interruptible(), team_or_none as team:
         done = asyncio.run(runner.run(order, Progress(sys.stderr, time.monotonic), team))
@@ -344,6 +362,11 @@ def _state_path(job_file: Path, verb: Verb) -> Path:
 def _mark_path(job_file: Path) -> Path:
     """Return where the verb is that was the last one to write: it may undo what others did."""
     return job_file.with_name(f"{job_file.name}.mark")
+
+
+def _told_path(job_file: Path) -> Path:
+    """Return where a run reads what it is told from elsewhere."""
+    return job_file.with_name(f"{job_file.name}.told")
 
 
 def _task(verb: Verb, keyring: Keyring) -> str:

@@ -5,12 +5,14 @@ Cells and names are compared as bytes before a row is written, whatever its colu
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic, sleep
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 from ...core.errors import MigrationFailed
 from ..job.model import StoredTable
@@ -41,6 +43,7 @@ class SqliteSource(ComparedTable):
         """Open the file, which must exist, and find the columns and the key of the table."""
         self.name = f"sqlite:{file.resolve()}#{table.name}"
         self._file = file.resolve()
+        self._lock: BinaryIO | None = None
         uri = f"{file.resolve().as_uri()}?mode=rw"
         with _translated():
             self._database = sqlite3.connect(
@@ -72,6 +75,23 @@ class SqliteSource(ComparedTable):
             keys = ", ".join(map(self._quoted, self._key))
             self._run(f"CREATE INDEX temp.sealyard_key ON {self._own} ({keys})")
 
+    def exclude(self) -> None:
+        """Lock a file beside the database, named after the table, for as long as this is open."""
+        name = hashlib.sha256(self.table.name.lower().encode()).hexdigest()[:16]
+        self._lock = self._file.with_name(f"{self._file.name}-sealyard-{name}").open("ab")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise self._in_use() from None
+
+    def lag(self) -> float:
+        """Raise MigrationFailed: a file has no replicas."""
+        raise MigrationFailed("throttle-blind", detail="SQLite has no replicas")
+
+    def sessions(self) -> int:
+        """Raise MigrationFailed: a file has no sessions."""
+        raise MigrationFailed("throttle-blind", detail="SQLite has no sessions")
+
     def inspection(self) -> Inspection:
         """Return what asks the compiler of SQLite."""
         from .sqlite_keepers import SqliteInspection  # noqa: PLC0415 - few runs ask
@@ -83,6 +103,8 @@ class SqliteSource(ComparedTable):
     def close(self) -> None:
         """Close the file."""
         self._database.close()
+        if self._lock is not None:
+            self._lock.close()
 
     def _described(self, name: str) -> tuple[Mapping[str, ColumnType], tuple[str, ...]]:
         sql = "SELECT name, pk, type, hidden FROM pragma_table_xinfo(?) ORDER BY pk"
