@@ -39,6 +39,14 @@ SQLITE_AGAIN_SECONDS: Final = 0.0005
 RECORD_BYTES: Final = 16 << 20
 PASSWORD_BYTES: Final = 4096
 
+# --- what a run costs, in bytes unless said otherwise ------------------------------
+POSTGRESQL_ROW: Final = 28  # beside its cells: header and line pointer
+WAL_RECORD: Final = 90  # beside what it is about
+WAL_INDEX_ENTRY: Final = 80  # with its record
+BINLOG_EVENT: Final = 150  # around each change
+INNODB_FILLED: Final = 0.75  # of pages that were parted since rows grew
+SQLITE_PAGES: Final = 1.5  # that were parted, to what they hold
+
 # --- scrubbing --------------------------------------------------------------------
 DRAWN_VALUES: Final = 64  # of each table, for a search of files
 DRAWN_PLACES: Final = 16  # of a table from which they are drawn

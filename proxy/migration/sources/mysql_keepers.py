@@ -8,7 +8,7 @@ from time import monotonic, sleep
 from typing import Any, Final
 
 from ...core.errors import MigrationFailed
-from ..policy import PURGE_AGAIN_SECONDS, PURGE_SECONDS
+from ..policy import BINLOG_EVENT, INNODB_FILLED, PURGE_AGAIN_SECONDS, PURGE_SECONDS
 from .keepers import LOCAL, Change, Cost, Effect, Keeper, Step, free_bytes
 
 Run = Callable[..., Sequence[Sequence[Any]]]
@@ -44,8 +44,6 @@ SELECT constraint_name, table_name, referenced_column_name FROM information_sche
 WHERE referenced_table_schema = coalesce(%s, database()) AND referenced_table_name = %s
 """
 _VIEWS: Final = "SELECT table_name, view_definition FROM information_schema.views"
-_FILLED: Final = 0.75  # of pages that were parted since rows grew
-_EVENT: Final = 150  # bytes of the events around each change in a binary log
 
 
 class MysqlInspection:
@@ -118,12 +116,12 @@ class MysqlInspection:
         log = 0.0
         if self._variable("log_bin") in {"1", "ON"}:
             after = change.after if self._variable("binlog_row_image") != "FULL" else 0
-            log = change.rows * _EVENT + (after or 2 * (row * change.rows) + grown)
+            log = change.rows * BINLOG_EVENT + (after or 2 * (row * change.rows) + grown)
             if self._variable("binlog_annotate_row_events") in {"1", "ON"}:
-                log += change.after + change.rows * 2 * _EVENT
+                log += change.after + change.rows * 2 * BINLOG_EVENT
         folder = self._variable("datadir") if self._host in LOCAL else None
         held = row * change.rows
-        disk = (held + grown) / _FILLED - held if grown else 0
+        disk = (held + grown) / INNODB_FILLED - held if grown else 0
         return Cost(round(disk), round(log), "binary log", free_bytes(folder))
 
     def steps(self) -> Iterator[Step]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from ...core.errors import MigrationFailed
+from ..policy import POSTGRESQL_ROW, WAL_INDEX_ENTRY, WAL_RECORD
 from .keepers import LOCAL, Change, Cost, Keeper, Step, free_bytes
 
 Run = Callable[..., Sequence[Sequence[Any]]]
@@ -73,9 +74,6 @@ SELECT sum(pg_table_size(oid)), sum(pg_indexes_size(oid)), sum(greatest(reltuple
 FROM tree JOIN pg_class c USING (oid) LEFT JOIN pg_index i ON i.indrelid = c.oid
 """  # noqa: S608 - of constants
 _TABLES: Final = f"{_TREE} SELECT oid::regclass::text FROM tree"  # noqa: S608 - of constants
-_TUPLE: Final = 28  # bytes of a row beside its cells: header and line pointer
-_RECORD: Final = 90  # of an entry of the WAL beside what it is about
-_ENTRY: Final = 80  # of an index, with its record
 _WAL_FILES: Final = "SELECT count(*) FROM pg_ls_waldir()"
 _NEXT_WAL: Final = (
     "SELECT pg_logical_emit_message(false, 'sealyard', '') IS NOT NULL, pg_switch_wal() IS NOT NULL"
@@ -157,9 +155,9 @@ class PostgresqlInspection:
         ((heap, indexes, rows, count, images),) = self._run(_SIZES, (self._table,))
         heap, indexes, rows = int(heap), int(indexes), max(int(rows), change.rows, 1)
         share = change.rows / rows
-        new = (heap / rows if heap else _TUPLE) * change.rows + change.after - change.before
-        new = max(new, change.rows * _TUPLE + change.after)
-        log = new + change.rows * (_RECORD + count * _ENTRY)
+        new = (heap / rows if heap else POSTGRESQL_ROW) * change.rows + change.after - change.before
+        new = max(new, change.rows * POSTGRESQL_ROW + change.after)
+        log = new + change.rows * (WAL_RECORD + count * WAL_INDEX_ENTRY)
         if images:
             log += (heap + indexes) * share
         folder = self._setting("data_directory") if self._host in LOCAL else None

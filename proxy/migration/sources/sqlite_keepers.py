@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from ...core.errors import MigrationFailed
+from ..policy import SQLITE_PAGES
 from .keepers import Change, Cost, Keeper, Step, free_bytes
 
 Run = Callable[..., Sequence[Sequence[Any]]]
 
 _READ: Final = 20  # SQLITE_READ
 _WRITES: Final = frozenset({18, 23})  # SQLITE_INSERT, SQLITE_UPDATE
-_PAGES: Final = 1.5  # what pages that were parted take, to what they hold
 
 
 class _Access(NamedTuple):
@@ -82,7 +82,7 @@ class SqliteInspection:
         """Return what the file grows by; its log has a copy of each page that is written."""
         ((mode,),) = self._run("PRAGMA journal_mode")
         size = self._file.stat().st_size
-        grown = round((change.after - change.before) * _PAGES)
+        grown = round((change.after - change.before) * SQLITE_PAGES)
         log = (size + grown) if mode == "wal" else size
         return Cost(grown, log, "journal", free_bytes(str(self._file.parent)))
 
