@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from .job.model import WRITING, Verb
+from .job.model import WRITING, StoredTable, Verb
 from .policy import BATCH_TRIES
 from .sources.source import Source
 from .values.states import Outcome, Tally
@@ -138,6 +138,12 @@ class _Batch:
             for at, cell in enumerate(one.cells):
                 if cell is not None:
                     counted.grew(labels[at], len(cell.decode()))
+            if one.changed and not writes and isinstance(self.source.table, StoredTable):
+                pairs = zip(one.row.cells, one.cells, strict=True)
+                sizes = [
+                    (len(old), len(new)) for old, new in pairs if isinstance(old, bytes) and new
+                ]
+                counted.plans(1, sum(old for old, _ in sizes), sum(new for _, new in sizes))
         return left
 
     def count_left(self, one: Treated, counted: Tally, refused: str | None = None) -> None:

@@ -16,6 +16,7 @@ from .engine import RowRange, total
 from .job.collections import HttpCollection
 from .job.places import Http, Pipe
 from .policy import TRIED_ROWS
+from .sources.keepers import Change, Cost
 from .sources.sql_table import SqlTable
 from .values.states import State, Tally
 from .worker import Order, Worker
@@ -26,10 +27,11 @@ _TO_SEAL: Final[tuple[State, ...]] = ("plain", "lookalike")
 
 
 class Advice(NamedTuple):
-    """Lines for people, and how many seconds `seal` will take with one worker, if that is known."""
+    """Lines for people, how many seconds `seal` will take with one worker, and what tables cost."""
 
     lines: tuple[str, ...]
     seconds: float | None
+    costs: tuple[Cost, ...] = ()
 
 
 async def advice(order: Order, worker: Worker, parts: Sequence[RowRange], planned: float) -> Advice:
@@ -37,14 +39,24 @@ async def advice(order: Order, worker: Worker, parts: Sequence[RowRange], planne
     lines = [*_unsure(order, worker), *_too_narrow(order, worker, parts)]
     found = [total(one for one in parts if one.table == at) for at in range(len(order.job.tables))]
     rows = sum(one.rows for one in found)
+    costs: list[Cost] = []
+    for at, tally in enumerate(found):
+        inspection = worker.source(at).inspection()
+        if inspection is not None:
+            costs.append(inspection.cost(change := Change(*tally.planned)))
+            lines += _priced(order.job.tables[at].name, change, costs[-1])
+            lines.append(
+                f"`verify` reads one snapshot for about {_said(planned)}:"
+                f" meanwhile {inspection.snapshot}"
+            )
     try:
         took, how = await _estimated(order, worker, found, planned)
     except MigrationFailed as failed:
         lines.append(f"how long `seal` will take is not known: a trial failed: {failed}")
-        return Advice(tuple(lines), None)
+        return Advice(tuple(lines), None, tuple(costs))
     took = max(took, rows / order.rate if order.rate else 0.0)
     lines.append(f"`seal` will take about {_said(took)} for {rows:,} rows: {how}")
-    return Advice(tuple(lines), round(took, 1))
+    return Advice(tuple(lines), round(took, 1), tuple(costs))
 
 
 async def _estimated(
@@ -106,6 +118,24 @@ def _too_narrow(order: Order, worker: Worker, parts: Sequence[RowRange]) -> Iter
                 yield f"{label}: up to {needed:,} characters, and {limit:,} fit"
             if width is not None and needed > width:
                 yield source.widen(column, needed)
+
+
+def _priced(table: str, change: Change, cost: Cost) -> Iterator[str]:
+    """Yield what `seal` takes of the disk; where that is not free, it says so."""
+    grown = f" ({change.after / change.before:.1f} times)" if change.before else ""
+    free = "what is free is not known here" if cost.free is None else f"{_bytes(cost.free)} free"
+    yield (
+        f"{table}: cells of {change.rows:,} rows grow from {_bytes(change.before)} to"
+        f" {_bytes(change.after)}{grown}; files by about {_bytes(cost.disk)}, and"
+        f" {_bytes(cost.log)} of {cost.log_name}; {free}"
+    )
+    if cost.free is not None and cost.disk + cost.log > cost.free:
+        yield f"{table}: the disk is too full for this run"
+
+
+def _bytes(number: int) -> str:
+    """Return a size as people say it."""
+    return f"{number / (1 << 20):,.1f} MiB"
 
 
 def _said(seconds: float) -> str:

@@ -11,6 +11,7 @@ CONTEXTS_KEPT: Final = 4096
 TRIED_ROWS: Final = 2000  # of each table, for an estimate
 TRIED_ELEMENTS: Final = 50  # of a backend, for the same
 TERMINAL_SECONDS: Final = 0.2  # between lines of progress
+WAIT_SECONDS: Final = 1.0  # a run that is to wait asks again
 LOG_SECONDS: Final = 5.0  # between them elsewhere
 
 # --- sessions ---------------------------------------------------------------------
@@ -24,9 +25,33 @@ HTTP_ATTEMPTS: Final = 6  # a busy backend is asked
 HTTP_WAIT_SECONDS: Final = 60  # a backend that asks for more is asked again after them
 HTTP_ANSWER_BYTES: Final = 16 << 20
 HTTP_PIECE_BYTES: Final = 64 * 1024
+LOCK_SECONDS: Final = 5  # a server holds row locks of a run for no longer
+LOCK_WAIT_SECONDS: Final = 4  # PostgreSQL waits for a lock of another
+# MySQL has no bound of a transaction: these add up to one.
+TRANSACTION_SECONDS: Final = 1.0
+ROW_WAIT_SECONDS: Final = 1
+LOCK_IDLE_SECONDS: Final = 3
+MYSQL_IDLE_SECONDS: Final = 7 * 24 * 3600  # a run may be paused
 MYSQL_SECONDS: Final = 600
 MYSQL_VARCHAR: Final = 16_000  # all columns of a row but texts share 65,535 bytes
 SQLITE_SECONDS: Final = 60.0  # for a lock
 SQLITE_AGAIN_SECONDS: Final = 0.0005
 RECORD_BYTES: Final = 16 << 20
 PASSWORD_BYTES: Final = 4096
+
+# --- what a run costs, in bytes unless said otherwise ------------------------------
+POSTGRESQL_ROW: Final = 28  # beside its cells: header and line pointer
+WAL_RECORD: Final = 90  # beside what it is about
+WAL_INDEX_ENTRY: Final = 80  # with its record
+BINLOG_EVENT: Final = 150  # around each change
+INNODB_FILLED: Final = 0.75  # of pages that were parted since rows grew
+SQLITE_PAGES: Final = 1.5  # that were parted, to what they hold
+
+# --- scrubbing --------------------------------------------------------------------
+DRAWN_VALUES: Final = 64  # of each table, for a search of files
+DRAWN_PLACES: Final = 16  # of a table from which they are drawn
+SOUGHT_LEAST: Final = 8  # bytes of a value that is looked for
+SOUGHT_BYTES: Final = 24  # of it that are
+SEARCH_BYTES: Final = 16 << 20  # of a file that are read at once
+PURGE_SECONDS: Final = 30.0  # for binary logs that the server still needs
+PURGE_AGAIN_SECONDS: Final = 0.5

@@ -23,6 +23,7 @@ class Progress:
     _began: float = 0.0
     _before: int = 0
     _written: float = 0.0
+    _waits: bool = False
 
     def begin(self, total: int | None, rows: int = 0) -> None:
         """Expect so many rows, of which some are done."""
@@ -33,11 +34,22 @@ class Progress:
     def reached(self, table: str, rows: int) -> None:
         """Count rows, and write where it is time to."""
         self.rows += rows
+        self._waits = False
         now = self.clock()
         terminal = self.stream.isatty()
         if now - self._written >= (TERMINAL_SECONDS if terminal else LOG_SECONDS):
             self._written = now
             self.stream.write(self._bar(table, now) if terminal else self._line(table, now))
+            self.stream.flush()
+
+    def waits(self, why: str) -> None:
+        """Say why the run waits: at once, and as often as it is time to."""
+        now = self.clock()
+        terminal = self.stream.isatty()
+        if not self._waits or now - self._written >= LOG_SECONDS:
+            self._written, self._waits = now, True
+            said = f"\rwaits: {why}\x1b[K" if terminal else json.dumps({"waits": why}) + "\n"
+            self.stream.write(said)
             self.stream.flush()
 
     def end(self) -> None:

@@ -14,13 +14,14 @@ from ..core.crypto.secret import RecordKey
 from ..keys.keyring.keyring import Keyring
 from ..keys.operations import erase_receipt
 from .job.model import Job, Verb
-from .job.places import Http, Pipe, Place
+from .job.places import Http, Pipe
+from .sources.keepers import Cost, Keeper
 from .values.states import Outcome, Tally
 
 TYP: Final = "sealyard-migration+jwt"
 _NOT_IN_DATABASE: Final = (
     "backups, snapshots, replicas and logs (WAL, binary log) of the database",
-    "versions of rows that the database has not yet overwritten",
+    "files: what rows held before stays in them until `migrate scrub`",
     "other tables and columns than those of the job",
 )
 _NOT_IN_STREAM: Final = (
@@ -32,6 +33,10 @@ _NOT_IN_BACKEND: Final = (
     "backups, replicas and logs of the backend and of its database",
     "other lists, and other members than those that the rules seal",
 )
+_PROVEN: Final = {
+    "snapshot": "the values of the columns in {:,} rows, all that one state of the database has",
+    "pages": "the values of the columns in {:,} rows, each as it was when its page was read",
+}
 Proof = Literal["snapshot", "pages"]
 """What a run has read: one state of each table at a time that is known, or else pages.
 
@@ -43,7 +48,8 @@ Rows that were written while pages were read, or since a stream was made, may ha
 class MigrationRun:
     """What one run did; times are seconds since 1970.
 
-    `advice` is what is said beside the counts, and `seconds` how long `seal` will take, of a plan.
+    `advice` is what is said beside the counts; `seconds`, how long `seal` will take, and `costs`,
+    by table, are of a plan. `keepers` are what else has values, where the verb asks.
     """
 
     verb: Verb
@@ -55,6 +61,29 @@ class MigrationRun:
     ended: int
     advice: tuple[str, ...] = ()
     seconds: float | None = None
+    costs: tuple[Cost, ...] = ()
+    keepers: tuple[Keeper, ...] = ()
+
+    @property
+    def left(self) -> int:
+        """How many values are not as the verb is to leave them."""
+        return self.tally.left(self.verb)
+
+    @property
+    def proves(self) -> str:
+        """What a verified run proves of values, and when; empty for other verbs."""
+        return _PROVEN[self.proof].format(self.tally.rows) if self.verb == "verify" else ""
+
+    @property
+    def not_covered(self) -> tuple[str, ...]:
+        """What the report is not about."""
+        place = self.job.place
+        if isinstance(place, Pipe):
+            return _NOT_IN_STREAM
+        if isinstance(place, Http):
+            return _NOT_IN_BACKEND
+        kept = (f"{one.name}: {one.told}" for one in self.keepers if one.effect != "shows")
+        return (*_NOT_IN_DATABASE, *kept)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +99,7 @@ class SignedReport:
     tally: Tally
     excluded: tuple[str, ...]
     not_covered: tuple[str, ...]
+    proves: str
 
 
 def sign(run: MigrationRun, keyring: Keyring) -> str:
@@ -85,14 +115,16 @@ def sign(run: MigrationRun, keyring: Keyring) -> str:
         "began": run.began,
         "ended": run.ended,
         "rows": run.tally.rows,
-        "left": run.tally.left(run.verb),
+        "left": run.left,
         "values": [
             {"column": one.label, **one.outcome._asdict(), "count": one.values}
             for one in run.tally.values
         ],
         "excluded": list(_excluded(run.job)),
-        "not_covered": list(_not_covered(run.job.place)),
+        "not_covered": list(run.not_covered),
     }
+    if run.proves:
+        said["proves"] = run.proves
     return erase_receipt.sign(said, keyring.record_key, now=run.ended, typ=TYP)
 
 
@@ -112,15 +144,11 @@ def _report(said: Mapping[str, Any]) -> SignedReport:
     verb, keyring, primary = said["migration"], said["keyring"], said["primary"]
     proof, began, ended = said["proof"], said["began"], said["ended"]
     excluded, not_covered = tuple(said["excluded"]), tuple(said["not_covered"])
-    return SignedReport(verb, keyring, primary, proof, began, ended, tally, excluded, not_covered)
+    proves = said.get("proves", "")
+    return SignedReport(
+        verb, keyring, primary, proof, began, ended, tally, excluded, not_covered, proves
+    )
 
 
 def _excluded(job: Job) -> Sequence[str]:
     return [one.excluded for one in job.tables if one.excluded]
-
-
-def _not_covered(place: Place) -> Sequence[str]:
-    """Return what no report of such a place is about."""
-    if isinstance(place, Pipe):
-        return _NOT_IN_STREAM
-    return _NOT_IN_BACKEND if isinstance(place, Http) else _NOT_IN_DATABASE

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from itertools import pairwise
 from time import monotonic, sleep
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ..core.errors import MigrationFailed
 from . import estimate
 from .engine import RowRange, total
 from .job.collections import HttpCollection
-from .job.model import SEALING
-from .policy import RANGES, STATE_SECONDS
+from .job.model import SEALING, WRITING
+from .policy import RANGES, STATE_SECONDS, WAIT_SECONDS
 from .progress import Progress
 from .report import MigrationRun, Proof
+from .sources.keepers import Keeper
 from .sources.source import Source
 from .sources.sql_table import SqlTable
 from .worker import Order, Worker
 
 if TYPE_CHECKING:  # only with several workers: it takes memory
     from .team import Team
+
+
+_INSPECTED: Final = frozenset({"plan", "seal", "verify"})
+"""The verbs before which a database is asked who else has values."""
 
 
 async def run(order: Order, progress: Progress, team: Team | None = None) -> MigrationRun:
@@ -33,6 +40,7 @@ async def run(order: Order, progress: Progress, team: Team | None = None) -> Mig
     began, clock = int(order.clock()), monotonic()
     with closing(Worker(order)) as worker:
         work = _Work(order, worker, progress, team)
+        keepers = [] if order.verb not in _INSPECTED else list(work.keepers())
         parts = await work.run()
         advice = estimate.Advice(tuple(work.doubts()), None)
         if order.verb == "plan":
@@ -43,7 +51,9 @@ async def run(order: Order, progress: Progress, team: Team | None = None) -> Mig
         order.state.remove()
     ended = int(order.clock())
     tally = total(parts)
-    return MigrationRun(order.verb, order.job, places, tally, work.proof, began, ended, *advice)
+    return MigrationRun(
+        order.verb, order.job, places, tally, work.proof, began, ended, *advice, tuple(keepers)
+    )
 
 
 class _Work:
@@ -56,6 +66,7 @@ class _Work:
         self._team = team
         self._began = self._kept = monotonic()
         self._rows = 0
+        self._asked = 0.0
         self._parts: list[RowRange] = []
         self._places: list[str] = []
         self._counts: list[int | None] = []
@@ -70,6 +81,9 @@ class _Work:
             shared = all(states) if team else None not in states
             self.proof = "snapshot" if shared else "pages"
         self._places = [one.name for one in sources]
+        if order.verb in WRITING:
+            for one in {source.name: source for source in sources}.values():
+                one.exclude()
         held = order.state.read(self._places) if order.state is not None else None
         self._parts = held or [
             RowRange(at, after, until)
@@ -95,6 +109,24 @@ class _Work:
             self._require_all(sources)
         return self._parts
 
+    def keepers(self) -> Iterator[Keeper]:
+        """Yield what else keeps or receives values of the tables.
+
+        Raises MigrationFailed where `seal` would write plaintext to what the job does not accept.
+        """
+        found: dict[Keeper, None] = {}
+        for at in range(len(self._order.job.tables)):
+            inspection = self._worker.source(at).inspection()
+            found |= dict.fromkeys(() if inspection is None else inspection.keepers())
+        accepted = self._order.job.accept
+        anew = [one for one in found if one.effect == "receives" and one.name not in accepted]
+        if anew and self._order.verb == "seal":
+            told = "; ".join(f"{one.name}: {one.told}: {one.cure}" for one in anew)
+            names = ", ".join(json.dumps(one.name, ensure_ascii=False) for one in anew)
+            detail = f"{told}. Or accept it in the job: `accept: [{names}]`"
+            raise MigrationFailed("would-receive-plaintext", detail=detail)
+        yield from found
+
     def _rows_of(self, table: int) -> int:
         """Return how many rows of a table were read."""
         return total(part for part in self._parts if part.table == table).rows
@@ -110,6 +142,8 @@ class _Work:
 
     def doubts(self) -> Iterator[str]:
         """Yield what to say of tables of which nothing was read, or less than they say to have."""
+        if not self._order.job.ruled and self._order.verb == "plan":
+            yield "no rules are compared with this job: name the configuration by `rules`"
         for at, said in enumerate(self._counts):
             table, read = self._order.job.tables[at], self._rows_of(at)
             if isinstance(table, HttpCollection) and said is not None and read < said:
@@ -127,9 +161,28 @@ class _Work:
         self._rows += rows
         if self._order.rate is not None:
             sleep(max(self._began + self._rows / self._order.rate - now, 0.0))
+        if self._order.verb in WRITING:
+            while why := self._order.steering.asked() or self._pressed(part.table):
+                self._progress.waits(why)
+                sleep(WAIT_SECONDS)
         # Asked last: another KEK may have become the primary in the pause.
         if self._order.verb in SEALING and self._order.outdated():
             raise MigrationFailed("primary-changed", detail="run it again to go on")
+
+    def _pressed(self, table: int) -> str:
+        """Return why the run is to wait, by what the job bounds; it is asked once a second."""
+        throttle, now = self._order.job.throttle, monotonic()
+        if now < self._asked + WAIT_SECONDS:
+            return ""
+        if throttle.load is not None and (load := os.getloadavg()[0]) > throttle.load:
+            return f"the load is {load:.1f}"
+        source = self._worker.source(table)
+        if throttle.lag is not None and (lag := source.lag()) > throttle.lag:
+            return f"a replica is {lag:.1f} s behind"
+        if throttle.sessions is not None and (active := source.sessions()) > throttle.sessions:
+            return f"{active} sessions are active"
+        self._asked = monotonic()
+        return ""
 
     def _keep(self) -> None:
         if self._order.state is not None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import monotonic
 from typing import BinaryIO
 
@@ -19,7 +19,10 @@ from .policy import LEAST_SCOPES
 from .sources.source import Source
 from .sources.table import open_source, scopes, treatment
 from .state import StateFile
+from .steering import Steering
+from .values.cells import Stored
 from .values.sealing import RunSessions
+from .values.treatment import StoredRow, Treatment
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +30,7 @@ class Order:
     """What is to be done, and how: at most `rate` rows a second, and where the state is kept.
 
     `streams` are what a pipe reads and writes; `clock` gives seconds since 1970. A run ends once
-    `outdated` says that another KEK is to seal.
+    `outdated` says that another KEK is to seal, or `steering` that it is to stop.
     """
 
     job: Job
@@ -38,6 +41,7 @@ class Order:
     rate: float | None = None
     state: StateFile | None = None
     outdated: Callable[[], bool] = lambda: False
+    steering: Steering = field(default_factory=Steering)
 
 
 class Worker:
@@ -80,6 +84,14 @@ class Worker:
         """Treat what is left of a part of some source with some verb."""
         treats = treatment(source, verb, self._sessions, self._sealing)
         await engine.run(part, verb, source, treats, reached)
+
+    async def opened(
+        self, source: Source, rows: Sequence[StoredRow]
+    ) -> list[tuple[Stored, Stored]]:
+        """Return each token in rows of a table that opens, with the value that it holds."""
+        treats = treatment(source, "open", self._sessions, self._sealing)
+        assert isinstance(treats, Treatment)  # noqa: S101 - a list has no files
+        return await treats.opened(rows)
 
     def close(self) -> None:
         """Close all connections."""

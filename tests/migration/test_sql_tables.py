@@ -102,6 +102,15 @@ def test_every_row_of_mariadb_is_read_once_whatever_its_key(
     assert len(keys) == len(set(keys)) == 3 * len(values)
 
 
+def test_a_column_that_is_not_there_is_called_so(sqlite: Database) -> None:
+    table = a_table()
+    missing = replace(table.columns[0], name="contents")
+    with pytest.raises(MigrationFailed, match="no-such-column") as refused:
+        sqlite.opened(replace(table, columns=(missing,)))
+
+    assert refused.value.detail == "messages.contents"
+
+
 def test_a_proof_that_has_not_read_every_row_is_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

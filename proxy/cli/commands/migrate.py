@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from functools import partial, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -28,6 +28,7 @@ from ...migration.job.model import WRITING, Job, Verb
 from ...migration.job.places import Pipe
 from ...migration.progress import Progress
 from ...migration.state import StateFile, begin_to_write, mark_of
+from ...migration.steering import Steering
 from ...migration.values.states import STATES, Outcome, Tally
 from ...migration.worker import Order
 from ..policy import MOST_WORKERS, ExitCode
@@ -154,6 +155,79 @@ def open_(place: KeyringPlace, **options: Any) -> None:  # noqa: ANN401 - see `_
     _run(place, "open", **options)
 
 
+@migrate.command("scrub")
+@click.argument("job_file", metavar="JOB", type=FILE)
+@click.option("--run", "runs", is_flag=True, help="Do what the user of the job may do.")
+@click.option(
+    "--data-dir",
+    "folders",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    multiple=True,
+    help="Search the files below this folder of the database for old values; may be repeated.",
+)
+@click.option("--report", "report_file", type=FILE, help="Write a signed report to this file.")
+@console.as_json
+@keyring_options
+def scrub_(  # noqa: PLR0913 - each is one option
+    place: KeyringPlace,
+    *,
+    job_file: Path,
+    runs: bool,
+    folders: tuple[Path, ...],
+    report_file: Path | None,
+    as_json: bool,
+) -> None:
+    """Remove old values from the files of a database, and search them as evidence.
+
+    \b
+    sealyard migrate scrub clinic.yaml
+    sealyard migrate scrub clinic.yaml --run --data-dir /var/lib/postgresql/17/main
+
+    Without --run it only lists what is to be done. Tables are locked while they are rewritten, and
+    binary logs are purged. Exits with 1 while a step, evidence or a clean file is missing.
+    """  # noqa: D301 - click's own mark for lines that must not be wrapped
+    from ...migration.scrub import scrub  # noqa: PLC0415 - other verbs need no search
+
+    job = reader.load(job_file, os.environ)
+    keyring = open_keyring(place.path, place.roots)
+    place.write_down(keyring, "migrate.scrub", job=job.digest)
+    order = Order(job, "scrub", keyring, (sys.stdin.buffer, None), time.time)
+    with in_words(), _interruptible():
+        done = asyncio.run(scrub(order, folders, runs=runs))
+    if report_file is not None:
+        private_file.write(report_file, report.sign(done, keyring).encode() + b"\n")
+        console.say(f"wrote {report_file}")
+    if as_json:
+        undone = [{**step._asdict(), "why": why} for step, why in done.undone]
+        said = {"left": done.left, "done": [one.sql for one in done.done], "undone": undone}
+        about = {"drawn": done.tally.rows, "proves": done.proves, "not_covered": done.not_covered}
+        click.echo(json.dumps(said | about))
+    else:
+        for line in (
+            *(f"done: {one.sql}; it removes {one.removes}" for one in done.done),
+            *(f"to do: {one.sql}; it removes {one.removes} ({why})" for one, why in done.undone),
+            *([f"proves: {done.proves}"] if done.proves else []),
+            *(f"does not prove: {one}" for one in done.not_covered),
+        ):
+            click.echo(console.printable(line))
+    sys.exit(ExitCode.NEGATIVE if done.left else ExitCode.OK)
+
+
+@migrate.command()
+@click.argument("job_file", metavar="JOB", type=FILE)
+@click.argument("word", type=click.Choice(["pause", "resume", "stop"]))
+def tell(*, job_file: Path, word: Literal["pause", "resume", "stop"]) -> None:
+    """Tell the runs of a job that write to pause, to go on, or to stop, from elsewhere.
+
+    \b
+    sealyard migrate tell clinic.yaml pause
+    sealyard migrate tell clinic.yaml resume
+
+    It is a word in JOB.told, which a run reads after each batch: then it holds no lock.
+    """  # noqa: D301 - click's own mark for lines that must not be wrapped
+    Steering(_told_path(job_file)).tell(None if word == "resume" else word)
+
+
 @migrate.command()
 @click.argument("job_file", metavar="JOB", type=FILE)
 @click.option("--report", "report_file", type=FILE, help="Verify and show this report instead.")
@@ -173,6 +247,9 @@ def status(place: KeyringPlace, *, job_file: Path, report_file: Path | None, as_
     if report_file is not None:
         said = read_report(report_file, keyring)
         told = f"{said.verb}, {said.proof}, {console.utc(said.ended)}"
+        if said.proves:
+            told += f"\nproves: {said.proves}"
+        told += "".join(f"\ndoes not prove: {one}" for one in said.not_covered)
         _show(
             said.tally, said.verb, {"verb": said.verb, "ended": said.ended}, told, as_json=as_json
         )
@@ -210,11 +287,13 @@ def _run(  # noqa: PLR0913 - each is one option
         kept = _state_file(state or _state_path(job_file, verb), job, verb, keyring, mark)
     output = sys.stdout.buffer if writes else None
     streams = (sys.stdin.buffer, output)
-    order = Order(job, verb, keyring, streams, time.time, rate, kept, outdated)
+    steering = Steering(_told_path(job_file))
+    steering.begin()
+    order = Order(job, verb, keyring, streams, time.time, rate, kept, outdated, steering)
     team_or_none = nullcontext() if workers == 1 else _team(order, workers)
     with in_words(), _interruptible(), team_or_none as team:
         done = asyncio.run(runner.run(order, Progress(sys.stderr, time.monotonic), team))
-    left = done.tally.left(verb)
+    left = done.left
     if writes:
         rows = done.tally.rows
         place.write_down(keyring, f"migrate.{verb}.done", job=job.digest, rows=rows, left=left)
@@ -224,9 +303,14 @@ def _run(  # noqa: PLR0913 - each is one option
     about: dict[str, Any] = {"verb": verb, "proof": done.proof, "left": left, "advice": done.advice}
     if verb == "plan":
         about["seconds"] = done.seconds
+        about["costs"] = [one._asdict() for one in done.costs]
+    if done.keepers:
+        about["keepers"] = [one._asdict() for one in done.keepers]
+    if verb == "verify":
+        about |= {"proves": done.proves, "not_covered": done.not_covered}
     err = writes and isinstance(job.place, Pipe)
     _show(done.tally, verb, about, f"{verb}: {done.proof}", as_json=as_json, err=err)
-    for line in done.advice if not as_json else ():
+    for line in () if as_json else (*done.advice, *_beside(done)):
         click.echo(console.printable(line), err=err)
     sys.exit(ExitCode.NEGATIVE if left else ExitCode.OK)
 
@@ -280,6 +364,11 @@ def _mark_path(job_file: Path) -> Path:
     return job_file.with_name(f"{job_file.name}.mark")
 
 
+def _told_path(job_file: Path) -> Path:
+    """Return where a run reads what it is told from elsewhere."""
+    return job_file.with_name(f"{job_file.name}.told")
+
+
 def _task(verb: Verb, keyring: Keyring) -> str:
     """Return what a mark is of: a verb, and the primary KEK where it says what is done."""
     return f"{verb} {keyring.primary.id}" if verb == "reseal" else verb
@@ -310,6 +399,17 @@ def _lines(tally: Tally, verb: Verb) -> Iterator[str]:
     left = tally.left(verb)
     done = {"plan": "would be left", "verify": "not sealed"}.get(verb, "left")
     yield f"{tally.rows:,} rows, {left:,} values {done}"
+
+
+def _beside(done: report.MigrationRun) -> Iterator[str]:
+    """Yield what else has values: of a plan with what to do, of a proof as what it is not about."""
+    if done.verb == "plan":
+        for one in done.keepers:
+            name = f"{one.name} (accepted)" if one.name in done.job.accept else one.name
+            yield f"{one.effect}: {name}: {one.told}; {one.cure}"
+    if done.verb == "verify":
+        yield f"proves: {done.proves}"
+        yield from (f"does not prove: {one}" for one in done.not_covered)
 
 
 def _said(outcome: Outcome) -> str:

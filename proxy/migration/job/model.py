@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 from ...config.declared.composed import ListOf, OneOrMore, WithPlace
-from ...config.declared.kinds import Choice, PlainText, Version, WholeNumber
+from ...config.declared.kinds import HOUR, Choice, Duration, File, PlainText, Version, WholeNumber
 from ...config.declared.section import Fields, Key, Section, inline, one_of, setting
 from ...config.rules.items import JSON_SELECTOR
 from ...config.yaml import nodes as yaml
@@ -16,9 +16,9 @@ from ...core.crypto.token import FORMS, Form
 from ...core.expressions.selectors import JsonSelector, parse_json_selector
 from .collections import COLLECTION, HttpCollection, lookalikes
 from .names import Binding, Read, TableNames
-from .places import SOURCE, HttpKeys, Place
+from .places import SOURCE, HttpKeys, Place, RulesKey
 
-Verb = Literal["plan", "seal", "verify", "reseal", "open"]
+Verb = Literal["plan", "seal", "verify", "reseal", "open", "scrub"]
 WRITING: Final[tuple[Verb, ...]] = ("seal", "reseal", "open")
 """The verbs that change what is stored."""
 
@@ -183,6 +183,34 @@ TABLE: Final = Section(_TableKeys, "table", "`tables`", make=_table)
 
 
 @dataclass(frozen=True, slots=True)
+class Throttle:
+    """Beyond what a run that writes waits; None is not asked for."""
+
+    lag: float | None = setting(
+        Duration(high=HOUR),
+        "A run waits while a replica is behind by more. PostgreSQL asks for `pg_monitor`; replicas"
+        " of MariaDB and MySQL are asked themselves, by `report_host`, as the user of the job.",
+        default=None,
+        absent="not asked",
+    )
+    sessions: int | None = setting(
+        WholeNumber(1, 100_000),
+        "A run waits while more sessions of others are active in the database.",
+        default=None,
+        absent="not asked",
+    )
+    load: int | None = setting(
+        WholeNumber(1, 10_000),
+        "A run waits while the load average (one minute) of the machine that it runs on is above.",
+        default=None,
+        absent="not asked",
+    )
+
+
+THROTTLE: Final = Section(Throttle, "throttle", "`throttle`")
+
+
+@dataclass(frozen=True, slots=True)
 class JobKeys:
     """A job as it is written: `listed` are its tables or collections, by that name, with places."""
 
@@ -201,6 +229,22 @@ class JobKeys:
         ),
         make=lambda name, found: (name, *found),
     )
+    rules: RulesKey | None = setting(
+        WithPlace(File()),
+        "The configuration of the sidecar. What the columns bind, in which field and form, must be"
+        " what one of its rules opens. Of `http`, `config` names it.",
+        default=None,
+        absent="nothing is compared",
+    )
+    throttle: Throttle = setting(
+        THROTTLE, "When a run that writes waits.", make=Throttle, absent="never"
+    )
+    accept: tuple[str, ...] = setting(
+        OneOrMore(PlainText("name"), "list of names"),
+        "What may receive plaintext while `seal` runs, each by the name that `plan` gives it.",
+        default=(),
+        absent="`seal` refuses to start beside such",
+    )
 
 
 JOB: Final = Section(JobKeys, "job", "The job file")
@@ -210,11 +254,15 @@ JOB: Final = Section(JobKeys, "job", "The job file")
 class Job:
     """What is to be migrated, and where it is stored.
 
-    `digest` is the SHA-256 of the file, hex; with `http`, of it and of the configuration. `given`
+    `digest` is the SHA-256 of the file, hex; with rules, of it and of the configuration. `given`
     is that of the values of `${env:…}` in them, which may be secret: it goes into no report.
+    `ruled` says that rules describe it.
     """
 
     place: Place
     tables: tuple[StoredTable, ...] | tuple[HttpCollection, ...]
     digest: str
     given: str = ""
+    accept: tuple[str, ...] = ()
+    throttle: Throttle = Throttle()
+    ruled: bool = True

@@ -77,6 +77,10 @@ class _Headers:
         return tuple(found)
 
 
+RulesKey = tuple[Path, yaml.Place]
+"""The configuration of a sidecar whose rules a job names, and where it does."""
+
+
 @dataclass(frozen=True, slots=True)
 class HttpKeys:
     """The backend of a listener as a job names it; `place` is where it does."""

@@ -32,6 +32,8 @@ def load(path: Path, environ: Mapping[str, str]) -> Job:
     problems.raise_if_any()
     if job is None:
         raise JobError((f"{path}: not understood",))
+    if keys is not None:
+        job = replace(job, accept=keys.accept, throttle=keys.throttle)
     return replace(job, given=asked.digest)
 
 
@@ -70,6 +72,8 @@ def _job(keys: JobKeys, digest: str, environ: Mapping[str, str], problems: Probl
             f"write `{'tables' if kind == 'collections' else 'collections'}`",
         )
     elif isinstance(source, HttpKeys):
+        if keys.rules is not None:
+            problems.add(keys.rules[1], "`config` of `http` names the rules", "delete it")
         from .backend import backend, ruled  # noqa: PLC0415 - rules take memory
 
         http = backend(source, environ, problems)
@@ -78,6 +82,11 @@ def _job(keys: JobKeys, digest: str, environ: Mapping[str, str], problems: Probl
             made = (ruled(one, http.rules, fields, problems) for one, fields in found)
             return Job(http, tuple(made), digest)
     else:
+        if keys.rules is not None:
+            from .rules import compare  # noqa: PLC0415 - rules take memory
+
+            rules = compare(found, keys.rules, environ, problems)
+            digest = hashlib.sha256(f"{digest} {rules}".encode()).hexdigest()
         for table, places in found:
             _check_once(places, table, problems, folds=isinstance(source, Sqlite | Mysql))
         tables = tuple(table for table, _ in found)
@@ -85,7 +94,7 @@ def _job(keys: JobKeys, digest: str, environ: Mapping[str, str], problems: Probl
             _check_pipe(source, tables, place, problems)
             if source.format == "ndjson":
                 tables = tuple(map(_in_json, tables))
-        return Job(source, tables, digest)
+        return Job(source, tables, digest, ruled=keys.rules is not None)
     return None
 
 

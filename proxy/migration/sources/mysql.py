@@ -9,18 +9,27 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from typing import Any, Final
 
 import pymysql
+import pymysql.cursors
 from pymysql.constants import ER
 
 from ...core.errors import MigrationFailed
 from ..job.model import StoredTable
 from ..job.places import Mysql
-from ..policy import MYSQL_SECONDS, MYSQL_VARCHAR
+from ..policy import (
+    LOCK_IDLE_SECONDS,
+    MYSQL_IDLE_SECONDS,
+    MYSQL_SECONDS,
+    MYSQL_VARCHAR,
+    ROW_WAIT_SECONDS,
+)
 from ..values.treatment import Key
+from .keepers import Inspection
+from .source import Replaced
 from .sql_table import ColumnType, ComparedTable
 
 _JSON: Final = frozenset({"json"})
@@ -40,6 +49,10 @@ _ENGINE: Final = """
 SELECT engine FROM information_schema.tables
 WHERE table_schema = coalesce(%s, database()) AND table_name = %s
 """
+_SETTINGS: Final = (
+    "SET sql_mode = 'STRICT_ALL_TABLES', sql_quote_show_create = 1,"
+    f" innodb_lock_wait_timeout = {ROW_WAIT_SECONDS}, wait_timeout = {MYSQL_IDLE_SECONDS}"
+)
 _REFUSING: Final = (
     *(ER.TRUNCATED_WRONG_VALUE_FOR_FIELD, ER.DATA_TOO_LONG, ER.DUP_ENTRY, ER.CONSTRAINT_FAILED),
     *(1644, 3140, 3819),  # SIGNAL, and of MySQL: no JSON, CHECK
@@ -69,29 +82,36 @@ class MysqlSource(ComparedTable):
 
     def __init__(self, place: Mysql, password: str | None, table: StoredTable) -> None:
         """Connect, and find the columns and the key of the table."""
+        self._place, self._password = place, password or ""
         with _translated():
-            self._database = pymysql.connect(
-                host=place.host,
-                port=place.port,
-                user=place.user,
-                password=password or "",
-                database=place.database,
-                unix_socket=place.socket,
-                ssl={"ca": str(place.ca)} if place.ca else None,
-                ssl_verify_cert=place.ca is not None,
-                ssl_verify_identity=place.ca is not None,
-                charset="utf8mb4",
-                autocommit=True,
-                read_timeout=MYSQL_SECONDS,
-                write_timeout=MYSQL_SECONDS,
-                init_command="SET sql_mode = 'STRICT_ALL_TABLES', sql_quote_show_create = 1",
-            )
+            self._database = self._connected(place.host, place.port, place.socket)
         self.name = f"{place.name}#{table.name}"
+        self._host = "" if place.socket else place.host
         try:
             self._open(table)
         except BaseException:
             self.close()
             raise
+
+    def _connected(self, host: str, port: int, socket: str | None) -> pymysql.Connection[Any]:
+        """Connect to the server of the job, or to one of its replicas."""
+        place = self._place
+        return pymysql.connect(
+            host=host,
+            port=port,
+            user=place.user,
+            password=self._password,
+            database=place.database,
+            unix_socket=socket,
+            ssl={"ca": str(place.ca)} if place.ca else None,
+            ssl_verify_cert=place.ca is not None,
+            ssl_verify_identity=place.ca is not None,
+            charset="utf8mb4",
+            autocommit=True,
+            read_timeout=MYSQL_SECONDS,
+            write_timeout=MYSQL_SECONDS,
+            init_command=_SETTINGS,
+        )
 
     def widen(self, column: int, characters: int) -> str:
         """Return the ALTER TABLE, which rewrites the table where the width passes 255 bytes.
@@ -122,6 +142,46 @@ class MysqlSource(ComparedTable):
         self._run("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
         return ""
 
+    def exclude(self) -> None:
+        """Take a lock by name for as long as the connection is open."""
+        schema, table = _place(self.table.name)
+        name = f"{schema or self._place.database}.{table}".lower().encode()
+        lock = f"sealyard-{hashlib.sha256(name).hexdigest()[:48]}"
+        if self._run("SELECT get_lock(%s, 0)", (lock,)) != ((1,),):
+            raise self._in_use()
+
+    def lag(self) -> float:
+        """Ask each replica that the server knows."""
+        behind = (self._behind(one[1], one[2]) for one in self._run("SHOW SLAVE HOSTS"))
+        return max(behind, default=0.0)
+
+    def sessions(self) -> int:
+        """Return what the server counts, without this one."""
+        ((_, running),) = self._run("SHOW GLOBAL STATUS LIKE 'Threads_running'")
+        return int(running) - 1
+
+    def _behind(self, host: str, port: int) -> float:
+        """Return how many seconds a replica is behind."""
+        if not host:
+            raise MigrationFailed("throttle-blind", detail="a replica has no `report_host`")
+        with (
+            _translated(),
+            closing(self._connected(host, port, None)) as replica,
+            replica.cursor(pymysql.cursors.DictCursor) as cursor,
+        ):
+            cursor.execute("SHOW SLAVE STATUS")
+            found = [one["Seconds_Behind_Master"] for one in cursor.fetchall()]
+        if not found or None in found:
+            raise MigrationFailed("throttle-blind", detail=f"{host}:{port} does not replicate")
+        return float(max(found))
+
+    def inspection(self) -> Inspection:
+        """Return what asks the server."""
+        from .mysql_keepers import MysqlInspection  # noqa: PLC0415 - few runs ask
+
+        columns = [one.name for one in self.table.columns]
+        return MysqlInspection(self._run, self._of, _place(self.table.name), columns, self._host)
+
     def close(self) -> None:
         """Close the connection."""
         if self._database.open:
@@ -147,9 +207,19 @@ class MysqlSource(ComparedTable):
             values += key[: at + 1]
         return f"({' OR '.join(parts)})", values
 
+    def _write(self, rows: Sequence[Replaced]) -> tuple[Collection[Key], int]:
+        """Write rows; a client that is silent within the transaction is ended with its locks."""
+        self._run(f"SET SESSION wait_timeout = {LOCK_IDLE_SECONDS}")
+        try:
+            return super()._write(rows)
+        finally:
+            with suppress(MigrationFailed):  # the first error says more
+                self._run(f"SET SESSION wait_timeout = {MYSQL_IDLE_SECONDS}")
+
     def _changed(self, sql: str, values: Sequence[object]) -> int:
         with _translated(), self._database.cursor() as cursor:
-            return cursor.execute(sql, values)
+            changed: int = cursor.execute(sql, values)
+            return changed
 
     @staticmethod
     def _quoted(name: str) -> str:

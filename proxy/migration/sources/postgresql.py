@@ -2,30 +2,49 @@
 
 A row is written only if its `xmin` is the one that was read: then no transaction has changed it
 since. New cells go by COPY into a temporary table, so that no log of statements has a value; errors
-are reported by their SQLSTATE.
+are reported by their SQLSTATE. Row locks end at the server, whatever becomes of this process.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 import psycopg
 
 from ...core.errors import MigrationFailed
 from ..job.model import StoredTable
+from ..policy import LOCK_SECONDS, LOCK_WAIT_SECONDS
 from ..values.treatment import Key
+from .keepers import Inspection
 from .source import Replaced
 from .sql_table import ColumnType, SqlTable
 
 _JSON: Final = frozenset({"json", "jsonb"})
 _SETTINGS: Final = (
-    "SET lock_timeout = '10s'",
-    "SET idle_in_transaction_session_timeout = '1h'",
+    f"SET lock_timeout = '{LOCK_WAIT_SECONDS}s'",
+    f"SET idle_in_transaction_session_timeout = '{LOCK_SECONDS}s'",
     "SET DateStyle = 'ISO'",
     "SET row_security = off",  # rows that a policy hides are then an error
 )
+# The batch is small and the table large, which the planner cannot know.
+_BEGIN: Final = (
+    "BEGIN; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off;"
+    f" SET LOCAL statement_timeout = '{LOCK_SECONDS}s'"
+)
+# Two runs over tables of one tree exclude each other, whichever of them each names.
+_EXCLUDE: Final = """
+WITH RECURSIVE tree(oid) AS (
+    SELECT to_regclass(%s)::oid UNION SELECT inhrelid FROM pg_inherits JOIN tree ON inhparent = oid
+)
+SELECT bool_and(pg_try_advisory_lock(1935764841, (oid::bigint - 2147483648)::integer)) FROM tree
+"""
+_LAG: Final = "SELECT max(extract(epoch FROM replay_lag)) FROM pg_stat_replication"
+_SESSIONS: Final = """
+SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND backend_type = 'client backend'
+    AND application_name <> 'sealyard'
+"""
 # The modifier of a type is 4 more than the width of its column.
 _COLUMNS: Final = """
 SELECT a.attname, t.typname, format_type(a.atttypid, a.atttypmod),
@@ -49,6 +68,7 @@ class PostgresqlSource(SqlTable):
     kinds = _JSON | {"text", "varchar", "citext"}
     json_kinds = _JSON
     waiting = frozenset({"sqlstate 40P01", "sqlstate 40001", "sqlstate 55P03"})
+    slow = "sqlstate 57014"
     # Values, constraints, RAISE, entries of an index; psycopg itself refuses NUL in a text.
     refusing = ("sqlstate 22", "sqlstate 23", "sqlstate P0001", "sqlstate 54000", "DataError")
     temporary = "pg_temp."
@@ -101,30 +121,65 @@ class PostgresqlSource(SqlTable):
         ((exported,),) = self._run("SELECT pg_export_snapshot()")
         return str(exported)
 
+    def exclude(self) -> None:
+        """Take an advisory lock of the table and of its partitions, for as long as it is open."""
+        if self._run(_EXCLUDE, (self._of,)) != [(True,)]:
+            raise self._in_use()
+
+    def lag(self) -> float:
+        """Return what the server knows of its replicas."""
+        return float(self._seen(_LAG) or 0)
+
+    def sessions(self) -> int:
+        """Return what the server knows of sessions."""
+        return int(self._seen(_SESSIONS))
+
+    def _seen(self, sql: str) -> Any:  # noqa: ANN401 - as the driver gives it
+        """Return the one value of SQL; raise MigrationFailed where it is hidden from the user."""
+        if self._run("SELECT pg_has_role('pg_read_all_stats', 'USAGE')") != [(True,)]:
+            raise MigrationFailed("throttle-blind", detail="GRANT pg_monitor to the user")
+        ((found,),) = self._run(sql)
+        return found
+
+    def inspection(self) -> Inspection:
+        """Return what asks the catalogue."""
+        from .postgresql_keepers import PostgresqlInspection  # noqa: PLC0415 - few runs ask
+
+        columns = [one.name for one in self.table.columns]
+        return PostgresqlInspection(self._run, self._of, columns, self._database.info.host)
+
     def close(self) -> None:
         """Close the connection."""
         self._database.close()
 
-    def _write(self, rows: Sequence[Replaced]) -> Collection[Key]:
-        """Write the rows whose version is as it was, in one statement."""
+    def _write(self, rows: Sequence[Replaced]) -> tuple[Collection[Key], int]:
+        """Write the rows whose version is as it was, in one statement.
+
+        It goes to the server in one message with its COMMIT: row locks wait for no client.
+        """
         keys = [f"k{at}" for at in range(len(self._key))]
         cells = [f"c{at}" for at in range(len(self.table.columns))]
-        with _translated(), self._database.transaction():
-            if not self._temporary:
-                columns = ", ".join(f"{one} text" for one in (*keys, "version", *cells))
-                self._rows.execute(
-                    f"CREATE TEMPORARY TABLE sealyard_page ({columns}) ON COMMIT DELETE ROWS"
-                )
-            with self._rows.copy("COPY pg_temp.sealyard_page FROM STDIN") as copy:
-                for row, new in rows:
-                    texts = (None if one is None else one.decode() for one in new)
-                    copy.write_row((*row.key, row.version, *texts))
-            # The batch is small and the table large, which the planner cannot know.
-            self._rows.execute("SET LOCAL enable_hashjoin = off")
-            self._rows.execute("SET LOCAL enable_mergejoin = off")
-            found = self._rows.execute(self._update(keys, cells), ()).fetchall()
-        self._temporary = True
-        return found
+        if not self._temporary:
+            columns = ", ".join(f"{one} text" for one in (*keys, "version", *cells))
+            self._run(
+                f"CREATE TEMPORARY TABLE sealyard_page (at integer, {columns})"
+                " ON COMMIT DELETE ROWS"
+            )
+            self._temporary = True
+        with _translated():
+            try:
+                self._rows.execute(_BEGIN, prepare=False)
+                with self._rows.copy("COPY pg_temp.sealyard_page FROM STDIN") as copy:
+                    for at, (row, new) in enumerate(rows):
+                        texts = (None if one is None else one.decode() for one in new)
+                        copy.write_row((at, *row.key, row.version, *texts))
+                update = self._update(keys, cells).replace("%%", "%")  # nothing fills it in
+                found = self._rows.execute(f"{update}; COMMIT".encode(), prepare=False).fetchall()
+            except BaseException:
+                with suppress(psycopg.Error):  # the first error says more
+                    self._database.rollback()
+                raise
+        return [rows[at][0].key for (at,) in found], len(rows)
 
     def _update(self, keys: Sequence[str], cells: Sequence[str]) -> str:
         # No cast to the type of a text column: it would cut what is too long without a word.
@@ -142,7 +197,7 @@ class PostgresqlSource(SqlTable):
         return (
             f"UPDATE {self._of} SET {', '.join(new)} FROM pg_temp.{page}"  # noqa: S608 - names of the job, quoted
             f" WHERE {' AND '.join(same)} AND {self._own}.xmin = {page}.version::xid"
-            f" RETURNING {', '.join(f'{page}.{key}' for key in keys)}"
+            f" RETURNING {page}.at"
         )
 
     def _described(self, name: str) -> tuple[Mapping[str, ColumnType], tuple[str, ...]]:

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
+from ...core.errors import MigrationFailed
 from ..job.collections import HttpCollection
 from ..job.model import StoredTable
 from ..values.treatment import Key, StoredRow
+from .keepers import Inspection
 
 Replaced = tuple[StoredRow, Sequence[bytes | None]]
 """A row as it was read, and its new cells; None keeps a cell."""
@@ -76,6 +78,24 @@ class Source(Protocol):
         returned them, or are `refused`.
         """
 
+    def exclude(self) -> None:
+        """Keep other runs that write from the table for as long as it is open.
+
+        Raises MigrationFailed (`table-in-use`) where another run has it.
+        """
+
+    def lag(self) -> float:
+        """Return how many seconds the slowest replica is behind.
+
+        Raises MigrationFailed (`throttle-blind`) where that cannot be told, as `sessions` does.
+        """
+
+    def sessions(self) -> int:
+        """Return how many sessions of others are active."""
+
+    def inspection(self) -> Inspection | None:
+        """Return what tells who else has values; None where nothing can be asked."""
+
     def close(self) -> None:
         """Give back what it holds. A write that has not returned is undone, or was done whole."""
 
@@ -99,6 +119,21 @@ class ReadInOrder:
     def borders(self, parts: int) -> list[Key]:
         """Return none: it has one reader."""
         return []
+
+    def exclude(self) -> None:
+        """Do nothing: it has one reader, and a backend compares what it writes."""
+
+    def lag(self) -> float:
+        """Raise MigrationFailed: no database is known."""
+        raise MigrationFailed("throttle-blind", detail="only servers of databases have replicas")
+
+    def sessions(self) -> int:
+        """Raise MigrationFailed, as `lag`."""
+        raise MigrationFailed("throttle-blind", detail="only servers of databases have sessions")
+
+    def inspection(self) -> Inspection | None:
+        """Return None: what a stream was made from, and what a backend keeps, is not known."""
+        return None
 
     def begin_proof(self, state: str | None = None) -> str | None:
         """Return None: what is read first may be older than what is read last."""

@@ -10,13 +10,16 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
+from time import monotonic
 from typing import Any, ClassVar, Final, NamedTuple
 
 from ...core.errors import MigrationFailed
 from ..job.model import ROOT, StoredTable
 from ..job.names import ColumnSource, Read
+from ..policy import TRANSACTION_SECONDS
 from ..values.cells import NOT_TEXT, Cell
 from ..values.treatment import Key, StoredRow
+from .keepers import Inspection
 from .source import Replaced
 
 _GIVEN_BACK: Final = (str, int, float, bytes)
@@ -49,6 +52,8 @@ class SqlTable(ABC):
     mark: ClassVar[str] = "%s"
     waiting: ClassVar[frozenset[str]] = frozenset()
     """Reasons for which another writer has rows of a batch: it is to be read again."""
+    slow: ClassVar[str] = ""
+    """The reason for which a batch is parted since it holds its locks for too long."""
     refusing: ClassVar[tuple[str, ...]]
     """What the reasons begin with for which a database does not take the rows that are written."""
     temporary: ClassVar[str] = ""
@@ -129,26 +134,34 @@ class SqlTable(ABC):
         return found
 
     def write(self, rows: Sequence[Replaced]) -> Collection[Key]:
-        """Write the rows that are as they were, in one transaction but for those that are refused.
+        """Write the rows that are as they were, in as few transactions as hold locks briefly.
 
-        A batch with such a row is parted until it is alone.
+        A batch with a row that is refused is parted until that is alone.
         """
         self._refused.clear()
-        return self._parted(rows) if rows else ()
+        return self._parted(rows)
 
-    def _parted(self, rows: Sequence[Replaced]) -> Collection[Key]:
-        try:
-            return self._write(rows)
-        except MigrationFailed as failed:
-            if failed.reason in self.waiting:
-                return ()
-            if not failed.reason.startswith(self.refusing):
-                raise
-            if len(rows) == 1:
-                self._refused[rows[0][0].key] = failed.reason
-                return ()
-        middle = len(rows) // 2
-        return [*self._parted(rows[:middle]), *self._parted(rows[middle:])]
+    def _parted(self, rows: Sequence[Replaced]) -> list[Key]:
+        written: list[Key] = []
+        while rows:
+            try:
+                found, tried = self._write(rows)
+            except MigrationFailed as failed:
+                is_slow = failed.reason == self.slow
+                if failed.reason in self.waiting or (is_slow and len(rows) == 1):
+                    break
+                if not is_slow and not failed.reason.startswith(self.refusing):
+                    raise
+                if len(rows) == 1:
+                    self._refused[rows[0][0].key] = failed.reason
+                    break
+                middle = len(rows) // 2
+                written += self._parted(rows[:middle])
+                rows = rows[middle:]
+                continue
+            written += found
+            rows = rows[tried:]
+        return written
 
     def use_copy(self, rows: int) -> None:
         """Copy so many rows from all over the table into a temporary one, and be that from now on.
@@ -167,6 +180,22 @@ class SqlTable(ABC):
         self._of = f"{self.temporary}{self._own}"
 
     @abstractmethod
+    def exclude(self) -> None:
+        """Keep other runs that write from the table; raise MigrationFailed where one has it."""
+
+    @abstractmethod
+    def lag(self) -> float:
+        """Return how many seconds replicas are behind at most; raise MigrationFailed if hidden."""
+
+    @abstractmethod
+    def sessions(self) -> int:
+        """Return how many sessions of others are active; raise MigrationFailed if hidden."""
+
+    @abstractmethod
+    def inspection(self) -> Inspection:
+        """Return what tells who else has values."""
+
+    @abstractmethod
     def _run(self, sql: str, values: Sequence[object] = ()) -> Sequence[Sequence[Any]]:
         """Return the rows that SQL yields; raise MigrationFailed with the code of an error."""
 
@@ -175,7 +204,11 @@ class SqlTable(ABC):
         """Return the columns of a table, none where there is no such table, and its primary key."""
 
     @abstractmethod
-    def _write(self, rows: Sequence[Replaced]) -> Collection[Key]: ...
+    def _write(self, rows: Sequence[Replaced]) -> tuple[Collection[Key], int]:
+        """Write the first rows, in one transaction.
+
+        Returns the keys of those that were as they were read, and how many were tried.
+        """
 
     @abstractmethod
     def _copied(self, copy: str) -> str:
@@ -232,10 +265,16 @@ class SqlTable(ABC):
             raise MigrationFailed("key-not-unicode", detail=self.table.name)
         return key
 
+    def _in_use(self) -> MigrationFailed:
+        detail = f"{self.table.name}: another run writes to it; let it end, or tell it to stop"
+        return MigrationFailed("table-in-use", detail=detail)
+
     def _check(self, table: StoredTable) -> None:
         for one in table.columns:
             found = self._types.get(one.name)
-            if found is None or (self.kinds and found.kind not in self.kinds):
+            if found is None:
+                raise MigrationFailed("no-such-column", detail=f"{table.name}.{one.name}")
+            if self.kinds and found.kind not in self.kinds:
                 raise MigrationFailed("not-a-text-column", detail=one.name)
         if not self._key or any(one not in self._types for one in self._key):
             raise MigrationFailed("no-key", detail=table.name)
@@ -279,16 +318,23 @@ class ComparedTable(SqlTable):
     def _changed(self, sql: str, values: Sequence[object]) -> int:
         """Run an UPDATE; return how many rows it changed."""
 
-    def _write(self, rows: Sequence[Replaced]) -> Collection[Key]:
+    def _write(self, rows: Sequence[Replaced]) -> tuple[Collection[Key], int]:
+        until = monotonic() + TRANSACTION_SECONDS
         self._begin()
         try:
-            written = [row.key for row, new in rows if self._update(row, new)]
+            written: list[Key] = []
+            tried = 0
+            for row, new in rows:
+                written += [row.key] if self._update(row, new) else []
+                tried += 1
+                if monotonic() > until:
+                    break
             self._run("COMMIT")
         except BaseException:
             with suppress(MigrationFailed):  # the first error says more
                 self._run("ROLLBACK")
             raise
-        return written
+        return written, tried
 
     def _begin(self) -> None:
         self._run(self.begin)

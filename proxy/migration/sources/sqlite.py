@@ -5,17 +5,20 @@ Cells and names are compared as bytes before a row is written, whatever its colu
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic, sleep
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 from ...core.errors import MigrationFailed
 from ..job.model import StoredTable
 from ..policy import SQLITE_AGAIN_SECONDS, SQLITE_SECONDS
 from ..values.treatment import StoredRow
+from .keepers import Inspection
 from .sql_table import ColumnType, ComparedTable
 
 _NOT_KEPT: Final = "not-kept-as-text"
@@ -39,6 +42,8 @@ class SqliteSource(ComparedTable):
     def __init__(self, file: Path, table: StoredTable) -> None:
         """Open the file, which must exist, and find the columns and the key of the table."""
         self.name = f"sqlite:{file.resolve()}#{table.name}"
+        self._file = file.resolve()
+        self._lock: BinaryIO | None = None
         uri = f"{file.resolve().as_uri()}?mode=rw"
         with _translated():
             self._database = sqlite3.connect(
@@ -47,6 +52,7 @@ class SqliteSource(ComparedTable):
         self._database.text_factory = _decoded
         try:
             ((self._encoding,),) = self._run("PRAGMA encoding")
+            self._run("PRAGMA secure_delete = ON")  # what is replaced is overwritten
             self._open(table)
         except BaseException:
             self.close()
@@ -69,9 +75,36 @@ class SqliteSource(ComparedTable):
             keys = ", ".join(map(self._quoted, self._key))
             self._run(f"CREATE INDEX temp.sealyard_key ON {self._own} ({keys})")
 
+    def exclude(self) -> None:
+        """Lock a file beside the database, named after the table, for as long as this is open."""
+        name = hashlib.sha256(self.table.name.lower().encode()).hexdigest()[:16]
+        self._lock = self._file.with_name(f"{self._file.name}-sealyard-{name}").open("ab")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise self._in_use() from None
+
+    def lag(self) -> float:
+        """Raise MigrationFailed: a file has no replicas."""
+        raise MigrationFailed("throttle-blind", detail="SQLite has no replicas")
+
+    def sessions(self) -> int:
+        """Raise MigrationFailed: a file has no sessions."""
+        raise MigrationFailed("throttle-blind", detail="SQLite has no sessions")
+
+    def inspection(self) -> Inspection:
+        """Return what asks the compiler of SQLite."""
+        from .sqlite_keepers import SqliteInspection  # noqa: PLC0415 - few runs ask
+
+        name = self.table.name.rpartition(".")[2]
+        columns = [one.name for one in self.table.columns]
+        return SqliteInspection(self._database, self._run, self._file, name, columns)
+
     def close(self) -> None:
         """Close the file."""
         self._database.close()
+        if self._lock is not None:
+            self._lock.close()
 
     def _described(self, name: str) -> tuple[Mapping[str, ColumnType], tuple[str, ...]]:
         sql = "SELECT name, pk, type, hidden FROM pragma_table_xinfo(?) ORDER BY pk"

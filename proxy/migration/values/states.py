@@ -62,6 +62,7 @@ _GOOD: Final[dict[Verb, frozenset[State]]] = {
     "verify": _DONE | {"sealed"},
     "reseal": _DONE | {"sealed"},
     "open": _DONE | {"plain"},
+    "scrub": _DONE | {"sealed"},
 }
 
 
@@ -89,14 +90,19 @@ class Counted(NamedTuple):
 
 
 class Tally:
-    """Counts outcomes by column, and how long each column's new values are at most."""
+    """Counts outcomes by column, and how long each column's new values are at most.
 
-    __slots__ = ("_counts", "longest", "rows")
+    `planned` is of a plan: how many rows would be written, and the bytes of their cells before and
+    after.
+    """
+
+    __slots__ = ("_counts", "longest", "planned", "rows")
 
     def __init__(self) -> None:
         """Begin with none."""
         self._counts: Counter[tuple[str, Outcome]] = Counter()
         self.longest: dict[str, int] = {}
+        self.planned = (0, 0, 0)
         self.rows = 0
 
     def add(self, label: str, outcome: Outcome, count: int = 1) -> None:
@@ -108,8 +114,13 @@ class Tally:
         if characters > self.longest.get(label, 0):
             self.longest[label] = characters
 
+    def plans(self, rows: int, before: int, after: int) -> None:
+        """Count rows that would be written, and the bytes of their cells."""
+        self.planned = (self.planned[0] + rows, self.planned[1] + before, self.planned[2] + after)
+
     def take(self, other: Tally) -> None:
         """Add another's counts."""
+        self.plans(*other.planned)
         self._counts.update(other._counts)
         self.rows += other.rows
         for label, characters in other.longest.items():
@@ -154,7 +165,8 @@ class Tally:
     def to_json(self) -> dict[str, Any]:
         """Return the counts as JSON holds them."""
         values = [[one.label, *one.outcome, one.values] for one in self.values]
-        return {"rows": self.rows, "values": values, "longest": self.longest}
+        said = {"rows": self.rows, "values": values, "longest": self.longest}
+        return said | ({"planned": self.planned} if any(self.planned) else {})
 
     @classmethod
     def from_json(cls, said: dict[str, Any]) -> Tally:
@@ -162,6 +174,7 @@ class Tally:
         made = cls()
         made.rows = int(said["rows"])
         made.longest = {str(label): int(size) for label, size in said["longest"].items()}
+        made.plans(*said.get("planned", ()) or (0, 0, 0))
         for label, state, kek, reason, count in said["values"]:
             made.add(label, Outcome(state, kek, reason), count)
         return made

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, NamedTuple, Protocol
@@ -142,10 +142,20 @@ class Treatment:
         Raises KeyUnavailable where an ephemeral session must be asked for and the store fails.
         """
         read = [[self._read(row, at) for at in range(len(self._columns))] for row in rows]
-        values = (value for row in read for cell in row if isinstance(cell, list) for value in cell)
-        keys = await self._values.keys(values)
+        keys = await self._values.keys(_each(read))
         now = self._values.now()
         return [self._treated(row, cells, keys, now) for row, cells in zip(rows, read, strict=True)]
+
+    async def opened(self, rows: Sequence[StoredRow]) -> list[tuple[Stored, Stored]]:
+        """Return each token in rows that opens, with the value that it holds; the verb is `open`.
+
+        Raises KeyUnavailable as `treat`.
+        """
+        read = [[self._read(row, at) for at in range(len(self._columns))] for row in rows]
+        values = list(_each(read))
+        keys, now = await self._values.keys(values), self._values.now()
+        held = [(one, self._values.treat(self._columns[0], one, keys, now)[2]) for one in values]
+        return [(one.stored, text) for one, text in held if text is not None]
 
     def _read(self, row: StoredRow, at: int) -> list[Value] | Outcome:
         """Return the values of a cell, or why there are none."""
@@ -197,6 +207,11 @@ class Treatment:
         if worked.width is not None and len(made.decode()) > worked.width:
             return None
         return made
+
+
+def _each(read: Iterable[Sequence[list[Value] | Outcome]]) -> Iterator[Value]:
+    """Yield the values of rows that were read."""
+    return (value for row in read for cell in row if isinstance(cell, list) for value in cell)
 
 
 def _least(column: Column, width: int | None) -> int | None:
