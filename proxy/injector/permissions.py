@@ -7,12 +7,12 @@ violation has a permission and the operator gives that to the namespace of the p
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
-from .pod_reader import CannotInject, Json, text
+from .pod_reader import CannotInject, Json, mapping, objects, text
 
 PERMISSIONS: Final = (
     "audit",
@@ -37,6 +37,24 @@ _OF_THE_RELEASE: Final = frozenset({"disabled", "port-env"})
 ANY_NAMESPACE: Final = "*"
 
 
+_DATA_FOLDERS: Final = tuple(
+    PurePosixPath(one)
+    for one in ("/consul", "/etc/istio", "/run", "/tmp", "/var")  # noqa: S108 - in containers of others
+)
+"""Where proxies of meshes get their data. An image has no programs there, so a mount hides none."""
+
+_HOOKS: Final = frozenset({"pilot-agent", "/usr/lib/linkerd/linkerd-await"})
+"""Programs of meshes' images that their own injectors write into hooks and probes."""
+
+_LOADING: Final = re.compile(r"LD_.*|PATH")
+"""Variables by which other programs and libraries run than those of the image."""
+
+_HANDLERS: Final = (
+    *(("lifecycle", one) for one in ("postStart", "preStop")),
+    *((one,) for one in ("startupProbe", "readinessProbe", "livenessProbe")),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """What operators allow: pairs of a namespace, or `*`, and a permission; and images they trust.
@@ -54,10 +72,38 @@ class Policy:
 
     def trusts(self, container: Json) -> bool:
         """Return whether the operator trusts what a container runs; its name proves nothing."""
+        return self.names(container) and not altered(container)
+
+    def names(self, container: Json) -> bool:
+        """Return whether image and command are in the operator's list."""
         image, command = text(container, "image"), container.get("command")
         words = [str(one) for one in command] if isinstance(command, list) else []
         names = {image, _repository(image)} - {""}
         return not self.images.isdisjoint({" ".join([one, *words]) for one in names})
+
+
+def altered(container: Json) -> str:
+    """Return what lets a container run other programs than those of its image, else nothing."""
+    return next(_alterations(container), "")
+
+
+def _alterations(container: Json) -> Iterator[str]:
+    for one in objects(container, "volumeMounts"):
+        path = PurePosixPath(text(one, "mountPath"))
+        if ".." in path.parts or not any(map(path.is_relative_to, _DATA_FOLDERS)):
+            yield f"its mount at {path} could hide programs of the image"
+    for one in objects(container, "env"):
+        if _LOADING.fullmatch(text(one, "name")):
+            yield f"its variable {one['name']} could load other programs"
+    if objects(container, "envFrom"):
+        yield "its variables (envFrom) are not in the pod"
+    for way in _HANDLERS:
+        holder = container
+        for part in way:
+            holder = mapping(holder, part)
+        command = mapping(holder, "exec").get("command")
+        if command and not (isinstance(command, list) and command[0] in _HOOKS):
+            yield f"its {way[-1]} runs another program"
 
 
 def _repository(image: str) -> str:

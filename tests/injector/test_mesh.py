@@ -37,6 +37,7 @@ from tests.injector.running_pod import (
     as_user,
     inside_of,
     needs_namespaces,
+    run,
 )
 
 pytestmark = [
@@ -161,11 +162,16 @@ def test_a_port_that_nobody_declares_is_sealed_at_the_address_of_the_pod(pod: Ru
     pod.kill("app7070")
 
 
+@pytest.mark.parametrize("cookies", ["1", "2"])
 @pytest.mark.parametrize(("own", "called"), [(15080, PORT), (15082, 15082)])
 def test_only_the_sidecars_user_answers_at_its_ports(
-    pod: RunningPod, own: int, called: int
+    pod: RunningPod, own: int, called: int, cookies: str
 ) -> None:
-    """Not a decoy that waits until the sidecar ends, or that was there before it."""
+    """Not a decoy that waits until the sidecar ends, or that was there before it.
+
+    Nor where its connections begin with SYN cookies (2: always), which the kernel sends as nobody.
+    """
+    run(*pod.inside, "sh", "-c", f"echo {cookies} > /proc/sys/net/ipv4/tcp_syncookies")
     pod.processes["sidecar"].kill()
     pod.processes["sidecar"].wait()
     kept = pod.folder / "decoy"
@@ -177,6 +183,7 @@ def test_only_the_sidecars_user_answers_at_its_ports(
         url = f"http://{address}:{called}/messages"
         assert pod.post(url, CANARY, "--connect-timeout", "1", inside=inside)[0] == UNANSWERED
     pod.kill("decoy")
+    run(*pod.inside, "sh", "-c", "echo 1 > /proc/sys/net/ipv4/tcp_syncookies")
 
     assert not kept.exists()
 
@@ -277,7 +284,7 @@ def test_the_init_container_notices_a_redirect_that_lacks_a_family(
 ) -> None:
     """The application answers there: a connection alone proves nothing."""
     other = "ipv6" if family == "ipv4" else "ipv4"
-    kept = f"meta nfproto {other} meta skuid != 15080 tcp dport 8080 dnat to :15080"
+    kept = f"meta nfproto {other} tcp dport 8080 dnat to :15080"
     nft = [*pod.inside, "nft"]
     subprocess.run([*nft, "flush", "chain", "inet", "sealyard", "local"], check=True)
     subprocess.run([*nft, f"add rule inet sealyard local {kept}"], check=True)
