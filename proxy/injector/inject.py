@@ -185,7 +185,7 @@ def _status(ports: Sealed, left: Sequence[int], options: PodOptions, own: Sequen
     told = {
         "interception": options.interception,
         "listeners": _listed(listeners),
-        "sealed": _listed(ports.numbers),
+        "sealed": _listed(ports.numbers) or "undeclared",
         "passed": _listed(ports.passed),
         "open": _listed(left),
         "application": _listed((ports.moved,) if ports.moved else ()),

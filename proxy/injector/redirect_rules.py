@@ -66,7 +66,7 @@ def mesh_rules(sealed: Sealed) -> str:
     outside, sidecar = _but([*sealed.left, MESH_HEALTH_PORT]), f"to :{TRAFFIC_PORT}"
     own = f"tcp dport {MESH_HEALTH_PORT} redirect to :{MESH_HEALTH_PORT}"
     others = 'oifname "lo"'
-    declared = f"tcp dport {_listed(sealed.numbers)}"
+    known = [f"{others} tcp dport {_listed(sealed.numbers)} dnat {sidecar}"]
     return _table(
         _chain("health", "prerouting", _FIRST, own),
         _chain("inbound", "prerouting", _LAST, f"{outside} redirect {sidecar}"),
@@ -74,7 +74,7 @@ def mesh_rules(sealed: Sealed) -> str:
             "local",
             "output",
             _LAST,
-            f"{others} {declared} dnat {sidecar}",
+            *(known if sealed.numbers else ()),
             *(f"{others} {far} {outside} dnat {sidecar}" for far in _NOT_LOOPBACK),
         ),
         _chain("own", "output", _FIRST, *_OWN),

@@ -18,7 +18,7 @@ from typing import Final
 
 from proxy.injector.annotations import Interception
 from proxy.injector.pod_reader import Json
-from tests.injector.meshes import MESHES, MISSING, Mesh, forget_rules
+from tests.injector.meshes import MESHES, MISSING, Mesh, forget_rules, let_go
 from tests.injector.pods import SETTINGS, a_container, a_pod
 from tests.injector.running_pod import CANARY, V4, V6, RunningPod, inside_of, run, running
 
@@ -130,6 +130,7 @@ def write_rules(pod: RunningPod, mesh: Mesh | None, order: str) -> None:
         pod.redirect()
     if mesh is not None and order == "after":
         mesh.install(pod)
+    let_go(pod)
 
 
 def counted(pod: RunningPod) -> Json:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from dataclasses import dataclass
 from typing import Final
 
@@ -325,10 +326,26 @@ MESHES: Final = (
 )
 
 
+_HELD: Final = """
+flush ruleset
+table inet held { chain output { type filter hook output priority raw; policy accept; tcp flags & (syn | ack) == syn drop; }; }
+"""  # noqa: E501 - a table is one line
+
+
 def forget_rules(pod: RunningPod) -> None:
-    """Remove every rule of the pod, Sealyard's and the mesh's."""
-    run(*inside_of(f"{pod.name}-pod"), "nft", "flush", "ruleset")
+    """Remove every rule of the pod, Sealyard's and the mesh's, and let no connection begin.
+
+    A proxy may still hold a message whose client has given up, and would send it on while no rules
+    are there, which no pod is without.
+    """
+    inside = inside_of(f"{pod.name}-pod")
+    subprocess.run([*inside, "nft", "-f", "-"], input=_HELD, text=True, timeout=30, check=True)
     for command in ("iptables-legacy", "ip6tables-legacy"):
         for table in ("nat", "mangle"):
             for what in ("-F", "-X"):
                 run(*pod.inside, command, "-w", "-t", table, what)
+
+
+def let_go(pod: RunningPod) -> None:
+    """Let connections begin again: the rules are written."""
+    run(*inside_of(f"{pod.name}-pod"), "nft", "delete", "table", "inet", "held")

@@ -26,8 +26,8 @@ from tests.injector.mesh_matrix import (
     counted,
     write_rules,
 )
-from tests.injector.meshes import MESHES, MISSING, TOLD, Mesh
-from tests.injector.pods import container, variables
+from tests.injector.meshes import MESHES, MISSING, TOLD, Mesh, forget_rules
+from tests.injector.pods import a_pod, container, variables
 from tests.injector.running_pod import (
     CANARY,
     ROOT,
@@ -38,6 +38,7 @@ from tests.injector.running_pod import (
     inside_of,
     needs_namespaces,
     run,
+    running,
 )
 
 pytestmark = [
@@ -145,6 +146,28 @@ def test_connections_from_inside_are_sealed_too(meshed: Meshed) -> None:
     told = counted(meshed.pod)
 
     assert told["tokens"] - before["tokens"] == told["requests"] - before["requests"] == 4
+    assert told["canaries"] == before["canaries"]
+
+
+@pytest.mark.parametrize("mesh", [one for one in MESHES if one.name == "consul"], ids=named)
+def test_what_a_proxy_holds_back_is_sealed_once_it_goes_on(mesh: Mesh) -> None:
+    """A stopped proxy has messages whose clients have given up, while all rules are written anew.
+
+    Consul's, alone of these, takes what is called from inside the pod too.
+    """
+    with beside(mesh, "mesh") as pod:
+        write_rules(pod, mesh, "before")
+        pod.processes["mesh"].send_signal(signal.SIGSTOP)
+        for inside in (False, True):
+            for address in (V4, f"[{V6}]"):
+                pod.post(f"http://{address}:{PORT}/messages", CANARY, "-m", "1", inside=inside)
+        forget_rules(pod)
+        pod.processes["mesh"].send_signal(signal.SIGCONT)
+        write_rules(pod, mesh, "after")
+        assert pod.post(f"http://{V4}:{PORT}/messages", CANARY, inside=True)[0] == 0
+        told = counted(pod)
+
+    assert told["requests"] == told["tokens"] > 0
     assert told["canaries"] == 0
 
 
@@ -198,7 +221,8 @@ def test_the_kubelet_reaches_the_health_port_past_the_mesh(meshed: Meshed) -> No
 
 def test_a_sidecar_that_ends_under_load_leaves_no_way_to_the_application(meshed: Meshed) -> None:
     """As in a pod that terminates: the redirect is there for as long as its network is."""
-    pod, begun = meshed.pod, counted(meshed.pod)["requests"]
+    pod, before = meshed.pod, counted(meshed.pod)
+    begun = before["requests"]
     load = (str(HERE / "mesh_load.py"), V4, str(PORT), "3000", CANARY)
     command = [*inside_of(f"{pod.name}-client"), sys.executable, *load]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as client:
@@ -222,7 +246,7 @@ def test_a_sidecar_that_ends_under_load_leaves_no_way_to_the_application(meshed:
 
     assert 40 <= answers.pop("200") < 3000
     assert set(answers) <= {"503", "ConnectionRefusedError", "ConnectionResetError"}
-    assert (told["requests"], told["canaries"]) == (ended, 0)
+    assert (told["requests"], told["canaries"]) == (ended, before["canaries"])
 
 
 def test_only_istios_proxy_may_tell_of_the_certificate_of_a_client() -> None:
@@ -276,6 +300,28 @@ def test_the_init_container_tests_the_redirect_and_fails_the_pod(pod: RunningPod
     done = checked(pod)
     assert done.returncode == WRONG
     assert f"{V4}:8080: Connection refused; it should reach Sealyard" in done.stdout
+
+
+def test_a_pod_that_declares_no_port_is_sealed_at_its_address() -> None:
+    """Every port is taken there, declared or not, and the check tries one."""
+    with running(a_pod(containers=[{"name": "web", "image": "w"}])) as pod:
+        pod.start_application(7070)
+        pod.start_sidecar()
+        pod.redirect()
+        for address in (V4, f"[{V6}]"):
+            for inside in (False, True):
+                assert pod.post(f"http://{address}:7070/messages", CANARY, inside=inside)[0] == 0
+        kept, done = pod.file(7070).read_text(), checked(pod)
+        told = f"{done.stdout}{done.stderr}"
+        run(*pod.inside, "nft", "flush", "table", "inet", "sealyard")
+        flushed = checked(pod)
+
+    assert (CANARY in kept, kept.count("eyJ0eXAiOiJzeTEi")) == (False, 4)
+    assert done.returncode == 0, told
+    assert f"{V4}:9 reaches Sealyard" in told
+    assert f"[{V6}]:9 reaches Sealyard" in told
+    assert flushed.returncode == WRONG
+    assert f"{V4}:9: Connection refused; it should reach Sealyard" in flushed.stdout
 
 
 @pytest.mark.parametrize("family", ["ipv4", "ipv6"])
