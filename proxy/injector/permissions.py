@@ -31,7 +31,7 @@ PERMISSIONS: Final = (
 )
 """What operators can allow: see docs/how-to/kubernetes.md."""
 
-_OF_THE_RELEASE: Final = frozenset({"disabled", "port-env"})
+_OF_THE_RELEASE: Final = frozenset({"config", "disabled", "port-env", "ports", "redirect"})
 """What the policies of the API server must know too: the chart alone gives it."""
 
 ANY_NAMESPACE: Final = "*"
@@ -44,15 +44,10 @@ _DATA_FOLDERS: Final = tuple(
 """Where proxies of meshes get their data. An image has no programs there, so a mount hides none."""
 
 _HOOKS: Final = frozenset({"pilot-agent", "/usr/lib/linkerd/linkerd-await"})
-"""Programs of meshes' images that their own injectors write into hooks and probes."""
+"""Programs of meshes' images that their own injectors write into hooks."""
 
 _LOADING: Final = re.compile(r"LD_.*|PATH")
 """Variables by which other programs and libraries run than those of the image."""
-
-_HANDLERS: Final = (
-    *(("lifecycle", one) for one in ("postStart", "preStop")),
-    *((one,) for one in ("startupProbe", "readinessProbe", "livenessProbe")),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +92,13 @@ def _alterations(container: Json) -> Iterator[str]:
             yield f"its variable {one['name']} could load other programs"
     if objects(container, "envFrom"):
         yield "its variables (envFrom) are not in the pod"
-    for way in _HANDLERS:
-        holder = container
-        for part in way:
-            holder = mapping(holder, part)
-        command = mapping(holder, "exec").get("command")
+    for kind in ("postStart", "preStop"):
+        command = mapping(mapping(mapping(container, "lifecycle"), kind), "exec").get("command")
         if command and not (isinstance(command, list) and command[0] in _HOOKS):
-            yield f"its {way[-1]} runs another program"
+            yield f"its {kind} hook runs another program"
+    for kind in ("startupProbe", "readinessProbe", "livenessProbe"):
+        if mapping(container, kind).get("exec"):
+            yield f"its {kind} runs another program"
 
 
 def _repository(image: str) -> str:

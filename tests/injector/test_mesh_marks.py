@@ -297,8 +297,8 @@ def test_an_init_container_that_writes_rules_is_of_a_trusted_image() -> None:
         ({"env": [{"name": "LD_PRELOAD", "value": "/run/x.so"}]}, "variable LD_PRELOAD"),
         ({"env": [{"name": "PATH", "value": "/run"}]}, "variable PATH"),
         ({"envFrom": [{"configMapRef": {"name": "x"}}]}, "envFrom"),
-        ({"lifecycle": {"postStart": {"exec": {"command": ["sh"]}}}}, "postStart runs another"),
-        ({"lifecycle": {"preStop": {"exec": {"command": ["/run/x"]}}}}, "preStop runs another"),
+        ({"lifecycle": {"postStart": {"exec": {"command": ["sh"]}}}}, "postStart hook runs"),
+        ({"lifecycle": {"preStop": {"exec": {"command": ["/run/x"]}}}}, "preStop hook runs"),
         ({"startupProbe": {"exec": {"command": ["sh"]}}}, "startupProbe runs another"),
         ({"livenessProbe": {"exec": {"command": "sh"}}}, "livenessProbe runs another"),
     ],
@@ -319,7 +319,7 @@ def test_a_trusted_image_is_trusted_only_with_its_own_programs(added: Json, why:
 
 
 def test_what_meshes_give_to_their_own_proxies_leaves_them_trusted() -> None:
-    folders = ("/etc/istio/proxy", "/var/run/secrets/tokens", "/run", "/tmp", "/consul/envoy")
+    folders = ("/etc/istio/proxy", "/var/run/secrets/tokens", "/run", "/var/lib/istio", "/consul")
     proxy = {
         **PROXY,
         **NATIVE,

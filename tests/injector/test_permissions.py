@@ -366,12 +366,12 @@ def test_a_debugger_is_refused_only_where_it_sees_the_sidecar() -> None:
 
 def test_exceptions_come_from_a_folder_with_a_file_for_each_namespace(tmp_path: Path) -> None:
     (tmp_path / "..data").mkdir()
-    (tmp_path / "shop").write_text("ports, host-path\n")
+    (tmp_path / "shop").write_text("names, host-path\n")
     (tmp_path / "web").write_text("port-env everything")
     policy, mistaken = with_exceptions(permitted("host").policy, tmp_path)
 
     assert mistaken == ("web",)
-    assert policy.allowed == {("shop", "host"), ("shop", "ports"), ("shop", "host-path")}
+    assert policy.allowed == {("shop", "host"), ("shop", "names"), ("shop", "host-path")}
     assert with_exceptions(policy, tmp_path / "none") == (policy, ())
 
 
