@@ -91,6 +91,11 @@ def _counts(counts: dict[str, int]) -> str:
     return " ".join(f"{name or '-'} x {number}" for name, number in counts.items())
 
 
+def denied(mesh: Mesh | None, interception: str) -> bool:
+    """Return whether the injector gives such a pod another interception, since this would leak."""
+    return mesh is not None and mesh.called and interception == "redirect"
+
+
 def marked(mesh: Mesh | None) -> Json:
     """Return a pod with the marks of a mesh."""
     manifest = a_pod(containers=[a_container(port=PORT)])
@@ -144,13 +149,14 @@ def cells(
     pod: RunningPod, mesh: Mesh | None, interception: str, order: str, requests: int
 ) -> Iterator[Cell]:
     """Send requests by every way in, and yield what was seen."""
+    port = mesh.inbound if mesh is not None and mesh.called else PORT
     ways = [("plain", 0)]
     if mesh is not None and mesh.transparent and interception != "redirect":
         ways.append(("hbone", HBONE))
     for way, tunnel in ways:
         for address in (V4, V6):
             before = counted(pod)
-            load = (str(HERE / "mesh_load.py"), address, str(PORT), str(requests), CANARY)
+            load = (str(HERE / "mesh_load.py"), address, str(port), str(requests), CANARY)
             told = run(
                 *inside_of(f"{pod.name}-client"),
                 *(sys.executable, *load, str(tunnel)),
@@ -171,6 +177,8 @@ def main(requests: int) -> int:
     began, faulty, number = time.monotonic(), 0, 0
     for mesh in (None, *MESHES):
         for interception in INTERCEPTIONS:
+            if denied(mesh, interception):
+                continue
             with beside(mesh, interception) as pod:
                 for order in ORDERS:
                     write_rules(pod, mesh, order)

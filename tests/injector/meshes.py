@@ -1,9 +1,11 @@
 """Meshes in the namespace of a pod: their redirects as they write them, and Envoy as their proxy.
 
 Istio's rules are those of istio-init and of its CNI plugin, Linkerd's those of linkerd-init, and
-ambient's those that istio-cni writes for ztunnel. Consul's and Kuma's have the form of theirs, and
-their proxies call the application on loopback, as Dapr's and App Mesh's do. The proxy is Envoy with
-the listeners, sources and marks that theirs have. There is no control plane and no mutual TLS.
+ambient's those that istio-cni writes for ztunnel. Consul's, Kuma's and App Mesh's have the form of
+theirs, and their proxies call the application on loopback. So do Dapr's, and Consul's without
+transparent proxy, which have no rules: others call the proxy at a port that passes. The proxy is
+Envoy with the listeners, sources and marks that theirs have. There is no control plane and no
+mutual TLS.
 """
 
 from __future__ import annotations
@@ -129,6 +131,17 @@ _KUMA_RULES: Final = """
 """  # noqa: E501 - as above
 
 
+_APP_MESH_RULES: Final = """
+-t nat -N APPMESH_INGRESS
+-t nat -N APPMESH_EGRESS
+-t nat -A APPMESH_INGRESS -p tcp -m multiport --dports 8080 -j REDIRECT --to-ports 15000
+-t nat -A PREROUTING -p tcp -m addrtype ! --src-type LOCAL -j APPMESH_INGRESS
+-t nat -A APPMESH_EGRESS -m owner --uid-owner 1337 -j RETURN
+-t nat -A APPMESH_EGRESS -p tcp -j REDIRECT --to-ports 15001
+-t nat -A OUTPUT -p tcp -m addrtype ! --dst-type LOCAL -j APPMESH_EGRESS
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Mesh:
     """One mesh. `sources` are the addresses that its proxy calls applications from.
@@ -136,7 +149,7 @@ class Mesh:
     With `transparent`, it calls them from the address of the client, as ztunnel does; with
     `loopback`, at port 8080 of loopback. `namespace` is what the labels of its namespace tell the
     injector. `pod` is what a pod of it has when Sealyard's webhook is asked. What leaves the pod
-    passes `outbound`.
+    passes `outbound`. With `called`, there are no rules: clients call the proxy itself, `inbound`.
     """
 
     name: str
@@ -150,6 +163,7 @@ class Mesh:
     transparent: bool = False
     namespace: tuple[MeshKind, ...] = ()
     loopback: bool = False
+    called: bool = False
 
     def install(self, pod: RunningPod) -> None:
         """Write the rules."""
@@ -322,6 +336,35 @@ MESHES: Final = (
         {"labels": {"kuma.io/mesh": "default"}},
         uid=5678,
         loopback=True,
+    ),
+    Mesh(
+        "app-mesh",
+        _APP_MESH_RULES,
+        {"annotations": {"appmesh.k8s.aws/mesh": "default"}},
+        inbound=15000,
+        loopback=True,
+    ),
+    Mesh(
+        "dapr",
+        "",
+        {"annotations": {"dapr.io/app-port": "8080", "sealyard.io/pass-ports": "50002"}},
+        inbound=50002,
+        loopback=True,
+        called=True,
+    ),
+    Mesh(
+        "consul-called",
+        "",
+        {
+            "annotations": {
+                "consul.hashicorp.com/connect-service-port": "8080",
+                "sealyard.io/pass-ports": "20000",
+            }
+        },
+        uid=5995,
+        inbound=20000,
+        loopback=True,
+        called=True,
     ),
 )
 

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -24,10 +24,12 @@ from tests.injector.mesh_matrix import (
     beside,
     cells,
     counted,
+    denied,
+    marked,
     write_rules,
 )
 from tests.injector.meshes import MESHES, MISSING, TOLD, Mesh, forget_rules
-from tests.injector.pods import a_pod, container, variables
+from tests.injector.pods import SETTINGS, a_pod, container, injected, variables
 from tests.injector.running_pod import (
     CANARY,
     ROOT,
@@ -116,6 +118,10 @@ def requires_no_fault(found: list[Cell], pod: RunningPod) -> None:
 def test_no_order_of_rules_lets_plaintext_through(
     mesh: Mesh | None, interception: Interception
 ) -> None:
+    if denied(mesh, interception):
+        made = injected(marked(mesh), replace(SETTINGS, interception=interception))
+        assert variables(container(made, "sealyard"))["SEALYARD_INTERCEPTION"] == "mesh"
+        return
     with beside(mesh, interception) as pod:
         for order in ORDERS:
             write_rules(pod, mesh, order)
