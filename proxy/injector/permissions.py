@@ -135,11 +135,18 @@ class Violation:
     permission: str = ""
 
 
-def require_permitted(violations: Iterable[Violation], policy: Policy, namespace: str) -> None:
-    """Raise CannotInject with all violations that the policy does not permit in `namespace`."""
-    left = dict.fromkeys(one for one in violations if not policy.permits(namespace, one.permission))
+def require_permitted(
+    violations: Iterable[Violation], policy: Policy, namespace: str
+) -> tuple[str, ...]:
+    """Return the permissions that are used, sorted.
+
+    Raises CannotInject with all violations that the policy does not permit in `namespace`.
+    """
+    found = tuple(dict.fromkeys(violations))
+    left = [one for one in found if not policy.permits(namespace, one.permission)]
     if left:
         raise CannotInject(*map(_denial, left))
+    return tuple(sorted({one.permission for one in found}))
 
 
 def _denial(violation: Violation) -> str:
