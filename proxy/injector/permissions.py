@@ -31,10 +31,20 @@ PERMISSIONS: Final = (
 )
 """What operators can allow: see docs/how-to/kubernetes.md."""
 
+_HOST_PATH: Final = "host-path"
+_FOLDER: Final = re.compile(r"(?:/[A-Za-z0-9_-][A-Za-z0-9._-]*)+")
+
 _OF_THE_RELEASE: Final = frozenset({"config", "disabled", "port-env", "ports", "redirect"})
 """What the policies of the API server must know too: the chart alone gives it."""
 
 ANY_NAMESPACE: Final = "*"
+
+
+def is_permission(word: str) -> bool:
+    """Return whether a word is a permission; `host-path:/FOLDER` is that for one folder."""
+    kind, colon, folder = word.partition(":")
+    bounded = kind == _HOST_PATH and _FOLDER.fullmatch(folder) is not None
+    return kind in PERMISSIONS and (not colon or bounded)
 
 
 _DATA_FOLDERS: Final = tuple(
@@ -61,9 +71,14 @@ class Policy:
     allowed: frozenset[tuple[str, str]] = frozenset()
     images: frozenset[str] = frozenset()
 
-    def permits(self, namespace: str, permission: str) -> bool:
-        """Return whether pods of a namespace have a permission."""
-        return not self.allowed.isdisjoint({(namespace, permission), (ANY_NAMESPACE, permission)})
+    def permits(self, namespace: str, permission: str, folder: str = "") -> bool:
+        """Return whether pods of a namespace have a permission, for a folder of a node if given."""
+        given = {one for place, one in self.allowed if place in {namespace, ANY_NAMESPACE}}
+        if permission in given:
+            return True
+        path = PurePosixPath(folder)
+        folders = [one.partition(":")[2] for one in given if one.startswith(f"{permission}:")]
+        return ".." not in path.parts and any(map(path.is_relative_to, folders))
 
     def trusts(self, container: Json) -> bool:
         """Return whether the operator trusts what a container runs; its name proves nothing."""
@@ -120,7 +135,7 @@ def with_exceptions(policy: Policy, folder: Path) -> tuple[Policy, tuple[str, ..
         if file.name.startswith(".") or not file.is_file():
             continue
         words = set(re.split(r"[\s,]+", file.read_text(encoding="utf-8", errors="replace"))) - {""}
-        known = words.intersection(PERMISSIONS) - _OF_THE_RELEASE
+        known = {one for one in words if is_permission(one)} - _OF_THE_RELEASE
         allowed |= {(file.name, one) for one in known}
         if words - known:
             mistaken.append(file.name)
@@ -129,10 +144,14 @@ def with_exceptions(policy: Policy, folder: Path) -> tuple[Policy, tuple[str, ..
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One sentence about a pod, and the permission that admits it; empty: there is none."""
+    """One sentence about a pod, and the permission that admits it; empty: there is none.
+
+    `folder` is that of the node for which it is needed, if it is for one.
+    """
 
     sentence: str
     permission: str = ""
+    folder: str = ""
 
 
 def require_permitted(
@@ -143,7 +162,7 @@ def require_permitted(
     Raises CannotInject with all violations that the policy does not permit in `namespace`.
     """
     found = tuple(dict.fromkeys(violations))
-    left = [one for one in found if not policy.permits(namespace, one.permission)]
+    left = [one for one in found if not policy.permits(namespace, one.permission, one.folder)]
     if left:
         raise CannotInject(*map(_denial, left))
     return tuple(sorted({one.permission for one in found}))

@@ -89,7 +89,8 @@ def of_volumes(volumes: Sequence[Json]) -> Iterator[Violation]:
                 told = (
                     f"volume {one['name']} is a host path, by which nodes show keys of their pods"
                 )
-                yield Violation(told, "host-path")
+                path = text(mapping(one, kind), "path")
+                yield Violation(told, "host-path", path)
             else:
                 told = f"volume {one['name']} ({kind}) names a driver, which could fetch the keys"
                 yield Violation(told, "volume-driver")
