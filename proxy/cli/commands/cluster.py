@@ -47,12 +47,12 @@ def status(files: tuple[Path, ...], *, as_json: bool) -> None:
 
     \b
     kubectl get ns,pods,deploy,sts,ds -A -o json | sealyard cluster status -
-    curl -s "$PROMETHEUS/api/v1/query?query=sealyard_keyring_generation" >generations.json
-    sealyard cluster status pods.json generations.json
+    sealyard cluster status --json pods.json generations.json
 
     FILE is what kubectl prints, - for stdin: so it sees what its caller may see. Only a pod knows
-    its keyring's generation: FILE may also be what Prometheus answers about it. Exits with 3 if a
-    pod that is to be sealed has no sidecar, or a label reaches no pod.
+    its keyring's generation: FILE may also be what Prometheus answers at
+    /api/v1/query?query=sealyard_keyring_generation. Exits with 3 if a pod that is to be sealed has
+    no sidecar, or a label reaches no pod.
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
     from ...injector.cluster_view import examine  # noqa: PLC0415 - only where it is used
     from ...injector.manifests import documents  # noqa: PLC0415 - PyYAML, as above
