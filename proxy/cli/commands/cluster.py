@@ -47,10 +47,10 @@ def status(files: tuple[Path, ...], *, as_json: bool) -> None:
 
     \b
     kubectl get ns,pods,deploy,sts,ds -A -o json | sealyard cluster status -
-    sealyard cluster status --json pods.json generations.json
+    kubectl -n shop get pods -o json | sealyard cluster status --json -
 
     FILE is what kubectl prints, - for stdin: so it sees what its caller may see. Only a pod knows
-    its keyring's generation: FILE may also be what Prometheus answers at
+    its keyring's generation: a second FILE may be what Prometheus answers at
     /api/v1/query?query=sealyard_keyring_generation. Exits with 3 if a pod that is to be sealed has
     no sidecar, or a label reaches no pod.
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
