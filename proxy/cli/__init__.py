@@ -41,7 +41,9 @@ COMMANDS: Final = {
     },
     "Kubernetes and tools": {
         "inject": CommandPlace("inject", "Add the sidecar to Kubernetes manifests."),
-        "injector": CommandPlace("injector", "Run the webhook that adds the sidecar to pods."),
+        "injector": CommandPlace(
+            "injector", "Run the webhook that adds the sidecar to pods.", listed=False
+        ),
         "cluster": CommandPlace("cluster", "Show which pods of a cluster need an operator."),
         "show": CommandPlace("show", "Print a schema, completions for a shell, versions."),
     },

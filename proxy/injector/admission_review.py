@@ -14,7 +14,7 @@ from http import HTTPStatus
 from typing import Any, Final, Literal
 
 from . import keys, mesh, violations, walls
-from .annotations import SIDECAR, InjectorSettings
+from .annotations import SIDECAR, STATUS, InjectorSettings
 from .inject import inject, wanted
 from .permissions import require_permitted
 from .pod_reader import CannotInject, Json, mapping, named, objects, text
@@ -88,6 +88,8 @@ def _escaped(key: str) -> str:
 
 ReviewOutcome = Literal["injected", "unchanged", "disabled", "denied", "debugged"]
 
+OWNER_FIELDS: Final = ("apiVersion", "kind", "name", "uid")
+
 _VERSION: Final = "admission.k8s.io/v1"
 _KIND: Final = "AdmissionReview"
 _POD: Final = {"group": "", "version": "v1", "kind": "Pod"}
@@ -100,12 +102,18 @@ class MalformedReview(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Reviewed:
-    """The review to return, and what the log reports: names of the cluster, no secrets."""
+    """The review to return, and what log and Events report: names of the cluster, no secrets.
+
+    `owner` is the object that made the pod, empty where none did or where nothing is created
+    (dry run); `status` is what was injected.
+    """
 
     answer: Json
     outcome: ReviewOutcome
     namespace: str
     problems: tuple[str, ...] = ()
+    owner: Json = field(default_factory=dict)
+    status: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +122,7 @@ class _Admitted:
 
     outcome: ReviewOutcome
     operations: Patch = field(default_factory=list)
+    status: str = ""
 
 
 def review(document: object, settings: InjectorSettings) -> Reviewed:
@@ -139,12 +148,23 @@ def review(document: object, settings: InjectorSettings) -> Reviewed:
     except CannotInject as refusal:
         status = {"code": HTTPStatus.FORBIDDEN, "message": f"Sealyard: {refusal.detail}"}
         answer = _answer(uid, allowed=False, status=status)
-        return Reviewed(answer, "denied", namespace, refusal.problems)
+        return Reviewed(answer, "denied", namespace, refusal.problems, _owner(request))
     response: Json = {"allowed": True}
     if made.operations:
         encoded = base64.b64encode(json.dumps(made.operations).encode()).decode("ascii")
         response |= {"patchType": "JSONPatch", "patch": encoded}
-    return Reviewed(_answer(uid, **response), made.outcome, namespace)
+    answer = _answer(uid, **response)
+    return Reviewed(answer, made.outcome, namespace, (), _owner(request), made.status)
+
+
+def _owner(request: Json) -> Json:
+    """Return the reference to the pod's controller, with which it was made."""
+    try:
+        references = objects(mapping(mapping(request, "object"), "metadata"), "ownerReferences")
+    except CannotInject:
+        return {}
+    owners = [] if request.get("dryRun") else [one for one in references if one.get("controller")]
+    return {name: str(owners[0].get(name, "")) for name in OWNER_FIELDS} if owners else {}
 
 
 def _admitted(namespace: str, request: Json, settings: InjectorSettings) -> _Admitted:
@@ -160,8 +180,10 @@ def _admitted(namespace: str, request: Json, settings: InjectorSettings) -> _Adm
     if not wanted(pod):
         require_permitted([violations.OPTED_OUT], settings.policy, namespace)
         return _Admitted("disabled")
-    operations = patch(pod, inject(pod, settings, namespace))
-    return _Admitted("injected" if operations else "unchanged", operations)
+    made = inject(pod, settings, namespace)
+    operations = patch(pod, made)
+    status = str(made["metadata"]["annotations"][STATUS])
+    return _Admitted("injected" if operations else "unchanged", operations, status)
 
 
 def _debugged(namespace: str, pod: Json, before: Json, settings: InjectorSettings) -> _Admitted:

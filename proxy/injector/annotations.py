@@ -221,8 +221,9 @@ class PodOptions:
 
     `fixed` are the ports that an earlier injection sealed, `called` those that a mesh was told of.
     `application` is the default container, if the pod names one. `in_mesh` is whether the pod is in
-    a mesh, `late_proxy` whether the proxy of that starts after the sidecar, and `tunnelled` whether
-    its namespace gives it a tunnel, which has a port of its own.
+    a mesh, `called_on_loopback` whether the proxy of that calls the application there, `late_proxy`
+    whether it starts after the sidecar, and `tunnelled` whether its namespace gives it a tunnel,
+    which has a port of its own.
     """
 
     config: str
@@ -237,6 +238,7 @@ class PodOptions:
     port_variable: str = "PORT"
     called: tuple[int, ...] = ()
     in_mesh: bool = False
+    called_on_loopback: bool = False
     late_proxy: bool = False
     tunnelled: bool = False
 

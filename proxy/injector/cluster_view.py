@@ -13,14 +13,24 @@ from .violations import OPTED_OUT
 _STATUS = re.compile(r"injected by (?P<version>[^,;]+)")
 _WEAKER = re.compile(r"interception=(redirect|port-env)")
 _OPENED = re.compile(r"(?:passed|open)=([0-9,]+)")
+_USED = re.compile(r"; permissions=([a-z,-]+)")
 
 
-def examine(found: Iterable[Json], version: str) -> Iterator[Finding]:
+def examine(documents: Iterable[Json], version: str) -> Iterator[Finding]:
     """Yield what stands out among namespaces, pods and workloads, as kubectl prints them.
 
     `version` is that of the injector: a pod with another keeps its sidecar until it is restarted.
+    A document may also be Prometheus's answer to a query for the generations of keyrings.
     """
-    known = list(found)
+    known: list[Json] = []
+    samples: list[Json] = []
+    for one in documents:
+        if "items" in one:
+            known += objects(one, "items")
+        elif "kind" not in one and "data" in one:
+            samples += objects(mapping(one, "data"), "result")
+        else:
+            known.append(one)
     labelled = {
         text(mapping(one, "metadata"), "name")
         for one in known
@@ -35,7 +45,23 @@ def examine(found: Iterable[Json], version: str) -> Iterator[Finding]:
         else:
             findings = list(_of_workload(one))
         yield from findings
+    yield from _of_keyrings(samples)
     yield Finding("sealed", "ok", f"{sealed} pods have a sidecar")
+
+
+def _of_keyrings(samples: Iterable[Json]) -> Iterator[Finding]:
+    """Yield the pods whose keyring is of an older generation than another pod's of the same id."""
+    found: dict[str, dict[str, int]] = {}
+    for one in samples:
+        metric, (_, value) = mapping(one, "metric"), one.get("value") or (0, "0")
+        pod = "/".join(text(metric, part) for part in ("namespace", "pod"))
+        found.setdefault(text(metric, "keyring"), {})[pod] = int(float(value))
+    for keyring, pods in found.items():
+        newest = max(pods.values())
+        for pod, generation in pods.items():
+            if generation < newest:
+                told = f"{pod}: generation {generation} of keyring {keyring}, others {newest}"
+                yield Finding("keyring", "warning", told)
 
 
 def _of_pod(pod: Json, version: str, within: bool) -> Iterator[Finding]:  # noqa: FBT001 - of its namespace
@@ -53,7 +79,8 @@ def _of_pod(pod: Json, version: str, within: bool) -> Iterator[Finding]:  # noqa
     if written is None or written["version"] != version:
         older = written["version"] if written else "an unknown version"
         yield Finding("version", "warning", f"{name}: sidecar of {older}; restart it")
-    for kind in _WEAKER.findall(status):
+    used = [one for each in _USED.findall(status) for one in each.split(",") if one != "ports"]
+    for kind in dict.fromkeys([*_WEAKER.findall(status), *used]):
         yield Finding("permission", "warning", f"{name}: {kind}")
     for ports in _OPENED.findall(status):
         yield Finding("permission", "warning", f"{name}: ports, {ports} open")

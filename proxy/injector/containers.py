@@ -89,14 +89,14 @@ def check(sealed: Sealed, options: PodOptions, settings: InjectorSettings) -> Js
 
 def _interception(sealed: Sealed, options: PodOptions) -> list[Json]:
     """Return the variables that tell `sealyard doctor --pod` what was injected."""
+    ports = {PORTS_VARIABLE: sealed.numbers, PASSED_VARIABLE: sealed.left}
     return [
         {"name": INTERCEPTION_VARIABLE, "value": options.interception},
-        {"name": PORTS_VARIABLE, "value": ",".join(map(str, sealed.numbers))},
         # An API server drops an empty value.
         *(
-            [{"name": PASSED_VARIABLE, "value": ",".join(map(str, sealed.left))}]
-            if sealed.left
-            else []
+            {"name": name, "value": ",".join(map(str, numbers))}
+            for name, numbers in ports.items()
+            if numbers
         ),
     ]
 

@@ -81,7 +81,7 @@ def inject(pod: Json, settings: InjectorSettings, namespace: str = "") -> Json:
         *violations.of_ports(mesh.applications(running), ports),
         *violations.of_pod(spec, [*inits, *apps], options, settings),
     )
-    require_permitted(found, settings.policy, namespace)
+    used = require_permitted(found, settings.policy, namespace)
     forwarded = probes.rewrite(behind, ports, known, options.health_port)
     for one in [*inits, *apps]:
         walls.drop_raw(one)
@@ -95,7 +95,7 @@ def inject(pod: Json, settings: InjectorSettings, namespace: str = "") -> Json:
     last = [containers.check(ports, options, settings)] if options.interception == "mesh" else []
     volumes = containers.volumes(options, settings)
     left = _left_open(declared(mesh.applications(running)), ports)
-    status = _status(ports, left, options, [*first, own, *last, *volumes])
+    status = _status(ports, left, options, [*first, own, *last, *volumes], used)
     kept = [one for one in named(spec, "volumes") if one["name"] not in VOLUMES]
     own = roots.with_identity(own, given.get(own["name"], {}), kept, settings.root)
     own, *others = (
@@ -173,22 +173,29 @@ def _left_open(known: Sequence[Declared], ports: Sealed) -> tuple[int, ...]:
     )
 
 
-def _status(ports: Sealed, left: Sequence[int], options: PodOptions, own: Sequence[Json]) -> str:
+def _status(
+    ports: Sealed,
+    left: Sequence[int],
+    options: PodOptions,
+    own: Sequence[Json],
+    used: Sequence[str],
+) -> str:
     """Return the status annotation.
 
     It has the version, a digest of what was injected, the ports where the sidecar listens, those
-    that are sealed, those that pass, and declared ones that are open all the same; a later
-    injection reads the sealed ones in it.
+    that are sealed, those that pass, declared ones that are open all the same, and the operator's
+    permissions that are used; a later injection reads the sealed ports in it.
     """
     digest = hashlib.sha256(json.dumps(own, sort_keys=True).encode()).hexdigest()
     listeners = (ports.numbers[0] if ports.moved else TRAFFIC_PORT, options.health_port)
     told = {
         "interception": options.interception,
         "listeners": _listed(listeners),
-        "sealed": _listed(ports.numbers),
+        "sealed": _listed(ports.numbers) or "undeclared",
         "passed": _listed(ports.passed),
         "open": _listed(left),
         "application": _listed((ports.moved,) if ports.moved else ()),
+        "permissions": ",".join(used),
     }
     parts = [f"{name}={value}" for name, value in told.items() if value]
     return "; ".join([f"injected by {__version__}, {digest[:12]}", *parts])

@@ -71,6 +71,9 @@ _MARKS: Final[dict[str, dict[str, str | None]]] = {
 _PREFIXES: Final = ("appmesh.k8s.aws/", "consul.hashicorp.com/", "dapr.io/", "kuma.io/")
 """A label or an annotation of these meshes; what it says does not matter."""
 
+_CALLING: Final = PROXIES - {"istio-proxy", "linkerd-proxy"}
+"""The proxies that call the application on loopback, or may; those of Istio and Linkerd do not."""
+
 _CALLED: Final = ("consul.hashicorp.com/connect-service-port", "dapr.io/app-port")
 """Annotations with the ports that a proxy calls on loopback, whether or not they are declared."""
 
@@ -96,7 +99,18 @@ def with_mesh(options: PodOptions, pod: Json, namespace: Iterable[MeshKind]) -> 
     return replace(
         options,
         called=_called(mapping(metadata, "annotations")),
+        called_on_loopback=_called_on_loopback(pod),
         tunnelled=_tunnelled(options, metadata, namespace),
+    )
+
+
+def _called_on_loopback(pod: Json) -> bool:
+    """Return whether a mesh's proxy may call 127.0.0.1, where only known ports are taken."""
+    metadata, spec = mapping(pod, "metadata"), mapping(pod, "spec")
+    running = [*named(spec, "initContainers"), *named(spec, "containers")]
+    written = [*mapping(metadata, "labels"), *mapping(metadata, "annotations")]
+    return any(one["name"] in _CALLING for one in running) or any(
+        one.startswith(_PREFIXES) for one in written
     )
 
 

@@ -33,6 +33,8 @@ _NOT_HERE: Final = (
     " `kubectl get pod NAME -o yaml | sealyard doctor --pod -`"
 )
 _MESH_LISTENERS: Final = {15006: "Istio", 4143: "Linkerd"}
+_UNDECLARED: Final = "that nobody declares"
+_ANY_PORT: Final = 9  # discard: what is called at an address of the pod is sealed, at every port
 _SHUT: Final = "no other port is reached from outside without Sealyard"
 
 _SEALED_BY_MESH: Final = (
@@ -56,14 +58,14 @@ def examine_here(environ: Mapping[str, str], user: int) -> Iterator[Finding]:
     """Yield what this process can see in its pod, as `user`, without a capability."""
     interception = environ.get(INTERCEPTION_VARIABLE, "")
     sealed = _numbers(environ.get(PORTS_VARIABLE, ""))
-    if not interception or not sealed:
+    if not interception:
         yield Finding("pod", "failed", _NOT_HERE)
         return
     found = tuple(sockets())
     listening = {one.port: one for one in found if one.listening}
     proxy = next((name for number, name in _MESH_LISTENERS.items() if number in listening), "")
     yield _first(interception, f"the proxy of {proxy}" if proxy else "", sealed)
-    yield Finding("sealed", "ok", f"ports {_listed(sealed)}")
+    yield Finding("sealed", "ok", f"ports {_listed(sealed) or _UNDECLARED}")
     passed = _numbers(environ.get(PASSED_VARIABLE, ""))
     known = {*sealed, *(mesh.PROXY_PORTS if proxy else ())}
     yield from _open_here(found, known, None if interception == "port-env" else passed)
@@ -76,7 +78,8 @@ def examine_here(environ: Mapping[str, str], user: int) -> Iterator[Finding]:
 
 def _first(interception: str, proxy: str, sealed: list[int]) -> Finding:
     if not proxy:
-        told = f"Connections to {_listed(sealed)} reach Sealyard, then the application."
+        ports = _listed(sealed) or "every port"
+        told = f"Connections to {ports} reach Sealyard, then the application."
         return Finding("first", "ok", told)
     if interception == "redirect":
         return Finding("first", "failed", _BYPASSED.format(proxy=proxy))
@@ -104,6 +107,8 @@ def _redirected(environ: Mapping[str, str], sealed: list[int], user: int) -> Ite
         yield Finding("redirect", "ok", said)
         return
     addresses = [one for one in environ.get(ADDRESSES_VARIABLE, "").split(",") if one]
+    if not sealed:  # on loopback, nothing is taken
+        yield from (_reached(address, _ANY_PORT) for address in addresses)
     for address in dict.fromkeys([*addresses, *loopbacks()]):
         for number in sealed:
             yield _reached(address, number)
@@ -168,7 +173,9 @@ def _interception(
         return
     interception, mark = _kind(rules), mesh.mark(pod)
     yield _first(interception, f"the proxy of the mesh ({mark})" if mark else "", sealed)
-    yield Finding("sealed", "ok", f"ports {_listed(sealed)}, interception {interception}")
+    yield Finding(
+        "sealed", "ok", f"ports {_listed(sealed) or _UNDECLARED}, interception {interception}"
+    )
     passed = _numbers(_variable(sidecar, PASSED_VARIABLE))
     ports = Sealed(tuple(sealed), 0 if rules else 1, passed=tuple(passed))
     yield from _open_ports(others, upstream, ports, interception)
@@ -191,7 +198,7 @@ def _kind(rules: str) -> str:
 
 def _sealed(sidecar: Json) -> list[int]:
     found = _numbers(_variable(sidecar, PORTS_VARIABLE))
-    if found:
+    if found or _variable(sidecar, INTERCEPTION_VARIABLE):
         return found
     numbers = (port(one.get("containerPort")) for one in objects(sidecar, "ports"))
     return [one for one in numbers if one and one not in HEALTH_PORTS]

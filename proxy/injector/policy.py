@@ -47,6 +47,12 @@ RENEW_BEFORE: Final = timedelta(days=120)
 OVERLAP: Final = timedelta(minutes=10)  # for API servers to notice a new authority: they watch it
 CERTIFICATE_SKEW: Final = timedelta(hours=1)  # valid so long before: clocks of a cluster differ
 
+# --- Events on the owners of pods --------------------------------------------------
+EVENTS_WAITING: Final = 100  # until the API server takes them
+EVENTS_REMEMBERED: Final = 1000
+SAME_EVENT_SECONDS: Final = 600.0  # in which the same is told once
+EVENT_BYTES: Final = 1000  # of a message; an API server takes 1024
+
 # --- `inject doctor` --------------------------------------------------------------
 CONNECT_SECONDS: Final = 2.0
 SEEN_SECONDS: Final = 1.0  # until a connection is in the kernel's table

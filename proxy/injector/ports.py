@@ -13,6 +13,7 @@ from .policy import PORT_SHIFTS
 TUNNEL_PORT: Final = 15008
 """Where the proxy of Istio's ambient mode takes connections from others, under mutual TLS."""
 
+_NOTHING: Final = "no port to seal: declare a TCP port or set the annotation sealyard.io/ports"
 _TCP: Final = "TCP"
 _UNPRIVILEGED: Final = 1024
 
@@ -83,7 +84,8 @@ def sealed(
     """Return the sealed ports of the application's containers; `others` are the native sidecars.
 
     `mesh_ports` are those where a trusted proxy is probed before the sidecar runs: they pass.
-    Raises CannotInject where there are none, or where two containers declare the same.
+    Raises CannotInject where two containers declare the same port, and where there is none although
+    it must be known: to move the application, or since a mesh's proxy calls it on loopback.
     """
     known = declared(applications)
     all_ports = known + declared(others)
@@ -123,10 +125,8 @@ def _requested(known: Sequence[Declared], options: PodOptions, passed: set[int])
     if options.ports is None or options.interception != "port-env":
         found |= {one.number for one in known if one.tcp}
     found -= passed
-    if not found:
-        raise CannotInject(
-            "no port to seal: declare a TCP port or set the annotation sealyard.io/ports"
-        )
+    if not found and (options.interception == "port-env" or options.called_on_loopback):
+        raise CannotInject(_NOTHING)
     return tuple(sorted(found))
 
 

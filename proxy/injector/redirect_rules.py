@@ -22,8 +22,12 @@ _OWN: Final = tuple(
     f'oifname "lo" meta skuid {MESH_USER} dnat {family} to {family} daddr'
     for family in ("ip", "ip6")
 )
+_ANSWER: Final = f"tcp sport {{ {TRAFFIC_PORT}, {MESH_HEALTH_PORT} }}"
+_ACCEPTING: Final = f"{_ANSWER} tcp flags & (syn | ack) == (syn | ack)"
 _ANSWERS: Final = (
-    f"tcp sport {{ {TRAFFIC_PORT}, {MESH_HEALTH_PORT} }} meta skuid != {MESH_USER} drop"
+    f"{_ACCEPTING} meta skuid {MESH_USER} accept",
+    f"{_ACCEPTING} drop",
+    f"{_ANSWER} meta skuid != {MESH_USER} drop",
 )
 
 _FIRST: Final = "dstnat - 10"
@@ -51,16 +55,18 @@ def mesh_rules(sealed: Sealed) -> str:
       application itself calls there, such as the API of another sidecar, is its own. Only the port
       changes: a source that only the mesh can route to, as ambient's, has no way to 127.0.0.1.
     * `own`: what the sidecar calls in the pod goes there, and to no mesh, which would send it back:
-      the first chain that changes a connection decides, also where it changes nothing.
+      the first chain that changes a connection decides, also where it changes nothing. So `local`
+      asks for no user: a rule that does would not hold for a connection whose user is not known.
     * `sources`: only Istio's proxy has the addresses that it calls from. So `trusted_proxies` can
       name them, and only what this proxy says of a client's certificate is believed.
     * `answers`: only the sidecar's user answers at its ports, also before it starts, and between
       its end and its next start. The health port is not redirected, so clients can be sent there.
+      The kernel sends SYN cookies as nobody: they are dropped, since a decoy could ask for them.
     """
     outside, sidecar = _but([*sealed.left, MESH_HEALTH_PORT]), f"to :{TRAFFIC_PORT}"
     own = f"tcp dport {MESH_HEALTH_PORT} redirect to :{MESH_HEALTH_PORT}"
-    others = f'oifname "lo" meta skuid != {MESH_USER}'
-    declared = f"tcp dport {_listed(sealed.numbers)}"
+    others = 'oifname "lo"'
+    known = [f"{others} tcp dport {_listed(sealed.numbers)} dnat {sidecar}"]
     return _table(
         _chain("health", "prerouting", _FIRST, own),
         _chain("inbound", "prerouting", _LAST, f"{outside} redirect {sidecar}"),
@@ -68,12 +74,12 @@ def mesh_rules(sealed: Sealed) -> str:
             "local",
             "output",
             _LAST,
-            f"{others} {declared} dnat {sidecar}",
+            *(known if sealed.numbers else ()),
             *(f"{others} {far} {outside} dnat {sidecar}" for far in _NOT_LOOPBACK),
         ),
         _chain("own", "output", _FIRST, *_OWN),
         _chain("sources", "output", "filter", *_sources(), kind="filter"),
-        _chain("answers", "output", "filter", _ANSWERS, kind="filter"),
+        _chain("answers", "output", "filter", *_ANSWERS, kind="filter"),
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from .annotations import VOLUMES
-from .permissions import Policy, Violation
+from .permissions import Policy, Violation, altered
 from .pod_reader import Json, mapping, objects, text
 
 _HARMLESS: Final = frozenset(
@@ -57,7 +57,10 @@ def of_containers(spec: Json, containers: Sequence[Json], policy: Policy) -> Ite
         for name in sorted(_added(security) - allowed):
             told = _PREVENTED.get(name, _ELSE)
             if prepares and name in _OF_A_MESH:
-                told = f"{told}: {_TRUSTING}"
+                why = (
+                    f"its image is trusted, but {altered(one)}" if policy.names(one) else _TRUSTING
+                )
+                told = f"{told}: {why}"
             yield Violation(f"container {one['name']} adds {name}, and {told}", "capabilities")
         if security.get("privileged"):
             yield Violation(
@@ -86,7 +89,8 @@ def of_volumes(volumes: Sequence[Json]) -> Iterator[Violation]:
                 told = (
                     f"volume {one['name']} is a host path, by which nodes show keys of their pods"
                 )
-                yield Violation(told, "host-path")
+                path = text(mapping(one, kind), "path")
+                yield Violation(told, "host-path", path)
             else:
                 told = f"volume {one['name']} ({kind}) names a driver, which could fetch the keys"
                 yield Violation(told, "volume-driver")

@@ -24,6 +24,7 @@ from ..telemetry.metrics.table import BUILD, INJECTOR_REFUSALS, INJECTOR_REVIEWS
 from ..telemetry.reporter import Reporter
 from .admission_review import MalformedReview, review
 from .annotations import InjectorSettings, MeshKind
+from .owner_events import OwnerEvents
 from .permissions import Policy, with_exceptions
 from .pod_reader import CannotInject
 from .policy import BACKLOG, REVIEW_BYTES, SHUTDOWN_SECONDS
@@ -39,16 +40,22 @@ _MESHES: Final[dict[str, tuple[MeshKind, ...]]] = {
 class Webhook:
     """Serves `POST /mutate`, `/livez`, `/readyz` and `/metrics`, over TLS only.
 
-    `exceptions` is a folder of more permissions, which is read for each review.
+    `exceptions` is a folder of more permissions, which is read for each review. `events` tells the
+    owners of pods.
 
     `/mutate/mesh` and `/mutate/ambient` are for pods of namespaces that are in a mesh: only the
     selector of the webhook configuration knows the labels of a namespace.
     """
 
     def __init__(
-        self, settings: InjectorSettings, reporter: Reporter, exceptions: Path | None = None
+        self,
+        settings: InjectorSettings,
+        reporter: Reporter,
+        exceptions: Path | None = None,
+        events: OwnerEvents | None = None,
     ) -> None:
         self._settings = settings
+        self.events = events
         self._reporter = reporter
         self._exceptions = exceptions
         self._mistaken: tuple[str, ...] = ()
@@ -128,6 +135,8 @@ class Webhook:
             outcome=reviewed.outcome,
             problems=len(reviewed.problems) or None,
         )
+        if self.events is not None:
+            self.events.tell(reviewed)
         return web.Response(
             body=json.dumps(reviewed.answer).encode(), content_type="application/json"
         )

@@ -29,13 +29,22 @@ class RepeatingTimer:
 
     A loop that was held up runs its timers before it polls its sockets. So a deadline has passed
     only if the sockets were polled after it: data that had come in time counts as in time.
+
+    Where `rests` says after a tick that there is nothing to check, no other follows until `start`.
     """
 
-    __slots__ = ("_before", "_handle", "_interval", "_loop", "_tick")
+    __slots__ = ("_before", "_handle", "_interval", "_loop", "_rests", "_tick")
 
-    def __init__(self, tick: Callable[[float], None], *, interval: float = TICK) -> None:
+    def __init__(
+        self,
+        tick: Callable[[float], None],
+        *,
+        interval: float = TICK,
+        rests: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._tick = tick
         self._interval = interval
+        self._rests = rests
         self._loop: asyncio.AbstractEventLoop | None = None
         self._handle: asyncio.TimerHandle | None = None
         self._before = 0.0
@@ -58,3 +67,5 @@ class RepeatingTimer:
         self._handle = loop.call_later(self._interval, self._run, loop)
         before, self._before = self._before, loop.time()
         self._tick(before)
+        if self._rests():
+            self.stop()

@@ -15,6 +15,7 @@ from cel import Context, evaluate
 
 _ADDED = {
     "split": lambda text, mark: text.split(mark),
+    "replace": lambda text, old, new: text.replace(old, new),
     "join": lambda words, mark: mark.join(words),
     "substring": lambda text, start: text[start:],
     "indexOf": lambda words, one: words.index(one) if one in words else -1,

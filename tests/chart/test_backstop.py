@@ -16,9 +16,12 @@ from pathlib import Path
 import pytest
 
 from proxy.injector.inject import inject
+from proxy.injector.mesh import PROXY_PORTS
 from proxy.injector.permissions import Policy
 from proxy.injector.pod_reader import Json
-from tests.chart.conftest import TOOLS, Render, Rendered
+from proxy.injector.ports import Sealed
+from proxy.injector.redirect_rules import mesh_rules, redirect_rules
+from tests.chart.conftest import CHART, TOOLS, Render, Rendered
 from tests.chart.test_chart import DEFAULT, chooses
 from tests.injector.pods import SETTINGS, a_container, a_pod, container
 
@@ -28,7 +31,7 @@ VALIDATOR = "l5d/proxy:edge /validator"
 VALUES = [
     *("--kube-version", "1.31", "--set", f"policy.trustedImages={{{ISTIO},{VALIDATOR}}}"),
     *("--set", "policy.allow[0].namespace=legacy"),
-    *("--set", "policy.allow[0].permissions={port-env,disabled}"),
+    *("--set", "policy.allow[0].permissions={port-env,disabled,ports,redirect,config}"),
 ]
 TRUSTING = replace(
     SETTINGS,
@@ -57,7 +60,8 @@ def broken(rendered: Rendered) -> Broken:
             if one["kind"] == "ValidatingAdmissionPolicy"
             and one["metadata"]["name"].startswith(part)
         )
-        review = {"params": params, "request": {"namespace": "shop"}, **review}
+        around = {"request": {"namespace": "shop"}, "namespaceObject": {"metadata": {}}}
+        review = {"params": params, **around, **review}
         done = subprocess.run(
             [TOOLS / "python", Path(__file__).parent / "cel_policy.py"],
             input=json.dumps({"spec": policy["spec"], "reviews": [review]}),
@@ -89,9 +93,17 @@ def test_what_the_injector_makes_is_admitted(broken: Broken) -> None:
     for pod in (
         a_pod(),
         a_pod(initContainers=[{"name": "migrate", "image": "m"}, istio, check]),
-        a_pod({"sealyard.io/pass-ports": "9000"}),
+        a_pod(containers=[{"name": "web", "image": "w"}]),
     ):
         assert broken("create", {"object": sealed(pod)}) == []
+    for written in (
+        {"sealyard.io/pass-ports": "9000"},
+        {"sealyard.io/interception": "redirect"},
+        {"sealyard.io/config": "lenient"},
+    ):
+        review = {"object": sealed(a_pod(written))}
+        assert broken("create", review)
+        assert broken("create", {**review, "request": {"namespace": "legacy"}}) == []
     moved = {"object": sealed(a_pod({"sealyard.io/interception": "port-env"}))}
     assert broken("create", {**moved, "request": {"namespace": "legacy"}}) == []
     assert "is not the first init container" in "".join(broken("create", moved))
@@ -110,6 +122,20 @@ def image(pod: Json, index: int) -> None:
 def command(pod: Json, index: int, value: object) -> None:
     """Give one of ours another command."""
     inits(pod)[index]["command"] = value
+
+
+def rewritten(pod: Json, old: str, new: str) -> None:
+    """Change the rules of the redirect."""
+    redirect = inits(pod)[0]
+    assert old in redirect["command"][1]
+    redirect["command"][1] = redirect["command"][1].replace(old, new)
+
+
+def variable(pod: Json, name: str, value: str) -> None:
+    """Give the sidecar a variable in place of one with that name."""
+    sidecar = inits(pod)[1]
+    kept = [one for one in sidecar["env"] if one["name"] != name]
+    sidecar["env"] = [*kept, {"name": name, "value": value}]
 
 
 CREATED: dict[str, tuple[str, Callable[[Json], object]]] = {
@@ -138,6 +164,74 @@ CREATED: dict[str, tuple[str, Callable[[Json], object]]] = {
     "redirect that only lists": (
         "does not write",
         lambda pod: command(pod, 0, ["/usr/sbin/nft", "list ruleset"]),
+    ),
+    "redirect with other rules": (
+        "does not write",
+        lambda pod: rewritten(pod, "meta skuid != 15080 drop", "accept"),
+    ),
+    "redirect with more rules": (
+        "does not write",
+        lambda pod: rewritten(pod, "{ 15082 }", "{ 15082 } accept; tcp dport { 1 }"),
+    ),
+    "redirect with a port that passes": (
+        "lets a port pass",
+        lambda pod: rewritten(pod, "{ 15082 }", "{ 8080, 15082 }"),
+    ),
+    "redirect with the tunnel of no mesh": (
+        "lets a port pass",
+        lambda pod: rewritten(pod, "{ 15082 }", "{ 15008, 15082 }"),
+    ),
+    "redirect that loads": (
+        "one of Sealyard's containers can run other programs",
+        lambda pod: inits(pod)[0].update(env=[{"name": "LD_PRELOAD", "value": "/x"}]),
+    ),
+    "sidecar with another way": (
+        "is not the injector's",
+        lambda pod: variable(pod, "SEALYARD_UPSTREAM", "http://127.0.0.1:9"),
+    ),
+    "sidecar with an unknown variable": (
+        "is not the injector's",
+        lambda pod: variable(pod, "SEALYARD_MODE", "passthrough"),
+    ),
+    "sidecar with modules of others": (
+        "one of Sealyard's containers can run other programs",
+        lambda pod: variable(pod, "PYTHONPATH", "/x"),
+    ),
+    "sidecar with other programs": (
+        "one of Sealyard's containers can run other programs",
+        lambda pod: inits(pod)[1]["volumeMounts"].append({"name": "x", "mountPath": "/usr/lib"}),
+    ),
+    "sidecar with another option": (
+        "does not run",
+        lambda pod: inits(pod)[1]["args"].append("--observe"),
+    ),
+    "rules of the author": (
+        "not those of the operator",
+        lambda pod: pod["spec"]["volumes"][0]["configMap"].update(name="own"),
+    ),
+    "trusted image with other programs": (
+        "can run other programs",
+        partial(
+            front, image=f"{ISTIO}:1", volumeMounts=[{"name": "x", "mountPath": "/usr/local/bin"}]
+        ),
+    ),
+    "trusted image with a way out of a folder": (
+        "can run other programs",
+        partial(front, image=f"{ISTIO}:1", volumeMounts=[{"name": "x", "mountPath": "/run/../a"}]),
+    ),
+    "trusted image with a hook": (
+        "can run other programs",
+        partial(
+            front, image=f"{ISTIO}:1", lifecycle={"postStart": {"exec": {"command": ["sh", "-c"]}}}
+        ),
+    ),
+    "trusted image with a probe": (
+        "can run other programs",
+        partial(front, image=f"{ISTIO}:1", startupProbe={"exec": {"command": ["sh"]}}),
+    ),
+    "trusted image that loads": (
+        "can run other programs",
+        partial(front, image=f"{ISTIO}:1", env=[{"name": "LD_AUDIT", "value": "/x"}]),
     ),
     "sidecar with a command": ("does not run", lambda pod: command(pod, 1, ["sleep"])),
     "sidecar of another configuration": (
@@ -179,6 +273,22 @@ def test_what_was_not_injected_or_changed_afterwards_is_refused(broken: Broken, 
     change(pod)
 
     assert told in "".join(broken("create", {"object": pod}))
+
+
+def test_the_policies_know_the_rules_that_the_injector_writes() -> None:
+    files = CHART / "files"
+    ports = Sealed((7000, 8080), passed=(9000,))
+    words = {
+        "LOCAL": 'oifname "lo" tcp dport { 7000, 8080 } dnat to :15080; ',
+        "LEFT": "9000, 15082",
+    }
+    mesh_text, redirect_text = ((files / f"{one}.nft").read_text() for one in ("mesh", "redirect"))
+    for word, text in words.items():
+        mesh_text, redirect_text = (one.replace(word, text) for one in (mesh_text, redirect_text))
+
+    assert mesh_text == mesh_rules(ports) + "\n"
+    assert redirect_text == redirect_rules(ports, 15082) + "\n"
+    assert (files / "mesh-ports").read_text().split() == [str(one) for one in sorted(PROXY_PORTS)]
 
 
 def test_the_operator_may_permit_pods_that_are_not_sealed(broken: Broken) -> None:
@@ -319,7 +429,9 @@ def test_only_labelled_pods_need_its_parameters(rendered: Rendered) -> None:
 def test_no_permission_is_taken_for_another(rendered: Rendered) -> None:
     params = rendered.one("ConfigMap", "backstop.seal-sealyard-injector")["data"]
 
-    assert (params["moved"], params["disabled"]) == ("legacy", "legacy")
+    assert params["allowed"].split("\n") == [
+        f"legacy {one}" for one in ("port-env", "disabled", "ports", "redirect", "config")
+    ]
     assert params["image"] == params["former"] == IMAGE
     assert Policy(images=frozenset(params["trusted"].split("\n"))).trusts({"image": f"{ISTIO}:1"})
 

@@ -185,8 +185,20 @@ def test_the_injector_has_the_rights_of_its_mode_and_no_more(render: Render, cas
             "resources": ["mutatingwebhookconfigurations"],
             "resourceNames": [name],
             "verbs": ["get", "patch"],
-        }
+        },
+        {"apiGroups": [""], "resources": ["events"], "verbs": ["create"]},
     ]
+
+
+def test_without_events_the_injector_may_not_write_any(render: Render) -> None:
+    told, silent = render(DEFAULT), render(DEFAULT, "--set", "injector.events=false")
+
+    assert "--events" in pod_of(told)["containers"][0]["args"]
+    assert "--events" not in pod_of(silent)["containers"][0]["args"]
+    assert [len(one.one("ClusterRole")["rules"]) for one in (told, silent)] == [2, 1]
+    # An API server calls a webhook with side effects in a dry run only if it has none there.
+    for one, effects in ((told, "NoneOnDryRun"), (silent, "None")):
+        assert {each["sideEffects"] for each in webhooks(one)} == {effects}
 
 
 @every_helm

@@ -14,13 +14,14 @@ from pathlib import Path
 
 import trustme
 import yaml
-from aiohttp import web
+from aiohttp import ClientSession, web
 
 from proxy.injector.webhook import Webhook
 from tests.chart.conftest import CHART, ROOT, Render
 from tests.factories import Ear
+from tests.injector.chain import a_review
 from tests.injector.cluster import Cluster
-from tests.injector.pods import STRICT
+from tests.injector.pods import STRICT, a_pod
 from tests.injector.test_certificate_keeper import listening
 from tests.servers import await_log, child, free_port
 
@@ -73,7 +74,21 @@ async def test_a_fresh_install_passes_helm_test(render: Render, tmp_path: Path) 
             await asyncio.to_thread(
                 _helm_test, yaml.safe_dump_all(rendered.objects()), trusted, tmp_path, port
             )
-    assert {status for _, _, status in cluster.asked} == {200}
+            pod = a_pod()
+            owner = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web-1", "uid": "u"}
+            pod["metadata"]["ownerReferences"] = [{**owner, "controller": True}]
+            tls = ssl.create_default_context(cadata=trusted.decode())
+            tls.check_hostname = False
+            async with (
+                ClientSession() as session,
+                session.post(
+                    f"https://127.0.0.1:{port}/mutate", json=a_review(pod), ssl=tls
+                ) as answer,
+            ):
+                assert (await answer.json())["response"]["allowed"]
+            event = await asyncio.wait_for(cluster.made.get(), 20)
+    assert {status for _, _, status in cluster.asked} == {200, 201}
+    assert event["involvedObject"]["name"] == "web-1"
 
 
 async def test_helm_test_waits_for_an_injector_that_starts_later(tmp_path: Path) -> None:

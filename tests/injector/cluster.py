@@ -5,6 +5,7 @@ It answers what the documentation of Kubernetes says an API server answers; it i
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import ssl
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from proxy.injector.pod_reader import Json
 
 TOKEN = "token-of-the-injector"
 _KINDS = {
+    "events": "",
     "secrets": "",
     "mutatingwebhookconfigurations": "admissionregistration.k8s.io",
 }
@@ -31,6 +33,7 @@ class Cluster:
     objects: dict[str, Json] = field(default_factory=dict)
     rights: set[tuple[str, str, str]] = field(default_factory=set)
     asked: list[tuple[str, str, int]] = field(default_factory=list)
+    made: asyncio.Queue[Json] = field(default_factory=asyncio.Queue)
     conflicts: int = 0
     """How many of the next updates meet a change of somebody else's."""
 
@@ -46,7 +49,8 @@ class Cluster:
             for resource in rule["resources"]:
                 assert rule["apiGroups"] == [_KINDS[resource]]
                 for verb in rule["verbs"]:
-                    self.rights |= {(verb, resource, name) for name in rule["resourceNames"]}
+                    names = rule.get("resourceNames", [""])
+                    self.rights |= {(verb, resource, name) for name in names}
 
     async def answer(self, request: web.Request) -> web.Response:
         """Answer one call."""
@@ -55,12 +59,16 @@ class Cluster:
         return response
 
     async def _answer(self, request: web.Request) -> web.Response:
-        verb = {"GET": "get", "PUT": "update", "PATCH": "patch"}[request.method]
-        *_, resource, name = request.path.split("/")
+        verb = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch"}[request.method]
+        *_, resource, name = [*request.path.split("/"), *([""] if verb == "create" else [])]
         if request.headers.get("Authorization") != f"Bearer {TOKEN}":
             return _failed(401)
         if (verb, resource, name) not in self.rights:
             return _failed(403)
+        if verb == "create":
+            made = await request.json()
+            self.made.put_nowait(made)
+            return web.json_response(made, status=201)
         found = self.objects.get(request.path)
         if found is None:
             return _failed(404)

@@ -1,15 +1,18 @@
 """Meshes in the namespace of a pod: their redirects as they write them, and Envoy as their proxy.
 
 Istio's rules are those of istio-init and of its CNI plugin, Linkerd's those of linkerd-init, and
-ambient's those that istio-cni writes for ztunnel. Consul's and Kuma's have the form of theirs, and
-their proxies call the application on loopback, as Dapr's and App Mesh's do. The proxy is Envoy with
-the listeners, sources and marks that theirs have. There is no control plane and no mutual TLS.
+ambient's those that istio-cni writes for ztunnel. Consul's, Kuma's and App Mesh's have the form of
+theirs, and their proxies call the application on loopback. So do Dapr's, and Consul's without
+transparent proxy, which have no rules: others call the proxy at a port that passes. The proxy is
+Envoy with the listeners, sources and marks that theirs have. There is no control plane and no
+mutual TLS.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from dataclasses import dataclass
 from typing import Final
 
@@ -128,6 +131,17 @@ _KUMA_RULES: Final = """
 """  # noqa: E501 - as above
 
 
+_APP_MESH_RULES: Final = """
+-t nat -N APPMESH_INGRESS
+-t nat -N APPMESH_EGRESS
+-t nat -A APPMESH_INGRESS -p tcp -m multiport --dports 8080 -j REDIRECT --to-ports 15000
+-t nat -A PREROUTING -p tcp -m addrtype ! --src-type LOCAL -j APPMESH_INGRESS
+-t nat -A APPMESH_EGRESS -m owner --uid-owner 1337 -j RETURN
+-t nat -A APPMESH_EGRESS -p tcp -j REDIRECT --to-ports 15001
+-t nat -A OUTPUT -p tcp -m addrtype ! --dst-type LOCAL -j APPMESH_EGRESS
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Mesh:
     """One mesh. `sources` are the addresses that its proxy calls applications from.
@@ -135,7 +149,7 @@ class Mesh:
     With `transparent`, it calls them from the address of the client, as ztunnel does; with
     `loopback`, at port 8080 of loopback. `namespace` is what the labels of its namespace tell the
     injector. `pod` is what a pod of it has when Sealyard's webhook is asked. What leaves the pod
-    passes `outbound`.
+    passes `outbound`. With `called`, there are no rules: clients call the proxy itself, `inbound`.
     """
 
     name: str
@@ -149,6 +163,7 @@ class Mesh:
     transparent: bool = False
     namespace: tuple[MeshKind, ...] = ()
     loopback: bool = False
+    called: bool = False
 
     def install(self, pod: RunningPod) -> None:
         """Write the rules."""
@@ -322,13 +337,58 @@ MESHES: Final = (
         uid=5678,
         loopback=True,
     ),
+    Mesh(
+        "app-mesh",
+        _APP_MESH_RULES,
+        {"annotations": {"appmesh.k8s.aws/mesh": "default"}},
+        inbound=15000,
+        loopback=True,
+    ),
+    Mesh(
+        "dapr",
+        "",
+        {"annotations": {"dapr.io/app-port": "8080", "sealyard.io/pass-ports": "50002"}},
+        inbound=50002,
+        loopback=True,
+        called=True,
+    ),
+    Mesh(
+        "consul-called",
+        "",
+        {
+            "annotations": {
+                "consul.hashicorp.com/connect-service-port": "8080",
+                "sealyard.io/pass-ports": "20000",
+            }
+        },
+        uid=5995,
+        inbound=20000,
+        loopback=True,
+        called=True,
+    ),
 )
 
 
+_HELD: Final = """
+flush ruleset
+table inet held { chain output { type filter hook output priority raw; policy accept; tcp flags & (syn | ack) == syn drop; }; }
+"""  # noqa: E501 - a table is one line
+
+
 def forget_rules(pod: RunningPod) -> None:
-    """Remove every rule of the pod, Sealyard's and the mesh's."""
-    run(*inside_of(f"{pod.name}-pod"), "nft", "flush", "ruleset")
+    """Remove every rule of the pod, Sealyard's and the mesh's, and let no connection begin.
+
+    A proxy may still hold a message whose client has given up, and would send it on while no rules
+    are there, which no pod is without.
+    """
+    inside = inside_of(f"{pod.name}-pod")
+    subprocess.run([*inside, "nft", "-f", "-"], input=_HELD, text=True, timeout=30, check=True)
     for command in ("iptables-legacy", "ip6tables-legacy"):
         for table in ("nat", "mangle"):
             for what in ("-F", "-X"):
                 run(*pod.inside, command, "-w", "-t", table, what)
+
+
+def let_go(pod: RunningPod) -> None:
+    """Let connections begin again: the rules are written."""
+    run(*inside_of(f"{pod.name}-pod"), "nft", "delete", "table", "inet", "held")

@@ -9,10 +9,12 @@ from typing import Final
 import pytest
 
 from proxy.injector import mesh
+from proxy.injector.admission_review import review
 from proxy.injector.annotations import CONTAINERS
 from proxy.injector.inject import inject
 from proxy.injector.pod_reader import CannotInject, Json
 from proxy.injector.policy import MESH_USER
+from tests.injector.chain import Call, Chain, Denied, patching
 from tests.injector.pods import STRICT, a_container, a_pod, container
 
 KEYS: Final = "sealyard-keys"
@@ -55,11 +57,11 @@ def volume(**source: object) -> Json:
     return a_pod(volumes=[{"name": "v", **source}])
 
 
-Denied = Iterator[tuple[str, str, Json]]
+Specs = Iterator[tuple[str, str, Json]]
 """Class, law and pod."""
 
 
-def by_rights() -> Denied:
+def by_rights() -> Specs:
     """Yield pods that ask for more rights than a runtime gives."""
     for name in CAPABILITIES:
         for pod in placed(capabilities={"add": [name]}):
@@ -75,7 +77,7 @@ def by_rights() -> Denied:
         yield "namespace", f"{field}: ", a_pod(None, **{field: True})
 
 
-def by_volumes() -> Denied:
+def by_volumes() -> Specs:
     """Yield pods that reach for what a node, a driver or the sidecar holds."""
     for path in PATHS:
         yield "host path", "is a host path", volume(hostPath={"path": path})
@@ -114,7 +116,7 @@ def by_volumes() -> Denied:
         yield "keys", "is reserved for the sidecar", a_pod(containers=[a_container(**reached)])
 
 
-def by_ports_and_names() -> Denied:
+def by_ports_and_names() -> Specs:
     """Yield pods that go around the sidecar, or lead it astray."""
     for name in PROTOCOLS:
         ports = [{"name": "http", "containerPort": 8080}, {"name": name, "containerPort": 9090}]
@@ -152,6 +154,45 @@ def test_a_hostile_pod_is_denied_by_a_law(law: str, pod: Json) -> None:
         inject(pod, STRICT, "shop")
 
     assert law in refused.value.detail
+
+
+def hostile(pod: Json) -> Call:
+    """Return a second webhook, which makes such a pod of another."""
+
+    def call(asked: Json) -> Json:
+        given = asked["request"]["object"]
+        if given["spec"]["containers"][0]["name"] != "good":
+            return patching(asked, [])
+        notes = pod["metadata"].get("annotations", {})
+        written = {**given["metadata"].get("annotations", {}), **notes}
+        return patching(
+            asked,
+            [
+                {"op": "replace", "path": "/spec", "value": pod["spec"]},
+                {"op": "add", "path": "/metadata/annotations", "value": written},
+            ],
+        )
+
+    return call
+
+
+@pytest.mark.parametrize("order", ["a-before", "z-after"])
+@pytest.mark.parametrize(
+    ("law", "pod"),
+    [(law, pod) for _, law, pod in DENIED],
+    ids=[f"{number}-{kind}" for number, (kind, _, _) in enumerate(DENIED)],
+)
+def test_no_second_webhook_makes_a_hostile_pod_of_a_good_one(
+    law: str, pod: Json, order: str
+) -> None:
+    """Called before ours or after it, which is then asked again."""
+    ours = {"sealyard": lambda asked: review(asked, STRICT).answer}
+    chain = Chain({**ours, order: hostile(pod)})
+    with pytest.raises(Denied) as refused:
+        chain.create(a_pod(containers=[a_container("good")]))
+
+    assert law in str(refused.value)
+    assert chain.calls.count("sealyard") == (1 if order == "a-before" else 2)
 
 
 def test_there_are_many_of_each_class() -> None:

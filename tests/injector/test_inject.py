@@ -325,7 +325,14 @@ def test_the_command_takes_what_the_sidecar_is_started_with(allowed: int, grace:
         (a_pod(containers=[]), "the pod has no containers"),
         ({"kind": "Pod"}, "the pod has no containers"),
         (
-            a_pod(containers=[{"name": "web", "image": "w"}]),
+            a_pod(
+                {"sealyard.io/interception": "port-env"},
+                containers=[{"name": "web", "image": "w"}],
+            ),
+            "no port to seal: declare a TCP port or set the annotation sealyard.io/ports",
+        ),
+        (
+            a_pod({"kuma.io/mesh": "a"}, containers=[{"name": "web", "image": "w"}]),
             "no port to seal: declare a TCP port or set the annotation sealyard.io/ports",
         ),
         (

@@ -215,7 +215,7 @@ def test_a_label_that_does_not_reach_the_pods_is_refused() -> None:
 
 
 def test_every_pod_that_cannot_be_sealed_is_named() -> None:
-    broken = DEPLOYMENT.replace("[{containerPort: 8080}]", "[]")
+    broken = DEPLOYMENT.replace("containerPort: 8080", "containerPort: 15080")
     with pytest.raises(CannotInject) as refused:
         sealed(f"{broken}---\n{DEPLOYMENT}---\n{broken.replace('name: web}', 'name: api}', 1)}")
 

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -24,10 +24,12 @@ from tests.injector.mesh_matrix import (
     beside,
     cells,
     counted,
+    denied,
+    marked,
     write_rules,
 )
-from tests.injector.meshes import MESHES, MISSING, TOLD, Mesh
-from tests.injector.pods import container, variables
+from tests.injector.meshes import MESHES, MISSING, TOLD, Mesh, forget_rules
+from tests.injector.pods import SETTINGS, a_pod, container, injected, variables
 from tests.injector.running_pod import (
     CANARY,
     ROOT,
@@ -37,6 +39,8 @@ from tests.injector.running_pod import (
     as_user,
     inside_of,
     needs_namespaces,
+    run,
+    running,
 )
 
 pytestmark = [
@@ -114,6 +118,10 @@ def requires_no_fault(found: list[Cell], pod: RunningPod) -> None:
 def test_no_order_of_rules_lets_plaintext_through(
     mesh: Mesh | None, interception: Interception
 ) -> None:
+    if denied(mesh, interception):
+        made = injected(marked(mesh), replace(SETTINGS, interception=interception))
+        assert variables(container(made, "sealyard"))["SEALYARD_INTERCEPTION"] == "mesh"
+        return
     with beside(mesh, interception) as pod:
         for order in ORDERS:
             write_rules(pod, mesh, order)
@@ -144,6 +152,28 @@ def test_connections_from_inside_are_sealed_too(meshed: Meshed) -> None:
     told = counted(meshed.pod)
 
     assert told["tokens"] - before["tokens"] == told["requests"] - before["requests"] == 4
+    assert told["canaries"] == before["canaries"]
+
+
+@pytest.mark.parametrize("mesh", [one for one in MESHES if one.name == "consul"], ids=named)
+def test_what_a_proxy_holds_back_is_sealed_once_it_goes_on(mesh: Mesh) -> None:
+    """A stopped proxy has messages whose clients have given up, while all rules are written anew.
+
+    Consul's, alone of these, takes what is called from inside the pod too.
+    """
+    with beside(mesh, "mesh") as pod:
+        write_rules(pod, mesh, "before")
+        pod.processes["mesh"].send_signal(signal.SIGSTOP)
+        for inside in (False, True):
+            for address in (V4, f"[{V6}]"):
+                pod.post(f"http://{address}:{PORT}/messages", CANARY, "-m", "1", inside=inside)
+        forget_rules(pod)
+        pod.processes["mesh"].send_signal(signal.SIGCONT)
+        write_rules(pod, mesh, "after")
+        assert pod.post(f"http://{V4}:{PORT}/messages", CANARY, inside=True)[0] == 0
+        told = counted(pod)
+
+    assert told["requests"] == told["tokens"] > 0
     assert told["canaries"] == 0
 
 
@@ -161,11 +191,16 @@ def test_a_port_that_nobody_declares_is_sealed_at_the_address_of_the_pod(pod: Ru
     pod.kill("app7070")
 
 
+@pytest.mark.parametrize("cookies", ["1", "2"])
 @pytest.mark.parametrize(("own", "called"), [(15080, PORT), (15082, 15082)])
 def test_only_the_sidecars_user_answers_at_its_ports(
-    pod: RunningPod, own: int, called: int
+    pod: RunningPod, own: int, called: int, cookies: str
 ) -> None:
-    """Not a decoy that waits until the sidecar ends, or that was there before it."""
+    """Not a decoy that waits until the sidecar ends, or that was there before it.
+
+    Nor where its connections begin with SYN cookies (2: always), which the kernel sends as nobody.
+    """
+    run(*pod.inside, "sh", "-c", f"echo {cookies} > /proc/sys/net/ipv4/tcp_syncookies")
     pod.processes["sidecar"].kill()
     pod.processes["sidecar"].wait()
     kept = pod.folder / "decoy"
@@ -177,6 +212,7 @@ def test_only_the_sidecars_user_answers_at_its_ports(
         url = f"http://{address}:{called}/messages"
         assert pod.post(url, CANARY, "--connect-timeout", "1", inside=inside)[0] == UNANSWERED
     pod.kill("decoy")
+    run(*pod.inside, "sh", "-c", "echo 1 > /proc/sys/net/ipv4/tcp_syncookies")
 
     assert not kept.exists()
 
@@ -191,7 +227,8 @@ def test_the_kubelet_reaches_the_health_port_past_the_mesh(meshed: Meshed) -> No
 
 def test_a_sidecar_that_ends_under_load_leaves_no_way_to_the_application(meshed: Meshed) -> None:
     """As in a pod that terminates: the redirect is there for as long as its network is."""
-    pod, begun = meshed.pod, counted(meshed.pod)["requests"]
+    pod, before = meshed.pod, counted(meshed.pod)
+    begun = before["requests"]
     load = (str(HERE / "mesh_load.py"), V4, str(PORT), "3000", CANARY)
     command = [*inside_of(f"{pod.name}-client"), sys.executable, *load]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as client:
@@ -215,7 +252,7 @@ def test_a_sidecar_that_ends_under_load_leaves_no_way_to_the_application(meshed:
 
     assert 40 <= answers.pop("200") < 3000
     assert set(answers) <= {"503", "ConnectionRefusedError", "ConnectionResetError"}
-    assert (told["requests"], told["canaries"]) == (ended, 0)
+    assert (told["requests"], told["canaries"]) == (ended, before["canaries"])
 
 
 def test_only_istios_proxy_may_tell_of_the_certificate_of_a_client() -> None:
@@ -271,13 +308,35 @@ def test_the_init_container_tests_the_redirect_and_fails_the_pod(pod: RunningPod
     assert f"{V4}:8080: Connection refused; it should reach Sealyard" in done.stdout
 
 
+def test_a_pod_that_declares_no_port_is_sealed_at_its_address() -> None:
+    """Every port is taken there, declared or not, and the check tries one."""
+    with running(a_pod(containers=[{"name": "web", "image": "w"}])) as pod:
+        pod.start_application(7070)
+        pod.start_sidecar()
+        pod.redirect()
+        for address in (V4, f"[{V6}]"):
+            for inside in (False, True):
+                assert pod.post(f"http://{address}:7070/messages", CANARY, inside=inside)[0] == 0
+        kept, done = pod.file(7070).read_text(), checked(pod)
+        told = f"{done.stdout}{done.stderr}"
+        run(*pod.inside, "nft", "flush", "table", "inet", "sealyard")
+        flushed = checked(pod)
+
+    assert (CANARY in kept, kept.count("eyJ0eXAiOiJzeTEi")) == (False, 4)
+    assert done.returncode == 0, told
+    assert f"{V4}:9 reaches Sealyard" in told
+    assert f"[{V6}]:9 reaches Sealyard" in told
+    assert flushed.returncode == WRONG
+    assert f"{V4}:9: Connection refused; it should reach Sealyard" in flushed.stdout
+
+
 @pytest.mark.parametrize("family", ["ipv4", "ipv6"])
 def test_the_init_container_notices_a_redirect_that_lacks_a_family(
     pod: RunningPod, family: str
 ) -> None:
     """The application answers there: a connection alone proves nothing."""
     other = "ipv6" if family == "ipv4" else "ipv4"
-    kept = f"meta nfproto {other} meta skuid != 15080 tcp dport 8080 dnat to :15080"
+    kept = f"meta nfproto {other} tcp dport 8080 dnat to :15080"
     nft = [*pod.inside, "nft"]
     subprocess.run([*nft, "flush", "chain", "inet", "sealyard", "local"], check=True)
     subprocess.run([*nft, f"add rule inet sealyard local {kept}"], check=True)

@@ -288,6 +288,53 @@ def test_an_init_container_that_writes_rules_is_of_a_trusted_image() -> None:
 
 
 @pytest.mark.parametrize(
+    ("added", "why"),
+    [
+        ({"volumeMounts": [{"name": "v", "mountPath": "/usr/local/bin"}]}, "mount at /usr/local"),
+        ({"volumeMounts": [{"name": "v", "mountPath": "/etc/ld.so.preload"}]}, "mount at /etc/ld"),
+        ({"volumeMounts": [{"name": "v", "mountPath": "/run/../usr/bin"}]}, "mount at /run/.."),
+        ({"volumeMounts": [{"name": "v", "mountPath": "/variant"}]}, "mount at /variant"),
+        ({"env": [{"name": "LD_PRELOAD", "value": "/run/x.so"}]}, "variable LD_PRELOAD"),
+        ({"env": [{"name": "PATH", "value": "/run"}]}, "variable PATH"),
+        ({"envFrom": [{"configMapRef": {"name": "x"}}]}, "envFrom"),
+        ({"lifecycle": {"postStart": {"exec": {"command": ["sh"]}}}}, "postStart hook runs"),
+        ({"lifecycle": {"preStop": {"exec": {"command": ["/run/x"]}}}}, "preStop hook runs"),
+        ({"startupProbe": {"exec": {"command": ["sh"]}}}, "startupProbe runs another"),
+        ({"livenessProbe": {"exec": {"command": "sh"}}}, "livenessProbe runs another"),
+    ],
+)
+def test_a_trusted_image_is_trusted_only_with_its_own_programs(added: Json, why: str) -> None:
+    """Whoever writes the pod would run what they like, with the right to write rules."""
+    security = {"capabilities": {"add": ["NET_ADMIN"]}}
+    init = {"name": "istio-init", "image": "m:1", "securityContext": security, **added}
+    trusting = replace(STRICT, policy=Policy(images=frozenset({"m"})))
+    with pytest.raises(CannotInject) as denied:
+        inject(a_pod(initContainers=[init]), trusting, "shop")
+    native = {"name": "istio-proxy", "image": "m:1", "restartPolicy": "Always", **added}
+    pod = inject(a_pod(initContainers=[native]), trusting, "shop")
+
+    assert "its image is trusted, but its " in denied.value.detail
+    assert why in denied.value.detail
+    assert [one["name"] for one in pod["spec"]["initContainers"]][-1] == "istio-proxy"
+
+
+def test_what_meshes_give_to_their_own_proxies_leaves_them_trusted() -> None:
+    folders = ("/etc/istio/proxy", "/var/run/secrets/tokens", "/run", "/var/lib/istio", "/consul")
+    proxy = {
+        **PROXY,
+        **NATIVE,
+        "env": [{"name": "ISTIO_META_CLUSTER_ID", "value": "Kubernetes"}],
+        "volumeMounts": [{"name": "v", "mountPath": one} for one in folders],
+        "lifecycle": {
+            "preStop": {"exec": {"command": ["pilot-agent", "request", "POST", "drain"]}}
+        },
+    }
+    pod = injected(a_pod(initContainers=[proxy]), TRUSTING)
+
+    assert [one["name"] for one in pod["spec"]["initContainers"]][1] == proxy["name"]
+
+
+@pytest.mark.parametrize(
     ("asked", "left"),
     [
         ({"startupProbe": {"httpGet": {"port": 15021}}}, "15021"),

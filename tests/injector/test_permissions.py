@@ -9,7 +9,7 @@ import pytest
 
 from proxy.injector.annotations import InjectorSettings
 from proxy.injector.inject import inject
-from proxy.injector.permissions import PERMISSIONS, Policy, with_exceptions
+from proxy.injector.permissions import PERMISSIONS, Policy, is_permission, with_exceptions
 from proxy.injector.pod_reader import CannotInject, Json
 from proxy.injector.roots import RootNeeds
 from tests.injector.pods import SETTINGS, STRICT, a_container, a_pod
@@ -364,14 +364,45 @@ def test_a_debugger_is_refused_only_where_it_sees_the_sidecar() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("path", "given", "admitted"),
+    [
+        ("/var/log", "host-path:/var/log", True),
+        ("/var/log/pods/", "host-path:/var/log", True),
+        ("/var/logs", "host-path:/var/log", False),
+        ("/var/log/../lib/kubelet", "host-path:/var/log", False),
+        ("/", "host-path:/var/log", False),
+        ("", "host-path:/var/log", False),
+        ("/var/lib/kubelet", "host-path", True),
+    ],
+)
+def test_a_folder_of_a_node_is_permitted_by_itself(
+    path: str, given: str, *, admitted: bool
+) -> None:
+    pod = with_volume(hostPath={"path": path})
+    settings = replace(STRICT, policy=Policy(allowed=frozenset({("shop", given)})))
+    if admitted:
+        assert inject(pod, settings, "shop")
+        return
+    with pytest.raises(CannotInject, match="cannot-inject"):
+        inject(pod, settings, "shop")
+
+
+@pytest.mark.parametrize(
+    "word", ["host-path:", "host-path:/", "host-path:/a/../b", "host-path:a", "ports:/a", "all"]
+)
+def test_what_names_no_folder_is_no_permission(word: str) -> None:
+    assert not is_permission(word)
+
+
 def test_exceptions_come_from_a_folder_with_a_file_for_each_namespace(tmp_path: Path) -> None:
     (tmp_path / "..data").mkdir()
-    (tmp_path / "shop").write_text("ports, host-path\n")
+    (tmp_path / "shop").write_text("names, host-path\n")
     (tmp_path / "web").write_text("port-env everything")
     policy, mistaken = with_exceptions(permitted("host").policy, tmp_path)
 
     assert mistaken == ("web",)
-    assert policy.allowed == {("shop", "host"), ("shop", "ports"), ("shop", "host-path")}
+    assert policy.allowed == {("shop", "host"), ("shop", "names"), ("shop", "host-path")}
     assert with_exceptions(policy, tmp_path / "none") == (policy, ())
 
 

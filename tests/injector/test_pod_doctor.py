@@ -14,6 +14,7 @@ from dataclasses import replace
 import pytest
 import yaml
 
+from proxy.injector import mesh
 from proxy.injector.pod_doctor import examine_here, examine_manifest
 from proxy.injector.pod_network import answering_port
 from proxy.injector.pod_reader import Json
@@ -241,28 +242,32 @@ def test_the_kernel_tells_which_port_answers(listener: socket.socket) -> None:
     assert any(one.port == port and one.listening for one in sockets())
 
 
-def test_a_port_of_a_mesh_is_told_from_inside_where_there_is_no_mesh() -> None:
+def test_a_port_of_a_mesh_is_told_from_inside_where_there_is_no_mesh(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With free ports as the mesh's: who else runs on this machine may have those."""
     moved = {"SEALYARD_INTERCEPTION": "port-env", "SEALYARD_SEALED_PORTS": "8080"}
-    with socket.create_server(("", 15090)):
+    with socket.create_server(("", 0)) as metrics, socket.create_server(("", 0)) as proxy:
+        number = metrics.getsockname()[1]
+        monkeypatch.setattr(mesh, "PROXY_PORTS", frozenset({number}))
         alone = [one.text for one in examine_here(moved, os.geteuid()) if one.check == "open"]
-        with socket.create_server(("", 15006)):
-            found = list(examine_here(moved, 1))
+        listeners = {proxy.getsockname()[1]: "Istio"}
+        monkeypatch.setattr("proxy.injector.pod_doctor._MESH_LISTENERS", listeners)
+        found = list(examine_here(moved, 1))
 
-    assert any(one.startswith("port 15090, of user") for one in alone)
-    assert not any("15090" in one.text for one in found if one.check == "open")
+    assert any(one.startswith(f"port {number}, of user") for one in alone)
+    assert not any(f"port {number}," in one.text for one in found if one.check == "open")
 
 
-@pytest.mark.parametrize(("passed", "told"), [("15090", "port 15090, of user"), ("", "no other")])
-def test_where_all_ports_are_taken_only_those_that_pass_are_open(passed: str, told: str) -> None:
-    environ = {
-        "SEALYARD_INTERCEPTION": "redirect",
-        "SEALYARD_SEALED_PORTS": "8080",
-        "SEALYARD_PASSED_PORTS": passed,
-    }
-    with socket.create_server(("", 15090)):
+@pytest.mark.parametrize("passes", [True, False])
+def test_where_all_ports_are_taken_only_those_that_pass_are_open(*, passes: bool) -> None:
+    environ = {"SEALYARD_INTERCEPTION": "redirect", "SEALYARD_SEALED_PORTS": "8080"}
+    with socket.create_server(("", 0)) as passing:
+        number = passing.getsockname()[1]
+        environ |= {"SEALYARD_PASSED_PORTS": str(number)} if passes else {}
         [found] = [one for one in examine_here(environ, os.geteuid()) if one.check == "open"]
 
-    assert found.text.startswith(told)
+    assert found.text.startswith(f"port {number}, of user" if passes else "no other")
 
 
 def test_ports_that_were_not_declared_are_found_from_inside(listener: socket.socket) -> None:

@@ -103,3 +103,11 @@ def test_a_reference_is_resolved_within_its_container() -> None:
     assert resolve("8080", "api", known) == 8080
     assert resolve("grpc", "api", known) is None
     assert resolve(True, "api", known) is None  # noqa: FBT003 - JSON may hold it
+
+
+@pytest.mark.parametrize("interception", ["mesh", "redirect"])
+def test_a_port_need_not_be_declared_where_all_are_taken(interception: str) -> None:
+    made = chosen([{"name": "web"}], interception=interception)
+
+    assert made == Sealed(())
+    assert made.takes(8080)

@@ -43,28 +43,24 @@ def cluster() -> None:
 )
 @console.as_json
 def status(files: tuple[Path, ...], *, as_json: bool) -> None:
-    """List older sidecars, permissions in use, labels without effect, and pods without a sidecar.
+    """List older sidecars and keyrings, permissions in use, idle labels, pods without a sidecar.
 
     \b
     kubectl get ns,pods,deploy,sts,ds -A -o json | sealyard cluster status -
     kubectl -n shop get pods -o json | sealyard cluster status --json -
 
-    FILE is what kubectl prints, - for stdin: so it sees what its caller may see. Exits with 3 if a
-    pod that is to be sealed has no sidecar, or a label reaches no pod.
+    FILE is what kubectl prints, - for stdin: so it sees what its caller may see. Only a pod knows
+    its keyring's generation: a second FILE may be what Prometheus answers at
+    /api/v1/query?query=sealyard_keyring_generation. Exits with 3 if a pod that is to be sealed has
+    no sidecar, or a label reaches no pod.
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
     from ...injector.cluster_view import examine  # noqa: PLC0415 - only where it is used
     from ...injector.manifests import documents  # noqa: PLC0415 - PyYAML, as above
-    from ...injector.pod_reader import CannotInject, objects  # noqa: PLC0415 - as above
+    from ...injector.pod_reader import CannotInject  # noqa: PLC0415 - as above
 
     try:
         read = [one for file in files for one in documents(read_manifest(file))]
-        found = [
-            each
-            for one in read
-            if isinstance(one, dict)
-            for each in (objects(one, "items") if "items" in one else [one])
-        ]
-        findings = list(examine(found, __version__))
+        findings = list(examine([one for one in read if isinstance(one, dict)], __version__))
     except CannotInject as refusal:
         raise console.Failure(refusal.detail, ExitCode.NEGATIVE) from None
     if as_json:

@@ -20,7 +20,7 @@ from ...injector.annotations import (
     pod_options,
 )
 from ...injector.keys import key_source
-from ...injector.permissions import ANY_NAMESPACE, PERMISSIONS, Policy
+from ...injector.permissions import ANY_NAMESPACE, PERMISSIONS, Policy, is_permission
 from ...injector.pod_reader import CannotInject
 from ...injector.roots import KINDS, RootNeeds, require_usable
 from ..policy import ExitCode
@@ -91,7 +91,8 @@ _OPTIONS: Final = (
         multiple=True,
         metavar="NAMESPACE=PERMISSION,...",
         help="What pods of a namespace may do although it weakens their protection,"
-        f" {ANY_NAMESPACE} for any: {', '.join(PERMISSIONS)}; may be repeated.",
+        f" {ANY_NAMESPACE} for any: {', '.join(PERMISSIONS)} (or host-path:/FOLDER); may be"
+        " repeated.",
     ),
     click.option(
         "--trust-image",
@@ -168,7 +169,7 @@ def _allowed(written: Sequence[str]) -> frozenset[tuple[str, str]]:
     for one in written:
         namespace, equals, permissions = one.partition("=")
         for permission in permissions.split(","):
-            if not namespace or not equals or permission not in PERMISSIONS:
+            if not namespace or not equals or not is_permission(permission):
                 raise click.UsageError(
                     f"--allow `{one}` does not fit; it must be NAMESPACE=PERMISSION,... of"
                     f" {', '.join(PERMISSIONS)}"

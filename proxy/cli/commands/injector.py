@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import socket
 import ssl
 from collections.abc import Coroutine
 from pathlib import Path
@@ -17,6 +18,7 @@ from ...config.settings import ListenerTls, TcpAddress
 from ...config.values import files_in
 from ...core.errors import UnfitEnvironment
 from ...injector.certificate_keeper import CertificateKeeper, CertificatePlaces
+from ...injector.owner_events import OwnerEvents
 from ...injector.webhook import Webhook
 from ...process.hardening import harden
 from ...process.kubernetes_api import in_cluster
@@ -112,6 +114,11 @@ _NAMESPACED: Final = _NamespacedType()
     metavar="FOLDER",
     help="More of --allow: a file for each namespace, which lists permissions; read each time.",
 )
+@click.option(
+    "--events",
+    is_flag=True,
+    help="Write Events `Injected` and `Denied` on the owners of pods, such as their ReplicaSet.",
+)
 @run_until_stopped.log_format_option
 @run_until_stopped.log_processor_option
 @injector_options
@@ -124,6 +131,7 @@ def injector(  # noqa: PLR0913 - one for each option
     webhook: str | None,
     account: Path,
     exceptions: Path | None,
+    events: bool,
     log_format: Format,
     log_processors: tuple[run_until_stopped.LogProcessor, ...],
     **given: Any,  # noqa: ANN401 - options by name
@@ -149,13 +157,15 @@ def injector(  # noqa: PLR0913 - one for each option
     logs.report("process.hardened", **harden().fields())
     library_logs.route(logs)
     places = CertificatePlaces(*secret, webhook, cert) if secret and webhook else None
-    keeper = CertificateKeeper(in_cluster(os.environ, account), places, logs) if places else None
+    api = in_cluster(os.environ, account) if places or events else None
+    keeper = CertificateKeeper(api, places, logs) if api and places else None
+    teller = OwnerEvents(api, logs, socket.gethostname()) if api and events else None
     run_until_stopped.run(
         logs,
         _run(
             listen,
             ListenerTls(cert, key or cert),
-            Webhook(settings, logs, exceptions),
+            Webhook(settings, logs, exceptions, teller),
             logs,
             keeper,
         ),
@@ -181,8 +191,8 @@ async def _run(
         logs.report("injector.started", version=__version__, address=str(listen))
         async with asyncio.TaskGroup() as group:
             beside = [group.create_task(watch.run())]
-            if keeper is not None:
-                beside.append(group.create_task(keeper.run()))
+            tasks = [one for one in (keeper, webhook.events) if one is not None]
+            beside += [group.create_task(one.run()) for one in tasks]
             reason = await signals.stop
             for task in beside:
                 task.cancel()

@@ -15,10 +15,14 @@ from .console import translated
 
 @dataclass(frozen=True, slots=True)
 class CommandPlace:
-    """The module that holds a command, and its summary in the list."""
+    """The module that holds a command, and its summary in the list.
+
+    One that is not `listed` is for a machine, such as the chart: the reference has it.
+    """
 
     module: str
     summary: str
+    listed: bool = True
 
 
 class LazyGroup(click.Group):
@@ -79,7 +83,8 @@ class LazyGroup(click.Group):
         there = self.list_commands(ctx)
         width = max(map(len, there))
         for heading, places in self.headings.items():
-            rows = [(n.ljust(width), one.summary) for n, one in places.items() if n in there]
+            listed = [(n, one) for n, one in places.items() if n in there and one.listed]
+            rows = [(name.ljust(width), one.summary) for name, one in listed]
             with formatter.section(heading):
                 formatter.write_dl(rows)
 

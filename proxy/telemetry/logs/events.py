@@ -278,6 +278,13 @@ _INJECTOR: Final = (
         "A call of the webhook was not an AdmissionReview.",
     ),
     Event(
+        "injector.event_failed",
+        "warning",
+        ("reason",),
+        "An Event on the owner of a pod could not be written, and is lost. Said once for each"
+        " reason.",
+    ),
+    Event(
         "injector.certificate_changed",
         "warning",
         ("renewed", "reason"),

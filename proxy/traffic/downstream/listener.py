@@ -74,7 +74,9 @@ class HttpListener:
         self._acceptor = Acceptor(
             address, self, self.refusals, tls=tls, proxies=proxies, sockets=sockets
         )
-        self._timer = RepeatingTimer(self._clients.check, interval=interval(self.timeouts))
+        self._timer = RepeatingTimer(
+            self._clients.check, interval=interval(self.timeouts), rests=lambda: not self._clients
+        )
 
     @property
     def connections(self) -> int:
@@ -96,7 +98,6 @@ class HttpListener:
     async def start(self) -> None:
         """Begin to accept connections."""
         await self._acceptor.start()
-        self._timer.start()
 
     def answer_with(  # noqa: PLR0913 - what a reload changes, each by name
         self,
@@ -161,6 +162,7 @@ class HttpListener:
     def welcome(self, address: str) -> ClientConnection | str:
         """Count a client in, and return what serves it, or the reason for which nothing does."""
         client = ClientConnection(self, asyncio.get_running_loop(), address)
+        self._timer.start()
         return self._clients.refuses(client, self.limits, self._acceptor.proxies.trusted) or client
 
     def connected(self, client: ClientLifecycle) -> None:

@@ -81,8 +81,12 @@ class HttpUpstream:
         half = replace(self._timeouts, queue=self._timeouts.queue / 2)
         self.long_requests: Final = Permits(self._limits, half, FixedLimit(AT_ONCE))
         """The rights of long requests to be worked at before they are sent."""
-        self._timer = RepeatingTimer(self.long_requests.check, interval=interval(half))
-        self._timer.start()
+        self._timer = RepeatingTimer(
+            self.long_requests.check,
+            interval=interval(half),
+            rests=lambda: not self.long_requests.waiting,
+        )
+        self.long_requests.wake = self._timer.start
         self.health: Final = UpstreamHealth(self._limits, self._timeouts)
         self.pool: Final = Pool(
             self._connect, self.permits, self.health, self._limits, self._timeouts

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from operator import attrgetter
 from typing import Final, Literal
 from weakref import WeakValueDictionary
@@ -123,6 +123,7 @@ class Permits:
         "everything",
         "waited",
         "waits",
+        "wake",
     )
 
     def __init__(
@@ -145,6 +146,8 @@ class Permits:
         self.everything = Share()
         self.waits = 0
         self.waited = 0.0
+        self.wake: Callable[[], None] = lambda: None
+        """Called when somebody waits: from then on, `check` must be called."""
         self._clients: WeakValueDictionary[str, ClientShare] = WeakValueDictionary()
         self._routes: WeakValueDictionary[tuple[str, int], Share] = WeakValueDictionary()
         self._flows: WeakValueDictionary[tuple[str, str, int], Flow] = WeakValueDictionary()
@@ -211,6 +214,7 @@ class Permits:
         waiter = Waiter(flow, self._loop.create_future(), now)
         try:
             self._queue.put(waiter)
+            self.wake()
             given: Permit = await waiter.given
         except BaseException:
             self._queue.remove(waiter)

@@ -56,8 +56,12 @@ class Pool:
         self._idle: list[UpstreamConnection] = []
         self._making = 0
         self._closed = False
-        self._timer = RepeatingTimer(self._check, interval=interval(timeouts))
-        self._timer.start()
+        self._timer = RepeatingTimer(
+            self._check,
+            interval=interval(timeouts),
+            rests=lambda: not (self.size or permits.in_use),
+        )
+        permits.wake = self._timer.start
 
     @property
     def size(self) -> int:
@@ -141,6 +145,7 @@ class Pool:
 
     async def _new(self, permit: Permit, trial: int) -> UpstreamConnection:
         self._making += 1
+        self._timer.start()
         connection: UpstreamConnection | None = None
         try:
             connection = await self._connect()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import math
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -90,30 +91,43 @@ class Watch:
 
     async def run(self) -> None:
         """Watch until cancelled; what fails is tried again, and reported once in a row."""
-        failing = False
-        while True:
-            await asyncio.sleep(self._interval)
-            try:
-                await self._follow()
-            except Exception as error:  # noqa: BLE001 - the loop must go on, whatever a machine does
-                if not failing:
-                    context = {"message": "watching files failed", "exception": error}
-                    asyncio.get_running_loop().call_exception_handler(context)
-                failing = True
-            else:
-                failing = False
+        failing, ended = False, threading.Event()
+        try:
+            while True:
+                try:
+                    await self._follow(ended)
+                except Exception as error:  # noqa: BLE001 - the loop must go on, whatever a machine does
+                    if not failing:
+                        context = {"message": "watching files failed", "exception": error}
+                        asyncio.get_running_loop().call_exception_handler(context)
+                    failing = True
+                    await asyncio.sleep(self._interval)
+                else:
+                    failing = False
+        finally:
+            ended.set()
 
-    async def _follow(self) -> None:
-        """Await `changed` if the files have changed; whatever it raises, they still have."""
-        found = await self._look()
-        if found == self._seen and time.monotonic() < self._due:
-            return
+    async def _follow(self, ended: threading.Event) -> None:
+        """Await `changed` once the files have changed; whatever it raises, they still have."""
+        found = await asyncio.to_thread(lambda: self._changed_state(ended))
         before, self._seen, self._due = self._seen, await self._settled(found), math.inf
         try:
             await self._changed()
         except BaseException:
             self._seen = before
             raise
+
+    def _changed_state(self, ended: threading.Event) -> Fingerprint:
+        """Return the state of the files once it is another, or to be taken for one.
+
+        In a thread, since a mounted volume may hang; and all of it, so that the loop of the traffic
+        is not woken each second.
+        """
+        while not ended.wait(self._interval):
+            found = fingerprint(self._files())
+            if found != self._seen or time.monotonic() >= self._due:
+                return found
+        return self._seen
 
     async def _settled(self, found: Fingerprint) -> Fingerprint:
         """Return the state once it no longer changes: a file may be half written."""
@@ -126,7 +140,6 @@ class Watch:
         return found
 
     async def _look(self) -> Fingerprint:
-        # In a thread, since a mounted volume may hang.
         return await asyncio.to_thread(lambda: fingerprint(self._files()))
 
 

@@ -60,6 +60,7 @@ def told(*objects: Json) -> tuple[int, list[str]]:
         (of("Pod", "a", older()), 0, "warning version shop/a: sidecar of 0.9.0; restart it"),
         (of("Pod", "a", sealed(interception="redirect")), 0, "warning permission shop/a: redirect"),
         (of("Pod", "a", sealed(pass_ports="53")), 0, "warning permission shop/a: ports, 53 open"),
+        (of("Pod", "a", sealed(config="own")), 0, "warning permission shop/a: config"),
         (of("Pod", "a", a_pod()), 3, "failed unsealed shop/a: is to be sealed, and has no sidecar"),
         (
             of("Pod", "a", {"spec": {}}, space="all"),
@@ -83,6 +84,25 @@ def test_what_needs_an_operator_is_listed(found: Json, code: int, line: str) -> 
     ended, lines = told(of("Namespace", "all", label="enabled"), of("Namespace", "shop"), found)
 
     assert (ended, line in lines) == (code, True), lines
+
+
+def test_a_pod_with_an_older_keyring_than_others_is_listed() -> None:
+    """As Prometheus answers: only a pod itself knows the generation."""
+
+    def sample(pod: str, keyring: str, generation: str) -> Json:
+        metric = {"__name__": "sealyard_keyring_generation", "namespace": "shop", "pod": pod}
+        return {"metric": {**metric, "keyring": keyring}, "value": [1796.5, generation]}
+
+    found = [sample("a", "k1", "3"), sample("b", "k1", "2"), sample("c", "k2", "1")]
+    answer = {"status": "success", "data": {"resultType": "vector", "result": found}}
+    done = CliRunner().invoke(cluster, ["status", "-"], input=json.dumps(answer))
+    lines = [" ".join(one.split()) for one in done.output.splitlines()]
+
+    assert done.exit_code == 0
+    assert lines == [
+        "warning keyring shop/b: generation 2 of keyring k1, others 3",
+        "ok sealed 0 pods have a sidecar",
+    ]
 
 
 class _Api:
