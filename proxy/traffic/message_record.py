@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
+from http import HTTPStatus
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from ..core.crypto.session_cipher import Session
 from ..core.errors import TrafficError, Unopened
 from ..core.http.message import Direction
+from ..core.values.key_needs import NO_KEYS, Keys, Standing
 from ..core.values.outcomes import Outcome
 from ..telemetry.logs.access_line import MessageLine, Outcomes, Refusal
 from .interfaces import Reporter
@@ -16,6 +19,7 @@ from .interfaces import Reporter
 if TYPE_CHECKING:  # imported where rules observe
     from ..core.explain.dry_run import DryRunResult
 
+_UNSEALED: Final[Mapping[Session, Standing]] = MappingProxyType({})
 _NONE: Final[Mapping[str, str | int]] = MappingProxyType({})
 
 
@@ -32,7 +36,8 @@ class MessageRecord(MessageLine):
 
     `client_name` is the configured name of its client, empty where none is asked for. `foretold` is
     why the message would be refused one step up, the first reason of each rule; so many of them are
-    `told` already. They are not in the line.
+    `told` already. `sealed` are the sessions that have sealed something of the request. They are
+    not in the line.
     """
 
     __slots__ = (
@@ -42,6 +47,7 @@ class MessageRecord(MessageLine):
         "client_name",
         "direction",
         "foretold",
+        "sealed",
         "told",
         "unopened",
     )
@@ -54,6 +60,7 @@ class MessageRecord(MessageLine):
         self.foretold: tuple[Foretold, ...] = ()
         self.told = 0
         self.direction: Direction = "request"
+        self.sealed: Mapping[Session, Standing] = _UNSEALED
         self.unopened: tuple[tuple[Direction, Unopened], ...] = ()
         self.request_id = request_id
         self.own_id = ""
@@ -73,15 +80,34 @@ class MessageRecord(MessageLine):
         self.changes = None
         self.switched = False
 
-    def count(self, outcomes: Mapping[Outcome, int]) -> None:
-        """Add how many values of this direction had which outcome."""
+    def count(self, outcomes: Mapping[Outcome, int], keys: Keys = NO_KEYS) -> None:
+        """Add how many values of this direction had which outcome, and what has sealed some."""
         # Nearly always there is one body in each direction.
         if self.direction == "request":
+            if keys.sealing and not self.switched:  # an answer to a request says that this opens
+                sealed = dict.fromkeys(keys.sealing.values(), keys.standing)
+                self.sealed = {**self.sealed, **sealed} if self.sealed else sealed
             before = self.request_outcomes
             self.request_outcomes = _sum(before, outcomes) if before else tuple(outcomes.items())
         else:
             before = self.response_outcomes
             self.response_outcomes = _sum(before, outcomes) if before else tuple(outcomes.items())
+
+    def stands(self) -> bool:
+        """Whether its answer may be relayed, as far as that is known without a wait.
+
+        One that accepts the request says that what was sealed of it opens.
+        """
+        sealed = self.sealed
+        if not sealed or self.status >= HTTPStatus.BAD_REQUEST:
+            return True
+        return all(standing.stands(session) for session, standing in sealed.items())
+
+    async def confirm(self) -> None:
+        """See that its answer may be relayed; raise KeyUnavailable where it may not."""
+        if not self.stands():
+            for session, standing in self.sealed.items():
+                await standing.confirm(session)
 
     def changed(self, began: float) -> None:
         """Note that a body has been changed from `began` (`time.perf_counter`) until now."""
@@ -159,6 +185,7 @@ class MessageRecord(MessageLine):
     def over(self, now: float) -> None:
         """Note that the message was over at `now` (`time.perf_counter`)."""
         self.duration_ms = (now - self._began) * 1000
+        self.sealed = _UNSEALED  # a record may be kept for longer than keys should be
         if self._sent:
             self.upstream_ms = ((self._responded or now) - self._sent) * 1000
 

@@ -61,6 +61,18 @@ async def test_what_is_sealed_after_a_revocation_is_complete_opens(subject: Subj
     assert not await late.opens(texts[0][1])
 
 
+async def test_what_was_sealed_before_a_revocation_stands_no_more_once_that_is_complete(
+    subject: Subject,
+) -> None:
+    one, other = a_member(subject), a_member(subject)
+    async with running(one, other):
+        keys = await other.sessions.resolve(seal_need())
+        session = keys.sealing[SCOPE]
+        assert keys.standing.stands(session)
+        answer = await Desk(one.sessions).run("revoke", SCOPE)
+        assert (answer.complete, keys.standing.stands(session)) == (True, False)
+
+
 async def test_a_process_that_is_stopped_seals_nothing_once_it_goes_on(subject: Subject) -> None:
     one, stopped = a_member(subject), a_member(subject, without_store=False)
     before = await stopped.sealed()

@@ -166,7 +166,7 @@ class PreparedJson(Prepared):
             return None
         if done.proven:
             keys.remember(done.proven)
-        return mint_changed(self.frame(done.counts, None), changed, done.counts, leaves)
+        return mint_changed(self.frame(done.counts, None), changed, done.counts, leaves, done.found)
 
     def fill(self, values: Values, body: bytes, kept: Kept, offset: int) -> Kept | None:
         """Add the values of a body that begins at `offset`; return the names that it leaves.
@@ -245,7 +245,8 @@ class PreparedWhole(Prepared):
             return None
         if done.proven:
             keys.remember(done.proven)
-        return mint_changed(self.frame(done.counts, media), done.spliced(body), done.counts)
+        frame = self.frame(done.counts, media)
+        return mint_changed(frame, done.spliced(body), done.counts, (), done.found)
 
 
 class PreparedRecords:
@@ -287,7 +288,7 @@ class PreparedRecords:
             return None
         if done.proven:
             keys.remember(done.proven)
-        return mint_changed(self._frame, changed, done.counts)
+        return mint_changed(self._frame, changed, done.counts, (), done.found)
 
     def _filled(self, records: bytes) -> Values | None:
         """Return the values of all records; None where one is none that is certain."""

@@ -20,6 +20,7 @@ from ...core.crypto.context import Scope
 from ...core.crypto.session_cipher import Session
 from ...core.errors import KeyUnavailable, Unopened
 from ...core.values.key_needs import NO_KEYS, Attempt, Keys, Needs
+from ...core.values.streams import REVOKED
 from ...process import forks
 from ..audit import Value
 from ..keyring.kek import RandomBytes
@@ -88,6 +89,7 @@ class Sessions:
         self.keyring = keyring
         """The keyring in use."""
         self._keks = OneKeyring(keyring)
+        self._usable = _usable(keyring)
         self._settings = settings
         self.notice = notice
         self.ephemeral = mode == "ephemeral"
@@ -101,8 +103,7 @@ class Sessions:
         self.clock = SharedClock(clock, self.store, lambda: self.announce(None))
         """The time that all processes go by."""
         clock = self._clock = self.clock
-        limit = settings.max_scopes
-        begun = self.clock.begun
+        limit, begun = settings.max_scopes, self.clock.begun
         self.revocations = RevocationStates(keyring, limit, shared=store.shared, begun=begun)
         """What this process knows of revocations."""
         self._durable = DurableSessions(self._keks, limit, random=random)
@@ -117,7 +118,7 @@ class Sessions:
             notice=notice,
             use=self.use,
         )
-        self.sealing = SealingSessions(limit, settings.max_messages, begun=begun)
+        self.sealing = SealingSessions(limit, settings.max_messages, begun=begun, standing=self)
         """The sessions that seal."""
         self._opening = OpeningSessions(
             self._durable, self._ephemeral, self.revocations, clock=clock, begun=begun
@@ -246,7 +247,7 @@ class Sessions:
             sealing = self.sealing.take(seals, now)
             if sealing is None:
                 return None
-            keys = Keys(sealing, keys.opening, keys.decoys, keys.refusals)
+            keys = Keys(sealing, keys.opening, keys.decoys, keys.refusals, self)
         self.lookups.plans += 1
         return keys
 
@@ -254,6 +255,24 @@ class Sessions:
         """See that this process may seal; raise KeyUnavailable where it may not."""
         if self.lease is not None and time.monotonic() >= self.sealing_until:
             await self.lease.obtain()
+
+    def stands(self, session: Session) -> bool:
+        """Whether a session may seal on, and what it has sealed be acknowledged.
+
+        False also without a lease: another process may have revoked it.
+        """
+        return (
+            time.monotonic() < self.sealing_until
+            and session.created >= self.revocations.not_before(session.scope)
+            and session.kek_id in self._usable
+            and not self.withdrawn
+        )
+
+    async def confirm(self, session: Session) -> None:
+        """See that a session stands; raise KeyUnavailable where it does not, or nobody knows."""
+        await self.require_lease()
+        if not self.stands(session):
+            raise KeyUnavailable(WITHDRAWN if self.withdrawn else REVOKED)
 
     def name(self, scope: Scope) -> str:
         """Return the name of a scope in the store."""
@@ -343,6 +362,7 @@ class Sessions:
             if self._key_events is not None:
                 self._key_events.replace_record_key(keyring.record_key)
             self.revocations.replace_keyring(keyring)
+            self._usable = _usable(keyring)
             self._keks.keyring = self.starter.keyring = keyring
             self._forget()
 
@@ -411,3 +431,8 @@ class Sessions:
         self._opening.forget()
         self._ephemeral.clear()
         self.revocations.clear()
+
+
+def _usable(keyring: Keyring) -> frozenset[str | None]:
+    """Return the ids of the KEKs that open; None is that of keys that lie under no KEK."""
+    return frozenset((None, *(one.id for one in keyring.keks if one.state != "disabled")))

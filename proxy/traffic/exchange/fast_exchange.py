@@ -163,10 +163,10 @@ class FastExchange(GeneralExchange):
                 message: Forwardable | None = found.passing
                 if message is None:
                     message = lane.heads.changed(found, known.limit, body, record, self._kept)
-                if message is None:
+                if message is None or not record.stands():
                     response = WholeResponse(fast.head, fast.framing, body)
                     message = self._incoming(response, found.treatment)
-                    if message is None:
+                    if message is None or not record.stands():
                         self._go_on(response)
                         return
                 record.response_bytes = answer(

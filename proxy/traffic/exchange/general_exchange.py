@@ -258,7 +258,7 @@ class GeneralExchange:
                 steps.ladder.answered(self._known.admitted, response.head, record, bodies)
             treatment = steps.treat_response(self.own().exchange, response)
             message = self._incoming(response, treatment)
-            if message is None:
+            if message is None or not record.stands():
                 self._go_on(response)
                 return
             sent = request.relay_whole(message, response, self._known.admitted.location_rewrite)

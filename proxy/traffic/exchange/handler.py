@@ -215,6 +215,7 @@ class Handler(FastPath):
                 response.lasts(self._timeouts.tunnel)
             message, response = await self._incoming(admitted.exchange, response, record)
             close = admitted.request.websocket or admitted.request.upgrade
+            await record.confirm()
             record.response_bytes = await request.relay(
                 message, response, location_rewrite=admitted.location_rewrite, close=close
             )

@@ -247,7 +247,7 @@ class KnownHeads:
             return self._timed(prepared, body, record, kept)
         changed = prepared.change(body, steps.keys, steps.clock(), kept)
         if changed is not None and changed.counts:
-            record.count(changed.counts)
+            record.count(changed.counts, changed.keys)
         return changed
 
     def _timed(
@@ -257,7 +257,7 @@ class KnownHeads:
         began = time.perf_counter()
         changed = prepared.change(body, self._steps.keys, self._steps.clock(), kept)
         if changed is not None and changed.counts:
-            record.count(changed.counts)
+            record.count(changed.counts, changed.keys)
             record.changed(began)
         return changed
 

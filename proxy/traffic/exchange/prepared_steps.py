@@ -99,7 +99,7 @@ class PreparedSteps:
                 began = time.perf_counter()
                 changed = await run(prepared.change, body, self.keys, now, kept, any_number=True)
         if changed is not None:
-            record.count(changed.counts)
+            record.count(changed.counts, changed.keys)
             record.changed(began)
         return changed
 
@@ -130,5 +130,5 @@ class PreparedSteps:
             return None
         changed = prepared.change(data, self.keys, self.clock())
         if changed is not None and changed.counts:
-            record.count(changed.counts)
+            record.count(changed.counts, changed.keys)
         return changed

@@ -310,7 +310,8 @@ class Steps(PreparedSteps):
     ) -> Forwardable:
         """Carry out a plan, which may be for one `piece` of a message."""
         began = time.perf_counter()
-        return self._noted(apply(plan, keys, self.clock()), plan, record, piece, began)
+        applied = apply(plan, keys, self.clock())
+        return self._noted(applied, plan, keys, record, piece, began)
 
     async def carry_out(
         self, plan: Plan, record: MessageRecord, run: Run, *, piece: Piece = ""
@@ -327,10 +328,16 @@ class Steps(PreparedSteps):
         """Do as `apply`, in slices if the work of the message is run so."""
         began = time.perf_counter()
         applied = await run(apply, plan, keys, self.clock())
-        return self._noted(applied, plan, record, piece, began)
+        return self._noted(applied, plan, keys, record, piece, began)
 
-    def _noted(
-        self, applied: Applied, plan: Plan, record: MessageRecord, piece: Piece, began: float
+    def _noted(  # noqa: PLR0913, PLR0917 - what was done, and with what
+        self,
+        applied: Applied,
+        plan: Plan,
+        keys: Keys,
+        record: MessageRecord,
+        piece: Piece,
+        began: float,
     ) -> Forwardable:
         """Return what may go on, once the rest of what came out is recorded."""
         if plan.settle is not None:
@@ -339,7 +346,7 @@ class Steps(PreparedSteps):
             self.keys.remember(applied.proven)
         if applied.unopened:
             record.did_not_open(applied.unopened)
-        record.count(applied.counts)
+        record.count(applied.counts, keys)
         if "plain" in applied.counts:
             self.ladder.passed(plan, record, lasts=bool(piece))
         if applied.counts and not piece:
