@@ -275,6 +275,29 @@ async def test_the_row_of_a_process_that_was_killed_a_moment_ago_is_taken_away_t
     assert left == [again.lease._process]
 
 
+async def test_a_verb_is_complete_once_the_killed_process_is_buried_by_who_started_it(
+    subject: Subject,
+) -> None:
+    one, killed, beside = a_member(subject), a_member(subject), a_member(subject)
+    process = os.urandom(presence.PROCESS_BYTES)
+    killed.lease.be(process)
+    for member in (killed, beside):
+        await member.lease.renew()
+    killed.lease._name, beside.lease._name = "killed:1", "beside:2"
+    await beside.lease.renew()
+    async with running(one):
+        store = one.sessions.store
+        assert process in {row.process for row in await presence.rows(store, KEYRING)}
+        await one.lease.bury({process})
+        left = {row.process for row in await presence.rows(store, KEYRING)}
+        assert left == {member.lease._process for member in (one, beside)}
+        await beside.lease.close()
+        beside.lease.start()
+        await beside.lease.close()
+        answer = await Desk(one.sessions).run("revoke", SCOPE)
+        assert (answer.complete, answer.processes) == (True, 1)
+
+
 async def test_a_process_on_a_host_with_a_long_name_knows_its_row_again(
     subject: Subject, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -17,6 +16,7 @@ from ...core.errors import KeyUnavailable, Unopened
 from ...core.values.key_needs import Attempt, Keys, Needs
 from ...core.values.streams import REVOKED
 from ...process import forks
+from ...process.boot_clock import since_boot
 from ...telemetry.reporter import Reporter
 from ..keyring.kek import RandomBytes
 from ..participants.pins import PinBook
@@ -103,7 +103,7 @@ class EndToEnd:
             raise KeyUnavailable(WITHDRAWN)
         if self._sessions.blocked and opens:
             raise KeyUnavailable(BLOCKED)
-        if seals and time.monotonic() >= self._sessions.sealing_until:
+        if seals and since_boot() >= self._sessions.sealing_until:
             return None
         now = self._clock()
         opened = self._opening.warm(opens, now) if found is None else found.opened

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
@@ -22,6 +21,7 @@ from ...core.errors import KeyUnavailable, Unopened
 from ...core.values.key_needs import NO_KEYS, Attempt, Keys, Needs
 from ...core.values.streams import REVOKED
 from ...process import forks
+from ...process.boot_clock import since_boot
 from ..audit import Value
 from ..keyring.kek import RandomBytes
 from ..keyring.kek_source import OneKeyring
@@ -161,7 +161,7 @@ class Sessions:
         self.lease: Lease | None = None
         """The lease under which this process seals; None where no other process is to be told."""
         self.sealing_until = math.inf
-        """When the lease ends, in monotonic seconds."""
+        """When the lease ends, in seconds since boot."""
         self.forward: Changed = lambda _: None
         """Called with the name of every conversation that was changed, None for all."""
         self._generation = forks.generation()
@@ -232,7 +232,7 @@ class Sessions:
         if self.withdrawn and (seals or opens):
             self._forget()  # what was begun before may have kept a key since
             raise KeyUnavailable(WITHDRAWN)
-        if seals and time.monotonic() >= self.sealing_until:
+        if seals and since_boot() >= self.sealing_until:
             return None
         if not opens and len(seals) == 1:
             keys = self.sealing.take_one(seals, now)
@@ -253,7 +253,7 @@ class Sessions:
 
     async def require_lease(self) -> None:
         """See that this process may seal; raise KeyUnavailable where it may not."""
-        if self.lease is not None and time.monotonic() >= self.sealing_until:
+        if self.lease is not None and since_boot() >= self.sealing_until:
             await self.lease.obtain()
 
     def stands(self, session: Session) -> bool:
@@ -262,7 +262,7 @@ class Sessions:
         False also without a lease: another process may have revoked it.
         """
         return (
-            time.monotonic() < self.sealing_until
+            since_boot() < self.sealing_until
             and session.created >= self.revocations.not_before(session.scope)
             and session.kek_id in self._usable
             and not self.withdrawn

@@ -317,7 +317,7 @@ class SidecarKeys:
             self._ledger.learn(what, one.name, one.value)
 
     def extend(self, until: float) -> None:
-        """Seal until then, in monotonic seconds."""
+        """Seal until then, in seconds since boot."""
         self.sessions.sealing_until = until
 
     def _changed(self, name: str | None) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from proxy.core.crypto.session_cipher import Session
 from proxy.core.errors import KeyUnavailable
 from proxy.core.values.key_needs import Keys
 from proxy.keys.sessions import session_control
+from proxy.process.boot_clock import since_boot
 
 from ..builders import SCOPE, World, a_keyring, a_world, seal_need
 
@@ -56,7 +55,7 @@ async def test_a_session_under_a_kek_that_is_disabled_or_gone_stands_no_more() -
 async def test_without_a_lease_nobody_knows() -> None:
     world = a_world()
     keys, session = await sealed(world)
-    world.sessions.sealing_until = time.monotonic()
+    world.sessions.sealing_until = since_boot()
     assert not keys.standing.stands(session)
 
 

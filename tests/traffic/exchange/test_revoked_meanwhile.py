@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -18,6 +17,7 @@ from proxy.core.expressions.sources import parse_source
 from proxy.core.rules.model import Block, Item, Names, Part, Rule
 from proxy.keys.sessions import session_control
 from proxy.keys.sessions.sessions import Sessions
+from proxy.process.boot_clock import since_boot
 from tests.keys.builders import SCOPE, a_world
 
 from ..ours import Ours, local, proxied
@@ -123,7 +123,7 @@ async def test_an_answer_waits_for_the_lease_of_a_process_that_stood_still() -> 
             asked.append(1)
             if len(asked) > 1:
                 raise KeyUnavailable("lease-ended")
-            sessions.sealing_until = time.monotonic() + 60
+            sessions.sealing_until = since_boot() + 60
 
     async with through(sessions, held) as (client, _, ours):
         for status in (201, 503):
