@@ -167,6 +167,8 @@ async def test_whose_kek_the_fleet_has_disabled_seals_nothing(subject: Subject) 
     await one.sealed()
     one.may_seal = False
     await one.lease.renew()
+    (row,) = await presence.rows(one.sessions.store, KEYRING)
+    assert not row.has(KEYRING.primary)  # it is in nobody's way
     with pytest.raises(KeyUnavailable, match="lease-ended"):
         await one.sealed()
     one.store.cut = True

@@ -61,7 +61,9 @@ class AtStore:
             held,
             keys,
             write_down=write_down,
-            keep=KeyringRevocations(place.path, place.roots, place.audit).revoke,
+            keep=KeyringRevocations(
+                place.path, place.roots, place.audit, lambda: held.keyring.id
+            ).revoke,
             pending=PendingRevocations(held, files(place.path, place.audit.path)),
             participants=participants,
             packages=PackageStore(held, clock=time.time, notice=self.notices.append),

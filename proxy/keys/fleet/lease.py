@@ -230,7 +230,7 @@ class Lease:
             int(self._clock() * 1000),
             keyring.generation,
             keyring.digest,
-            presence.marks_of(keyring),
+            presence.marks_of(keyring, seals=self._may_seal()),
             frozenset(list(self._learned)[-MOST_LEARNED:]),
             self._without_store,
             self._name,

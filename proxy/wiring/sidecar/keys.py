@@ -218,7 +218,7 @@ class SidecarKeys:
     def _here(self) -> At:
         """Return where verbs act, by the settings in force."""
         keyring = operator_calls.keyring_revocations(
-            self._settings, self._environ, self._reporter, self._clock
+            self.sessions, self._settings, self._environ, self._reporter, self._clock
         )
         return At(
             self.sessions,
