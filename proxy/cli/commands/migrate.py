@@ -36,6 +36,7 @@ from ..support.console import FILE
 from ..support.files import read_report
 from ..support.keyring_options import KeyringPlace, keyring_options
 from ..support.migration_words import in_words
+from ..support.store_access import lease_for
 
 if TYPE_CHECKING:
     from ...migration.team import Team
@@ -210,7 +211,8 @@ def _run(  # noqa: PLR0913 - each is one option
         kept = _state_file(state or _state_path(job_file, verb), job, verb, keyring, mark)
     output = sys.stdout.buffer if writes else None
     streams = (sys.stdin.buffer, output)
-    order = Order(job, verb, keyring, streams, time.time, rate, kept, outdated)
+    lease = lease_for(place, keyring)
+    order = Order(job, verb, keyring, streams, time.time, rate, kept, outdated, lease)
     team_or_none = nullcontext() if workers == 1 else _team(order, workers)
     with in_words(), _interruptible(), team_or_none as team:
         done = asyncio.run(runner.run(order, Progress(sys.stderr, time.monotonic), team))
