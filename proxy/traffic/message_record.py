@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
-from http import HTTPStatus
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -19,6 +18,7 @@ from .interfaces import Reporter
 if TYPE_CHECKING:  # imported where rules observe
     from ..core.explain.dry_run import DryRunResult
 
+_REFUSED: Final = 400  # from this status on
 _UNSEALED: Final[Mapping[Session, Standing]] = MappingProxyType({})
 _NONE: Final[Mapping[str, str | int]] = MappingProxyType({})
 
@@ -36,8 +36,8 @@ class MessageRecord(MessageLine):
 
     `client_name` is the configured name of its client, empty where none is asked for. `foretold` is
     why the message would be refused one step up, the first reason of each rule; so many of them are
-    `told` already. `sealed` are the sessions that have sealed something of the request. They are
-    not in the line.
+    `told` already. `sealed` are the keys that have sealed something of the request, `sealed_before`
+    the sessions of its other pieces. They are not in the line.
     """
 
     __slots__ = (
@@ -48,6 +48,7 @@ class MessageRecord(MessageLine):
         "direction",
         "foretold",
         "sealed",
+        "sealed_before",
         "told",
         "unopened",
     )
@@ -60,7 +61,8 @@ class MessageRecord(MessageLine):
         self.foretold: tuple[Foretold, ...] = ()
         self.told = 0
         self.direction: Direction = "request"
-        self.sealed: Mapping[Session, Standing] = _UNSEALED
+        self.sealed: Keys | None = None
+        self.sealed_before: Mapping[Session, Standing] = _UNSEALED
         self.unopened: tuple[tuple[Direction, Unopened], ...] = ()
         self.request_id = request_id
         self.own_id = ""
@@ -85,8 +87,11 @@ class MessageRecord(MessageLine):
         # Nearly always there is one body in each direction.
         if self.direction == "request":
             if keys.sealing and not self.switched:  # an answer to a request says that this opens
-                sealed = dict.fromkeys(keys.sealing.values(), keys.standing)
-                self.sealed = {**self.sealed, **sealed} if self.sealed else sealed
+                if self.sealed is None:
+                    self.sealed = keys
+                elif keys is not self.sealed:
+                    more = dict.fromkeys(keys.sealing.values(), keys.standing)
+                    self.sealed_before = {**self.sealed_before, **more}
             before = self.request_outcomes
             self.request_outcomes = _sum(before, outcomes) if before else tuple(outcomes.items())
         else:
@@ -98,16 +103,24 @@ class MessageRecord(MessageLine):
 
         One that accepts the request says that what was sealed of it opens.
         """
-        sealed = self.sealed
-        if not sealed or self.status >= HTTPStatus.BAD_REQUEST:
+        keys = self.sealed
+        if keys is None or self.status >= _REFUSED:
             return True
-        return all(standing.stands(session) for session, standing in sealed.items())
+        stands = keys.standing.stands
+        for session in keys.sealing.values():  # nearly always one
+            if not stands(session):
+                return False
+        before = self.sealed_before
+        return not before or all(one.stands(session) for session, one in before.items())
 
     async def confirm(self) -> None:
         """See that its answer may be relayed; raise KeyUnavailable where it may not."""
-        if not self.stands():
-            for session, standing in self.sealed.items():
-                await standing.confirm(session)
+        keys = self.sealed
+        if keys is None or self.stands():
+            return
+        sealed = dict.fromkeys(keys.sealing.values(), keys.standing)
+        for session, standing in {**self.sealed_before, **sealed}.items():
+            await standing.confirm(session)
 
     def changed(self, began: float) -> None:
         """Note that a body has been changed from `began` (`time.perf_counter`) until now."""
@@ -185,7 +198,10 @@ class MessageRecord(MessageLine):
     def over(self, now: float) -> None:
         """Note that the message was over at `now` (`time.perf_counter`)."""
         self.duration_ms = (now - self._began) * 1000
-        self.sealed = _UNSEALED  # a record may be kept for longer than keys should be
+        self.sealed, self.sealed_before = (
+            None,
+            _UNSEALED,
+        )  # a record may be kept for longer than keys should be
         if self._sent:
             self.upstream_ms = ((self._responded or now) - self._sent) * 1000
 
