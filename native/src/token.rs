@@ -98,7 +98,7 @@ impl<'a> Parts<'a> {
 }
 
 /// The fewest characters behind [`SHORT_PREFIX`] of a whole token.
-const SHORT_LEAST: usize = 58;
+const SHORT_LEAST: usize = 79;
 /// The fewest that show that a token was cut there; the first of them is `A`.
 const SHORT_CUT_LEAST: usize = 12;
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from ..keys.fleet.command_lease import SealingLease
 from .job.model import WRITING, StoredTable, Verb
 from .policy import BATCH_TRIES
 from .sources.source import Source
@@ -76,23 +77,32 @@ Reached = Callable[[RowRange, int], None]
 """Called with a part that has come further, by so many rows."""
 
 
-async def run(
+async def run(  # noqa: PLR0913 - what a worker has, and the lease by name
     part: RowRange,
     verb: Verb,
     source: Source,
     treatment: RowTreatment,
     reached: Reached,
+    *,
+    lease: SealingLease,
 ) -> None:
     """Treat the rows of a part that are left.
 
-    Raises MigrationFailed where rows cannot be read or written: then all that was reached is done.
+    What was sealed before rights were taken away is sealed again before it is written. Raises
+    MigrationFailed where rows cannot be read or written, KeyUnavailable where the `lease` has
+    ended: then all that was reached is done.
     """
     batch = _Batch(verb, source, source.table.limits(source.widths()))
     while page := source.page(part.after, part.until):
         counted, last = Tally(), page[-1].key
         counted.rows = len(page)
         for attempt in range(BATCH_TRIES):
-            left = batch.finish(await treatment.treat(page), counted)
+            stands = False
+            while not stands:
+                epoch = lease.require()
+                treated = await treatment.treat(page)
+                with lease.writing(epoch) as stands:
+                    left = batch.finish(treated, counted) if stands else []
             if not left:
                 break
             if attempt == BATCH_TRIES - 1:

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import BinaryIO
 
+from ..keys.fleet.command_lease import CommandLease, NoLease, SealingLease
 from ..keys.keyring.keyring import Keyring
 from ..keys.sessions.sessions import Sessions, SessionSettings
 from ..keys.stores import MemoryStore
 from . import engine
 from .engine import Reached, RowRange
-from .job.model import Job, Verb
+from .job.model import SEALING, Job, Verb
 from .policy import LEAST_SCOPES
 from .sources.source import Source
 from .sources.table import open_source, scopes, treatment
@@ -30,7 +31,8 @@ class Order:
     """What is to be done, and how: at most `rate` rows a second, and where the state is kept.
 
     `streams` are what a pipe reads and writes; `clock` gives seconds since 1970. A run ends once
-    `outdated` says that another KEK is to seal, or `steering` that it is to stop.
+    `outdated` says that another KEK is to seal, or `steering` that it is to stop. `lease` makes
+    that of one process, None where no store is shared.
     """
 
     job: Job
@@ -42,6 +44,7 @@ class Order:
     state: StateFile | None = None
     outdated: Callable[[], bool] = lambda: False
     steering: Steering = field(default_factory=Steering)
+    lease: Callable[[], CommandLease] | None = None
 
 
 class Worker:
@@ -56,7 +59,8 @@ class Worker:
         self._sources: dict[int, Source] = {}
         self._held = ExitStack()
         self._sessions = _sessions(order)
-        self._sealing = RunSessions(order.keyring, clock=order.clock, random=os.urandom)
+        self._lease: SealingLease | None = None
+        self._sealing: RunSessions
 
     def source(self, table: int) -> Source:
         """Return the rows of a table of the job. Raises MigrationFailed where there are none."""
@@ -82,8 +86,19 @@ class Worker:
 
     async def treat_as(self, verb: Verb, source: Source, part: RowRange, reached: Reached) -> None:
         """Treat what is left of a part of some source with some verb."""
+        lease = self._leased(verb)
         treats = treatment(source, verb, self._sessions, self._sealing)
-        await engine.run(part, verb, source, treats, reached)
+        await engine.run(part, verb, source, treats, reached, lease=lease)
+
+    def _leased(self, verb: Verb) -> SealingLease:
+        """Return the lease that this process seals under; it ends with `close`."""
+        if self._lease is None:
+            make = self._order.lease if verb in SEALING else None
+            self._lease = NoLease() if make is None else self._held.enter_context(make())
+            self._sealing = RunSessions(
+                self._order.keyring, clock=self._order.clock, random=os.urandom, lease=self._lease
+            )
+        return self._lease
 
     async def opened(
         self, source: Source, rows: Sequence[StoredRow]

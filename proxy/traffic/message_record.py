@@ -8,10 +8,11 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ..core.compiled.rule_table import Decision
+from ..core.crypto.session_cipher import Session
 from ..core.errors import TrafficError, Unopened
 from ..core.http.message import Direction, Headers
 from ..core.planning.plan import Plan
-from ..core.values.key_needs import Keys
+from ..core.values.key_needs import NO_KEYS, Keys, Standing
 from ..core.values.outcomes import Outcome
 from ..telemetry.logs.access_line import MessageLine, Outcomes, Refusal
 from .interfaces import Reporter
@@ -19,6 +20,8 @@ from .interfaces import Reporter
 if TYPE_CHECKING:  # imported where rules observe
     from ..core.explain.dry_run import DryRunResult
 
+_REFUSED: Final = 400  # from this status on
+_UNSEALED: Final[Mapping[Session, Standing]] = MappingProxyType({})
 _NONE: Final[Mapping[str, str | int]] = MappingProxyType({})
 
 
@@ -71,7 +74,8 @@ class MessageRecord(MessageLine):
 
     `client_name` is the configured name of its client, empty where none is asked for. `foretold` is
     why the message would be refused one step up, the first reason of each rule; so many of them are
-    `told` already. They are not in the line.
+    `told` already. `sealed` are the keys that have sealed something of the request, `sealed_before`
+    the sessions of its other pieces. They are not in the line.
     """
 
     __slots__ = (
@@ -81,6 +85,8 @@ class MessageRecord(MessageLine):
         "client_name",
         "direction",
         "foretold",
+        "sealed",
+        "sealed_before",
         "told",
         "unopened",
         "watch",
@@ -94,6 +100,8 @@ class MessageRecord(MessageLine):
         self.foretold: tuple[Foretold, ...] = ()
         self.told = 0
         self.direction: Direction = "request"
+        self.sealed: Keys | None = None
+        self.sealed_before: Mapping[Session, Standing] = _UNSEALED
         self.unopened: tuple[tuple[Direction, Unopened], ...] = ()
         self.request_id = request_id
         self.own_id = ""
@@ -114,15 +122,45 @@ class MessageRecord(MessageLine):
         self.switched = False
         self.watch: MessageWatch | None = None
 
-    def count(self, outcomes: Mapping[Outcome, int]) -> None:
-        """Add how many values of this direction had which outcome."""
+    def count(self, outcomes: Mapping[Outcome, int], keys: Keys = NO_KEYS) -> None:
+        """Add how many values of this direction had which outcome, and what has sealed some."""
         # Nearly always there is one body in each direction.
         if self.direction == "request":
+            if keys.sealing and not self.switched:  # an answer to a request says that this opens
+                if self.sealed is None:
+                    self.sealed = keys
+                elif keys is not self.sealed:
+                    more = dict.fromkeys(keys.sealing.values(), keys.standing)
+                    self.sealed_before = {**self.sealed_before, **more}
             before = self.request_outcomes
             self.request_outcomes = _sum(before, outcomes) if before else tuple(outcomes.items())
         else:
             before = self.response_outcomes
             self.response_outcomes = _sum(before, outcomes) if before else tuple(outcomes.items())
+
+    def stands(self) -> bool:
+        """Whether its answer may be relayed, as far as that is known without a wait.
+
+        One that accepts the request says that what was sealed of it opens.
+        """
+        keys = self.sealed
+        if keys is None or self.status >= _REFUSED:
+            return True
+        stands = keys.standing.stands
+        for session in keys.sealing.values():  # nearly always one
+            if not stands(session):
+                return False
+        before = self.sealed_before
+        return not before or all(one.stands(session) for session, one in before.items())
+
+    async def confirm(self) -> None:
+        """See that its answer may be relayed; raise KeyUnavailable where it may not."""
+        keys = self.sealed
+        if keys is None or self.stands():
+            return
+        sealed = dict.fromkeys(keys.sealing.values(), keys.standing)
+        for session, standing in {**self.sealed_before, **sealed}.items():
+            await standing.confirm(session)
 
     def changed(self, began: float) -> None:
         """Note that a body has been changed from `began` (`time.perf_counter`) until now."""
@@ -204,6 +242,10 @@ class MessageRecord(MessageLine):
     def over(self, now: float) -> None:
         """Note that the message was over at `now` (`time.perf_counter`)."""
         self.duration_ms = (now - self._began) * 1000
+        self.sealed, self.sealed_before = (
+            None,
+            _UNSEALED,
+        )  # a record may be kept for longer than keys should be
         if self._sent:
             self.upstream_ms = ((self._responded or now) - self._sent) * 1000
         if self.watch is not None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # only for a store that processes share: it takes memory
 
 
 def keyring_revocations(
+    sessions: Sessions,
     settings: Settings,
     environ: Mapping[str, str],
     reporter: Reporter,
@@ -26,7 +27,8 @@ def keyring_revocations(
 ) -> KeyringRevocations:
     """Return what writes revocations into the keyring's file."""
     path, log = settings.keys.keyring.file, log_of(settings, reporter, clock)
-    return KeyringRevocations(path, configured(settings.keys, environ), log, clock)
+    roots = configured(settings.keys, environ)
+    return KeyringRevocations(path, roots, log, lambda: sessions.keyring.id, clock)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ def pending_revocations(
         sessions,
         files(settings.keys.keyring.file, audit),
         reporter=PendingLog(reporter),
-        keep=keyring_revocations(settings, environ, reporter, clock).revoke,
+        keep=keyring_revocations(sessions, settings, environ, reporter, clock).revoke,
     )
 
 

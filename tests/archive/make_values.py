@@ -180,7 +180,7 @@ def _token(
 def _poison(kept: Keyring, maker: Maker, form: Any) -> dict[str, Any]:  # noqa: ANN401 - a Form
     text, sid = poison.make(kept, maker.now - 600, Looks(form, 20), random=maker.random)
     parts = {"tenant": "clinic"}
-    reason = "bad-tag" if form == "short" else "wrong-context"
+    reason = "wrong-context"
     return {
         "parts": parts,
         "form": form,

@@ -6,7 +6,6 @@ import asyncio
 import os
 import socket
 import time
-from dataclasses import replace
 
 import pytest
 
@@ -59,6 +58,18 @@ async def test_what_is_sealed_after_a_revocation_is_complete_opens(subject: Subj
     assert after
     assert all([await late.opens(text) for text in after])
     assert not await late.opens(texts[0][1])
+
+
+async def test_what_was_sealed_before_a_revocation_stands_no_more_once_that_is_complete(
+    subject: Subject,
+) -> None:
+    one, other = a_member(subject), a_member(subject)
+    async with running(one, other):
+        keys = await other.sessions.resolve(seal_need())
+        session = keys.sealing[SCOPE]
+        assert keys.standing.stands(session)
+        answer = await Desk(one.sessions).run("revoke", SCOPE)
+        assert (answer.complete, keys.standing.stands(session)) == (True, False)
 
 
 async def test_a_process_that_is_stopped_seals_nothing_once_it_goes_on(subject: Subject) -> None:
@@ -155,6 +166,8 @@ async def test_whose_kek_the_fleet_has_disabled_seals_nothing(subject: Subject) 
     await one.sealed()
     one.may_seal = False
     await one.lease.renew()
+    (row,) = await presence.rows(one.sessions.store, KEYRING)
+    assert not row.has(KEYRING.primary)  # it is in nobody's way
     with pytest.raises(KeyUnavailable, match="lease-ended"):
         await one.sealed()
     one.store.cut = True
@@ -263,6 +276,29 @@ async def test_the_row_of_a_process_that_was_killed_a_moment_ago_is_taken_away_t
     assert left == [again.lease._process]
 
 
+async def test_a_verb_is_complete_once_the_killed_process_is_buried_by_who_started_it(
+    subject: Subject,
+) -> None:
+    one, killed, beside = a_member(subject), a_member(subject), a_member(subject)
+    process = os.urandom(presence.PROCESS_BYTES)
+    killed.lease.be(process)
+    for member in (killed, beside):
+        await member.lease.renew()
+    killed.lease._name, beside.lease._name = "killed:1", "beside:2"
+    await beside.lease.renew()
+    async with running(one):
+        store = one.sessions.store
+        assert process in {row.process for row in await presence.rows(store, KEYRING)}
+        await one.lease.bury({process})
+        left = {row.process for row in await presence.rows(store, KEYRING)}
+        assert left == {member.lease._process for member in (one, beside)}
+        await beside.lease.close()
+        beside.lease.start()
+        await beside.lease.close()
+        answer = await Desk(one.sessions).run("revoke", SCOPE)
+        assert (answer.complete, answer.processes) == (True, 1)
+
+
 async def test_a_process_on_a_host_with_a_long_name_knows_its_row_again(
     subject: Subject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -288,15 +324,15 @@ async def test_a_process_that_begins_again_takes_away_the_row_of_the_one_that_wa
     assert left == {one.lease._process for one in (again, beside)}
 
 
-def test_a_log_says_what_came_since_and_keeps_so_many() -> None:
+def test_a_log_keeps_the_last_events_and_its_numbers_grow() -> None:
     log = FenceLog().with_more([FenceEvent("keyring", "", 1)], 1.0)
     more = log.with_more([FenceEvent("fenced", "n", at) for at in range(300)], 1.0)
     assert more.number == log.number + 300
     assert len(more.events) == FENCES
-    assert [one.value for one in more.since(more.number - 2)] == [298, 299]
+    assert [one.value for one in more.events[-2:]] == [298, 299]
+    assert [one.number for one in more.events[-2:]] == [more.number - 1, more.number]
     key = KEYRING.record_key
     assert fence_log.decode(fence_log.encode(more, "n", key), "n", key) == more
-    assert replace(more, events=()).since(0) == ()
 
 
 async def test_a_process_that_no_list_names_seals_nothing_until_it_is_found_again(

@@ -137,9 +137,9 @@ def test_the_lengths_of_the_design_are_frozen() -> None:
     lengths = {vector["name"]: vector["characters"] for vector in MUST_OPEN}
     assert lengths["20 bytes"] == 203
     assert lengths["1 KiB"] == 1542
-    assert lengths["20 bytes, short"] == 88
-    assert lengths["1 KiB, short"] == 1427
-    assert lengths["145 bytes fill 255 characters"] == 255
+    assert lengths["20 bytes, short"] == 110
+    assert lengths["1 KiB, short"] == 1448
+    assert lengths["129 bytes fill 255 characters"] == 255
     assert lengths["59 bytes fill 255 characters"] == 255
 
 

@@ -14,13 +14,13 @@ const HEADER = new RegExp(
 function decodeToken(text) {
   if (text.startsWith("sy1.")) {
     const data = from64(text.slice(4));
-    if (data.length < 27 + 16) refuse("short");
+    if (data.length < 43 + 16) refuse("short");
     const flags = data[0];
     const number = data.readUInt16BE(1);
     if (flags & ~3 || (flags & 1 && number)) refuse("flags");
-    const head = data.subarray(0, 27);
+    const head = data.subarray(0, 43);
     return {
-      form: "short", sid: data.subarray(3, 15), iv: data.subarray(15, 27), sealed: data.subarray(27), head,
+      form: "short", sid: data.subarray(3, 15), iv: data.subarray(15, 27), sealed: data.subarray(43), head, com: data.subarray(27, 43),
       number: flags & 1 ? undefined : number, cty: flags & 2 ? "json" : undefined,
     };
   }
@@ -55,6 +55,8 @@ function openFor(token, sk, parts, packaged) {
   const bound = context(parts);
   if (token.form === "short") {
     if (packaged) refuse("short form of a package's key");
+    const com = hmac(expand(sk, bytes("sealyard/v1/ctx"), 32), join(token.iv, bound)).subarray(0, 16);
+    if (!same(token.com, com)) refuse("com");
     return openGcm(sk, token.iv, token.sealed, join("sy1.", token.head, bound));
   }
   const commitment = hmac(expand(sk, bytes("sealyard/v1/ctx"), 32), bound);

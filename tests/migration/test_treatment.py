@@ -179,7 +179,7 @@ async def test_a_short_token_of_another_context_is_unreadable() -> None:
     keyring = a_keyring()
     token = session(keyring).seal(b"x", Context(SCOPE, "title"), form="short")
 
-    assert await state(Bench(keyring), token) == Outcome("unreadable", "number 1", "bad-tag")
+    assert await state(Bench(keyring), token) == Outcome("unreadable", "number 1", "wrong-context")
 
 
 async def test_a_poison_token_stays_whatever_the_verb() -> None:
@@ -223,9 +223,9 @@ async def test_a_value_that_would_not_fit_is_left() -> None:
     bench = Bench(a_keyring())
     column = a_table().columns[0]
     short = replace(column, form="short")
-    (by_job,) = await bench.treat("seal", a_table(replace(short, max_chars=60)), a_row(b"x" * 9))
-    (by_width,) = await bench.treat("seal", a_table(short), a_row(b"x" * 9), widths=(60,))
-    (fits,) = await bench.treat("seal", a_table(short), a_row(b"x" * 9), widths=(84,))
+    (by_job,) = await bench.treat("seal", a_table(replace(short, max_chars=80)), a_row(b"x" * 9))
+    (by_width,) = await bench.treat("seal", a_table(short), a_row(b"x" * 9), widths=(80,))
+    (fits,) = await bench.treat("seal", a_table(short), a_row(b"x" * 9), widths=(96,))
 
     assert outcomes(by_job) == outcomes(by_width) == [Outcome("too-long")]
     assert (by_job.cells, by_width.cells) == ([None], [None])

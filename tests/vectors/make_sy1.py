@@ -132,7 +132,9 @@ class Case:
             flags = (1 if self.ephemeral else 0) | (2 if self.cty == "json" else 0)
         if number is None:
             number = 0 if self.ephemeral else self.kek_number
-        head = struct.pack(">BH", flags, number) + self.sid + self.iv
+        kctx = expand(self.sk, b"sealyard/v1/ctx")
+        com = hmac.digest(kctx, self.iv + encode_context(self.context), "sha256")[:16]
+        head = struct.pack(">BH", flags, number) + self.sid + self.iv + com
         aad = b"sy1." + head + encode_context(self.context)
         return "sy1." + b64(head + AESGCM(self.sk).encrypt(self.iv, self.plaintext, aad))
 
@@ -154,7 +156,7 @@ def cases() -> list[Case]:
         Case("1 KiB", "jwe", usual, material("1 KiB", 1024).hex()[:1024].encode()),
         Case("20 bytes, short", "short", usual, b"Meet me at the gate."),
         Case("1 KiB, short", "short", usual, material("1 KiB", 1024).hex()[:1024].encode()),
-        Case("145 bytes fill 255 characters", "short", usual, b"s" * 145),
+        Case("129 bytes fill 255 characters", "short", usual, b"s" * 129),
         Case("59 bytes fill 255 characters", "jwe", usual, b"s" * 59),
         Case("empty", "jwe", usual, b""),
         Case("empty, short", "short", usual, b""),
@@ -185,7 +187,7 @@ Failure = dict[str, object]
 def failures(case: Case, at: int) -> list[Failure]:
     """Return ways in which a case must fail: those of every token, and some or all of its form."""
     token = case.token()
-    moved = "bad-tag" if case.form == "short" else "wrong-context"
+    moved = "wrong-context"
     other = {**case.context, "field": "subject"}
     more = {**case.context, "message": case.context.get("message", "") + "x"}
     general: list[Failure] = [
@@ -321,8 +323,15 @@ def short_failures(case: Case) -> list[Failure]:
             "sy1." + b64(bytes((data[0] ^ 2,)) + data[1:]),
             "bad-tag",
         ),
-        fails("another IV", "sy1." + b64(data[:15] + material("iv", 12) + data[27:]), "bad-tag"),
-        fails("too short for a tag", "sy1." + b64(data[: 27 + 15]), malformed),
+        fails(
+            "another IV", "sy1." + b64(data[:15] + material("iv", 12) + data[27:]), "wrong-context"
+        ),
+        fails(
+            "another commitment",
+            "sy1." + b64(data[:27] + material("com", 16) + data[43:]),
+            "wrong-context",
+        ),
+        fails("too short for a tag", "sy1." + b64(data[: 43 + 15]), malformed),
         fails("nothing behind the prefix", "sy1.", malformed),
         fails("padding", token + "=", spelled),
         fails("one impossible character", "sy1." + "A" * 61, spelled),

@@ -348,7 +348,7 @@ def parser(data: bytes) -> None:
         )
     else:
         head = token.short_head(one.key_id, json=one.cty is not None)
-        spelled = token.encode_short(head, one.iv, one.sealed)
+        spelled = token.encode_short(head + one.iv + one.commitment, one.sealed)
     if spelled != data:
         _broken("a token has two spellings")
     try:

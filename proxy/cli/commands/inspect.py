@@ -118,8 +118,8 @@ def _kind_of_key(key_id: KeyId) -> str:
 
 
 def _binding(found: Token) -> str:
-    if found.commitment is None:
-        return "in the tag"
+    if found.form == "short":
+        return "its commitment"
     packaged = len(found.commitment) == _COMMITMENT_BYTES_OF_PACKAGES
     return "ctx, for a key package" if packaged else "ctx"
 

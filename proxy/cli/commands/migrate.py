@@ -37,6 +37,7 @@ from ..support.console import FILE
 from ..support.files import read_report
 from ..support.keyring_options import KeyringPlace, keyring_options
 from ..support.migration_words import in_words
+from ..support.store_access import lease_for
 
 if TYPE_CHECKING:
     from ...migration.team import Team
@@ -289,7 +290,8 @@ def _run(  # noqa: PLR0913 - each is one option
     streams = (sys.stdin.buffer, output)
     steering = Steering(_told_path(job_file))
     steering.begin()
-    order = Order(job, verb, keyring, streams, time.time, rate, kept, outdated, steering)
+    lease = lease_for(place, keyring)
+    order = Order(job, verb, keyring, streams, time.time, rate, kept, outdated, steering, lease)
     team_or_none = nullcontext() if workers == 1 else _team(order, workers)
     with in_words(), _interruptible(), team_or_none as team:
         done = asyncio.run(runner.run(order, Progress(sys.stderr, time.monotonic), team))

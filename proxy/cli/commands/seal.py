@@ -15,15 +15,18 @@ from ...core.crypto.joined_names import Name
 from ...core.crypto.token import FORMS, Form
 from ...core.errors import InvalidBody, OpenFailed
 from ...core.formats import json as json_format
+from ...keys.fleet.command_lease import NoLease
 from ...keys.keyring.file import open_keyring
 from ...keys.keyring.keyring import Keyring
 from ...keys.operations import values
+from ...keys.sessions import session_control
 from ...keys.sessions.sessions import Sessions, SessionSettings
 from ...keys.stores import MemoryStore
 from ..policy import TOKEN_BYTES, ExitCode
 from ..support import console
 from ..support.files import read_token
 from ..support.keyring_options import KeyringPlace, context_options, keyring_options, named_option
+from ..support.store_access import lease_for
 from ..support.unopened import in_words
 
 
@@ -77,10 +80,19 @@ def encrypt(  # noqa: PLR0913 - each is one option
         except InvalidBody:
             told = "VALUE is not JSON; leave --json-value out to seal it as text"
             raise console.Failure(told, ExitCode.NEGATIVE) from None
-    sessions = _sessions(open_keyring(place.path, place.roots))
+    keyring = open_keyring(place.path, place.roots)
     asked = values.ToSeal(plaintext, context, json_value, form)
-    (token,) = asyncio.run(values.seal(sessions, [asked]))
-    click.echo(token.decode())
+    make = lease_for(place, keyring)
+    with NoLease() if make is None else make() as lease:
+        stands = False
+        while not stands:
+            epoch = lease.require()
+            sessions = _sessions(keyring)
+            session_control.refuse(sessions, context.scope, lease.not_before)
+            (token,) = asyncio.run(values.seal(sessions, [asked]))
+            with lease.writing(epoch) as stands:
+                if stands:
+                    click.echo(token.decode())
 
 
 @click.command()

@@ -202,6 +202,11 @@ def require_disabled(place: KeyringPlace, kek_id: str, expect: int | None) -> No
     if reach is None:
         return
     _require_reached(reach, f"have disabled {kek_id}")
+    entry = keyring.entry(kek_id)
+    opening = sorted(one.name for one in reach.reports if one.has(entry))
+    if opening:  # it knows of the change, and an operator told it to use an older keyring
+        text = f"{kek_id} is in use in {', '.join(opening)}, with another state of the keyring"
+        raise console.Failure(text, ExitCode.NEGATIVE)
     # Whoever had no row to be seen by has no lease any more either.
     time.sleep(max(began + LEASE_SECONDS + LEASE_MARGIN_SECONDS - time.monotonic(), 0))
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from ...config.settings import KeySettings
 from ...keys.end_to_end.package_store import PackageStore
+from ...keys.fleet.command_lease import CommandLease
 from ...keys.keyring.file import open_keyring
+from ...keys.keyring.keyring import Keyring
 from ...keys.keyring.roots import Roots
 from ...keys.operations.keyring_revocations import KeyringRevocations
 from ...keys.operations.values import ValueOperations
@@ -28,6 +31,7 @@ from ...keys.sessions.ledger import FenceLedger
 from ...keys.sessions.pending_revocations import PendingRevocations, files
 from ...keys.sessions.sessions import Sessions, SessionSettings
 from ...keys.stores import open_store
+from .configuration import configuration_if_any
 from .keyring_options import KeyringPlace
 
 
@@ -61,7 +65,9 @@ class AtStore:
             held,
             keys,
             write_down=write_down,
-            keep=KeyringRevocations(place.path, place.roots, place.audit).revoke,
+            keep=KeyringRevocations(
+                place.path, place.roots, place.audit, lambda: held.keyring.id
+            ).revoke,
             pending=PendingRevocations(held, files(place.path, place.audit.path)),
             participants=participants,
             packages=PackageStore(held, clock=time.time, notice=self.notices.append),
@@ -100,3 +106,18 @@ async def at_store(place: KeyringPlace | KeyringAt, keys: KeySettings) -> AsyncI
         yield AtStore(sessions, notices)
     finally:
         await store.close()
+
+
+def lease_for(place: KeyringPlace, keyring: Keyring) -> Callable[[], CommandLease] | None:
+    """Return what makes the lease under which a process of a command seals with a keyring.
+
+    None where the configuration names no store that processes share, or there is none.
+    """
+    loaded = configuration_if_any(place.config)
+    if loaded is None or loaded.settings.keys.store.address == "memory":
+        return None
+    keys = loaded.settings.keys
+    opens = partial(open_store, keys.store.address, options=keys.store.options, environ=os.environ)
+    return partial(
+        CommandLease, keyring, opens, without_store=keys.sessions.without_store == "seal"
+    )

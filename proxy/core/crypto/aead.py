@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
@@ -59,11 +59,15 @@ class Aead:
         return None if None in plaintexts else plaintexts  # type: ignore[return-value]  # no None
 
     def seal_covering_iv(
-        self, plaintext: bytes, before: bytes, after: bytes
+        self, plaintext: bytes, head: Callable[[bytes], bytes], after: bytes
     ) -> tuple[bytes, bytes]:
-        """Seal like `seal`, with before ‖ IV ‖ after as additional data."""
+        """Return the head that is made of the IV, and ciphertext ‖ tag.
+
+        The additional data is head ‖ after.
+        """
         iv = os.urandom(IV_BYTES)
-        return iv, self._cipher.encrypt(iv, plaintext, before + iv + after)
+        made = head(iv)
+        return made, self._cipher.encrypt(iv, plaintext, made + after)
 
     def open(self, iv: bytes, sealed: bytes, aad: bytes) -> bytes:
         """Return the plaintext of ciphertext ‖ tag; raise OpenFailed if anything was changed."""

@@ -62,7 +62,7 @@ class Session:
         """Prepare cipher and commitment key of `key`; the key itself is not kept.
 
         A key that came in a key package (`packaged`) has tokens that commit to it with 32 bytes,
-        and none in the short form, which does not commit to its key.
+        and none in the short form, whose 16 are too few where its holder may have made the key.
         """
         self.sid = sid
         self.created = int.from_bytes(sid[:4])
@@ -161,8 +161,10 @@ class Session:
         has, so that its tag does not verify, as that of a forged one.
         """
         encoded, commitment = self._context(context)
-        if sealed.commitment is None and self._packaged:
-            refusal = refusal or "short-form-of-package-key"
+        if sealed.form == "short":
+            commitment = self._short_commitment(sealed.iv, encoded)
+            if self._packaged:
+                refusal = refusal or "short-form-of-package-key"
         refusal = _refused(sealed, commitment, now, refusal)
         aad = sealed.aad(encoded)
         tried = (aad, aad + _OF_NO_TOKEN)[refusal is not None]
@@ -209,10 +211,17 @@ class Session:
         max_chars, name = limit
         if max_chars is not None and token.short_length(len(plaintext)) > max_chars:
             raise _too_long(name, token.short_capacity(max_chars), max_chars)
-        head = token.short_head(KeyId(self.sid, kek_number=self.kek_number), json=json)
+        key_id = token.short_head(KeyId(self.sid, kek_number=self.kek_number), json=json)
         encoded, _ = self._context(context)
-        iv, sealed = self._aead.seal_covering_iv(plaintext, token.SHORT_PREFIX + head, encoded)
-        return token.encode_short(head, iv, sealed)
+        before = token.SHORT_PREFIX + key_id
+        head, sealed = self._aead.seal_covering_iv(
+            plaintext, lambda iv: before + iv + self._short_commitment(iv, encoded), encoded
+        )
+        return token.encode_short(head[len(token.SHORT_PREFIX) :], sealed)
+
+    def _short_commitment(self, iv: bytes, encoded: bytes) -> bytes:
+        """Return the commitment of one token: of one context, no two are alike."""
+        return derivation.commitment(self._kctx, iv + encoded, COMMITMENT_BYTES)
 
     def _seal_base64(
         self, plaintext: bytes, header: bytes, max_chars: int | None, name: str
@@ -256,7 +265,7 @@ def _refused(
     sealed: Token | Header, commitment: bytes, now: float, refusal: str | None
 ) -> str | None:
     """Return why a token must not open, if that is settled before it is tried."""
-    if sealed.commitment is not None and not hmac.compare_digest(sealed.commitment, commitment):
+    if not hmac.compare_digest(sealed.commitment, commitment):
         refusal = refusal or "wrong-context"
     if sealed.exp is not None and now > sealed.exp + EXP_SKEW_SECONDS:
         refusal = refusal or "expired-token"

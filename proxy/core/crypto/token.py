@@ -19,7 +19,7 @@ from ..errors import OpenFailed
 from ..leaves import token_parts, tokens
 from . import base64url
 from .aead import IV_BYTES, TAG_BYTES, Parts
-from .derivation import SID_BYTES
+from .derivation import COMMITMENT_BYTES, SID_BYTES
 
 Form = Literal["jwe", "short", "base64"]
 FORMS: Final[tuple[Form, ...]] = get_args(Form)
@@ -48,7 +48,10 @@ ASSUMED_KEK_ID: Final = "k0000"
 
 _FLAG_EPHEMERAL: Final = 1
 _FLAG_JSON: Final = 2
-_SHORT_HEAD: Final = 3 + SID_BYTES + IV_BYTES
+# Reserved and refused: 4, for padding, and the rest.
+_IV_AT: Final = 3 + SID_BYTES
+_COMMITMENT_AT: Final = _IV_AT + IV_BYTES
+_SHORT_HEAD: Final = _COMMITMENT_AT + COMMITMENT_BYTES
 # Text that people write after `sy1.` must not pass for a truncated token: no session began before
 # 2020 or after 2100.
 _SHORT_BEGINNING: Final = 12
@@ -86,8 +89,8 @@ class Token:
     """One sealed value, decoded and not yet opened.
 
     `head` is what the tag covers: the protected header's text for JWE, the bytes up to the IV for
-    the base64 form, those before the ciphertext for the short form (which also covers CONTEXT,
-    having no commitment).
+    the base64 form, those before the ciphertext for the short form, whose tag covers CONTEXT too.
+    The commitment of the short form is one to the IV and CONTEXT, that of the others to CONTEXT.
     """
 
     form: Form
@@ -97,7 +100,7 @@ class Token:
     sealed: bytes
     cty: str | None
     exp: int | None
-    commitment: bytes | None
+    commitment: bytes
 
     def aad(self, context: bytes) -> bytes:
         """Return the additional data under which the value was sealed for CONTEXT."""
@@ -304,9 +307,9 @@ def short_head(key_id: KeyId, *, json: bool) -> bytes:
     return bytes((flags,)) + (key_id.kek_number or 0).to_bytes(2) + key_id.sid
 
 
-def encode_short(head: bytes, iv: bytes, sealed: bytes) -> bytes:
-    """Return the short-form text of a sealed value."""
-    return SHORT_PREFIX + base64url.encode(head + iv + sealed)
+def encode_short(head: bytes, sealed: bytes) -> bytes:
+    """Return the short-form text of a sealed value; `head` ends with IV and commitment."""
+    return SHORT_PREFIX + base64url.encode(head + sealed)
 
 
 def jwe_length(head: bytes, size: int) -> int:
@@ -339,15 +342,13 @@ def _decode_short(text: bytes) -> Token:
     ephemeral = bool(flags & _FLAG_EPHEMERAL)
     if flags & ~(_FLAG_EPHEMERAL | _FLAG_JSON) or (ephemeral and number):
         raise OpenFailed("malformed-token-header")
-    iv_end = _SHORT_HEAD
-    sid = data[3 : 3 + SID_BYTES]
     return Token(
         form="short",
-        key_id=KeyId(sid, kek_number=None if ephemeral else number),
-        head=SHORT_PREFIX + data[:iv_end],
-        iv=data[iv_end - IV_BYTES : iv_end],
-        sealed=data[iv_end:],
+        key_id=KeyId(data[3:_IV_AT], kek_number=None if ephemeral else number),
+        head=SHORT_PREFIX + data[:_SHORT_HEAD],
+        iv=data[_IV_AT:_COMMITMENT_AT],
+        sealed=data[_SHORT_HEAD:],
         cty=CTY_JSON if flags & _FLAG_JSON else None,
         exp=None,
-        commitment=None,
+        commitment=data[_COMMITMENT_AT:_SHORT_HEAD],
     )

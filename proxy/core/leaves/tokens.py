@@ -31,7 +31,7 @@ _CANDIDATE: Final = re.compile(
     b"|".join(
         (
             rb"%b(?:%b|%b)" % (_HEAD, _WHOLE, _CUT),  # a head may be long: it is read once
-            rb"sy1\.%s{58,}+" % _CHARS,
+            rb"sy1\.%s{79,}+" % _CHARS,
             SHORT_CUT_PATTERN.pattern,
         )
     )

@@ -12,6 +12,7 @@ from typing import Final, NoReturn
 from ..compiled.flat_json import Kept
 from ..http.message import Head, Headers
 from ..planning.plan import PlannedFlow
+from ..values.key_needs import NO_KEYS, Keys
 from ..values.outcomes import Outcome
 from ..values.streams import Flow
 
@@ -120,18 +121,20 @@ class Forwardable:
 class Changed(Forwardable):
     """A message changed at once: how many values had which outcome, and the names it leaves.
 
-    `kept` are the names of a request's body that its response needs, in the order of the rule.
+    `kept` are the names of a request's body that its response needs, in the order of the rule;
+    `keys` those that it was changed with.
     """
 
-    __slots__ = ("counts", "kept")
+    __slots__ = ("counts", "kept", "keys")
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - one argument for each slot
         self,
         mint: object,
         frame: Frame,
         body: bytes | None,
         counts: Mapping[Outcome, int],
         kept: Kept = (),
+        keys: Keys = NO_KEYS,
     ) -> None:
         """Refuse every caller but those of this folder."""
         if mint is not _MINT:  # as in Forwardable: a call for each message takes as long again
@@ -142,6 +145,7 @@ class Changed(Forwardable):
         self.flow = None
         self.counts = counts
         self.kept = kept
+        self.keys = keys
 
 
 def mint(  # noqa: PLR0913 - one argument for each slot

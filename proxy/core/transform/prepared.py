@@ -17,7 +17,7 @@ from typing import Final, Protocol, TypeVar
 from ..compiled.block import CompiledBlock
 from ..compiled.flat_json import Bound, FlatJson, Kept, Places
 from ..compiled.message_match import JOSE
-from ..crypto.context import KIND_BODY
+from ..crypto.context import KIND_BODY, Scope
 from ..crypto.session_cipher import Session
 from ..crypto.token import decode_header
 from ..errors import SealyardError
@@ -31,7 +31,7 @@ from ..planning.find_whole import BODY_TOKEN_MAX, sealable_type
 from ..planning.flat_values import given_names
 from ..values.carry_out import CarriedOut
 from ..values.hows import How, Open, Seal
-from ..values.key_needs import Keys, Needs
+from ..values.key_needs import NO_KEYS, Keys, Needs
 from ..values.outcomes import Outcome
 from ..values.strings import Changed as ChangedBody
 from ..values.strings import UsualTexts, UsualTokens, texts_in, tokens_in
@@ -156,10 +156,10 @@ class PreparedJson(Prepared):
         done = self.changed(body, keys, now, kept, any_number=any_number)
         if done is None:
             return None
-        (new, counts, proven), leaves = done
+        (new, counts, proven, found), leaves = done
         if proven:
             keys.remember(proven)
-        return mint_changed(self.frame(counts, None), new, counts, leaves)
+        return mint_changed(self.frame(counts, None), new, counts, leaves, found)
 
     def changed(
         self, body: bytes, keys: WarmKeys, now: float, kept: Kept, *, any_number: bool = False
@@ -198,9 +198,11 @@ class PreparedJson(Prepared):
         # A message in which nothing is sealed, where that is at will, is counted by its plan.
         at_will = self._flat.at_will and not any(type(how) is Seal for how in values.hows)
         if count > most or at_will or not count:
-            return (body, {}, {}) if not count and not at_will else None
+            return (body, {}, {}, NO_KEYS) if not count and not at_will else None
         done = carried_out(values, needs, keys, now, found)
-        return None if done is None else (done.spliced(body), done.counts, done.proven)
+        if done is None:
+            return None
+        return done.spliced(body), done.counts, done.proven, done.found
 
     def _usual(self, body: bytes, places: Places, bound: Bound) -> UsualTexts | UsualTokens | None:
         """Return the values if all of them are usual strings of one scope."""
@@ -258,7 +260,8 @@ class PreparedWhole(Prepared):
             return None
         if done.proven:
             keys.remember(done.proven)
-        return mint_changed(self.frame(done.counts, media), done.spliced(body), done.counts)
+        frame = self.frame(done.counts, media)
+        return mint_changed(frame, done.spliced(body), done.counts, (), done.found)
 
 
 class PreparedRecords:
@@ -289,6 +292,8 @@ class PreparedRecords:
         changed: list[bytes] = []
         counts: dict[Outcome, int] = {}
         proven: dict[Session, int] = {}
+        sealing: dict[Scope, Session] = {}
+        standing = NO_KEYS.standing
         at = count = written = 0
         fails = False
         while at < len(records):
@@ -305,16 +310,22 @@ class PreparedRecords:
             if done is None or len(done[0][0].splitlines()) != len(text.splitlines()):
                 fails = True  # the others are tried all the same, so that the time tells nothing
                 continue
-            changed += (records[written:start], done[0][0])
+            new, outcomes, opened, found = done[0]
+            changed += (records[written:start], new)
             written = end
-            _add(counts, done[0][1])
-            _add(proven, done[0][2])
+            _add(counts, outcomes)
+            _add(proven, opened)
+            for scope, session in found.sealing.items():
+                # Another session has begun: who asks for one must be told of both.
+                fails = fails or sealing.setdefault(scope, session) is not session
+                standing = found.standing
         if fails or not count:
             return None
         if proven:
             keys.remember(proven)
         changed.append(records[written:])
-        return mint_changed(self._frame, b"".join(changed), counts)
+        found = Keys(sealing, {}, standing=standing)
+        return mint_changed(self._frame, b"".join(changed), counts, (), found)
 
 
 def _add(totals: dict[_K, int], counts: Mapping[_K, int]) -> None:

@@ -39,19 +39,20 @@ class CarriedOut:
         counts: How many had which outcome.
         proven: How many values each session has opened.
         failed: What is wrong first; then nothing may be forwarded.
+        found: The sessions that it was done with.
         texts: What takes the place of each value, row by row; None where it stays.
     """
 
     __slots__ = (
         "_beside",
         "_in_use",
-        "_keys",
         "_now",
         "_permissive",
         "_stays",
         "_values",
         "counts",
         "failed",
+        "found",
         "proven",
         "texts",
     )
@@ -62,7 +63,7 @@ class CarriedOut:
         `now` is in seconds since 1970. `permissive`: what was never sealed stays in any block.
         """
         self._values = values
-        self._keys = keys
+        self.found = keys
         self._now = now
         self._permissive = permissive
         self._in_use: KeysInUse | None = None
@@ -85,7 +86,7 @@ class CarriedOut:
         """The sessions that open."""
         in_use = self._in_use
         if in_use is None:
-            in_use = self._in_use = KeysInUse(self._keys)
+            in_use = self._in_use = KeysInUse(self.found)
         return in_use
 
     @property
@@ -161,7 +162,7 @@ class CarriedOut:
         if item.is_special or (values.alike and how.block.already_sealed != "seal"):
             self._seal_apart(how, context, at, end)
             return
-        session = self._keys.sealing[context.scope]
+        session = self.found.sealing[context.scope]
         some: list[bytes] = values.what[at:end]  # type: ignore[assignment]  # rows to be sealed
         texts = session.seal_each(some, context, values.ctys[at])
         if how.spells or values.parts:
@@ -175,7 +176,7 @@ class CarriedOut:
         """Seal values one by one: each may be sealed already, or must not be sealed."""
         values, item, block = self._values, how.item, how.block
         exp = item.expires and expiry(self._now, item.expires)
-        session = self._keys.sealing[context.scope]
+        session = self.found.sealing[context.scope]
         for row in range(at, end):
             looks = row in values.alike and block.already_sealed != "seal"
             if looks and self._is_sealed(how, context, row):

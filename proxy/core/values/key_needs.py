@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from ..crypto.aead import Parts
 from ..crypto.context import Context, Scope
@@ -26,6 +26,31 @@ class Needs:
     opens: frozenset[tuple[Scope, KeyId]] = frozenset()
 
 
+class Standing(Protocol):
+    """Knows of sessions that have sealed whether they still may: one may be revoked meanwhile."""
+
+    def stands(self, session: Session) -> bool:
+        """Whether it may seal on, and what it has sealed be acknowledged.
+
+        False also where that is not known at the moment.
+        """
+
+    async def confirm(self, session: Session) -> None:
+        """See that it stands; raise KeyUnavailable where it does not, or nobody knows."""
+
+
+class _Unrevoked:
+    """Of sessions that nobody revokes."""
+
+    def stands(self, session: Session) -> bool:
+        return True
+
+    async def confirm(self, session: Session) -> None: ...
+
+
+_UNREVOKED: Final = _Unrevoked()
+
+
 @dataclass(slots=True)
 class Keys:
     """The sessions that were found.
@@ -34,13 +59,14 @@ class Keys:
     disabled KEK, a revoked or expired session. For these, `decoys` has what is tried instead: a
     session with a key that no token was sealed under, so that it fails after as much work as a
     forged token takes. `refusals` says, for the log, why each of them must not open; None for a
-    session that may.
+    session that may. `standing` knows whether those of `sealing` may seal on.
     """
 
     sealing: Mapping[Scope, Session]
     opening: Mapping[tuple[Scope, KeyId], Session]
     decoys: Mapping[tuple[Scope, KeyId], Session] = field(default_factory=dict)
     refusals: Mapping[tuple[Scope, KeyId], str | None] = field(default_factory=dict)
+    standing: Standing = _UNREVOKED
 
 
 NO_KEYS: Final = Keys({}, {})
@@ -77,6 +103,10 @@ class KeysInUse:
     def seal_for(self, scope: Scope) -> Session:
         """Return who seals for a scope."""
         return self.keys.sealing[scope]
+
+    def stands(self, session: Session) -> bool:
+        """Whether who seals may seal on."""
+        return self.keys.standing.stands(session)
 
     def open(self, token: Token, context: Context, now: float) -> tuple[Session, bytes]:
         """Return who opened a token, and the plaintext.

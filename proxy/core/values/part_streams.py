@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 from typing import Final, NamedTuple
 
 from ..crypto import sealed_stream
@@ -93,12 +94,13 @@ class PartStream:
                     None, "already_sealed", self._opened(stream, keys, context, now)[0]
                 )
         end = item.expires and expiry(now, item.expires)
-        head, sealer = sealed_stream.begin(keys.seal_for(context.scope), context, self._media, end)
+        session = keys.seal_for(context.scope)
+        head, sealer = sealed_stream.begin(session, context, self._media, end)
         if self.rest is None:
             text = b"".join((head, sealer.update(self._content), sealer.finish()))
             length: int | None = len(text)
         else:
-            flow = SealFlow(head, sealer)
+            flow = SealFlow(head, sealer, partial(keys.stands, session))
             text, length = self.rest.begin(flow, self._content), flow.length(self.length)
         changes = of_content(self._part, sealed_stream.MEDIA_TYPE, length)
         return PartChange(text, "sealed", None, changes)

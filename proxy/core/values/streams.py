@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from collections.abc import Callable
+from functools import partial
+from typing import Final, NamedTuple, Protocol
 
 from ..crypto import sealed_stream
 from ..crypto.context import Context, Scope
 from ..crypto.sealed_stream import Opener, Sealer, StreamHead
 from ..crypto.session_cipher import Session
 from ..crypto.token import Token
-from ..errors import ForbiddenValue, OpenFailed
+from ..errors import ForbiddenValue, KeyUnavailable, OpenFailed
 from ..http.digests import Digests
 from ..rules.model import Block, Item
 from .hows import Open
 from .outcomes import Outcome, expiry
 from .spelling import in_place
+
+REVOKED: Final = "revoked-meanwhile"
+"""The reason of refusals where what has sealed a message was revoked since."""
 
 
 class Flow(Protocol):
@@ -40,13 +45,13 @@ class Flow(Protocol):
     def feed(self, data: bytes) -> bytes:
         """Take a piece of the body and return what may go on now, maybe nothing.
 
-        Raises MessageError.
+        Raises MessageError, and KeyUnavailable where what seals it was revoked since it began.
         """
 
     def end(self) -> bytes:
         """Learn that the body ends here, and return the rest of what may go on.
 
-        Raises MessageError where it cannot be all of the body.
+        Raises MessageError where it cannot be all of the body, KeyUnavailable as `feed` does.
         """
 
 
@@ -97,6 +102,9 @@ class StreamOpener(Protocol):
 
     def seal_for(self, scope: Scope) -> Session:
         """Return who seals for a scope."""
+
+    def stands(self, session: Session) -> bool:
+        """Whether who seals may seal on."""
 
     def open(self, token: Token, context: Context, now: float) -> tuple[Session, bytes]:
         """Return who opened a token, and the plaintext; raise OpenFailed."""
@@ -182,7 +190,8 @@ class SealFrame:
         end = self.item.expires and expiry(now, self.item.expires)
         session = keys.seal_for(self.context.scope)
         head, sealer = sealed_stream.begin(session, self.context, self.media_type, end)
-        return OpenedStream(SealFlow(head, sealer), sealed_stream.MEDIA_TYPE, "sealed")
+        flow = SealFlow(head, sealer, partial(keys.stands, session))
+        return OpenedStream(flow, sealed_stream.MEDIA_TYPE, "sealed")
 
 
 Framing = SealFrame | OpenFrame
@@ -227,14 +236,18 @@ class Content:
 
 
 class SealFlow:
-    """A body that becomes a sealed stream."""
+    """A body that becomes a sealed stream, as long as its session `stands`.
 
-    __slots__ = ("_head", "_sealer", "_unsent")
+    A session that is revoked while the body comes seals no more of it: nobody could open it.
+    """
 
-    def __init__(self, head: bytes, sealer: Sealer) -> None:
+    __slots__ = ("_head", "_sealer", "_stands", "_unsent")
+
+    def __init__(self, head: bytes, sealer: Sealer, stands: Callable[[], bool]) -> None:
         """Begin with the head of the stream."""
         self._head = self._unsent = head
         self._sealer = sealer
+        self._stands = stands
 
     @property
     def holds_head(self) -> bool:
@@ -246,14 +259,20 @@ class SealFlow:
         return None if length is None else sealed_stream.sealed_length(self._head, length)
 
     def feed(self, data: bytes) -> bytes:
-        """Return the chunks that are full now, after the head."""
+        """Return the chunks that are full now, after the head; raise KeyUnavailable."""
+        self._require_standing()
         unsent, self._unsent = self._unsent, b""
         return unsent + self._sealer.update(data)
 
     def end(self) -> bytes:
-        """Return the last chunk."""
+        """Return the last chunk; raise KeyUnavailable."""
+        self._require_standing()
         unsent, self._unsent = self._unsent, b""
         return unsent + self._sealer.finish()
+
+    def _require_standing(self) -> None:
+        if not self._stands():
+            raise KeyUnavailable(REVOKED)
 
 
 class OpenFlow:

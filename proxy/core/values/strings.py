@@ -21,8 +21,9 @@ from .outcomes import Outcome
 MOST_BYTES: Final = 64 * 1024
 """Upper size, in bytes, of a body that is changed so."""
 
-Changed = tuple[bytes, Mapping[Outcome, int], Mapping[Session, int]]
-"""A body with its values changed, how many had which outcome, and how many a session has opened."""
+Changed = tuple[bytes, Mapping[Outcome, int], Mapping[Session, int], Keys]
+"""A body with its values changed, how many had which outcome, how many a session has opened, and
+the keys that it was changed with."""
 
 
 class UsualSpots(NamedTuple):
@@ -46,7 +47,7 @@ class UsualTexts(NamedTuple):
         ivs, sealed = session.seal_all(self.texts, heads)
         new = put_tokens(body, places, [*heads], ivs, sealed)
         assert new is not None  # noqa: S101 - the finder found them apart
-        return new, {"sealed": len(sealed)}, {}
+        return new, {"sealed": len(sealed)}, {}, keys
 
 
 class UsualTokens(NamedTuple):
@@ -72,7 +73,7 @@ class UsualTokens(NamedTuple):
         texts = session.open_all(self.tokens)
         new = None if texts is None else put_texts(body, places, texts)
         count = len(self.tokens)
-        return None if new is None else (new, {"opened": count}, {session: count})
+        return None if new is None else (new, {"opened": count}, {session: count}, keys)
 
 
 def texts_in(body: bytes, spots: UsualSpots) -> UsualTexts | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -15,7 +14,9 @@ from ...core.crypto.session_cipher import Session
 from ...core.crypto.token import KeyId
 from ...core.errors import KeyUnavailable, Unopened
 from ...core.values.key_needs import Attempt, Keys, Needs
+from ...core.values.streams import REVOKED
 from ...process import forks
+from ...process.boot_clock import since_boot
 from ...telemetry.reporter import Reporter
 from ..keyring.kek import RandomBytes
 from ..participants.pins import PinBook
@@ -102,7 +103,7 @@ class EndToEnd:
             raise KeyUnavailable(WITHDRAWN)
         if self._sessions.blocked and opens:
             raise KeyUnavailable(BLOCKED)
-        if seals and time.monotonic() >= self._sessions.sealing_until:
+        if seals and since_boot() >= self._sessions.sealing_until:
             return None
         now = self._clock()
         opened = self._opening.warm(opens, now) if found is None else found.opened
@@ -110,7 +111,7 @@ class EndToEnd:
         if opened is None or sealing is None:
             return None
         keys = self._sessions.resolve_warm(plain, None if found is None else found.plain)
-        return None if keys is None else _joined(keys, self._sealing.take(sealing), opened)
+        return None if keys is None else self._joined(keys, self._sealing.take(sealing), opened)
 
     async def resolve(self, needs: Needs) -> Keys:
         """Return the sessions of a plan, asking the store for those that are not cached.
@@ -138,6 +139,20 @@ class EndToEnd:
                     Needs(dict.fromkeys(plain.seals, 0), plain.opens)
                 )
         raise KeyUnavailable("too-many-scopes")
+
+    def stands(self, session: Session) -> bool:
+        """Whether a session may seal on, and what it has sealed be acknowledged."""
+        sessions, packages = self._sessions, self.package_store
+        return sessions.stands(session) and (
+            session.kek_id is not None
+            or session.created >= sessions.fences.erased_before(packages.name(session.scope))
+        )
+
+    async def confirm(self, session: Session) -> None:
+        """See that a session stands; raise KeyUnavailable where it does not, or nobody knows."""
+        await self._sessions.confirm(session)
+        if not self.stands(session):
+            raise KeyUnavailable(REVOKED)
 
     async def require_participants(self, needs: Needs) -> None:
         """See that senders and recipients have keys for what is to be sealed; make no session.
@@ -257,6 +272,14 @@ class EndToEnd:
             async for piece in pieces(sids):
                 await self._opening.obtain(scope, piece)
 
+    def _joined(self, keys: Keys, sealing: dict[Scope, Session], opened: Opened) -> Keys:
+        opening, decoys = dict(keys.opening), dict(keys.decoys)
+        refusals = dict(keys.refusals)
+        for need, (session, refusal) in opened.items():
+            (opening if refusal is None else decoys)[need] = session
+            refusals[need] = refusal
+        return Keys({**keys.sealing, **sealing}, opening, decoys, refusals, self)
+
     def _lock(self, of: object) -> asyncio.Lock:
         lock = self._locks.get(of)
         if lock is None:
@@ -286,12 +309,3 @@ def _divided(
     plain = {scope: count for scope, count in needs.seals.items() if scope.parties is None}
     rest = frozenset(need for need in needs.opens if need[0].parties is None)
     return Needs(plain, rest), seals, opens
-
-
-def _joined(keys: Keys, sealing: dict[Scope, Session], opened: Opened) -> Keys:
-    opening, decoys = dict(keys.opening), dict(keys.decoys)
-    refusals = dict(keys.refusals)
-    for need, (session, refusal) in opened.items():
-        (opening if refusal is None else decoys)[need] = session
-        refusals[need] = refusal
-    return Keys({**keys.sealing, **sealing}, opening, decoys, refusals)

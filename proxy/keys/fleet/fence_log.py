@@ -59,10 +59,6 @@ class FenceLog:
     number: int = 0
     events: tuple[FenceEvent, ...] = ()
 
-    def since(self, number: int) -> tuple[FenceEvent, ...]:
-        """Return the events above a number; where there are FENCES, earlier ones may be missing."""
-        return tuple(one for one in self.events if one.number > number)
-
     def has(self, events: Sequence[FenceEvent]) -> bool:
         """Whether all these events are here."""
         return {one.id for one in events} <= {one.id for one in self.events}

@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-import time
 from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from typing import Final
 
 from ...core.errors import KeyUnavailable
+from ...process.boot_clock import since_boot
 from ..keyring.kek import RandomBytes
 from ..keyring.keyring import Keyring
 from ..policy import (
@@ -42,7 +43,7 @@ ENDED: Final = "lease-ended"
 
 
 class Lease:
-    """Owns the task that renews. `until` is the end of the lease, in monotonic seconds.
+    """Owns the task that renews. `until` is the end of the lease, in seconds since boot.
 
     `keyring` returns the keyring in use, `may_seal` whether its primary may seal. `learn` is
     awaited with the events that were not known; with None, others may have happened too. `extend`
@@ -60,7 +61,6 @@ class Lease:
         clock: Callable[[], float],
         random: RandomBytes,
         without_store: bool,
-        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """Have none yet. `without_store` is whether to seal on while the store is away."""
         self._store = store
@@ -69,7 +69,6 @@ class Lease:
         self._learn = learn
         self._extend = extend
         self._clock = clock
-        self._monotonic = monotonic
         self._process = random(presence.PROCESS_BYTES)
         self._place = presence.place_of(self._process)
         self._without_store = without_store
@@ -91,7 +90,11 @@ class Lease:
     @property
     def held(self) -> bool:
         """Whether the process may seal now."""
-        return self._monotonic() < self.until
+        return since_boot() < self.until
+
+    def be(self, process: bytes) -> None:
+        """Take the id of the process from who has started it, before the first renewal."""
+        self._process, self._place = process, presence.place_of(process)
 
     def start(self) -> None:
         """Renew from now on."""
@@ -139,7 +142,7 @@ class Lease:
         await self.renew()
 
     async def _renew(self) -> None:
-        began = self._monotonic()
+        began = since_boot()
         try:
             accepted = await self._renewed()
         except StoreFailed:
@@ -179,8 +182,8 @@ class Lease:
                 for one in list(self._learned)[:-FENCES]:
                     del self._learned[one]
             if self._row is None:
-                self._burying_until = self._monotonic() + BURY_SECONDS
-            if self._monotonic() < self._burying_until:
+                self._burying_until = since_boot() + BURY_SECONDS
+            if since_boot() < self._burying_until:
                 await self._bury(keyring)
             # Verbs look for the rows that a list names, and that list anybody may have edited.
             stood = row is not None and row == self._row
@@ -202,12 +205,24 @@ class Lease:
             if report.name != self._name or report.process == self._process:
                 continue
             if now - report.seen / 1000 > LEASE_SECONDS:
-                place = presence.place_of(report.process)
-                await self._store.keep(name, place, b"", 1, seen=record)
+                await self._take_away(name, report, record)
             else:
                 left = True
         if not left:
             self._burying_until = 0.0
+
+    async def bury(self, processes: AbstractSet[bytes]) -> None:
+        """Take away the rows of processes that have ended, as who started them knows.
+
+        Raises StoreFailed where the store does not take it.
+        """
+        keyring = self._keyring()
+        for report, record in (await presence.rows(self._store, keyring)).items():
+            if report.process in processes:
+                await self._take_away(keyring_marker.name_of(keyring), report, record)
+
+    async def _take_away(self, name: str, report: Report, record: bytes) -> None:
+        await self._store.keep(name, presence.place_of(report.process), b"", 1, seen=record)
 
     async def _report(self, name: str, seen: bytes | None) -> None:
         """Write the row, in place of whatever stands there."""
@@ -217,7 +232,7 @@ class Lease:
             int(self._clock() * 1000),
             keyring.generation,
             keyring.digest,
-            presence.marks_of(keyring),
+            presence.marks_of(keyring, seals=self._may_seal()),
             frozenset(list(self._learned)[-MOST_LEARNED:]),
             self._without_store,
             self._name,

@@ -1,23 +1,26 @@
 """Which keyring a process uses, when its file and the fleet differ.
 
 A running process never goes back: from a file of a lower generation it takes revocations and
-disabled KEKs, and nothing else. Where keys are configured that sign the file, it takes the
-revocations alone from one that none of them signed, or that does not come of the keyring in use,
-and nothing from another keyring. What a later generation of the fleet has disabled stays disabled
-under an older file too. A KEK that was in use stays until a file says that it was destroyed: a
-restored backup does not know later ones. Nothing here waits.
+disabled KEKs, and nothing else; it leaves what that disables where the keyring in use came of it,
+since an operator has enabled it again. Where keys are configured that sign the file, it takes the
+revocations alone from one that none of them signed, or that does not come of the keyring in use;
+they displace none that is believed. It takes nothing from another keyring. What a later generation
+of the fleet has disabled stays disabled under an older file too. A KEK that was in use stays until
+a file says that it was destroyed: a restored backup does not know later ones. Nothing here waits.
 """
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ..keyring.kek import AdoptedKeyring, KekEntry, latest
+from ..keyring.kek import AdoptedKeyring, KekEntry, Revocation, latest
 from ..keyring.keyring import Keyring
 from ..keyring.name_keys import OtherNameKey
 from ..keyring.record_keys import Used
-from ..policy import MAX_KEKS, MAX_REVOCATIONS
+from ..policy import MAX_KEKS, MAX_REVOCATIONS, MAX_SKEW_SECONDS
 
 if TYPE_CHECKING:  # imported with a store that processes share
     from .keyring_marker import Marker
@@ -38,9 +41,16 @@ class Accepted:
 class Lineage:
     """The keyring in use, from the files that were read and the marker of the fleet."""
 
-    def __init__(self, keyring: Keyring, accepted: Accepted | None = None) -> None:
-        """Begin with the keyring of the file."""
+    def __init__(
+        self,
+        keyring: Keyring,
+        accepted: Accepted | None = None,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Begin with the keyring of the file; `clock` returns seconds since 1970."""
         self._accepted = accepted
+        self._clock = clock
         self.held = keyring
         """The latest keyring that a file had, as this process has it."""
         self._marker: Marker | None = None
@@ -57,6 +67,7 @@ class Lineage:
         self._names: tuple[OtherNameKey, ...] = ()
         # The record keys in use where the file knows earlier ones alone: records verify on.
         self._records: Used | None = None
+        self._doubted: tuple[Revocation, ...] = ()
         self._given_up = False
 
     @property
@@ -67,7 +78,7 @@ class Lineage:
             whole = replace(whole, names=whole.names + self._names)
         if self._records is not None:
             whole = replace(whole, record_key=self._records[0], records=self._records[1])
-        known = _without(whole, self._disabled)
+        known = _without(_with_more(whole, self._doubted), self._disabled)
         if self.behind is None or self._marker is None:
             return known
         from . import keyring_marker  # noqa: PLC0415 - loaded by whoever learned the marker
@@ -133,18 +144,18 @@ class Lineage:
         self.unsigned = not self._believed(file)
         if self.unsigned:
             if file.id == held.id:
-                self.held = _merged(held, file)
+                self._doubt(file)
             return self.keyring
         if file.id != held.id:
             self.held, self._marker, self.older, self._forked = file, None, None, False
             self._disabled, self._kept, self._adopted, self._names = frozenset(), (), (), ()
-            self._records = None
+            self._records, self._doubted = None, ()
             return self.keyring
         accepted = self._accepted is not None and self._accepted.covers(file)
         if file.generation < held.generation and not accepted:
             self.older = file.generation
             self.held = _merged(held, file)
-            self._disabled |= _disabled_in(file)
+            self._disabled |= self._disabled_by(file)
             return self.keyring
         in_memory = self._kept if self._given_up else held.keks + self._kept
         self._kept, self._given_up = _lacking(file, in_memory), False
@@ -175,6 +186,23 @@ class Lineage:
         older = file.generation < held.generation
         return accepted or older or origin.head.follows(held.state)
 
+    def _disabled_by(self, file: Keyring) -> frozenset[bytes]:
+        """Return what a file has disabled, unless the keyring held came of it and knows better."""
+        origin = self.held.origin
+        came = origin is not None and file.state != self.held.state
+        if came and origin is not None and origin.head.follows(file.state):
+            return frozenset()
+        return _disabled_in(file)
+
+    def _doubt(self, file: Keyring) -> None:
+        """Take the revocations of a file that is not believed, those of the future aside.
+
+        Each takes rights away until now. One of the future would for as long as its author likes.
+        """
+        now = self._clock() + MAX_SKEW_SECONDS
+        more = tuple(one for one in file.revocations if one.not_before <= now)
+        self._doubted = latest(self._doubted, more)[:MAX_REVOCATIONS]
+
     def give_up(self) -> None:
         """Overwrite the KEKs at the end of the root's lease; only the file brings them back."""
         self.keyring.give_up()
@@ -189,8 +217,10 @@ class Lineage:
             return self.keyring
         if self._believed(file):
             retired = (kek.thumbprint for kek in self.held.keks if kek.number in file.retired)
-            self._disabled |= _disabled_in(file) | frozenset(retired)
-        self.held = _merged(self.held, file)
+            self._disabled |= self._disabled_by(file) | frozenset(retired)
+            self.held = _merged(self.held, file)
+        else:
+            self._doubt(file)
         return self.keyring
 
     @property
@@ -260,6 +290,13 @@ def _merged(keyring: Keyring, other: Keyring) -> Keyring:
     both = latest(other.revocations, keyring.revocations)
     kept = sorted(both, key=lambda one: -one.not_before)[:MAX_REVOCATIONS]
     return replace(keyring, revocations=tuple(kept))
+
+
+def _with_more(keyring: Keyring, doubted: tuple[Revocation, ...]) -> Keyring:
+    """Return the keyring with revocations that displace none of its own."""
+    if not doubted:
+        return keyring
+    return replace(keyring, revocations=latest(keyring.revocations, doubted)[:MAX_REVOCATIONS])
 
 
 def _disabled_in(keyring: Keyring) -> frozenset[bytes]:

@@ -59,10 +59,14 @@ class Report:
         return entry.thumbprint[:_MARK_BYTES] in self.keks
 
 
-def marks_of(keyring: Keyring) -> frozenset[bytes]:
-    """Return what a row says of the KEKs that open."""
+def marks_of(keyring: Keyring, *, seals: bool = True) -> frozenset[bytes]:
+    """Return what a row says of the KEKs that open.
+
+    Where the primary KEK `seals` nothing, the fleet has disabled it, and it is not in use.
+    """
+    unused = {"disabled"} if seals else {"disabled", "primary"}
     return frozenset(
-        kek.thumbprint[:_MARK_BYTES] for kek in keyring.keks if kek.state != "disabled"
+        kek.thumbprint[:_MARK_BYTES] for kek in keyring.keks if kek.state not in unused
     )
 
 

@@ -55,7 +55,7 @@ class KeyringWatch:
         interval: float = WATCH_SECONDS,
     ) -> None:
         """Know nothing of the fleet yet."""
-        self.lineage = Lineage(keyring, accepted)
+        self.lineage = Lineage(keyring, accepted, clock=clock)
         self.others: tuple[str, ...] = ()
         """The ids of other keyrings that are used in the same place of the store."""
         self.lacking = False

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...core.crypto.derivation import audit_key
+from ...core.errors import KeyringError
 from ..audit import AuditLog, Value
 from ..keyring import file
 from ..keyring.keyring import Keyring
@@ -16,11 +17,15 @@ from ..keyring.roots import RootProvider, Roots
 
 @dataclass(frozen=True, slots=True)
 class KeyringRevocations:
-    """Changes the keyring at `path`, unless the change cannot be written to the audit log."""
+    """Changes the keyring at `path`, unless the change cannot be written to the audit log.
+
+    `keyring_id` returns the id of the keyring in use, whose names are revoked.
+    """
 
     path: Path
     roots: RootProvider | Roots
     audit: AuditLog
+    keyring_id: Callable[[], str]
     clock: Callable[[], float] = time.time
 
     def revoke(self, name: str, not_before: int) -> None:
@@ -31,6 +36,9 @@ class KeyringRevocations:
         """
 
         def change(keyring: Keyring) -> Keyring:
+            if self.keyring_id() not in {keyring.id, *(one.id for one in keyring.adopted)}:
+                # There, a name of the keyring in use would revoke nothing.
+                raise KeyringError(f"{self.path} holds another keyring than the one in use")
             changed = keyring.revoke(name, not_before, now=int(self.clock()))
             key, path = audit_key(keyring.record_key), str(self.path)
             fields: dict[str, Value] = {"keyring": path, "scope": name, "not_before": not_before}

@@ -94,7 +94,7 @@ class RevocationStates:
 
     def not_before(self, scope: Scope) -> int:
         """Return the time before which sessions of a scope are refused, as far as it is known."""
-        state = self._revocations.get(scope)
+        state = self._revocations.peek(scope)
         if state is not None or not (self._learned or self._listed):
             return 0 if state is None else state.not_before
         return max(map(self._known, self._keyring.names_of(scope)))

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from ...core.crypto import base64url
 from ...core.crypto.context import Scope
 from ...core.crypto.session_cipher import Session
-from ...core.values.key_needs import Keys
+from ...core.values.key_needs import Keys, Standing
 from ..lru_map import BoundedMap
 from ..policy import SHOWN_DUE, SPENT_SESSIONS
 from .agreement import began
@@ -47,11 +47,20 @@ class SealingSessions:
     out or dropped by a reload, and comes back from the store, would count from zero.
     """
 
-    def __init__(self, limit: int, max_messages: int, *, begun: Callable[[int], bool]) -> None:
+    def __init__(
+        self,
+        limit: int,
+        max_messages: int,
+        *,
+        begun: Callable[[int], bool],
+        standing: Standing,
+    ) -> None:
         """Begin with none.
 
-        `begun` tells whether a time, in seconds since 1970, is not of the future.
+        `begun` tells whether a time, in seconds since 1970, is not of the future; `standing` is
+        what plans get to know of their keys later.
         """
+        self._standing = standing
         self._begun = begun
         self._max_messages = max_messages
         self._held: BoundedMap[Scope, Sealing] = BoundedMap(limit)
@@ -98,7 +107,7 @@ class SealingSessions:
         self._held.mark(scope)
         held.used += count
         if held.keys is None:
-            held.keys = Keys({scope: held.session}, {})
+            held.keys = Keys({scope: held.session}, {}, standing=self._standing)
         return held.keys
 
     def able(self, held: Sealing, count: int, now: float) -> bool:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
@@ -20,7 +19,9 @@ from ...core.crypto.context import Scope
 from ...core.crypto.session_cipher import Session
 from ...core.errors import KeyUnavailable, Unopened
 from ...core.values.key_needs import NO_KEYS, Attempt, Keys, Needs
+from ...core.values.streams import REVOKED
 from ...process import forks
+from ...process.boot_clock import since_boot
 from ..audit import Value
 from ..keyring.kek import RandomBytes
 from ..keyring.kek_source import OneKeyring
@@ -89,6 +90,7 @@ class Sessions:
         self.keyring = keyring
         """The keyring in use."""
         self._keks = OneKeyring(keyring)
+        self._usable = _usable(keyring)
         self._settings = settings
         self.notice = notice
         self.ephemeral = mode == "ephemeral"
@@ -102,8 +104,7 @@ class Sessions:
         self.clock = SharedClock(clock, self.store, lambda: self.announce(None))
         """The time that all processes go by."""
         clock = self._clock = self.clock
-        limit = settings.max_scopes
-        begun = self.clock.begun
+        limit, begun = settings.max_scopes, self.clock.begun
         self.revocations = RevocationStates(keyring, limit, shared=store.shared, begun=begun)
         """What this process knows of revocations."""
         self._durable = DurableSessions(self._keks, limit, random=random)
@@ -118,7 +119,7 @@ class Sessions:
             notice=notice,
             use=self.use,
         )
-        self.sealing = SealingSessions(limit, settings.max_messages, begun=begun)
+        self.sealing = SealingSessions(limit, settings.max_messages, begun=begun, standing=self)
         """The sessions that seal."""
         self._opening = OpeningSessions(
             self._durable, self._ephemeral, self.revocations, clock=clock, begun=begun
@@ -157,7 +158,7 @@ class Sessions:
         self.lease: Lease | None = None
         """The lease under which this process seals; None where no other process is to be told."""
         self.sealing_until = math.inf
-        """When the lease ends, in monotonic seconds."""
+        """When the lease ends, in seconds since boot."""
         self.forward: Changed = lambda _: None
         """Called with the name of every conversation that was changed, None for all."""
         self._generation = forks.generation()
@@ -228,7 +229,7 @@ class Sessions:
         if self.withdrawn and (seals or opens):
             self._forget()  # what was begun before may have kept a key since
             raise KeyUnavailable(WITHDRAWN)
-        if seals and time.monotonic() >= self.sealing_until:
+        if seals and since_boot() >= self.sealing_until:
             return None
         if not opens and len(seals) == 1:
             keys = self.sealing.take_one(seals, now)
@@ -243,14 +244,32 @@ class Sessions:
             sealing = self.sealing.take(seals, now)
             if sealing is None:
                 return None
-            keys = Keys(sealing, keys.opening, keys.decoys, keys.refusals)
+            keys = Keys(sealing, keys.opening, keys.decoys, keys.refusals, self)
         self.lookups.plans += 1
         return keys
 
     async def require_lease(self) -> None:
         """See that this process may seal; raise KeyUnavailable where it may not."""
-        if self.lease is not None and time.monotonic() >= self.sealing_until:
+        if self.lease is not None and since_boot() >= self.sealing_until:
             await self.lease.obtain()
+
+    def stands(self, session: Session) -> bool:
+        """Whether a session may seal on, and what it has sealed be acknowledged.
+
+        False also without a lease: another process may have revoked it.
+        """
+        return (
+            since_boot() < self.sealing_until
+            and session.created >= self.revocations.not_before(session.scope)
+            and session.kek_id in self._usable
+            and not self.withdrawn
+        )
+
+    async def confirm(self, session: Session) -> None:
+        """See that a session stands; raise KeyUnavailable where it does not, or nobody knows."""
+        await self.require_lease()
+        if not self.stands(session):
+            raise KeyUnavailable(WITHDRAWN if self.withdrawn else REVOKED)
 
     def name(self, scope: Scope) -> str:
         """Return the name of a scope in the store."""
@@ -344,6 +363,7 @@ class Sessions:
             if self._key_events is not None:
                 self._key_events.replace_record_key(keyring.record_key)
             self.revocations.replace_keyring(keyring)
+            self._usable = _usable(keyring)
             self._keks.keyring = self.starter.keyring = keyring
             self._forget()
 
@@ -412,3 +432,8 @@ class Sessions:
         self._opening.forget()
         self._ephemeral.clear()
         self.revocations.clear()
+
+
+def _usable(keyring: Keyring) -> frozenset[str | None]:
+    """Return the ids of the KEKs that open; None is that of keys that lie under no KEK."""
+    return frozenset((None, *(one.id for one in keyring.keks if one.state != "disabled")))

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from ...core.crypto.context import Scope
 from ...core.crypto.derivation import SID_BYTES, SID_TIME_BYTES
 from ...core.crypto.session_cipher import Session
+from ...keys.fleet.command_lease import NoLease, SealingLease
 from ...keys.keyring.kek import RandomBytes
 from ...keys.keyring.keyring import Keyring
 from ...keys.sessions.durable import durable_session
@@ -25,9 +26,16 @@ class RunSessions(Mapping[Scope, Session]):
     """
 
     def __init__(
-        self, keyring: Keyring, *, clock: Callable[[], float], random: RandomBytes
+        self,
+        keyring: Keyring,
+        *,
+        clock: Callable[[], float],
+        random: RandomBytes,
+        lease: SealingLease | None = None,
     ) -> None:
-        """Begin with no session id."""
+        """Begin with no session id; with each epoch of the `lease` another one begins."""
+        self._lease = lease or NoLease()
+        self._epoch = 0
         self._keyring = keyring
         self._clock = clock
         self._random = random
@@ -44,7 +52,7 @@ class RunSessions(Mapping[Scope, Session]):
     def __getitem__(self, scope: Scope) -> Session:
         """Return the session, for one value."""
         now = self._clock()
-        if now >= self._ends or not self._left:
+        if now >= self._ends or not self._left or self._epoch != self._lease.epoch:
             self._begin(now)
         self._left -= 1
         held = self._held.get(scope)
@@ -64,7 +72,9 @@ class RunSessions(Mapping[Scope, Session]):
         return len(self._held)
 
     def _begin(self, now: float) -> None:
-        self._sid = int(now).to_bytes(SID_TIME_BYTES) + self._random(SID_BYTES - SID_TIME_BYTES)
+        self._epoch = self._lease.epoch
+        begins = max(int(now), self._lease.not_before)
+        self._sid = begins.to_bytes(SID_TIME_BYTES) + self._random(SID_BYTES - SID_TIME_BYTES)
         self._ends = now + SESSION_SECONDS
         self._left = SESSION_VALUES
         self._held.clear()

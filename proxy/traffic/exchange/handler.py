@@ -229,6 +229,7 @@ class Handler:
                 incoming = self._incoming(exchange, response, treatment, record)
                 message, response = await incoming
             close = admitted.request.websocket or admitted.request.upgrade
+            await record.confirm()
             record.response_bytes = await request.relay(
                 message, response, location_rewrite=admitted.location_rewrite, close=close
             )

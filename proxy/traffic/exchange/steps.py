@@ -345,7 +345,7 @@ class Steps(PreparedSteps):
         began, now = time.perf_counter(), self.clock()
         if record.watch is not None:
             record.watch.carrying_out(plan, keys, now)
-        return self._noted(apply(plan, keys, now), plan, record, piece, began)
+        return self._noted(apply(plan, keys, now), plan, keys, record, piece, began)
 
     async def carry_out(
         self, plan: Plan, record: MessageRecord, run: Run, *, piece: Piece = ""
@@ -364,10 +364,16 @@ class Steps(PreparedSteps):
         if record.watch is not None:
             record.watch.carrying_out(plan, keys, now)
         applied = await run(apply, plan, keys, now)
-        return self._noted(applied, plan, record, piece, began)
+        return self._noted(applied, plan, keys, record, piece, began)
 
-    def _noted(
-        self, applied: Applied, plan: Plan, record: MessageRecord, piece: Piece, began: float
+    def _noted(  # noqa: PLR0913, PLR0917 - what was done, and with what
+        self,
+        applied: Applied,
+        plan: Plan,
+        keys: Keys,
+        record: MessageRecord,
+        piece: Piece,
+        began: float,
     ) -> Forwardable:
         """Return what may go on, once the rest of what came out is recorded."""
         if record.watch is not None:
@@ -378,7 +384,7 @@ class Steps(PreparedSteps):
             self.keys.remember(applied.proven)
         if applied.unopened:
             record.did_not_open(applied.unopened)
-        record.count(applied.counts)
+        record.count(applied.counts, keys)
         if "plain" in applied.counts:
             self.ladder.passed(plan, record, lasts=bool(piece))
         if applied.counts and not piece:

@@ -21,6 +21,7 @@ from ...keys.keyring.keyring import Keyring
 from ...keys.keyring.roots import passphrase, serving
 from ...keys.keyring.roots.opening import RootRefusal
 from ...keys.keyring.roots.provider import RootName
+from ...process.boot_clock import since_boot
 from . import needed
 from .config_files import Fingerprint, fingerprint
 
@@ -100,11 +101,6 @@ def ask_root(settings: Settings, environ: Mapping[str, str]) -> tuple[Keyring, R
     at, wall = since_boot(), time.time()  # of the question: a lease counts from there
     opened = read_keyring(settings.keys.keyring.file, serving(settings.keys, environ))
     return opened.keyring, RootAnswer(opened.by, opened.refusals, at, wall)
-
-
-def since_boot() -> float:
-    """Return seconds that go on while the machine sleeps, and that no clock change touches."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def keyring_of(

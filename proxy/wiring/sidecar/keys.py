@@ -218,7 +218,7 @@ class SidecarKeys:
     def _here(self) -> At:
         """Return where verbs act, by the settings in force."""
         keyring = operator_calls.keyring_revocations(
-            self._settings, self._environ, self._reporter, self._clock
+            self.sessions, self._settings, self._environ, self._reporter, self._clock
         )
         return At(
             self.sessions,
@@ -317,7 +317,7 @@ class SidecarKeys:
             self._ledger.learn(what, one.name, one.value)
 
     def extend(self, until: float) -> None:
-        """Seal until then, in monotonic seconds."""
+        """Seal until then, in seconds since boot."""
         self.sessions.sealing_until = until
 
     def _changed(self, name: str | None) -> None:

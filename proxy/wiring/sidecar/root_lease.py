@@ -16,11 +16,12 @@ from typing import Final
 from ...config.settings import Settings
 from ...core.errors import KeyringError
 from ...keys.keyring.keyring import Keyring
+from ...process.boot_clock import since_boot
 from ...telemetry.metrics import table
 from ...telemetry.metrics.samples import Check, Samples
 from ...telemetry.reporter import Reporter
 from ..policy import LEASE_LOOK_SECONDS, LEASE_RETRIES, RENEWED_AT, ROOT_PAUSE_SECONDS
-from ..reload.material import Material, RootAnswer, ask_root, since_boot
+from ..reload.material import Material, RootAnswer, ask_root
 from ..reload.reload import deliberate
 
 _DRAWS: Final = secrets.SystemRandom()

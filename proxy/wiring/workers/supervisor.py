@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import time
 from collections.abc import Coroutine, Mapping
@@ -12,6 +13,7 @@ from typing import Any
 from ...config.settings import STALLED_SECONDS
 from ...core.errors import InternalError, RootUnavailable, SealyardError, WorkerGone
 from ...keys.audit import Trail
+from ...keys.fleet.presence import PROCESS_BYTES
 from ...keys.keyring.file import open_keyring
 from ...keys.keyring.roots import serving
 from ...process import descriptors
@@ -35,7 +37,8 @@ class Slot:
     """The place of one worker, which one process after another fills.
 
     `began` is when the process did, in monotonic seconds; `serves` says that it has started, so
-    that a silence of it means something. `waits` is why no root opens the keyring for it, empty
+    that a silence of it means something. `process` is the id by which it is known to the fleet, in
+    hexadecimal digits. `waits` is why no root opens the keyring for it, empty
     for a worker that does not wait for one.
     """
 
@@ -44,6 +47,7 @@ class Slot:
     facts: Facts | None = None
     restarts: int = 0
     began: float = 0.0
+    process: str = ""
     serves: bool = False
     waits: str = ""
     asking: asyncio.Task[None] | None = None
@@ -79,6 +83,8 @@ class Supervisor:
         self._slots = [Slot(number) for number in range(command.workers)]
         self._of_dead_workers = Samples()
         self._draining = False
+        self._dead: set[str] = set()
+        """Processes that have ended, and that the fleet may still wait for."""
         self._shut: set[tuple[str, str]] = set()
         """Rules (with their listeners) that one worker has shut, and so all must."""
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -268,6 +274,7 @@ class Supervisor:
             "worker.started", worker=slot.number, worker_pid=worker.pid, restarts=slot.restarts
         )
         slot.worker, slot.waits, slot.serves = worker, "", False
+        slot.process = os.urandom(PROCESS_BYTES).hex()
         await self._begin(slot, worker)
 
     async def _begin(self, slot: Slot, worker: WorkerProcess) -> None:
@@ -279,6 +286,7 @@ class Supervisor:
                 text=self._source.text,
                 file=str(self._source.loaded.file),
                 sockets=self._sockets.numbers(slot.number),
+                process=slot.process,
                 # By now there may be shares of a split that was made after it was spawned.
                 secrets=secrets_to_json(self._source.loaded.settings),
                 # Once for all of them; nothing may prevent the replacement of a dead worker.
@@ -310,6 +318,7 @@ class Supervisor:
             status = await worker.ended() if worker is not None else 0
             if worker is not None:
                 self._keep_counts(slot)
+                self._dead.add(slot.process)
             steady = time.monotonic() - began > policy.STEADY_SECONDS
             pause = (
                 policy.FIRST_PAUSE_SECONDS
@@ -354,6 +363,16 @@ class Supervisor:
             for slot in self._slots:
                 self._end_stalled(slot)
                 self._asking(slot)
+            await self._bury()
+
+    async def _bury(self) -> None:
+        """Let a worker tell the fleet which others have ended: their leases end with them."""
+        dead = sorted(self._dead)
+        if not dead or not (workers := self._workers()):
+            return
+        with contextlib.suppress(SealyardError):  # again in a second
+            await workers[0].ask("bury", policy.FACTS_SECONDS, processes=dead)
+            self._dead.difference_update(dead)
 
     def _end_stalled(self, slot: Slot) -> None:
         """Kill a worker that has been silent for too long; another one takes its place.

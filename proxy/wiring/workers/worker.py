@@ -150,12 +150,18 @@ class _Worker:
             check_store=message["check_store"],
             accepted=self._accepted,
         )
+        if sidecar.keys.lease is not None:
+            sidecar.keys.lease.be(bytes.fromhex(message["process"]))
         await sidecar.start()
         self._sidecar = sidecar
 
     async def _change(self, what: str, message: dict[str, Any], sidecar: Sidecar) -> None:
         if what == "hear":
             sidecar.keys.end_to_end.changed(None)
+            return
+        if what == "bury":
+            if sidecar.keys.lease is not None:
+                await sidecar.keys.lease.bury(set(map(bytes.fromhex, message["processes"])))
             return
         if what == "shut":
             sidecar.keys.shut((listener, rule) for listener, rule in message["rules"])
@@ -179,4 +185,4 @@ def _runs_beside(message: dict[str, Any]) -> bool:
     """Whether a call runs beside others: it may take seconds, or show while others do that."""
     if message["do"] == "run":
         return VERBS[message["call"]["verb"]].reach != "all"
-    return bool(message["do"] == "facts")
+    return message["do"] in {"facts", "bury"}

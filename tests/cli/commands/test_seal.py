@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import json
 from base64 import b64decode, b64encode
 from pathlib import Path
 
 import pytest
 
+from proxy.keys.fleet import command_lease
 from tests.cli.conftest import Run, invoke
 
 BOUND = ("--tenant", "clinic", "--conversation", "c1", "--field", "content")
@@ -105,3 +107,21 @@ def test_what_spells_no_name_is_a_usage_error(run: Run, spelled: str, complaint:
 def test_a_name_is_given_once(run: Run) -> None:
     twice = ("--conversation", "c1", "--conversation-json", LIST)
     assert "not both" in run("encrypt", *twice, "hello", status=2).stderr
+
+
+def test_with_an_old_keyring_nothing_is_sealed_where_the_fleet_has_a_later_one(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command_lease, "LEASE_SECONDS", 0.5)
+    config = tmp_path / "sealyard.yaml"
+    config.write_text(config.read_text().replace("store: memory", "store: sqlite:keys.db"))
+    token = run("encrypt", *BOUND, "hello").stdout.strip()
+    assert run("decrypt", *BOUND, token).stdout == "hello"
+    old = (tmp_path / "keyring.jwe").read_bytes()
+    (kek,) = [one["id"] for one in json.loads(run("keys", "list", "--json").stdout)["keks"]]
+    run("keys", "promote", run("keys", "add").stdout.strip(), "--expect", "0")
+    run("keys", "disable", kek, "--yes", "--expect", "0")
+    assert run("encrypt", *BOUND, "hello").stdout
+    (tmp_path / "keyring.jwe").write_bytes(old)
+    refused = run("encrypt", *BOUND, "hello", status=3)
+    assert (refused.stdout, "lease-ended" in refused.stderr) == ("", True)

@@ -7,17 +7,20 @@ from collections.abc import Callable
 from typing import ClassVar
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.core.crypto import base64url, derivation, token
 from proxy.core.crypto import session_cipher as session_module
-from proxy.core.crypto import token
 from proxy.core.crypto.aead import Aead
 from proxy.core.crypto.context import Context, Scope
+from proxy.core.crypto.secret import SessionKey
 from proxy.core.crypto.session_cipher import EXP_SKEW_SECONDS, Session
-from proxy.core.crypto.token import Form
+from proxy.core.crypto.token import Form, KeyId
 from proxy.core.errors import OpenFailed, ValueTooLong
 from tests.factories import EPHEMERAL_KEY, NOW, SCOPE, a_session, a_sid
+from tests.keys.end_to_end.salamander import salamander
 
 CONTEXT = Context(SCOPE, field="content")
 FORMS: tuple[Form, ...] = ("jwe", "short")
@@ -186,7 +189,7 @@ def test_exactly_the_bytes_that_are_named_fit(form: Form, max_chars: int, plus: 
 
 @in_each_form
 def test_a_value_that_fills_its_column_is_sealed(form: Form) -> None:
-    size = {"jwe": 59, "short": 145}[form]
+    size = {"jwe": 59, "short": 129}[form]
     sealed = a_session().seal(b"x" * size, CONTEXT, form=form, max_chars=255)
     assert len(sealed) == 255
 
@@ -270,3 +273,30 @@ def test_the_short_form_is_never_used_with_a_package_key() -> None:
     assert failed.value.reason == "short-form-of-package-key"
     with pytest.raises(ValueError, match="short form"):
         packaged().seal(b"x", CONTEXT, form="short")
+
+
+def test_a_short_token_that_opens_under_two_keys_is_refused_by_one_of_them() -> None:
+    sid, iv, encoded = a_sid(), bytes(12), CONTEXT.encode()
+    first, second = bytes(range(32)), bytes(range(32, 64))
+    kctx = derivation.commitment_key(SessionKey(first))
+    com = derivation.commitment(kctx, iv + encoded)
+    head = token.short_head(KeyId(sid), json=False) + iv + com
+    aad = token.SHORT_PREFIX + head + encoded
+    made_up = salamander(first, second, iv, aad)
+    sealed = token.decode(token.encode_short(head, made_up))
+    texts = [AESGCM(key).decrypt(iv, made_up, aad) for key in (first, second)]
+    assert texts[0] != texts[1]  # to AES-GCM it is good under both
+    one, other = (Session(SessionKey(key), sid=sid, scope=SCOPE) for key in (first, second))
+    assert one.open(sealed, CONTEXT, NOW) == texts[0]
+    with pytest.raises(OpenFailed, match="wrong-context"):
+        other.open(sealed, CONTEXT, NOW)
+
+
+def test_short_tokens_of_one_context_have_nothing_in_common_behind_the_session_id() -> None:
+    session = a_session()
+    rests = [
+        base64url.decode(session.seal(b"x" * 16, CONTEXT, form="short")[4:])[15:]
+        for _ in range(200)
+    ]
+    pieces = {one[at : at + 8] for one in rests for at in range(len(one) - 7)}
+    assert len(pieces) == sum(len(one) - 7 for one in rests)

@@ -13,9 +13,10 @@ import pytest
 from proxy.config.settings import IdentitySettings
 from proxy.core.crypto.context import Scope
 from proxy.core.errors import KeyUnavailable, OpenFailed
+from proxy.core.values.key_needs import Needs
 from tests.keys.builders import SharedStore, Time
 from tests.keys.desk import Desk
-from tests.keys.end_to_end.builders import Process, Reports, a_fleet, a_held_key
+from tests.keys.end_to_end.builders import Process, Reports, a_fleet, a_held_key, sealing
 
 SCOPE = Scope("clinic", "c1")
 
@@ -126,3 +127,19 @@ async def test_an_identity_that_is_removed_while_it_is_opened_does_not_seal(
     with pytest.raises(KeyUnavailable, match="sender-has-no-key"):
         await one.session("alice", ["bob"])
     assert not reports.causes()
+
+
+async def test_what_was_sealed_before_its_package_was_erased_is_not_acknowledged() -> None:
+    one, other = await a_fleet(processes=2)
+    scope = sealing("alice", ["bob"])
+    keys = await one.keys.resolve(Needs({scope: 1}))
+    session = keys.sealing[scope]
+    assert keys.standing.stands(session)
+    await keys.standing.confirm(session)
+    packages = one.keys.package_store
+    one.sessions.fences.know(packages.name(session.scope), session.created + 1)
+    assert not keys.standing.stands(session)
+    with pytest.raises(KeyUnavailable) as refused:
+        await keys.standing.confirm(session)
+    assert refused.value.reason == "revoked-meanwhile"
+    assert other.keys.stands(session)  # it has not heard of it

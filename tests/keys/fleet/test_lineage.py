@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
@@ -10,9 +11,10 @@ from proxy.core.crypto.secret import RecordKey
 from proxy.keys.fleet import keyring_marker
 from proxy.keys.fleet.lineage import Accepted, Lineage
 from proxy.keys.keyring.head import KeyringHead, Origin
-from proxy.keys.keyring.kek import KekEntry, KekState
+from proxy.keys.keyring.kek import KekEntry, KekState, Revocation
 from proxy.keys.keyring.keyring import Keyring
 from proxy.keys.keyring.merging import merge
+from proxy.keys.policy import MAX_REVOCATIONS
 from proxy.keys.stores.records import RecordRefused, RecordUnknown, sign
 
 from ..builders import NOW, a_keyring, numbered, some_bytes
@@ -238,12 +240,48 @@ def test_a_signed_file_that_does_not_follow_is_refused() -> None:
 
 
 def test_a_signed_older_file_revokes_and_disables_and_nothing_else() -> None:
-    old = a_keyring("k2", "k3").disable("k3").revoke(NAME, 9)
-    new = old.enable("k3")
+    old = a_keyring("k2", "k3")
+    beside, new = old.disable("k3").revoke(NAME, 9), old.promote("k2").after(5)
     line = Lineage(from_a_file(new, old))
-    taken = line.take(from_a_file(old))
-    assert (line.unsigned, line.older) == (False, old.generation)
+    taken = line.take(from_a_file(beside, old))
+    assert (line.unsigned, line.older) == (False, beside.generation)
     assert (states(taken)["k3"], taken.not_before(NAME)) == ("disabled", 9)
+    assert states(line.take(from_a_file(new, old)))["k3"] == "disabled"
+
+
+def test_a_signed_older_file_disables_nothing_that_was_enabled_since() -> None:
+    first = a_keyring("k2", "k3")
+    old = first.disable("k3").revoke(NAME, 9)
+    new = old.enable("k3")
+    line = Lineage(from_a_file(new, first, old))
+    for taken in (line.take(from_a_file(old, first)), line.lessen(from_a_file(old, first))):
+        assert (states(taken)["k3"], taken.not_before(NAME)) == ("decrypt", 9)
+    again = new.disable("k3")
+    line = Lineage(from_a_file(again, first, old, new))
+    assert states(line.take(from_a_file(old, first)))["k3"] == "disabled"
+    assert states(line.take(from_a_file(again, first, old, new)))["k3"] == "disabled"
+
+
+def many(keyring: Keyring, times: Iterable[int], mark: str) -> Keyring:
+    names = (Revocation(f"{at:05}".rjust(22, mark), time) for at, time in enumerate(times))
+    return replace(keyring, revocations=tuple(names))
+
+
+@pytest.mark.parametrize("lessens", [True, False])
+def test_what_nobody_signed_displaces_no_revocation_and_reaches_no_future(lessens: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    ours = many(a_keyring(), range(1, 6), "A")
+    line = Lineage(from_a_file(ours), clock=lambda: NOW)
+    flood = many(ours, [NOW] * MAX_REVOCATIONS, "B")
+    planted = replace(flood, revocations=(*flood.revocations[1:], Revocation(NAME, NOW + 3600)))
+    for _ in range(2):
+        (line.lessen if lessens else line.take)(from_a_file(planted, signed=False))
+    held = {one.name: one.not_before for one in line.keyring.revocations}
+    assert held.items() >= {one.name: one.not_before for one in ours.revocations}.items()
+    assert (len(held), held.get(NAME)) == (MAX_REVOCATIONS, None)
+    later = many(ours, range(1, 100), "A").revoke(NAME, NOW, now=NOW)
+    line.take(from_a_file(later, ours))
+    held = {one.name: one.not_before for one in line.keyring.revocations}
+    assert held.items() >= {one.name: one.not_before for one in later.revocations}.items()
 
 
 @pytest.mark.parametrize("signed", [True, False])

@@ -8,9 +8,11 @@ import pytest
 from proxy.core.errors import KeyringError, UnfitEnvironment
 from proxy.keys.audit import AuditLog, file_beside
 from proxy.keys.keyring.file import create_keyring, open_keyring
+from proxy.keys.keyring.keyring import create
+from proxy.keys.keyring.merging import adopt
 from proxy.keys.operations.keyring_revocations import KeyringRevocations
 
-from ..builders import NOW, Time, a_keyring, a_root
+from ..builders import NOW, Time, a_keyring, a_root, some_bytes
 
 NAME = "A" * 22
 
@@ -18,8 +20,8 @@ NAME = "A" * 22
 @pytest.fixture
 def keeper(tmp_path: Path) -> KeyringRevocations:
     path, root = tmp_path / "keyring.jwe", a_root(tmp_path)
-    create_keyring(path, a_keyring("k2"), root)
-    return KeyringRevocations(path, root, AuditLog(file_beside(path), Time()))
+    create_keyring(path, keyring := a_keyring("k2"), root)
+    return KeyringRevocations(path, root, AuditLog(file_beside(path), Time()), lambda: keyring.id)
 
 
 def test_a_revocation_is_kept_and_nothing_else_changes(keeper: KeyringRevocations) -> None:
@@ -39,7 +41,10 @@ def test_what_cannot_be_written_down_is_not_done(
 ) -> None:
     before = keeper.path.read_bytes()
     closed = KeyringRevocations(
-        keeper.path, keeper.roots, AuditLog(tmp_path / "none" / "audit", Time())
+        keeper.path,
+        keeper.roots,
+        AuditLog(tmp_path / "none" / "audit", Time()),
+        keeper.keyring_id,
     )
     with pytest.raises(UnfitEnvironment):
         closed.revoke(NAME, NOW)
@@ -53,3 +58,20 @@ def test_a_keyring_that_is_full_of_revocations_says_so(
     keeper.revoke(NAME, NOW)
     with pytest.raises(KeyringError, match="at most 1 revocations"):
         keeper.revoke("B" * 22, NOW)
+
+
+def test_nothing_is_written_into_another_keyring_than_the_one_in_use(
+    keeper: KeyringRevocations,
+) -> None:
+    ours = open_keyring(keeper.path, keeper.roots)
+    keeper.path.unlink()
+    create_keyring(keeper.path, a_keyring(), keeper.roots)
+    before = keeper.path.read_bytes()
+    with pytest.raises(KeyringError, match="holds another keyring than the one in use"):
+        keeper.revoke(NAME, NOW)
+    assert keeper.path.read_bytes() == before
+    keeper.path.unlink()
+    adopted = adopt(create("k9", now=NOW, random=some_bytes), ours, now=NOW)
+    create_keyring(keeper.path, adopted, keeper.roots)
+    keeper.revoke(NAME, NOW)  # one that has adopted it knows its names
+    assert open_keyring(keeper.path, keeper.roots).not_before(NAME) == NOW

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from proxy.core.crypto.context import Scope
 from proxy.core.crypto.session_cipher import Session
+from proxy.core.values.key_needs import NO_KEYS
 from proxy.keys.sessions.durable import durable_session
 from proxy.keys.sessions.revocation_state import RevocationState
 from proxy.keys.sessions.sealing_cache import SealingSessions
@@ -23,7 +24,7 @@ def put(held: SealingSessions, session: Session, standing: RevocationState | Non
 
 
 def some(limit: int = 9) -> SealingSessions:
-    held = SealingSessions(limit, max_messages=5, begun=lambda _: True)
+    held = SealingSessions(limit, max_messages=5, begun=lambda _: True, standing=NO_KEYS.standing)
     put(held, a_session())
     return held
 

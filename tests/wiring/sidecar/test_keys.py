@@ -24,8 +24,9 @@ from proxy.keys.keyring.file import update_keyring
 from proxy.keys.keyring.keyring import Keyring, create
 from proxy.keys.keyring.roots import serving
 from proxy.keys.stores import StoreFailed
+from proxy.process.boot_clock import since_boot
 from proxy.wiring.reload import material as material_of
-from proxy.wiring.reload.material import RootAnswer, ask_root, gather, since_boot
+from proxy.wiring.reload.material import RootAnswer, ask_root, gather
 from proxy.wiring.sidecar import root_lease
 from proxy.wiring.sidecar.keys import SidecarKeys
 from proxy.wiring.sidecar.sidecar import Sidecar

@@ -14,7 +14,8 @@ import pytest
 
 from proxy.config.settings import Settings
 from proxy.keys.keyring.keyring import Keyring
-from proxy.wiring.reload.material import Material, RootAnswer, ask_root, since_boot
+from proxy.process.boot_clock import since_boot
+from proxy.wiring.reload.material import Material, RootAnswer, ask_root
 from proxy.wiring.sidecar import root_lease
 from proxy.wiring.sidecar.root_lease import RootLease
 from tests.factories import Ear

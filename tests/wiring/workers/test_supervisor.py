@@ -47,3 +47,30 @@ async def test_what_needs_a_restart_is_refused_while_all_workers_wait_for_a_root
     another = a_source(a_configuration(3001))
     await (await supervisor.prepare(another)).apply()
     assert supervisor._source is another
+
+
+class Worker:
+    """A worker that answers, or refuses to."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, dict[str, object]]] = []
+        self.refuses = False
+
+    async def ask(self, what: str, _: float, **arguments: object) -> None:
+        self.asked.append((what, arguments))
+        if self.refuses:
+            raise WorkerGone("worker-gone")
+
+
+async def test_a_living_worker_is_told_which_others_have_ended_until_the_store_knows() -> None:
+    supervisor, living = a_supervisor("", ""), Worker()
+    supervisor._slots[1].worker = living  # type: ignore[assignment]  # what is asked of it is alike
+    await supervisor._bury()
+    assert living.asked == []
+    supervisor._dead = {"aa", "bb"}
+    living.refuses = True
+    await supervisor._bury()
+    living.refuses = False
+    await supervisor._bury()
+    await supervisor._bury()
+    assert living.asked == [("bury", {"processes": ["aa", "bb"]})] * 2
