@@ -87,7 +87,7 @@ def test_a_mistake_in_defaults_is_told_though_no_rule_uses_them() -> None:
     text = with_rules("      []\n", defaults="{response: {decript: tokens}}")
 
     assert problems_of(text) == [
-        "9:26 listeners[0].defaults.response a block needs `encrypt`, `decrypt` or `absent`",
+        "9:26 listeners[0].defaults.response a block needs `encrypt`, `decrypt` or `plain`",
         "9:27 listeners[0].defaults.response the key `decript` is unknown; did you mean `decrypt`?",
     ]
 

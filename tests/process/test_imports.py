@@ -40,7 +40,7 @@ listeners:
     upstream: "http://127.0.0.1:{upstream}"
     unmatched: pass
     find_sensitive: true
-    defaults: {{tenant: const:t, bind: [tenant, field]}}
+    defaults: {{others: pass, tenant: const:t, bind: [tenant, field]}}
     rules:
       - name: json
         match: POST /json

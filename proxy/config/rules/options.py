@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, TypeVar
@@ -15,8 +15,8 @@ from typing import Any, Final, Literal, TypeVar
 from ...core.errors import InvalidExpression
 from ...core.expressions.sources import FirstSource, ListSource, MembersSource, Source, parse_source
 from ...core.formats.escaping import ESCAPES, Escape
-from ...core.rules.model import PARTS, NamedPart, Part
-from ..declared.composed import ByShape, ListOf, Named, WithPlace, Words
+from ...core.rules.model import PARTS, NamedPart, Others, Part
+from ..declared.composed import ByName, ByShape, ListOf, Named, WithPlace, Words
 from ..declared.kinds import DAY, Choice, Duration, Kind, PlainText
 from ..declared.section import Fields, Key, Section, one_of, setting
 from ..yaml.nodes import Place, Problems, show
@@ -164,6 +164,7 @@ def _mode(word: str) -> Mode:
 
 
 AlreadySealed = Literal["seal", "keep", "reject"]
+QueryUse = Literal["plain", "refuse"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +214,26 @@ class OptionsSyntax:
         absent="`refuse`",
         name="elsewhere",
     )
+    others: Others | None = setting(
+        Choice("refuse", "seal", "pass"),
+        "What happens with what a request holds beside the places that the block seals, opens,"
+        " reads or lists as `plain`: members, form fields, parts. `refuse` answers 400"
+        " (`unlisted-name`). `seal` seals every such value but null; it opens by `decrypt: tokens`."
+        " `pass` lets it through, and any name in the query with it; for webhooks of others.",
+        default=None,
+        absent="`refuse`",
+    )
+    query: Mapping[str, QueryUse] | None = setting(
+        ByName(
+            Choice("plain", "refuse"),
+            "mapping of names, each with `plain` or `refuse`",
+            PlainText(),
+        ),
+        "The names that may occur in the query beside those that the rule seals or reads. A rule"
+        " adds to those of `defaults`, a block to those of its rule; `refuse` takes a name away.",
+        default=None,
+        absent="none",
+    )
     case_variants_allowed: bool | None = setting(
         Choice(refuse=False, allow=True),
         "Whether other spellings of a selected name, such as `Content` for `content`, may occur"
@@ -228,6 +249,11 @@ Overlaid = TypeVar("Overlaid", NamesSyntax, OptionsSyntax)
 
 
 def overlay(base: Overlaid, over: Overlaid) -> Overlaid:
-    """Return `base` with each key replaced that `over` gives."""
+    """Return `base` with each key replaced that `over` gives; mappings are added to."""
     said = {one.name: getattr(over, one.name) for one in dataclasses.fields(over)}
-    return dataclasses.replace(base, **{k: v for k, v in said.items() if v is not None})
+    given: dict[str, Any] = {
+        name: {**(getattr(base, name) or {}), **value} if isinstance(value, dict) else value
+        for name, value in said.items()
+        if value is not None
+    }
+    return dataclasses.replace(base, **given)

@@ -14,6 +14,7 @@ from ..expressions.sources import FirstSource, JsonSource, NameSource, json_sour
 from ..http.path import REMEMBERED, REMEMBERED_MAX, CanonicalPath
 from ..rules.model import NAMED_PARTS, Behaviour, Block, Rule, Verdict
 from .block import CompiledBlock
+from .closed_world import ClosedQuery, closed_query
 from .request_names import NamesOfHead
 
 CompiledBlocks = tuple[CompiledBlock, ...]
@@ -28,7 +29,8 @@ class CompiledRule:
 
     `varies` are the request headers that bind what a response holds; `seals_response` says that
     some block encrypts responses, `opens_response` that some block decrypts them. `names` are those
-    that bind values and are read from the head of requests.
+    that bind values and are read from the head of requests; `query` lists the names that a query
+    may hold, None where that is any.
     """
 
     rule: Rule
@@ -38,6 +40,7 @@ class CompiledRule:
     seals_response: bool
     opens_response: bool
     names: NamesOfHead | None = None
+    query: ClosedQuery | None = None
 
     @property
     def guards(self) -> bool:
@@ -241,6 +244,7 @@ def _compile(rule: Rule) -> CompiledRule:
         seals_response=any(one.block.encrypt for one in response),
         opens_response=any(one.block.decrypt for one in response),
         names=_of_head((*request, *response)),
+        query=closed_query(rule, _blocks(rule.request)),
     )
 
 

@@ -152,6 +152,7 @@ def take_record(values: Values, record: Record, found: Values, rows: list[int]) 
             how = how._replace(spells=(*how.spells, spell))
         _take(values, how, found, row, record[start], record[end])
     values.noted += found.noted
+    values.unlisted = values.unlisted or found.unlisted
 
 
 def _take(  # noqa: PLR0913, PLR0917 - what a row is made of

@@ -182,10 +182,9 @@ class PreparedJson(Prepared):
     ) -> tuple[Kept, Needs | None] | None:
         """Do as `fill`, and return what the values need as well, if that is known."""
         flat = self._flat
-        found = flat.finder.find(body)
-        if found is None or found[0] & flat.required:
+        places = flat.find(body)
+        if places is None:
             return None
-        places = found[1]
         named = flat.bind(body, places, self._given, kept)
         if named is None:
             return None
