@@ -34,6 +34,7 @@ from tests.factories import (
     a_block,
     a_message,
     a_rule,
+    an_item,
     closing,
     items,
     keys_for,
@@ -395,6 +396,26 @@ def test_every_unlisted_scalar_is_sealed_and_opens_by_its_name() -> None:
     assert json.loads(opened(made, sealed, names)) == body
     with pytest.raises(MessageError):  # each is bound to its name
         opened(made, json.dumps({"content": found["mood"]}).encode(), ["$.content"])
+
+
+def test_what_was_sealed_opens_by_the_name_of_its_place() -> None:
+    sealed = json.loads(sent(rule(others="seal"), a_message('{"mood":"A","note":"B","l":["C"]}')))
+    tokens = an_item("tokens", field="tokens")
+    back = a_rule(response=replace(a_block(decrypt=[tokens]), renamed={"feeling": "mood"}))
+    answer = {"rows": [{"mood": sealed["mood"], "l": {"l": sealed["l"]}, "ids": [1, None]}]}
+    answer |= {"feeling": sealed["mood"], "text": f"x {sealed['note']}", "swapped": sealed["note"]}
+    changed = send_back(replace(back, names=NAMES), json.dumps(answer).encode())
+    assert json.loads(changed) == {
+        "rows": [{"mood": "A", "l": {"l": ["C"]}, "ids": [1, None]}],
+        "feeling": "A",
+        "text": f"x {sealed['note']}",  # it is of another place, and stays
+        "swapped": sealed["note"],
+    }
+    many = {"rows": [{f"n {at}": sealed["mood"]} for at in range(100)], "mood": sealed["mood"]}
+    assert json.loads(send_back(replace(back, names=NAMES), json.dumps(many).encode())) == {
+        **many,
+        "mood": "A",
+    }
 
 
 @pytest.mark.parametrize("name", ["a b", "müller", "x@y.z", "2026-01-01", "n" * 65, "", "a:b"])

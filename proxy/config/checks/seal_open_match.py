@@ -42,7 +42,7 @@ def check(rules: Iterable[ResolvedRule], problems: Problems) -> None:
             problems.add(
                 placed.place,
                 f"`others: seal` seals with the bind {_words(placed.item)}, and no rule opens that",
-                "write `response: {decrypt: tokens}` and a `bind` without `field` for both",
+                "write `response: {decrypt: tokens}` with the same bind",
             )
     for placed in tokens:
         _warn_of_few_parts(placed, problems)
@@ -85,7 +85,7 @@ def _warn_of_unopened(
     name, as_body = field
     opened = {_parts(placed.item) for placed in opening.get(field, [])}
     if not as_body:
-        opened |= {one for one in by_tokens if "field" not in one[0]}
+        opened |= by_tokens
     told: set[_Parts] = set()
     for placed in sealed:
         parts = _parts(placed.item)

@@ -185,6 +185,13 @@ class BlockSyntax:
         default=None,
         absent="a token for each value",
     )
+    renamed: dict[str, str] = setting(
+        ByName(PlainText("field"), "mapping of member names to fields"),
+        "Where answers name values otherwise than requests: the field of a member. `tokens` that"
+        " are bound to their field open by the name of the member that they lie in.",
+        make=dict,
+        name="names",
+    )
     format: tuple[Kind, Place] | None = setting(
         WithPlace(Choice(*FORMATS)),
         "The format that bodies are read as, whatever their Content-Type.",
@@ -296,6 +303,8 @@ def _acts(node: Mapping) -> bool:
 
 def _refuse_misplaced(fields: Fields, direction: Direction, problems: Problems) -> None:
     status, on_error = fields.get("status"), fields.get("on_error")
+    if (renamed := fields.get("names")) is not None and direction == "request":
+        problems.add(renamed, "only applies to responses", "delete it")
     opens = direction == "response" and fields.get("decrypt") is not None
     for one in (fields.get("escape"), fields.get("html")):
         if one is not None and not opens:

@@ -164,6 +164,7 @@ class _Resolver:
             rest=self._rest(block, inherited=inherited) if others == "seal" else None,
             query=_query(options) if direction == "request" and item_checks.closes(block) else None,
             sentinels=streams.check_sentinels(block, self._problems),
+            renamed=block.renamed,
             batch=streams.check_batch(block, encrypt, options, direction, self._problems),
         )
 
@@ -246,13 +247,6 @@ class _Resolver:
         own = None if block.bind and inherited else block.bind or self._shared.bind
         said = block.bind or own or field.bind or self._around.defaults.bind
         wanted = DEFAULT_BIND if said is None else said.parts
-        if item.field is None and "field" in wanted:
-            self._problems.add(
-                item.place if own is None else own.place,
-                "`tokens` opens tokens of any field, so it needs a bind without `field`",
-                "for example `bind: [tenant, conversation]`",
-            )
-            wanted -= {"field"}
         given = frozenset(part for part in PARTS if part in wanted and self._gives(part, block))
         if own is not None and given < wanted:
             self._report_missing(own.place, wanted - given)

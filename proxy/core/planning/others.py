@@ -8,14 +8,11 @@ from dataclasses import replace
 from ..compiled.block import CompiledBlock
 from ..expressions.selectors import Any, JsonSelector, Step
 from ..formats.json import FoundValue, Path
-from ..formats.json.closed import ClosedJson
+from ..formats.json.closed import ClosedJson, field_at
 from ..rules.model import Item, Placed
 from ..slices import paused
 from .binding import Binder
 from .find_values import ItemSealing, Reads
-
-_ROOT = "$"
-"""The field of a value that no member name leads to."""
 
 
 class OtherItems:
@@ -37,8 +34,8 @@ class OtherItems:
         steps = tuple(Step(one if isinstance(one, str) else Any.MEMBER) for one in path)
         found = self._known.get(steps)
         if found is None:
-            field = next((one for one in reversed(path) if isinstance(one, str)), _ROOT)
-            item, number = replace(self._rest, field=field), -1 - len(self._known)
+            item = replace(self._rest, field=field_at(path))
+            number = -1 - len(self._known)
             shared = self._compiled.shared(JsonSelector("", steps))
             found = self._known[steps] = Placed(number, item, shared)
         return found

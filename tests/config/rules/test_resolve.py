@@ -387,12 +387,10 @@ def test_a_block_of_defaults_keeps_its_bind_less_what_is_not_given() -> None:
     assert _response(given).decrypt[0].bind == {"tenant", "conversation"}
 
 
-def test_tokens_cannot_be_bound_to_a_field() -> None:
-    defaults = "{tenant: const:t, bind: [tenant], response: {decrypt: tokens}}"
-
-    (told,) = _told("bind: [tenant, field]", defaults=defaults)
-
-    assert told.startswith("13:15 listeners[0].rules[0].bind `tokens` opens tokens of any field")
+def test_tokens_may_be_bound_to_the_field_of_their_place() -> None:
+    block = _response(_rule("response: {decrypt: tokens, names: {first_name: firstName}}"))
+    assert block.decrypt[0].bind == {"tenant", "field"}
+    assert block.renamed == {"first_name": "firstName"}
 
 
 def test_a_block_gives_its_own_names_to_bind() -> None:

@@ -197,6 +197,18 @@ class ClosedJson:
         return walk.found
 
 
+def scalars(body: bytes) -> list[Unlisted]:
+    """Return every scalar of a JSON text but null; raise InvalidBody where it is no strict JSON."""
+    walk = _Walk(body, seals=True, any_name=True)
+    walk.run(None, ())
+    return walk.found
+
+
+def field_at(path: Path) -> str:
+    """Return the field of a value by its place: the last name on the path, `$` without any."""
+    return next((one for one in reversed(path) if isinstance(one, str)), "$")
+
+
 def is_json_text(text: str) -> bool:
     """Return whether a text begins as an object or a list of JSON does."""
     return _JSON_TEXT.match(text) is not None
@@ -256,18 +268,20 @@ class _Walk:
     """A walk over one text that tells what is not listed, each with its path.
 
     Where it `seals`, unlisted scalars are `found`; else the first unlisted name is refused.
+    `any_name`: names may be data.
     """
 
-    __slots__ = ("_names", "_pieces", "_seals", "_text", "found")
+    __slots__ = ("_any_name", "_names", "_pieces", "_seals", "_text", "found")
 
-    def __init__(self, body: bytes, *, seals: bool) -> None:
+    def __init__(self, body: bytes, *, seals: bool, any_name: bool = False) -> None:
         self._text = check(body)
         self._pieces = LongText(self._text) if len(self._text) > SCANNED_MAX else None
         self._seals = seals
+        self._any_name = any_name
         self._names: set[str] = set()
         self.found: list[Unlisted] = []
 
-    def run(self, root: Place, above: Path) -> None:
+    def run(self, root: Place | None, above: Path) -> None:
         text = self._text
         try:
             end = self._value(after_space(text, 0), root, above)
@@ -302,7 +316,7 @@ class _Walk:
             if "\\" in name or not name.isascii():
                 name = read_name(name)
             child = None if place is None else place.child(name)
-            if child is None:
+            if child is None and not self._any_name:
                 self._look_at(name, path)
             end = self._value(start, child, (*path, name))
             if not closing:
