@@ -50,7 +50,7 @@ class Unlisted(NamedTuple):
 
 
 @dataclass(slots=True)
-class Place:
+class ListedPlace:
     """A listed place, or one on the way to it.
 
     `whole` takes any value, `scalar` takes a text, a number or a boolean. `star` is any element of
@@ -58,14 +58,14 @@ class Place:
     text of a string is. Null has nothing to hide and stands anywhere.
     """
 
-    names: dict[str, Place] = field(default_factory=dict)
-    indexes: dict[int, Place] = field(default_factory=dict)
-    star: Place | None = None
+    names: dict[str, ListedPlace] = field(default_factory=dict)
+    indexes: dict[int, ListedPlace] = field(default_factory=dict)
+    star: ListedPlace | None = None
     members: bool = False
     whole: bool = False
     scalar: bool = False
-    text: Place | None = None
-    ascii_names: dict[str, Place] = field(default_factory=dict)
+    text: ListedPlace | None = None
+    ascii_names: dict[str, ListedPlace] = field(default_factory=dict)
     """The names that a text decoded byte by byte spells as they read."""
 
     def insert(self, steps: tuple[Step, ...], *, whole: bool, members: bool) -> None:
@@ -78,14 +78,14 @@ class Place:
             return
         key = steps[0].key
         if isinstance(key, str):
-            child = self.names.setdefault(key, Place())
+            child = self.names.setdefault(key, ListedPlace())
         elif isinstance(key, AnyStep):
             self.members = self.members or members
-            child = self.star = self.star or Place()
+            child = self.star = self.star or ListedPlace()
         elif isinstance(key, Inside):
-            child = self.text = self.text or Place()
+            child = self.text = self.text or ListedPlace()
         else:
-            child = self.indexes.setdefault(key, Place())
+            child = self.indexes.setdefault(key, ListedPlace())
         child.insert(steps[1:], whole=whole, members=members)
 
     def finish(self) -> None:
@@ -100,27 +100,27 @@ class Place:
             if child is not None:
                 child.finish()
 
-    def join(self, other: Place) -> None:
+    def join(self, other: ListedPlace) -> None:
         """List here as well what another place lists."""
         self.whole, self.scalar = self.whole or other.whole, self.scalar or other.scalar
         self.members = self.members or other.members
         for name, child in other.names.items():
-            self.names.setdefault(name, Place()).join(child)
+            self.names.setdefault(name, ListedPlace()).join(child)
         for index, child in other.indexes.items():
-            self.indexes.setdefault(index, Place()).join(child)
+            self.indexes.setdefault(index, ListedPlace()).join(child)
         if other.star is not None:
-            self.star = self.star or Place()
+            self.star = self.star or ListedPlace()
             self.star.join(other.star)
         if other.text is not None:
-            self.text = self.text or Place()
+            self.text = self.text or ListedPlace()
             self.text.join(other.text)
 
-    def child(self, name: str) -> Place | None:
+    def child(self, name: str) -> ListedPlace | None:
         """Return the place of a member."""
         found = self.names.get(name)
         return found if found is not None or not self.members else self.star
 
-    def element(self, index: int) -> Place | None:
+    def element(self, index: int) -> ListedPlace | None:
         """Return the place of an element."""
         return self.indexes.get(index, self.star) if self.indexes else self.star
 
@@ -150,7 +150,7 @@ class ClosedJson:
 
         So also for what is `plain`, where `*` stands for elements of a list alone.
         """
-        self._root = Place()
+        self._root = ListedPlace()
         for steps in changed:
             self._root.insert(steps, whole=True, members=True)
         for steps in read:
@@ -234,7 +234,7 @@ def _shown(step: str | int) -> str:
     return f".{step}" if _NAME.fullmatch(step) else f"[{json.dumps(step)}]"
 
 
-def _is_clear(value: Any, place: Place) -> bool:  # noqa: ANN401, C901, PLR0911 - what the scanner returns, a case for each kind
+def _is_clear(value: Any, place: ListedPlace) -> bool:  # noqa: ANN401, C901, PLR0911 - what the scanner returns, a case for each kind
     if place.whole or value is None:
         return True
     kind = type(value)
@@ -281,7 +281,7 @@ class _Walk:
         self._names: set[str] = set()
         self.found: list[Unlisted] = []
 
-    def run(self, root: Place | None, above: Path) -> None:
+    def run(self, root: ListedPlace | None, above: Path) -> None:
         text = self._text
         try:
             end = self._value(after_space(text, 0), root, above)
@@ -290,7 +290,7 @@ class _Walk:
         if after_space(text, end) != len(text):
             raise InvalidBody("trailing-bytes")
 
-    def _value(self, at: int, place: Place | None, path: Path) -> int:
+    def _value(self, at: int, place: ListedPlace | None, path: Path) -> int:
         if place is not None and place.whole:
             return self._end(at)
         opening = self._text[at : at + 1]
@@ -307,7 +307,7 @@ class _Walk:
             self._tell(path, at, end)
         return end
 
-    def _object(self, at: int, place: Place | None, path: Path) -> int:
+    def _object(self, at: int, place: ListedPlace | None, path: Path) -> int:
         text = self._text
         at, closing = enter(text, at, "}")
         while closing == ",":
@@ -323,7 +323,7 @@ class _Walk:
                 at, closing = after(AFTER_MEMBER, text, end)
         return at
 
-    def _array(self, at: int, place: Place | None, path: Path) -> int:
+    def _array(self, at: int, place: ListedPlace | None, path: Path) -> int:
         text, index = self._text, 0
         at, closing = enter(text, at, "]")
         while closing == ",":
@@ -345,7 +345,7 @@ class _Walk:
         if len(self._names) > NAMES_MAX:
             refuse((*path, name), "name-as-data")
 
-    def _look_within(self, place: Place, at: int, end: int, path: Path) -> None:
+    def _look_within(self, place: ListedPlace, at: int, end: int, path: Path) -> None:
         literal = self._text[at:end].encode("latin-1")
         if not literal.startswith(b'"'):
             refuse(path)
