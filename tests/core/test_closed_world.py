@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.errors import InvalidExpression, MessageError, TrafficError, UnlistedName
 from proxy.core.expressions.selectors import parse_json_selector
-from proxy.core.expressions.sources import parse_source
+from proxy.core.expressions.sources import JsonSource, NameSource, SameSource, parse_source
 from proxy.core.formats.json.closed import NAMES_MAX, ClosedJson, is_json_text
 from proxy.core.formats.json.walk import SCANNED_MAX
 from proxy.core.http.message import Headers
@@ -276,6 +276,28 @@ def test_answers_are_never_closed() -> None:
     assert reply(made, '{"content":"a","id":1}').counts == {"sealed": 1}
 
 
+def test_places_that_name_the_same_thing_are_equal() -> None:
+    room = NameSource("path", "room")
+    also = (JsonSource(parse_json_selector("$.roomId")), NameSource("query", "room_id"))
+    names = replace(NAMES, conversation=SameSource(room, also))
+    block = a_block(encrypt=items("$.content"), plain=["$.id"])
+    made = a_rule("POST /api/rooms/{room}", request=block, names=names)
+    for target, body, fits in (
+        ("/api/rooms/r1", {"content": "a"}, True),
+        ("/api/rooms/r1", {"content": "a", "roomId": "r1"}, True),
+        ("/api/rooms/r1?room_id=r1", {"content": "a", "roomId": "r1"}, True),
+        ("/api/rooms/r1", {"content": "a", "roomId": "r2"}, False),
+        ("/api/rooms/r1?room_id=r2", {"content": "a"}, False),
+        ("/api/rooms/r1", {"content": "a", "room_id": "r1"}, False),
+    ):
+        message = a_message(json.dumps(body), target=target)
+        if fits:
+            assert send(made, message).counts == {"sealed": 1}
+        else:
+            with pytest.raises(TrafficError):
+                send(made, message)
+
+
 # --- forms and parts
 
 TEXT_PART = ("operations", '\r\n\r\n{"query":"q","variables":{"text":"CANARY","room":"r"}}')
@@ -402,7 +424,9 @@ def test_what_was_sealed_opens_by_the_name_of_its_place() -> None:
     sealed = json.loads(sent(rule(others="seal"), a_message('{"mood":"A","note":"B","l":["C"]}')))
     tokens = an_item("tokens", field="tokens")
     back = a_rule(response=replace(a_block(decrypt=[tokens]), renamed={"feeling": "mood"}))
-    answer = {"rows": [{"mood": sealed["mood"], "l": {"l": sealed["l"]}, "ids": [1, None]}]}
+    answer: dict[str, Any] = {
+        "rows": [{"mood": sealed["mood"], "l": {"l": sealed["l"]}, "ids": [1, None]}]
+    }
     answer |= {"feeling": sealed["mood"], "text": f"x {sealed['note']}", "swapped": sealed["note"]}
     changed = send_back(replace(back, names=NAMES), json.dumps(answer).encode())
     assert json.loads(changed) == {

@@ -35,7 +35,10 @@ RULES = """\
       - name: hooks
         match: POST /hooks/{id}
         conversation: path:id
-        request: {encrypt: "form:payload $.note", plain: ["form:id", "form:payload $.id"], others: refuse}
+        request:
+          encrypt: "form:payload $.note"
+          plain: ["form:id", "form:payload $.id"]
+          others: refuse
         response: {decrypt: "form:payload $.note"}
       - name: uploads
         match: POST /uploads/{id}

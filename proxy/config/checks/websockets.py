@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from ...core.expressions.selectors import NamedSelector
-from ...core.expressions.sources import json_sources
+from ...core.expressions.sources import giving, json_sources
 from ...core.formats.table import RECORDS
 from ...core.rules.model import NAMED_PARTS, Block, Rule
 from ..rules.blocks import BlockSyntax
@@ -65,7 +65,7 @@ def _kept(resolved: ResolvedRule) -> Iterator[tuple[str, SourceSyntax]]:
     """Yield the rule's names that are in bodies and that a response needs."""
     for part in NAMED_PARTS:
         kept: SourceSyntax | None = getattr(resolved.shared.names, part)
-        if kept is None or not any(True for _ in json_sources(kept.source)):
+        if kept is None or not any(True for _ in json_sources(giving(kept.source))):
             continue
         for placed in resolved.items:
             inherits = getattr(placed.block.names, part) is None

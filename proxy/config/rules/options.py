@@ -13,7 +13,17 @@ from datetime import UTC, datetime
 from typing import Any, Final, Literal, TypeVar
 
 from ...core.errors import InvalidExpression
-from ...core.expressions.sources import FirstSource, ListSource, MembersSource, Source, parse_source
+from ...core.expressions.selectors import Selector, parse_selector
+from ...core.expressions.sources import (
+    FirstSource,
+    JsonSource,
+    ListSource,
+    MembersSource,
+    NameSource,
+    SameSource,
+    Source,
+    parse_source,
+)
 from ...core.formats.escaping import ESCAPES, Escape
 from ...core.rules.model import PARTS, NamedPart, Others, Part
 from ..declared.composed import ByName, ByShape, ListOf, Named, WithPlace, Words
@@ -22,6 +32,15 @@ from ..declared.section import Fields, Key, Section, one_of, setting
 from ..yaml.nodes import Place, Problems, show
 
 Joined = ListSource | MembersSource | FirstSource
+
+
+def _outside(written: str) -> NameSource:
+    """Return a source outside the body; raise InvalidExpression for another."""
+    source = parse_source(written)
+    if isinstance(source, JsonSource):
+        told = f"{show(written)} is read from the body"
+        raise InvalidExpression(told, hint="write it in place of the mapping, or under `also`")
+    return source
 
 
 def _joined(kind: Callable[[tuple[Source, ...]], Joined]) -> ListOf:
@@ -37,17 +56,40 @@ SOURCE: Final = Named("source", _written, "source")
 
 @dataclass(frozen=True, slots=True)
 class _Sources:
-    """Sources that are joined."""
+    """Sources that are joined, or one with places that name the same thing."""
 
-    joined: Joined = one_of(
+    joined: Joined | NameSource = one_of(
         Key("members", _joined(MembersSource), "All of them, in an order that does not matter."),
         Key("first", _joined(FirstSource), "The first one that has a value."),
+        Key(
+            "from",
+            PlainText("source", parse=_outside),
+            "One outside the body, such as `path:room`.",
+        ),
         make=lambda _, value: value,
+    )
+    also: tuple[NameSource | JsonSource, ...] = setting(
+        ListOf(PlainText("source", parse=parse_source), "list of sources"),
+        "With `from`: places of a request that name the same thing. Where they have a name, it must"
+        " be equal (400).",
+        default=(),
+    )
+    unrelated: tuple[Selector, ...] = setting(
+        ListOf(PlainText("selector", parse=parse_selector), "list of selectors"),
+        "With `from`: plain places, or names of the query (`query:name`), that look like the same"
+        " thing and are not.",
+        default=(),
     )
 
 
-def _source(values: dict[str, Any], _: Fields, __: Problems) -> Joined | None:
-    return values.get("joined")
+def _source(values: dict[str, Any], fields: Fields, problems: Problems) -> Source | None:
+    joined: Source | None = values.get("joined")
+    if isinstance(joined, NameSource):
+        return SameSource(joined, values.get("also", ()), values.get("unrelated", ()))
+    for key in ("also", "unrelated"):
+        if (one := fields.get(key)) is not None:
+            problems.add(one, "only applies with `from`", "delete it")
+    return joined
 
 
 SOURCES: Final[Section[Any]] = Section(

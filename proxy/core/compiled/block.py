@@ -7,7 +7,14 @@ from dataclasses import dataclass
 
 from ..errors import InvalidExpression
 from ..expressions.selectors import Any, JsonSelector, NamedSelector, Selector, Whole, is_in_json
-from ..expressions.sources import JsonSource, Source, json_sources, name_sources
+from ..expressions.sources import (
+    JsonSource,
+    Source,
+    giving,
+    json_sources,
+    name_sources,
+    places_beside,
+)
 from ..formats.body_format import Kind, Selection
 from ..formats.escaping import EXACT, IN_HTML, Escape, TextPlace
 from ..formats.json import Selection as JsonSelection
@@ -323,9 +330,12 @@ class CompiledBlock(MessageMatch):
         """Return what compares the names of a request's body with others; None for nothing."""
         if self.direction == "response" or self.block.elsewhere_allowed:
             return None
-        needed = [source for part, source in self.sources.items() if self.needs(part)]
+        needed = [giving(source) for part, source in self.sources.items() if self.needs(part)]
+        # Places that are said to name the same thing are compared where they are read.
+        also = {one for source in self.sources.values() for one in places_beside(source)}
+        members = (one for one in self.asked_for if one not in also)
         found = SourcesElsewhere(
-            self.asked_for, (one for source in needed for one in name_sources(source))
+            members, (one for source in needed for one in name_sources(source))
         )
         return found or None
 

@@ -10,7 +10,14 @@ from typing import Final, NamedTuple
 
 from ..errors import AmbiguousRequest, InvalidExpression, RejectedByRule
 from ..expressions.routes import Pattern, RouteTable
-from ..expressions.sources import FirstSource, JsonSource, NameSource, json_sources, name_sources
+from ..expressions.sources import (
+    FirstSource,
+    JsonSource,
+    NameSource,
+    giving,
+    json_sources,
+    name_sources,
+)
 from ..http.path import REMEMBERED, REMEMBERED_MAX, CanonicalPath
 from ..rules.model import NAMED_PARTS, Behaviour, Block, Rule, Verdict
 from .block import CompiledBlock
@@ -306,4 +313,4 @@ def _kept_names(rule: Rule, response: CompiledBlocks) -> Iterator[JsonSource]:
     """Yield the names in the request's body that an answer needs."""
     for part in NAMED_PARTS:
         if any(part not in one.from_message and one.needs(part) for one in response):
-            yield from json_sources(rule.names.get(part))
+            yield from json_sources(giving(rule.names.get(part)))

@@ -15,8 +15,15 @@ from ..compiled.request_names import RequestNames
 from ..compiled.rule_table import Decision
 from ..crypto.context import Context
 from ..crypto.joined_names import Joined, Name
-from ..errors import InvalidBody
-from ..expressions.sources import FirstSource, JsonSource, MembersSource, NameSource, Source
+from ..errors import AmbiguousRequest, InvalidBody
+from ..expressions.sources import (
+    FirstSource,
+    JsonSource,
+    MembersSource,
+    NameSource,
+    SameSource,
+    Source,
+)
 from ..formats.body_format import NOT_ANNOUNCED
 from ..http.message import Direction, RequestHead
 from ..rules.model import Block, Item
@@ -93,6 +100,11 @@ class Exchange(RequestNames):
         if isinstance(source, JsonSource):
             return json_reader(source)
         names = (self.read(part, json_reader) for part in source.parts)
+        if isinstance(source, SameSource):
+            name, *others = names
+            if any(one is not None and one != name for one in others):
+                raise AmbiguousRequest("name-differs")
+            return name
         if isinstance(source, FirstSource):
             return next((name for name in names if name is not None), None)
         found = [name for name in names if name is not None]

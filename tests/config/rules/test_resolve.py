@@ -11,6 +11,7 @@ from proxy.core.expressions.sources import (
     ListSource,
     MembersSource,
     NameSource,
+    SameSource,
     Source,
 )
 from proxy.core.rules.model import Block, Item, Names, Rule, Verdict
@@ -279,6 +280,16 @@ def test_requests_that_seal_in_bodies_are_closed_and_no_others() -> None:
         made = _request(_rule(f"request: {{{block}}}"))
         assert (made.others, made.query) == (others, query), block
     assert _response(_rule("response: {encrypt: $.x}")).others == "pass"
+
+
+def test_a_name_of_the_path_may_be_said_to_be_in_other_places_or_not() -> None:
+    said = "{from: path:id, also: [$.roomId, 'query:room'], unrelated: [$.clientId]}"
+    written = f"conversation: {said}\nrequest: {{encrypt: $.x, plain: $.clientId}}"
+    source = _rule(written).names.conversation
+    assert isinstance(source, SameSource)
+    assert source.source == NameSource("path", "id")
+    assert [one.text for one in source.unrelated] == ["$.clientId"]  # type: ignore[union-attr]  # a path
+    assert len(source.also) == 2
 
 
 def test_names_of_a_query_are_added_to_and_taken_away() -> None:
