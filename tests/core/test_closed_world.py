@@ -332,6 +332,16 @@ def test_nothing_else_passes_in_parts(found: tuple[tuple[str, str], ...]) -> Non
     refused(UPLOAD, parts(*found), PARTS)
 
 
+def test_headers_of_parts_say_nothing_else() -> None:
+    for name, reason in (("X-Note", "unlisted-part-header"), ("Content-Length", "")):
+        value = "CANARY" if reason else "6"
+        body = parts(MAP, ("0", f'; filename="a"\r\n{name}: {value}\r\n\r\nCANARY'))
+        if reason:
+            refused(UPLOAD, body, PARTS, reason=reason)
+        else:
+            assert b"CANARY" not in sent(UPLOAD, a_message(body, headers=PARTS))
+
+
 def test_a_form_that_flows_is_held_to_its_names_as_well() -> None:
     made = rule("optional part:0", plain=["part:map"])
     sealed = flowed(made, parts(MAP, FILE).encode(), (40, 90), PARTS)

@@ -139,6 +139,8 @@ class PartSelection:
 
         Raises UnlistedName for a part that is neither selected nor listed, if the block is closed.
         """
+        if self._closed is not None and part.says_more:
+            refuse((part.name,), "unlisted-part-header")
         indexes = self._names.get(part.name)
         if indexes is None:
             if part.name not in self._inner:
