@@ -11,8 +11,7 @@ from collections.abc import Iterable, Iterator
 from ..errors import InvalidExpression, UnlistedName
 from ..expressions.selectors import JsonSelector, NamedSelector, Selector, Step
 from ..expressions.sources import JsonSource, Source, name_sources
-from ..formats.closed_names import ClosedNames
-from ..formats.json.closed import ClosedJson
+from ..formats.json.closed import ClosedJson, ClosedNames
 from ..formats.multipart.reader import spell_name
 from ..formats.parameters import fields_of_query
 from ..formats.table import FORMATS

@@ -21,10 +21,10 @@ from ..leaves.strict_json import require_utf8
 from ..slices import pause, paused, pieces
 from . import embedded_tokens, token_places
 from .body_format import BodyFormat, PlacedToken
-from .closed_names import ClosedNames
 from .escaping import Manner
 from .json import Findings, FoundValue
 from .json import Selection as JsonSelection
+from .json.closed import ClosedNames
 from .json.lexer import Layer
 from .json.nested import Mapped, Text, look_within
 from .parameters import decode_field

@@ -23,10 +23,17 @@ from .block_choice import alternatives, choose
 from .exchange import Exchange
 from .find_in_head import add_head
 from .find_in_records import add_records, compare_record
-from .find_values import ItemSealing, found_token, how_to_open, is_text, open_value
+from .find_values import (
+    ItemSealing,
+    add_others,
+    found_token,
+    how_to_open,
+    is_text,
+    open_value,
+    others_in_json,
+)
 from .find_whole import add_whole
 from .flat_values import add_flat
-from .others import add_others, others_in_json
 from .refusals import (
     pass_unsealed,
     refuse_in_packets,

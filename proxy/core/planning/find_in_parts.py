@@ -32,9 +32,8 @@ from ..values.hows import Open, Seal
 from ..values.part_streams import PartStream
 from ..values.table import InPart, lookup
 from .binding import Binder
-from .find_values import ItemSealing, found_token, how_to_open, open_value
+from .find_values import ItemSealing, OtherItems, found_token, how_to_open, open_value
 from .find_whole import BODY_TOKEN_MAX, sealable_type
-from .others import OtherItems
 
 
 def add_parts(binder: Binder, findings: PartFindings, body: bytes) -> None:

@@ -12,10 +12,9 @@ from ...expressions.name_readings import NAME_MAX, FieldNames
 from ...expressions.selectors import Inside, JsonSelector, NamedSelector
 from ...http.message import HeadFacts
 from ..body_format import BodyFormat, as_it_is
-from ..closed_names import ClosedNames
 from ..json import Findings, FoundValue
 from ..json import Selection as JsonSelection
-from ..json.closed import refuse
+from ..json.closed import ClosedNames, refuse
 from ..json.lexer import Layer
 from ..json.nested import Shifted, Text, look_within
 from . import reader
