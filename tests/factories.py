@@ -24,7 +24,7 @@ from proxy.core.planning.block_choice import choose_response
 from proxy.core.planning.exchange import Exchange
 from proxy.core.planning.plan import Plan, Step
 from proxy.core.planning.treatment import StreamBody, StreamRecords, treat_request
-from proxy.core.rules.model import Behaviour, Block, Item, Names, Part, Rule, Verdict
+from proxy.core.rules.model import Behaviour, Block, Item, Names, Others, Part, Rule, Verdict
 from proxy.core.transform import Applied, apply, plan_request, plan_response
 from proxy.core.values.key_needs import Keys, Needs
 
@@ -123,20 +123,32 @@ def a_block(
     *,
     encrypt: Iterable[str | Item] = (),
     decrypt: Iterable[str | Item] = (),
-    absent: Iterable[str] = (),
+    plain: Iterable[str] | None = None,
+    others: Others = "refuse",
     names: Names | None = None,
     types: tuple[str, ...] = (),
     statuses: tuple[tuple[int, int], ...] = (),
 ) -> Block:
-    """Return a block; what is rarer is set with dataclasses.replace."""
+    """Return a block; what is rarer is set with dataclasses.replace.
+
+    It is closed where `plain` lists something, be it nothing.
+    """
+    closed = {} if plain is None else closing(plain, others)
     return Block(
         encrypt=items(*encrypt),
         decrypt=items(*decrypt),
-        absent=tuple(parse_selector(one) for one in absent),
         names=names or Names(),
         types=types,
         statuses=statuses,
+        **closed,
     )
+
+
+def closing(plain: Iterable[str] = (), others: Others = "refuse") -> dict[str, Any]:
+    """Return what closes a block that lists these places, and no name of a query."""
+    rest = an_item("$", field="$")
+    selectors = tuple(map(parse_selector, plain))
+    return {"plain": selectors, "others": others, "rest": rest, "query": frozenset[str]()}
 
 
 def a_rule(

@@ -87,7 +87,7 @@ RULES = """\
       - name: send
         match: POST /api/messages
         conversation: $.conversationId
-        request:  {encrypt: $.content}
+        request:  {encrypt: $.content, plain: $.from}
         response: {decrypt: $.content}
       - name: list
         match: GET /api/conversations/{id}/messages

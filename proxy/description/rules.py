@@ -47,6 +47,11 @@ listeners:
     unmatched: {unmatched}
 """
 
+_DEFAULTS: Final = """\
+    defaults:
+      others: pass    # what is not marked stays plain; `refuse` with lists under `plain` is safer
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Made:
@@ -87,9 +92,8 @@ def make(
         )
     ]
     defaults = _wishes(description.wishes, mistakes)
-    if defaults:
-        lines.append("    defaults:\n")
-        lines += [f"      {name}: {_flow(value)}\n" for name, value in defaults.items()]
+    lines.append(_DEFAULTS)
+    lines += [f"      {name}: {_flow(value)}\n" for name, value in defaults.items()]
     lines.append("    rules:\n")
     made: list[tuple[DescribedOperation, ...]] = []
     for some in _ordered(treatments, everything=not wanted.pass_unmatched):

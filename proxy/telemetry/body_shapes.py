@@ -153,7 +153,7 @@ def _of_rule(rule: Rule) -> Iterator[str]:
         yield from _of_names(block.names)
         for item in (*block.encrypt, *block.decrypt):
             yield from _of_selector(item.selector)
-        for selector in block.absent:
+        for selector in block.plain:
             yield from _of_selector(selector)
 
 

@@ -35,7 +35,7 @@ listeners:
     listen: 127.0.0.1:{port}
     upstream: http://127.0.0.1:{upstream}
     unmatched: pass
-    defaults: {{tenant: "const:t", conversation: "const:c"}}
+    defaults: {{others: pass, tenant: "const:t", conversation: "const:c"}}
     rules:
       - name: sealed
         match: POST /sealed

@@ -38,7 +38,7 @@ listeners:
     listen: 127.0.0.1:{port}
     upstream: http://127.0.0.1:{upstream}
     unmatched: pass
-    defaults: {{tenant: "const:t", conversation: "const:c"}}
+    defaults: {{others: pass, tenant: "const:t", conversation: "const:c"}}
     rules:
       - name: seal
         match: POST /seal
@@ -50,7 +50,7 @@ listeners:
     listen: 127.0.0.1:{small}
     upstream: http://127.0.0.1:{apart}
     unmatched: pass
-    defaults: {{tenant: "const:t", conversation: "const:c"}}
+    defaults: {{others: pass, tenant: "const:t", conversation: "const:c"}}
     rules:
       - name: small
         match: POST /small

@@ -33,7 +33,7 @@ listeners:
     listen: 127.0.0.1:8080
     upstream: http://127.0.0.1:3000
     unmatched: pass
-    defaults: {tenant: const:clinic}
+    defaults: {others: pass, tenant: const:clinic}
     rules:
       - name: public
         match: /public/**

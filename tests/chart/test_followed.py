@@ -168,7 +168,7 @@ version: 1
 keys:
   keyring: {{file: keys/keyring.jwe, key: {{file: keys/root.key}}}}
 {shown}    unmatched: reject
-    defaults: {{tenant: "const:clinic", conversation: $.room}}
+    defaults: {{others: pass, tenant: "const:clinic", conversation: $.room}}
     rules:
       - name: send
         match: POST /messages

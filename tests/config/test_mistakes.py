@@ -76,18 +76,18 @@ def test_all_mistakes_are_told_in_the_order_of_the_file() -> None:
 
 def test_a_mistake_in_defaults_is_told_once_for_all_rules() -> None:
     rules = "".join(f"      - {{name: r{at}, match: /r{at}}}\n" for at in range(3))
-    text = with_rules(rules, defaults="{tenant: const:t, response: {decrypt: tokens}}")
+    text = with_rules(rules, defaults="{bind: [tenant], response: {decrypt: tokens}}")
 
     (told,) = problems_of(text)
 
-    assert told.startswith("9:53 listeners[0].defaults.response.decrypt `tokens` opens tokens of")
+    assert told.startswith("9:52 listeners[0].defaults.response.decrypt is bound to nothing")
 
 
 def test_a_mistake_in_defaults_is_told_though_no_rule_uses_them() -> None:
     text = with_rules("      []\n", defaults="{response: {decript: tokens}}")
 
     assert problems_of(text) == [
-        "9:26 listeners[0].defaults.response a block needs `encrypt`, `decrypt` or `absent`",
+        "9:26 listeners[0].defaults.response a block needs `encrypt`, `decrypt` or `plain`",
         "9:27 listeners[0].defaults.response the key `decript` is unknown; did you mean `decrypt`?",
     ]
 

@@ -29,7 +29,7 @@ listeners:
     upstream: http://127.0.0.1:{upstream}
     unmatched: reject
     limits: {{body: 32MiB}}
-    defaults: {{tenant: const:t, bind: [tenant]}}
+    defaults: {{others: pass, tenant: const:t, bind: [tenant]}}
     rules:
       - name: socket
         match: WS /**

@@ -156,7 +156,12 @@ CORPUS = {
     "a FHIR search": Honest(
         replace(
             seals(),
-            request=(a_block(absent=["query:_content", "query:_text", "form:_content"]),),
+            request=(
+                replace(
+                    a_block(plain=["form:subject", "form:sent", "form:_sort", "form:_include"]),
+                    query=frozenset({"name:exact", "subject:Patient.name", "_count"}),
+                ),
+            ),
         ),
         "subject=Patient/1&sent=ge2026&_sort=-sent&_include=Communication:subject",
         0,

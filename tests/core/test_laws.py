@@ -208,7 +208,7 @@ WIDE = a_rule(
     request=(
         a_block(
             encrypt=["$.content", an_item("$.list.*", optional=True)],
-            absent=["$..card", "query:card", "header:x-card"],
+            plain=["$.card", "$.list.*.a"],
         ),
         a_block(decrypt=["text"], types=("text/plain",)),
         a_block(encrypt=["body"], types=("*/*",)),

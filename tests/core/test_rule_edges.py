@@ -119,12 +119,11 @@ def test_each_direction_knows_itself() -> None:
 
 
 def test_every_selector_has_an_index_of_its_own() -> None:
-    block = a_block(encrypt=["$.a", "$.b"], decrypt=["$.c", "$.d", "$.e"], absent=["$.f", "$.g"])
+    block = a_block(encrypt=["$.a", "$.b"], decrypt=["$.c", "$.d", "$.e"])
     compiled = CompiledBlock(block, Names(tenant=parse_source("$.t")), "request")
     indexes = [one.index for one in (*compiled.encrypt, *compiled.decrypt)]
     assert indexes == [0, 1, 2, 3, 4]
-    assert [index for index, _ in compiled.absent] == [5, 6]
-    assert [index for index, _ in compiled.source_index.values()] == [7]
+    assert [index for index, _ in compiled.source_index.values()] == [5]
 
 
 def test_a_block_without_selectors_walks_nothing() -> None:

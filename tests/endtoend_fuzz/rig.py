@@ -37,7 +37,7 @@ listeners:
     unmatched: reject
     timeouts: {{linger: 200ms}}
     on_client_close: finish  # what the log calls answered is compared with what came
-    defaults: {{tenant: "const:t", conversation: "const:c"}}
+    defaults: {{others: pass, tenant: "const:t", conversation: "const:c"}}
     rules:
       - name: every
         match: /**

@@ -41,6 +41,7 @@ listeners:
     listen: 127.0.0.1:{port}
     upstream: http://127.0.0.1:{upstream}
     unmatched: pass
+    defaults: {{others: pass}}
     rules:
       - name: talk
         match: POST /talk/{{chat}}

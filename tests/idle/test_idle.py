@@ -37,6 +37,7 @@ listeners:
     upstream: http://127.0.0.1:{upstream}
     unmatched: pass
     limits: {{clients: 20000, clients_per_address: 20000, connections: 20000}}
+    defaults: {{others: pass}}
     rules:
       - name: ruled
         match: WS /ruled

@@ -59,6 +59,7 @@ listeners:
     unmatched: pass
     trusted_proxies: [127.0.0.6/32, '::6/128']
     defaults:
+      others: pass
       tenant: const:clinic
       bind: [tenant, conversation]
     rules:

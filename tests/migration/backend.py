@@ -187,6 +187,7 @@ listeners:
     upstream: http://127.0.0.1:{port}
     unmatched: pass
     trusted_names: true
+    defaults: {{others: pass}}
     rules:
       - name: write
         match: PUT,PATCH,POST /items/{{id}}

@@ -34,7 +34,7 @@ listeners:
     listen: 127.0.0.1:8080
     upstream: http://127.0.0.1:8888
     unmatched: pass
-    defaults: {tenant: const:clinic, bind: [tenant]}
+    defaults: {others: pass, tenant: const:clinic, bind: [tenant]}
     rules:
       - name: write
         match: PUT /items/{id}

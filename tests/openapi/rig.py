@@ -35,6 +35,7 @@ listeners:
     listen: "127.0.0.1:{port}"
     upstream: http://127.0.0.1:{upstream}
     unmatched: pass
+    defaults: {{others: pass}}
     rules:
       - {{name: send, match: POST /a, conversation: $.c, request: {{encrypt: $.text}}}}
       - {{name: open, match: POST /b, conversation: $.c, request: {{decrypt: $.text}}}}

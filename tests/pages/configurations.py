@@ -25,7 +25,8 @@ listeners:
     upstream: http://127.0.0.1:3000
     unmatched: pass
     trusted_names: true
-    defaults: {tenant: const:clinic, bind: [tenant, conversation], conversation: CONVERSATION}
+    defaults:
+      {others: pass, tenant: const:clinic, bind: [tenant, conversation], conversation: CONVERSATION}
 """
 VAULT: Final = """\
 version: 1

@@ -32,6 +32,7 @@ listeners:
     upstream: http://127.0.0.1:3000
     unmatched: pass
     defaults:
+      others: pass
       tenant: const:clinic
       bind: [tenant, conversation]
       response: {decrypt: tokens, on_error: keep}
@@ -51,7 +52,7 @@ BOUND_TO_FIELD: Final = (
       bind: [tenant, conversation]
       response: {decrypt: tokens, on_error: keep}
 """,
-        "    defaults: {tenant: const:clinic}\n",
+        "    defaults: {others: pass, tenant: const:clinic}\n",
     )
     + "        response: {decrypt: '$.*.content', on_error: keep}\n"
 )

@@ -40,7 +40,7 @@ listeners:
     upstream: "http://127.0.0.1:{upstream}"
     unmatched: pass
     find_sensitive: true
-    defaults: {{tenant: const:t, bind: [tenant, field]}}
+    defaults: {{others: pass, tenant: const:t, bind: [tenant, field]}}
     rules:
       - name: json
         match: POST /json
@@ -256,12 +256,13 @@ async def test_nothing_is_imported_for_the_messages_of_the_file_of_init(tmp_path
         path = "/api/conversations/c1/messages"
         for kind in ("application/json", "text/html", "application/x-ndjson", "text/event-stream"):
             assert (await caller.send("GET", path))[0] == 200
-            # What no rule reads passes, in whatever type.
-            assert (await caller.send("POST", "/other", opened, kind))[0] == 200
+            # What no rule reads is refused, in whatever type.
+            assert (await caller.send("POST", "/other", opened, kind))[0] == 403
+        assert (await caller.send("POST", "/api/messages", {**message, "other": 1}))[0] == 400
+        assert (await caller.send("GET", f"{path}?other=1"))[0] == 400
         assert (await caller.send("POST", "/api/messages", PARTS % b"", "text/plain"))[0] == 415
         assert (await caller.send("POST", "/api/messages", WRONG))[0] == 400
         assert (await caller.send("PUT", "/api/messages/5", message))[0] == 403
-        assert await caller.talk("/socket", "hello") == "hello"
         await caller.operate_all({"tenant": "example", "conversation": "c1"})
         status, told = await caller.operate("DELETE", "/v1/sessions?tenant=t&conversation=c")
         assert status == 409, told

@@ -32,7 +32,7 @@ listeners:
     listen: 127.0.0.1:{port}
     upstream: http://127.0.0.1:{upstream}
     unmatched: reject
-    defaults: {{tenant: "const:clinic"}}
+    defaults: {{others: pass, tenant: "const:clinic"}}
     rules:
       - name: write
         match: POST /write

@@ -46,7 +46,7 @@ listeners:
     unmatched: pass
     timeouts: {{keepalive: 75s}}
     limits: {{connections: 2000, clients_per_address: 2000}}
-    defaults: {{tenant: "const:{tenant}"}}
+    defaults: {{others: pass, tenant: "const:{tenant}"}}
     rules:
       - name: {tenant}
         match: POST /api/messages

@@ -66,8 +66,10 @@ def blocks(draw: st.DrawFn, *, response: bool) -> dict[str, Any]:
     if response:
         items = [one for one in items if "query:" not in one] or ["$.a"]
     block: dict[str, Any] = {action: items, **draw(OTHERS)}
-    if draw(st.integers(0, 5)) == 0:
-        block["absent"] = "$.secret"
+    if not response and draw(st.booleans()):
+        block["others"] = draw(st.sampled_from(["refuse", "seal", "pass"]))
+        if block["others"] != "pass":
+            block["plain"] = draw(st.sampled_from(["$.{d,e}", "$.plain.*", "form:d", "part:d"]))
     return block
 
 

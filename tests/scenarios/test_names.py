@@ -20,7 +20,7 @@ RULES = """\
       - name: view
         match: POST /api/view
         conversation: const:c1
-        request: {encrypt: {select: $.card, query: allow}}
+        request: {encrypt: {select: $.card, elsewhere: allow}}
 """
 
 

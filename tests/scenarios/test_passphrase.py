@@ -46,6 +46,7 @@ listeners:
     listen: 127.0.0.1:{port}
     upstream: http://127.0.0.1:{upstream}
     unmatched: reject
+    defaults: {{others: pass}}
     rules:
       - name: echo
         match: POST /echo

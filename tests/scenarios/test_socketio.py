@@ -16,6 +16,7 @@ from aiohttp import web
 
 from proxy.config.load import load
 from proxy.core.compiled.rule_table import RuleTable
+from proxy.core.rules.model import Rule, Verdict
 from tests.factories import a_block, a_rule
 from tests.keys.builders import a_world
 from tests.scenarios.rig import ROOT
@@ -104,10 +105,18 @@ async def backend() -> AsyncIterator[Room]:
         yield room
 
 
+def opened(rule: Rule) -> Rule:
+    if isinstance(rule.request, Verdict):
+        return rule
+    return replace(rule, request=tuple(replace(one, others="pass") for one in rule.request))
+
+
 @contextlib.asynccontextmanager
-async def chat() -> AsyncIterator[tuple[Room, aiohttp.ClientSession, str]]:
+async def chat(*, closed: bool = True) -> AsyncIterator[tuple[Room, aiohttp.ClientSession, str]]:
+    """Run the example; not `closed`, members that it does not list pass, and their attachments."""
     (listener,) = load(EXAMPLE, {}).settings.listeners
-    book = RuleTable(listener.rules, pass_unmatched=listener.pass_unmatched)
+    rules = listener.rules if closed else tuple(map(opened, listener.rules))
+    book = RuleTable(rules, pass_unmatched=listener.pass_unmatched)
     async with (
         backend() as room,
         proxied(local(room.port), rule_table=book, keys=a_world().sessions) as ours,
@@ -167,7 +176,10 @@ async def test_events_are_sealed_and_opened_over_polls(
 
 
 async def test_attachments_pass_behind_their_event_and_nowhere_else() -> None:
-    async with chat() as (room, session, url), session.ws_connect(url + "websocket") as socket:
+    async with (
+        chat(closed=False) as (room, session, url),
+        session.ws_connect(url + "websocket") as socket,
+    ):
         await heard(socket)
         place = {"_placeholder": True, "num": 0}
         event = ["message:send", {"conversationId": "c1", "content": CANARY, "file": place}]
@@ -188,7 +200,7 @@ async def test_a_packet_settles_once_whether_a_connection_is_idle_or_not(
     closes: bool,  # noqa: FBT001 - a parameter
 ) -> None:
     """Planned again after it has settled, a packet would stand where its attachment must."""
-    async with chat() as (room, session, url):
+    async with chat(closed=False) as (room, session, url):
         room.closes = closes
         polling = url + "polling&sid=s1"
         event = ["message:send", {"conversationId": "c1", "content": CANARY, "file": PLACE}]

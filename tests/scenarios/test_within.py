@@ -35,14 +35,18 @@ RULES = """\
       - name: hooks
         match: POST /hooks/{id}
         conversation: path:id
-        request: {encrypt: "form:payload $.note", only: [id]}
+        request:
+          encrypt: "form:payload $.note"
+          plain: ["form:id", "form:payload $.id"]
+          others: refuse
         response: {decrypt: "form:payload $.note"}
       - name: uploads
         match: POST /uploads/{id}
         request:
           conversation: "part:operations $.room"
           encrypt: ["part:operations $.text", "part:0 as file"]
-          only: [map, room]
+          plain: "part:map $['0'].*"
+          others: refuse
         response:
           conversation: "part:operations $.room"
           decrypt: ["part:operations $.text", "part:0 as file"]

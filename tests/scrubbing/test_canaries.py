@@ -46,7 +46,7 @@ listeners:
     upstream: http://127.0.0.1:{upstream}
     unmatched: pass
     limits: {{connections: 2000, clients_per_address: 2000}}
-    defaults: {{tenant: "const:alpha"}}
+    defaults: {{others: pass, tenant: "const:alpha"}}
     rules:
       - name: seal
         match: POST /api/messages

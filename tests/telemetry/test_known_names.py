@@ -21,7 +21,7 @@ listeners:
         conversation: [$.conversationId, $.room.id]
         request:
           encrypt: ["$.content", "$.items.*.text", "query:q"]
-          absent: $.plain
+          plain: $.plain
       - name: form
         match: POST /b
         tenant: const:t

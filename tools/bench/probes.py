@@ -43,6 +43,7 @@ listeners:
     upstream: http://127.0.0.1:{backend}
     unmatched: pass
     limits: {{clients_per_address: 10000}}
+    defaults: {{others: pass}}
     rules:
       - name: messages
         match: POST /messages

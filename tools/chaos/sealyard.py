@@ -35,6 +35,7 @@ listeners:
     upstream: http://127.0.0.1:{upstream}
     unmatched: reject
     defaults:
+      others: pass
       tenant: const:clinic
       conversation: $.conversationId
     rules:

@@ -49,6 +49,7 @@ listeners:
     unmatched: pass
     timeouts: {{connect: 2s, response: 10s, queue: 2s}}
     defaults:
+      others: pass
       tenant: const:clinic
       conversation: path:room
       log: {{level: warning}}

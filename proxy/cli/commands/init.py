@@ -54,25 +54,23 @@ listeners:
   - name: api
     listen: {listen}
     upstream: {upstream}
-    unmatched: pass                      # pass | reject
+    unmatched: reject                    # reject | pass
     defaults:
       tenant: const:example
       bind: [tenant, conversation]
+      query: {{page: plain, limit: plain, offset: plain, cursor: plain, sort: plain}}
       response: {{decrypt: tokens, on_error: keep}}
     rules:
       - name: send
         match: POST /api/messages
         conversation: $.conversationId
-        request: {{encrypt: $.content}}
+        request:
+          encrypt: $.content
+          plain: $.clientId              # what may stay plain; anything else is refused
 
       - name: list
         match: GET /api/conversations/{{id}}/messages
         conversation: path:id
-
-      # Without this rule, writes that no other rule matches would pass in plaintext.
-      - name: messages come in no other way
-        match: POST,PUT,PATCH /api/messages/**
-        request: reject
 """
 
 

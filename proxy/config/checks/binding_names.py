@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from ...core.expressions.name_readings import tells_of_client
+from ...core.expressions.name_readings import fold_field, tells_of_client
 from ...core.expressions.selectors import NamedSelector, Whole
 from ...core.expressions.sources import (
     FirstSource,
     JsonSource,
     NameSource,
+    SameSource,
     Source,
+    giving,
     json_sources,
     name_sources,
 )
@@ -46,6 +48,7 @@ def check(resolved: ResolvedRule, *, trusted_names: bool, problems: Problems) ->
         _check_headers(source, problems)
     for part in NAMED_PARTS:
         _check_bodies(part, resolved, problems)
+        _check_labels(part, resolved, problems)
     if not trusted_names:
         _check_trust(resolved, problems)
     _warn_of_unbound(resolved, problems)
@@ -105,9 +108,46 @@ def _captures(source: Source, *, everywhere: bool) -> Iterator[tuple[str, bool]]
             )
 
 
+def _check_labels(part: NamedPart, resolved: ResolvedRule, problems: Problems) -> None:
+    """Report plain places that may name what a label of the path names.
+
+    A backend may take the name from there: labels are the operator's words.
+    """
+    syntax = resolved.shared.names.get(part)
+    source = None if syntax is None else syntax.source
+    same = source if isinstance(source, SameSource) else SameSource(source)  # type: ignore[arg-type]  # looked at next
+    if syntax is None or not isinstance(same.source, NameSource) or same.source.place != "path":
+        return
+    needed = any(part in placed.item.bind for placed in resolved.items)
+    label = fold_field(same.source.name)
+    said = {one.selector.text for one in same.also if isinstance(one, JsonSource)}
+    said |= {f"query:{one.name}" for one in same.also if isinstance(one, NameSource)}
+    said |= {one.value if isinstance(one, Whole) else one.text for one in same.unrelated}
+    for text, name in _plain(resolved) if needed else ():
+        if text not in said and (name.lower().endswith("id") or fold_field(name) == label):
+            problems.add(
+                syntax.place,
+                f"{show(text)} stays plain and may name what `path:{same.source.name}` names",
+                f"write `{{from: path:{same.source.name}, also: ['{text}']}}`, or `unrelated`",
+            )
+
+
+def _plain(resolved: ResolvedRule) -> Iterator[tuple[str, str]]:
+    """Yield the plain places of a rule's requests with their last names, and those of its query."""
+    seen: set[str] = set()
+    blocks = resolved.rule.request if isinstance(resolved.rule.request, tuple) else ()
+    lists = [block.query or () for block in blocks] or [resolved.rule.query or ()]
+    plain = [(one.text, one.field or "") for block in blocks for one in block.plain]
+    plain += [(f"query:{name}", name) for names in lists for name in names]
+    for text, name in plain:
+        if text not in seen:
+            seen.add(text)
+            yield text, name
+
+
 def _check_bodies(part: NamedPart, resolved: ResolvedRule, problems: Problems) -> None:
     kept = resolved.shared.names.get(part)
-    if kept is not None and _needs_body(kept.source):
+    if kept is not None and _needs_body(giving(kept.source)):
         answers = any(one.direction == "response" for one in _from_rule(part, resolved))
         methods = [one.methods for one in resolved.rule.patterns]
         if answers and methods and all(one and one <= _BODILESS for one in methods):
@@ -203,5 +243,5 @@ def _of_other_form(placed: PlacedItem, part: NamedPart, source: Source) -> bool:
     return any(value_place(one.selector) not in {"$", place} for one in json_sources(source))
 
 
-def _needs_body(source: Source) -> bool:
+def _needs_body(source: Source | None) -> bool:
     return not isinstance(source, FirstSource) and any(True for _ in json_sources(source))

@@ -7,7 +7,6 @@ from typing import Final
 
 from ...core.compiled.message_match import MessageMatch
 from ...core.errors import InvalidExpression
-from ...core.expressions.selectors import NamedSelector
 from ...core.http.message import Direction
 from ...core.rules.model import Block
 from ..rules.resolve import ResolvedRule
@@ -32,7 +31,7 @@ def check(resolved: ResolvedRule, problems: Problems) -> None:
             continue
         before: list[_Taken] = []
         for at, later in enumerate(_taken(blocks, direction)):
-            if not _guards_head(later[0].block) and any(_covers(one, later) for one in before):
+            if any(_covers(one, later) for one in before):
                 problems.warn(
                     said[at].place,
                     "never applies: a block before it without `when` takes the same messages;"
@@ -66,11 +65,3 @@ def _covers(earlier: _Taken, later: _Taken) -> bool:
 
 def _has_type(types: tuple[str, ...], one: str) -> bool:
     return not {one, "*/*", one.partition("/")[0] + "/*"}.isdisjoint(types)
-
-
-def _guards_head(block: Block) -> bool:
-    """Whether a block forbids something in the head: also in requests without a body, as any may.
-
-    What is sealed or opened there needs a rule with one block.
-    """
-    return any(isinstance(one, NamedSelector) and one.of_head for one in block.absent)

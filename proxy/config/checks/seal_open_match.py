@@ -21,7 +21,9 @@ def check(rules: Iterable[ResolvedRule], problems: Problems) -> None:
     sealing: dict[_Field, list[PlacedItem]] = defaultdict(list)
     opening: dict[_Field, list[PlacedItem]] = defaultdict(list)
     tokens: list[PlacedItem] = []
+    rests: list[PlacedItem] = []
     for rule in rules:
+        rests += rule.rests
         for placed in rule.items:
             if placed.item.selector is Whole.TOKENS:
                 tokens.append(placed)
@@ -35,6 +37,13 @@ def check(rules: Iterable[ResolvedRule], problems: Problems) -> None:
     for field, sealed in sealing.items():
         _warn_of_unopened(field, sealed, opening, by_tokens, problems)
         _warn_of_shared_names(sealed, problems)
+    for placed in rests:
+        if _parts(placed.item) not in by_tokens:
+            problems.add(
+                placed.place,
+                f"`others: seal` seals with the bind {_words(placed.item)}, and no rule opens that",
+                "write `response: {decrypt: tokens}` with the same bind",
+            )
     for placed in tokens:
         _warn_of_few_parts(placed, problems)
 
@@ -76,7 +85,7 @@ def _warn_of_unopened(
     name, as_body = field
     opened = {_parts(placed.item) for placed in opening.get(field, [])}
     if not as_body:
-        opened |= {one for one in by_tokens if "field" not in one[0]}
+        opened |= by_tokens
     told: set[_Parts] = set()
     for placed in sealed:
         parts = _parts(placed.item)

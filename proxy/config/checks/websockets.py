@@ -6,10 +6,11 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from ...core.expressions.selectors import NamedSelector
-from ...core.expressions.sources import json_sources
+from ...core.expressions.sources import giving, json_sources
 from ...core.formats.table import RECORDS
 from ...core.rules.model import NAMED_PARTS, Block, Rule
 from ..rules.blocks import BlockSyntax
+from ..rules.item_checks import plain_in
 from ..rules.options import SourceSyntax
 from ..rules.resolve import ResolvedRule
 from ..yaml.nodes import Problems, show
@@ -25,8 +26,6 @@ def check(resolved: ResolvedRule, problems: Problems) -> None:
         return
     for block in resolved.shared.blocks:
         _check_selectors(block, problems)
-        if block.absent and isinstance(resolved.shared.response, tuple):
-            _check_absent(block, resolved.shared.response, problems)
         if all(one.websocket for one in patterns):
             if block.types:
                 _check_types(block, problems)
@@ -43,21 +42,14 @@ def check(resolved: ResolvedRule, problems: Problems) -> None:
 
 
 def _check_selectors(block: BlockSyntax, problems: Problems) -> None:
-    for item in (*block.encrypt, *block.decrypt):
-        if isinstance(item.selector, NamedSelector):
+    written = [(one.selector, one.place) for one in (*block.encrypt, *block.decrypt)]
+    for selector, place in (*written, *plain_in(block)):
+        if isinstance(selector, NamedSelector):
             problems.add(
-                item.place,
-                f"no message of a WebSocket has {show(item.selector.text)}",
+                place,
+                f"no message of a WebSocket has {show(selector.text)}",
                 "write a separate rule for requests",
             )
-
-
-def _check_absent(
-    block: BlockSyntax, of_responses: tuple[BlockSyntax, ...], problems: Problems
-) -> None:
-    for selector, place in block.absent:
-        if isinstance(selector, NamedSelector) and (block in of_responses or not selector.of_head):
-            problems.add(place, f"no message of a WebSocket has {show(selector.text)}", "delete it")
 
 
 def _check_types(block: BlockSyntax, problems: Problems) -> None:
@@ -73,7 +65,7 @@ def _kept(resolved: ResolvedRule) -> Iterator[tuple[str, SourceSyntax]]:
     """Yield the rule's names that are in bodies and that a response needs."""
     for part in NAMED_PARTS:
         kept: SourceSyntax | None = getattr(resolved.shared.names, part)
-        if kept is None or not any(True for _ in json_sources(kept.source)):
+        if kept is None or not any(True for _ in json_sources(giving(kept.source))):
             continue
         for placed in resolved.items:
             inherits = getattr(placed.block.names, part) is None

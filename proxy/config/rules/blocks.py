@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
-from ...core.expressions.selectors import JsonSelector, NamedSelector, Selector
+from ...core.expressions.selectors import JsonSelector, NamedSelector
 from ...core.formats.body_format import Kind
 from ...core.formats.table import FORMATS
 from ...core.http.message import Direction
@@ -20,12 +20,12 @@ from ..declared.section import Fields, Section, inline, setting
 from ..policy import SENTINEL_CHARS
 from ..yaml.nodes import Mapping, Place, Problems, Scalar, Sequence, show, suggest
 from ..yaml.scalars import elements, expected, text
-from .items import ABSENT, ITEMS, JSON_SELECTOR, ItemSyntax, absent_in, items_in
+from .items import ITEMS, JSON_SELECTOR, PLAIN, ItemSyntax, PlainSelector, items_in
 from .options import BindSyntax, NamesSyntax, OptionsSyntax, bind
 from .stream_kinds import BATCH, SENTINELS
 
 _USUAL: Final = CoreBlock()
-_ACTIONS: Final = ("encrypt", "decrypt", "absent")
+_ACTIONS: Final = ("encrypt", "decrypt", "plain", "others")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +111,11 @@ class BlockSyntax:
     place: Place
     encrypt: tuple[ItemSyntax, ...] = setting(ITEMS, "What is sealed.", default=())
     decrypt: tuple[ItemSyntax, ...] = setting(ITEMS, "What is opened.", default=())
-    absent: tuple[tuple[Selector, Place], ...] = setting(
-        ABSENT,
-        "What must not occur (400); also `header:name`, and `query:name` on requests.",
+    plain: tuple[tuple[tuple[PlainSelector, ...], Place], ...] = setting(
+        PLAIN,
+        "Places of a request that stay plain: a text, a number or a boolean at exactly this path,"
+        " where `*` stands for elements of a list alone; or a form field, or a part. `{a,b}` for"
+        " the last name lists several.",
         default=(),
     )
     types: tuple[str, ...] = setting(
@@ -154,15 +156,6 @@ class BlockSyntax:
         " Required where all items that the block seals are optional, and only there.",
         default=None,
     )
-    only: tuple[tuple[str, ...], Place] | None = setting(
-        WithPlace(ListOf(PlainText(), "list of member names", empty=True)),
-        "The other members that may occur in the JSON objects whose members the block seals. What"
-        " the block opens there, and what it reads as names or in `when`, is always allowed. Any"
-        " other member is refused (400; a response: 502), in each record. In a form, also the names"
-        " of the other parts or pairs that may occur.",
-        default=None,
-        absent="any",
-    )
     rendered: tuple[JsonSelector, ...] = setting(
         OneOrMore(JSON_SELECTOR),
         "Values of a response that are HTML even if they contain no tag: what opens in them is"
@@ -192,6 +185,13 @@ class BlockSyntax:
         default=None,
         absent="a token for each value",
     )
+    renamed: dict[str, str] = setting(
+        ByName(PlainText("field"), "mapping of member names to fields"),
+        "Where answers name values otherwise than requests: the field of a member. `tokens` that"
+        " are bound to their field open by the name of the member that they lie in.",
+        make=dict,
+        name="names",
+    )
     format: tuple[Kind, Place] | None = setting(
         WithPlace(Choice(*FORMATS)),
         "The format that bodies are read as, whatever their Content-Type.",
@@ -206,7 +206,6 @@ def _block(
     _refuse_misplaced(fields, direction, problems)
     for action in ("encrypt", "decrypt"):
         values[action] = items_in(direction, action, values.get(action, ()), problems)
-    values["absent"] = absent_in(direction, values.get("absent", ()), problems)
     if "nothing" in fields.wrong:
         # An unknown word is reported as such, and not as a missing one too.
         values["nothing"] = ("pass", fields["nothing"])
@@ -260,15 +259,15 @@ class Behaviour:
         if not isinstance(node, Mapping):
             problems.add(
                 place,
-                "is not a block: a mapping with `encrypt`, `decrypt` or `absent`",
+                "is not a block: a mapping with `encrypt`, `decrypt` or `plain`",
                 "for example `{encrypt: $.content}`",
             )
             return None
         if not node.entries or (not several and not _acts(node)):
-            problems.add(place, "a block needs `encrypt`, `decrypt` or `absent`")
+            problems.add(place, "a block needs `encrypt`, `decrypt` or `plain`")
         made: BlockSyntax | None = BLOCKS[self.direction].read(place, problems)
         if made is not None and (several or made.when):
-            _refuse_head_in_lists(made, self.direction, problems)
+            _refuse_head_in_lists(made, problems)
         return made
 
 
@@ -288,11 +287,8 @@ def _verdict(place: Place, direction: Direction, problems: Problems) -> Verdict 
     return None
 
 
-def _refuse_head_in_lists(block: BlockSyntax, direction: Direction, problems: Problems) -> None:
-    written = [(one.selector, one.place) for one in (*block.encrypt, *block.decrypt)]
-    if direction == "response":  # in requests, what any block forbids is forbidden
-        written += block.absent
-    for selector, place in written:
+def _refuse_head_in_lists(block: BlockSyntax, problems: Problems) -> None:
+    for selector, place in ((one.selector, one.place) for one in (*block.encrypt, *block.decrypt)):
         if isinstance(selector, NamedSelector) and selector.of_head:
             problems.add(
                 place,
@@ -307,10 +303,15 @@ def _acts(node: Mapping) -> bool:
 
 def _refuse_misplaced(fields: Fields, direction: Direction, problems: Problems) -> None:
     status, on_error = fields.get("status"), fields.get("on_error")
+    if (renamed := fields.get("names")) is not None and direction == "request":
+        problems.add(renamed, "only applies to responses", "delete it")
     opens = direction == "response" and fields.get("decrypt") is not None
     for one in (fields.get("escape"), fields.get("html")):
         if one is not None and not opens:
             problems.add(one, "only applies with `decrypt` in a response", "delete it")
+    for key in ("plain", "others", "query") if direction == "response" else ():
+        if (one := fields.get(key)) is not None:
+            problems.add(one, "only applies to requests: a response is never closed", "delete it")
     if status is not None and direction == "request":
         problems.add(status, "a request has no status", "delete it")
     if on_error is not None and not opens:

@@ -22,10 +22,10 @@ from ...core.expressions.selectors import (
     is_in_json,
 )
 from ...core.expressions.sources import json_sources
-from ...core.rules.model import Item, Nothing, kinds_read_as
+from ...core.rules.model import Item, Nothing, Others, kinds_read_as
 from ..yaml.nodes import Place, Problems, show
 from .blocks import BlockSyntax
-from .items import FieldSyntax, ItemSyntax
+from .items import FieldSyntax, ItemSyntax, PlainSelector
 
 
 def check_block(block: BlockSyntax, problems: Problems) -> None:
@@ -44,10 +44,15 @@ def check_block(block: BlockSyntax, problems: Problems) -> None:
         )
 
 
+def plain_in(block: BlockSyntax) -> list[tuple[PlainSelector, Place]]:
+    """Return each plain place of a block with the place where it is written."""
+    return [(one, place) for several, place in block.plain for one in several]
+
+
 def _check_kinds(block: BlockSyntax, problems: Problems) -> None:
     """Report selectors of one kind of body beside those of another."""
     written = [(one.selector, one.place) for one in (*block.encrypt, *block.decrypt)]
-    written += block.absent
+    written += plain_in(block)
     named = [one for one, _ in written if _form_of(one)]
     if not named:
         return
@@ -88,7 +93,7 @@ def _check_format(block: BlockSyntax, problems: Problems) -> None:
         return
     kind, place = block.format
     selectors = [one.selector for one in (*block.encrypt, *block.decrypt)]
-    selectors += [one for one, _ in block.absent]
+    selectors += [one for one, _ in plain_in(block)]
     for named in (block.names.tenant, block.names.conversation, block.names.message):
         selectors += [one.selector for one in json_sources(named.source if named else None)]
     try:
@@ -247,18 +252,56 @@ def nothing(block: BlockSyntax, rule: str, problems: Problems) -> Nothing:
     return "pass"
 
 
-def only(block: BlockSyntax, problems: Problems) -> tuple[str, ...] | None:
-    """Return the members that may occur beside those sealed; report `only` where it has no use."""
-    if block.only is None:
-        return None
-    names, place = block.only
-    selectors = [one.selector for one in block.encrypt]
-    paths = [one for one in selectors if is_in_json(one)]
-    in_forms = any(_form_of(one) for one in selectors)
-    if not in_forms and not any(one.field for one in paths):
-        problems.add(place, "only applies with `encrypt` of JSON members or in a form", "delete it")
-    elif any(step.deep for one in paths for step in one.steps):
+def others(block: BlockSyntax, said: Others | None, problems: Problems) -> Others:
+    """Return what happens with what a block of requests does not list.
+
+    Report plain places that the block seals or opens, or that no list is made of.
+    """
+    items = (*block.encrypt, *block.decrypt)
+    for one, place in plain_in(block):
+        if said == "pass":
+            problems.add(place, "is listed for nothing with `others: pass`", "delete one of them")
+        elif any(step.deep for step in one.steps):
+            problems.add(
+                place, "is no place: `..` stands for any number of steps", "write the path"
+            )
+        elif any(isinstance(item.selector, Whole) for item in block.encrypt):
+            problems.add(place, "a body that is sealed as a whole has no places", "delete it")
+        for item in items:
+            if _overlaps(one, item.selector):
+                told = f"{_name(one)} overlaps {_name(item.selector)}"
+                problems.add(place, told, "it is sealed, opened or plain: delete one")
+    deep = [item for item in items if is_in_json(item.selector) and _is_deep(item.selector)]
+    if not _in_body(block) or said == "pass":
+        return "pass"
+    for item in deep:
         problems.add(
-            place, "needs objects at known paths, which `..` does not give", "write the path"
+            item.place,
+            "`..` stands for no place, so that nothing could be listed beside it",
+            "write the path, or `others: pass`",
         )
-    return names
+    return "pass" if deep else said or "refuse"
+
+
+def closes(block: BlockSyntax) -> bool:
+    """Return whether a block of requests seals something or lists what is plain."""
+    return bool(block.encrypt or block.plain) or block.options.others is not None
+
+
+def _in_body(block: BlockSyntax) -> bool:
+    """Return whether a block that `closes` has places in a body."""
+    selectors = [one.selector for one in block.encrypt]
+    whole = any(one in {Whole.BODY, Whole.TEXT} for one in selectors)
+    placed = [one for one in selectors if not (isinstance(one, NamedSelector) and one.of_head)]
+    return not whole and bool(placed or block.plain or block.options.others is not None)
+
+
+def _is_deep(selector: JsonSelector | NamedSelector) -> bool:
+    return any(step.deep for step in selector.steps)
+
+
+def _overlaps(plain: PlainSelector, other: Selector) -> bool:
+    if isinstance(plain, JsonSelector) and isinstance(other, JsonSelector):
+        return overlap(plain, other)
+    named = isinstance(plain, NamedSelector) and isinstance(other, NamedSelector)
+    return named and plain.place == other.place and _same_named(plain, other)  # type: ignore[arg-type, union-attr]  # both are named

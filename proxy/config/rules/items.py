@@ -93,31 +93,35 @@ def json_selector(written: str) -> JsonSelector:
 JSON_SELECTOR: Final = PlainText("JSON selector", parse=json_selector, pattern=r"\$[\s\S]*")
 
 
-def _absent(written: str) -> Selector:
+_SEVERAL: Final = re.compile(r"(.*[.:])\{([^{}]*)\}", re.DOTALL)
+
+PlainSelector = JsonSelector | NamedSelector
+
+
+def _plain(written: str) -> tuple[PlainSelector, ...]:
+    """Return what a selector of plain places selects, one for each name in `{a,b}`."""
     if written.startswith("optional "):
-        told = "what must be absent cannot be `optional`"
+        told = "what is plain may always be missing"
         raise InvalidExpression(told, hint="delete `optional`")
+    match = _SEVERAL.fullmatch(written)
+    names = match[2].split(",") if match else []
+    each = [f"{match[1]}{name.strip()}" for name in names] if match else [written]
+    return tuple(map(_one_plain, each))
+
+
+def _one_plain(written: str) -> PlainSelector:
     selector = parse_selector(written)
-    if selector in {Whole.TEXT, Whole.TOKENS}:
-        raise InvalidExpression(f"{show(written)} cannot be absent", hint="write `body`")
+    named = isinstance(selector, NamedSelector) and selector.place in {"form", "part"}
+    if not isinstance(selector, JsonSelector) and not named:
+        told = f"{show(written)} is no plain place"
+        raise InvalidExpression(told, hint="one of: $.path, form:name, part:name")
+    assert not isinstance(selector, Whole)  # noqa: S101 - as was just looked at
     return selector
 
 
-ABSENT: Final = OneOrMore(
-    WithPlace(PlainText("selector", parse=_absent)), "selector or list of selectors"
+PLAIN: Final = OneOrMore(
+    WithPlace(PlainText("selector", parse=_plain)), "selector or list of selectors; `$.{a,b}`"
 )
-
-
-def absent_in(
-    direction: Direction, selectors: tuple[tuple[Selector, Place], ...], problems: Problems
-) -> tuple[tuple[Selector, Place], ...]:
-    """Return the selectors of what must be absent; report those of a query in a response."""
-    if direction == "request":
-        return selectors
-    for selector, place in selectors:
-        if _is_query(selector):
-            problems.add(place, *_NO_QUERY)
-    return tuple(one for one in selectors if not _is_query(one[0]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +202,7 @@ class ItemSyntax:
         "Whether the name may also occur in the query, a cookie or the body, where the rule does"
         " not read it; for backends that never look there.",
         default=False,
-        name="query",
+        name="elsewhere",
     )
 
     @property
@@ -302,7 +306,7 @@ def _of_head_complaint(
 
 
 def _of_names_complaint(item: ItemSyntax, direction: Direction) -> tuple[str, str] | None:
-    """Return what is wrong with `each` and `query` of an item."""
+    """Return what is wrong with `each` and `elsewhere` of an item."""
     place = item.selector.place if isinstance(item.selector, NamedSelector) else "$"
     if item.each and place not in {"form", "query", "part", "filename"}:
         return (
@@ -310,7 +314,7 @@ def _of_names_complaint(item: ItemSyntax, direction: Direction) -> tuple[str, st
             "write `.*` for each element of a JSON array" if place == "$" else "",
         )
     if item.elsewhere_allowed and (direction == "response" or place == "header"):
-        return "`query` only applies to requests: to names in a body or a query", "delete it"
+        return "`elsewhere` only applies to requests: to names in a body or a query", "delete it"
     return None
 
 

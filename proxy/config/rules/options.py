@@ -7,21 +7,40 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, TypeVar
 
 from ...core.errors import InvalidExpression
-from ...core.expressions.sources import FirstSource, ListSource, MembersSource, Source, parse_source
+from ...core.expressions.selectors import Selector, parse_selector
+from ...core.expressions.sources import (
+    FirstSource,
+    JsonSource,
+    ListSource,
+    MembersSource,
+    NameSource,
+    SameSource,
+    Source,
+    parse_source,
+)
 from ...core.formats.escaping import ESCAPES, Escape
-from ...core.rules.model import PARTS, NamedPart, Part
-from ..declared.composed import ByShape, ListOf, Named, WithPlace, Words
+from ...core.rules.model import PARTS, NamedPart, Others, Part
+from ..declared.composed import ByName, ByShape, ListOf, Named, WithPlace, Words
 from ..declared.kinds import DAY, Choice, Duration, Kind, PlainText
 from ..declared.section import Fields, Key, Section, one_of, setting
 from ..yaml.nodes import Place, Problems, show
 
 Joined = ListSource | MembersSource | FirstSource
+
+
+def _outside(written: str) -> NameSource:
+    """Return a source outside the body; raise InvalidExpression for another."""
+    source = parse_source(written)
+    if isinstance(source, JsonSource):
+        told = f"{show(written)} is read from the body"
+        raise InvalidExpression(told, hint="write it in place of the mapping, or under `also`")
+    return source
 
 
 def _joined(kind: Callable[[tuple[Source, ...]], Joined]) -> ListOf:
@@ -37,17 +56,40 @@ SOURCE: Final = Named("source", _written, "source")
 
 @dataclass(frozen=True, slots=True)
 class _Sources:
-    """Sources that are joined."""
+    """Sources that are joined, or one with places that name the same thing."""
 
-    joined: Joined = one_of(
+    joined: Joined | NameSource = one_of(
         Key("members", _joined(MembersSource), "All of them, in an order that does not matter."),
         Key("first", _joined(FirstSource), "The first one that has a value."),
+        Key(
+            "from",
+            PlainText("source", parse=_outside),
+            "One outside the body, such as `path:room`.",
+        ),
         make=lambda _, value: value,
+    )
+    also: tuple[NameSource | JsonSource, ...] = setting(
+        ListOf(PlainText("source", parse=parse_source), "list of sources"),
+        "With `from`: places of a request that name the same thing. Where they have a name, it must"
+        " be equal (400).",
+        default=(),
+    )
+    unrelated: tuple[Selector, ...] = setting(
+        ListOf(PlainText("selector", parse=parse_selector), "list of selectors"),
+        "With `from`: plain places, or names of the query (`query:name`), that look like the same"
+        " thing and are not.",
+        default=(),
     )
 
 
-def _source(values: dict[str, Any], _: Fields, __: Problems) -> Joined | None:
-    return values.get("joined")
+def _source(values: dict[str, Any], fields: Fields, problems: Problems) -> Source | None:
+    joined: Source | None = values.get("joined")
+    if isinstance(joined, NameSource):
+        return SameSource(joined, values.get("also", ()), values.get("unrelated", ()))
+    for key in ("also", "unrelated"):
+        if (one := fields.get(key)) is not None:
+            problems.add(one, "only applies with `from`", "delete it")
+    return joined
 
 
 SOURCES: Final[Section[Any]] = Section(
@@ -164,6 +206,7 @@ def _mode(word: str) -> Mode:
 
 
 AlreadySealed = Literal["seal", "keep", "reject"]
+QueryUse = Literal["plain", "refuse"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +256,26 @@ class OptionsSyntax:
         absent="`refuse`",
         name="elsewhere",
     )
+    others: Others | None = setting(
+        Choice("refuse", "seal", "pass"),
+        "What happens with what a request holds beside the places that the block seals, opens,"
+        " reads or lists as `plain`: members, form fields, parts. `refuse` answers 400"
+        " (`unlisted-name`). `seal` seals every such value but null; it opens by `decrypt: tokens`."
+        " `pass` lets it through, and any name in the query with it; for webhooks of others.",
+        default=None,
+        absent="`refuse`",
+    )
+    query: Mapping[str, QueryUse] | None = setting(
+        ByName(
+            Choice("plain", "refuse"),
+            "mapping of names, each with `plain` or `refuse`",
+            PlainText(),
+        ),
+        "The names that may occur in the query beside those that the rule seals or reads. A rule"
+        " adds to those of `defaults`, a block to those of its rule; `refuse` takes a name away.",
+        default=None,
+        absent="none",
+    )
     case_variants_allowed: bool | None = setting(
         Choice(refuse=False, allow=True),
         "Whether other spellings of a selected name, such as `Content` for `content`, may occur"
@@ -228,6 +291,11 @@ Overlaid = TypeVar("Overlaid", NamesSyntax, OptionsSyntax)
 
 
 def overlay(base: Overlaid, over: Overlaid) -> Overlaid:
-    """Return `base` with each key replaced that `over` gives."""
+    """Return `base` with each key replaced that `over` gives; mappings are added to."""
     said = {one.name: getattr(over, one.name) for one in dataclasses.fields(over)}
-    return dataclasses.replace(base, **{k: v for k, v in said.items() if v is not None})
+    given: dict[str, Any] = {
+        name: {**(getattr(base, name) or {}), **value} if isinstance(value, dict) else value
+        for name, value in said.items()
+        if value is not None
+    }
+    return dataclasses.replace(base, **given)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from ...core.expressions.selectors import Whole
+from ...core.expressions.selectors import JsonSelector, Whole
 from ...core.expressions.sources import Source
 from ...core.formats.escaping import Escape
 from ...core.http.message import Direction
@@ -19,6 +19,7 @@ from ...core.rules.model import (
     Item,
     NamedPart,
     Names,
+    Others,
     Part,
     Rule,
     Verdict,
@@ -56,12 +57,16 @@ class PlacedItem:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedRule:
-    """A rule of the core with its syntax, its defaults applied, and its items with their places."""
+    """A rule of the core with its syntax, its defaults applied, and its items with their places.
+
+    `rests` are the items by which blocks seal what they do not list.
+    """
 
     rule: Rule
     syntax: RuleSyntax
     shared: SharedSyntax
     items: tuple[PlacedItem, ...]
+    rests: tuple[PlacedItem, ...] = ()
 
 
 def resolve(syntax: RuleSyntax, around: Surroundings, problems: Problems) -> ResolvedRule:
@@ -76,6 +81,7 @@ class _Resolver:
         self._problems = problems
         self._shared = inherit(around.defaults, syntax.shared)
         self._items: list[PlacedItem] = []
+        self._rests: list[PlacedItem] = []
 
     def resolve(self) -> ResolvedRule:
         rule = Rule(
@@ -88,8 +94,11 @@ class _Resolver:
             shuts_on_poison=bool(self._shared.shuts_on_poison),
             observes=self._observes(),
             connections=self._syntax.connections,
+            query=self._query(),
         )
-        return ResolvedRule(rule, self._syntax, self._shared, tuple(self._items))
+        return ResolvedRule(
+            rule, self._syntax, self._shared, tuple(self._items), tuple(self._rests)
+        )
 
     def _observes(self) -> bool:
         mode = self._shared.options.mode
@@ -105,6 +114,12 @@ class _Resolver:
                 "only observes: its messages pass unchanged, and nothing is sealed",
             )
         return observes
+
+    def _query(self) -> frozenset[str] | None:
+        """Return the names in queries of requests that are not read; any, where no answer is."""
+        shared = self._shared
+        reads = isinstance(shared.response, tuple) and not isinstance(shared.request, Verdict)
+        return _query(shared.options) if reads else None
 
     def _behaviour(self, direction: Direction) -> Behaviour:
         said = self._shared.request if direction == "request" else self._shared.response
@@ -123,10 +138,12 @@ class _Resolver:
         options = overlay(self._shared.options, block.options)
         encrypt = self._act("encrypt", block, direction, inherited=inherited)
         decrypt = self._act("decrypt", block, direction, inherited=inherited)
+        others: Others = "pass"
+        if direction == "request" and item_checks.closes(block):
+            others = item_checks.others(block, options.others, self._problems)
         return Block(
             encrypt=encrypt,
             decrypt=decrypt,
-            absent=tuple(selector for selector, _ in block.absent),
             names=_names(block.names),
             types=block.types,
             statuses=block.statuses,
@@ -142,10 +159,21 @@ class _Resolver:
             format=block.format[0] if block.format else None,
             when=block.when,
             nothing=item_checks.nothing(block, self._syntax.name, self._problems),
-            only=item_checks.only(block, self._problems),
+            plain=tuple(one for one, _ in item_checks.plain_in(block)),
+            others=others,
+            rest=self._rest(block, inherited=inherited) if others == "seal" else None,
+            query=_query(options) if direction == "request" and item_checks.closes(block) else None,
             sentinels=streams.check_sentinels(block, self._problems),
+            renamed=block.renamed,
             batch=streams.check_batch(block, encrypt, options, direction, self._problems),
         )
+
+    def _rest(self, block: BlockSyntax, *, inherited: bool) -> Item:
+        """Return how values are sealed that a block does not list."""
+        unlisted = ItemSyntax(block.place, JsonSelector("$", ()), "$")
+        item = self._item(unlisted, block, "encrypt", inherited=inherited)
+        self._rests.append(PlacedItem(item, block.place, "encrypt", "request", block))
+        return item
 
     def _escape(
         self,
@@ -219,13 +247,6 @@ class _Resolver:
         own = None if block.bind and inherited else block.bind or self._shared.bind
         said = block.bind or own or field.bind or self._around.defaults.bind
         wanted = DEFAULT_BIND if said is None else said.parts
-        if item.field is None and "field" in wanted:
-            self._problems.add(
-                item.place if own is None else own.place,
-                "`tokens` opens tokens of any field, so it needs a bind without `field`",
-                "for example `bind: [tenant, conversation]`",
-            )
-            wanted -= {"field"}
         given = frozenset(part for part in PARTS if part in wanted and self._gives(part, block))
         if own is not None and given < wanted:
             self._report_missing(own.place, wanted - given)
@@ -250,6 +271,12 @@ class _Resolver:
                 f"binds `{part}`, which the rule {show(self._syntax.name)} does not give",
                 f"write `{part}` in the rule, or leave it out of `bind`",
             )
+
+
+def _query(options: OptionsSyntax) -> frozenset[str] | None:
+    if options.others == "pass":
+        return None
+    return frozenset(name for name, use in (options.query or {}).items() if use == "plain")
 
 
 def _names(syntax: NamesSyntax) -> Names:

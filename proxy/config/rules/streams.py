@@ -8,7 +8,7 @@ from ...core.http.message import Direction
 from ...core.rules.model import Batching, Item
 from ..yaml.nodes import Problems, show
 from .blocks import BlockSyntax
-from .item_checks import overlap
+from .item_checks import overlap, plain_in
 from .options import OptionsSyntax
 
 
@@ -18,7 +18,7 @@ def check_sentinels(block: BlockSyntax, problems: Problems) -> tuple[str, ...] |
         return None
     texts, place = block.sentinels
     selectors: list[Selector] = [one.selector for one in (*block.encrypt, *block.decrypt)]
-    selectors += [selector for selector, _ in block.absent]
+    selectors += [selector for selector, _ in plain_in(block)]
     if not any(isinstance(one, JsonSelector) or one is Whole.TEXT for one in selectors):
         problems.add(place, "only applies with JSON selectors or `text`", "delete it")
     return texts

@@ -7,7 +7,14 @@ from dataclasses import dataclass
 
 from ..errors import InvalidExpression
 from ..expressions.selectors import Any, JsonSelector, NamedSelector, Selector, Whole, is_in_json
-from ..expressions.sources import JsonSource, Source, json_sources, name_sources
+from ..expressions.sources import (
+    JsonSource,
+    Source,
+    giving,
+    json_sources,
+    name_sources,
+    places_beside,
+)
 from ..formats.body_format import Kind, Selection
 from ..formats.escaping import EXACT, IN_HTML, Escape, TextPlace
 from ..formats.json import Selection as JsonSelection
@@ -19,6 +26,7 @@ from ..http.message import Direction
 from ..rules.conditions import Conditions
 from ..rules.model import NAMED_PARTS, Block, Item, NamedPart, Names, Placed, value_place
 from .batches import around
+from .closed_world import closed_world
 from .flat_json import FlatJson, is_simple
 from .message_match import MessageMatch
 from .other_places import SourcesElsewhere, elsewhere
@@ -57,10 +65,11 @@ class CompiledBlock(MessageMatch):
     selection, and how many of its leading steps must be fixed for it to give one value at most.
     `sources_elsewhere` compares names with other places of the request.
 
-    Values: `encrypt`, `decrypt` and `absent` are known by index. `selection` finds them in a body,
+    Values: `encrypt` and `decrypt` are known by index. `selection` finds them in a body,
     `other_selections` in one of these kinds instead, `parts` in a multipart form, `query` in a
     query; `in_head` are the items of the head. `around` is what is checked beside the values,
-    `elsewhere` what must not be in another place of the request. `variants_checked` are the
+    `closed` what else a request may hold (None: anything), `elsewhere` what must not be in another
+    place of it. `variants_checked` are the
     selectors of which no member may occur in another spelling, `twins_checked` those of which none
     may occur twice or hidden. `when` are the conditions on the body, None without any.
 
@@ -73,9 +82,9 @@ class CompiledBlock(MessageMatch):
     """
 
     __slots__ = (
-        "absent",
         "alone",
         "around",
+        "closed",
         "decrypt",
         "deltas",
         "elsewhere",
@@ -123,21 +132,15 @@ class CompiledBlock(MessageMatch):
         self.source_index = self._number_sources(first=_count_placed(block))
         self.encrypt = self._place(block.encrypt, first=0)
         self.decrypt = self._place(block.decrypt, first=len(self.encrypt))
-        absent = tuple(
-            one
-            for one in block.absent
-            if not isinstance(one, Whole) and value_place(one) is not None
-        )
-        self.absent = tuple(enumerate(absent, start=len(self.encrypt) + len(self.decrypt)))
+        self.closed = closed_world(block, direction, self.source_index)
         self.escape, self.whole_place = _writing(block, direction)
         selectors = (
             *(one.item.selector for one in (*self.encrypt, *self.decrypt)),
-            *absent,
             *(source.selector for source in self.source_index),
             *block.rendered,
         )
         self.rendered = range(len(selectors) - len(block.rendered), len(selectors))
-        self.around = around(block, self.encrypt, selectors, first=len(selectors))
+        self.around = around(block, self.encrypt, first=len(selectors))
         selectors += self.around.selectors
         self._refuse_other_forms(selectors)
         self.parts = self._part_selection(selectors)
@@ -165,8 +168,7 @@ class CompiledBlock(MessageMatch):
         reads_more = block.when or self.source_index or reads_within
         others = reads_more or set(self.wholes) - {Whole.TOKENS}
         return Traits(
-            only_opens_responses=self.direction == "response"
-            and not (block.encrypt or block.absent),
+            only_opens_responses=self.direction == "response" and not block.encrypt,
             optional=bool(block.encrypt) and all(one.optional for one in block.encrypt),
             takes_whole=bool(self.wholes),
             takes_body=Whole.BODY in self.wholes,
@@ -174,7 +176,7 @@ class CompiledBlock(MessageMatch):
             reads_members=not self.reads.isdisjoint({JSON.kind, *RECORDS}),
             reads_parts=reads_parts,
             flows_in_parts=reads_parts and (acts or Whole.TOKENS in self.wholes) and not others,
-            changes_head=bool(self.in_head) or any(_is_of_head(one) for one in block.absent),
+            changes_head=bool(self.in_head),
         )
 
     def _alone(self) -> Item | None:
@@ -199,25 +201,26 @@ class CompiledBlock(MessageMatch):
             if not isinstance(one.selector, Whole) and value_place(one.selector) is not None
         ]
         return tuple(
-            Placed(first + at, item, self._shared(selector))
+            Placed(first + at, item, self.shared(selector))
             for at, (item, selector) in enumerate(chosen)
         )
 
-    def _shared(self, selector: JsonSelector | NamedSelector) -> dict[JsonSource, int]:
+    def shared(self, selector: JsonSelector | NamedSelector) -> dict[JsonSource, int]:
+        """Return for each source how many leading steps a selector has in common with it."""
         steps = {one: shared_steps(selector, one.selector) for one in self.source_index}
         return {source: count for source, count in steps.items() if count}
 
     def _find_selections(self, selectors: tuple[Selector, ...]) -> dict[Kind, Selection]:
         """Return what finds the values in each kind of body; formats may share it."""
-        if not selectors or self.parts is not None:
+        if not (selectors or self.closed) or self.parts is not None:
             return {}
         checked = self._checked_for_spelling()
         each = frozenset(one.index for one in (*self.encrypt, *self.decrypt) if one.item.each)
         read = {kind: FORMATS[kind].selection for kind in {*self.reads, self.standard.kind}}
         made = {one: one.of(selectors, checked, each) for one in read.values()}
         for one in made.values():
-            if isinstance(one, FormSelection):
-                one.close(self.block.only)
+            if isinstance(one, FormSelection) and self.closed is not None:
+                one.close(self.closed.names)
         return {kind: made[one] for kind, one in read.items()}
 
     def _refuse_other_forms(self, selectors: tuple[Selector, ...]) -> None:
@@ -234,10 +237,11 @@ class CompiledBlock(MessageMatch):
             for index, one in enumerate(selectors)
             if isinstance(one, NamedSelector) and one.of_parts
         }
-        if not chosen:
+        if not chosen and not any(value_place(one) == "part" for one in self.block.plain):
             return None
         checked = self._checked_for_spelling()
-        return PartSelection(chosen, len(selectors), checked, only=self.block.only)
+        closed = None if self.closed is None else self.closed.names
+        return PartSelection(chosen, len(selectors), checked, closed)
 
     def _flat(self) -> FlatJson | None:
         """Return what is done to plain JSON, where the block does nothing else to its messages."""
@@ -259,6 +263,7 @@ class CompiledBlock(MessageMatch):
             sources=self.sources,
             here={source: index for source, (index, _) in self.source_index.items()},
             keeps=self.keeps,
+            closed=None if self.closed is None else self.closed.json,
             lenient=self.direction == "response",
             at_will=self.traits.optional,
         )
@@ -268,7 +273,7 @@ class CompiledBlock(MessageMatch):
         block, traits = self.block, self.traits
         if traits.takes_whole or traits.changes_head or (self.reads and not traits.reads_json):
             return True
-        chosen = block.absent or block.when or block.types or block.format is not None
+        chosen = block.when or block.types or block.format is not None
         written = self.rendered or self.whole_place is not EXACT or block.batch is not None
         return bool(chosen or written or self.around.selectors)
 
@@ -325,9 +330,12 @@ class CompiledBlock(MessageMatch):
         """Return what compares the names of a request's body with others; None for nothing."""
         if self.direction == "response" or self.block.elsewhere_allowed:
             return None
-        needed = [source for part, source in self.sources.items() if self.needs(part)]
+        needed = [giving(source) for part, source in self.sources.items() if self.needs(part)]
+        # Places that are said to name the same thing are compared where they are read.
+        also = {one for source in self.sources.values() for one in places_beside(source)}
+        members = (one for one in self.asked_for if one not in also)
         found = SourcesElsewhere(
-            self.asked_for, (one for source in needed for one in name_sources(source))
+            members, (one for source in needed for one in name_sources(source))
         )
         return found or None
 
@@ -344,7 +352,7 @@ class CompiledBlock(MessageMatch):
         return twins, sources
 
     def _checked_for_spelling(self) -> frozenset[int]:
-        checked = {index for index, _ in self.absent} | {one.index for one in self.encrypt}
+        checked = {one.index for one in self.encrypt}
         if self.direction == "request":
             checked |= {one.index for one in self.decrypt}
         return frozenset(checked)
@@ -376,13 +384,9 @@ def _refuse_short_forms(block: Block) -> None:
         raise InvalidExpression("the short form has no place for the time at which a value ends")
 
 
-def _is_of_head(selector: Selector) -> bool:
-    return isinstance(selector, NamedSelector) and selector.of_head
-
-
 def _count_placed(block: Block) -> int:
     items = (item.selector for item in (*block.encrypt, *block.decrypt))
-    return sum(value_place(one) is not None for one in (*items, *block.absent))
+    return sum(value_place(one) is not None for one in items)
 
 
 def choose_sources(

@@ -17,6 +17,7 @@ from ..crypto.token import CTY_JSON, PREFIXES, KeyId, decode_header
 from ..errors import OpenFailed
 from ..expressions.sources import JsonSource, NameSource, Source
 from ..formats.json import unescape, unescaped
+from ..formats.json.closed import ClosedJson
 from ..leaves import Finder, tokens_at
 from ..rules.model import Block, Item, NamedPart, Placed
 from ..slices import pause
@@ -133,6 +134,7 @@ class FlatJson:
 
     __slots__ = (
         "_bound",
+        "_closed",
         "_constants",
         "_here",
         "_items",
@@ -158,15 +160,18 @@ class FlatJson:
         sources: Mapping[NamedPart, Source],
         here: Mapping[JsonSource, int],
         keeps: Sequence[JsonSource],
+        closed: ClosedJson | None,
         lenient: bool,
         at_will: bool,
     ) -> None:
         """Make ready, for sources that `is_simple`.
 
         `here` has the place of each source that is read from the message at hand; those in `keeps`
-        are kept from it for its answer. `lenient` says that nothing to be opened is ever missing.
+        are kept from it for its answer. `closed` lists what else it may hold, `lenient` says that
+        nothing to be opened is ever missing.
         """
         self.finder = finder
+        self._closed = closed
         self._items = tuple(one.item for one in (*encrypt, *decrypt))
         self._seals = tuple(
             (
@@ -205,9 +210,14 @@ class FlatJson:
         return tuple(found)
 
     def find(self, body: bytes) -> Places | None:
-        """Return where the values lie; None where one is missing, or it is not certain."""
+        """Return where the values lie; None where one is missing, or it is not certain.
+
+        So also where something is not listed.
+        """
         found = self.finder.find(body)
-        return None if found is None or found[0] & self.required else found[1]
+        if found is None or found[0] & self.required:
+            return None
+        return found[1] if self._closed is None or self._closed.is_clear(body) else None
 
     def bind(
         self, body: bytes, places: Places, given: GivenNames, kept: Kept

@@ -60,8 +60,9 @@ class MessageMatch:
 
     @property
     def guards_request(self) -> bool:
-        """Whether something of a request is sealed, or must not be there."""
-        return self.direction == "request" and bool(self.block.encrypt or self.block.absent)
+        """Whether something of a request is sealed, or must be listed."""
+        sealing = bool(self.block.encrypt) or self.block.others != "pass"
+        return self.direction == "request" and sealing
 
     def fits(self, media_type: MediaType | None, status: int | None) -> bool:
         """Return whether the block is for messages of this type and, for responses, status."""
@@ -121,7 +122,7 @@ def _reads(block: Block, direction: Direction) -> frozenset[Kind]:
     """Return the kinds of bodies that a block's selectors read; raise where there can be none."""
     selectors: tuple[Selector, ...] = (
         *(item.selector for item in (*block.encrypt, *block.decrypt)),
-        *block.absent,
+        *block.plain,
         *(one.selector for part in NAMED_PARTS for one in json_sources(block.names.get(part))),
     )
     named = bool(block.when or block.rendered)

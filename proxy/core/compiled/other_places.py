@@ -114,8 +114,7 @@ def elsewhere(block: Block, direction: Direction) -> Elsewhere | None:
         return None
     items = (*block.encrypt, *block.decrypt)
     selectors = [one.selector for one in items if not one.elsewhere_allowed]
-    forbidden = [one for one in block.absent if isinstance(one, NamedSelector)]
-    in_body = (_first_name(one) for one in (*selectors, *forbidden))
+    in_body = map(_first_name, selectors)
     names = dict.fromkeys(one for one in in_body if one is not None)
     within = {one for selector in selectors for one in _inner_names(selector)}
     named = [one for one in selectors if isinstance(one, NamedSelector)]

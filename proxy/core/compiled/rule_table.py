@@ -10,10 +10,18 @@ from typing import Final, NamedTuple
 
 from ..errors import AmbiguousRequest, InvalidExpression, RejectedByRule
 from ..expressions.routes import Pattern, RouteTable
-from ..expressions.sources import FirstSource, JsonSource, NameSource, json_sources, name_sources
+from ..expressions.sources import (
+    FirstSource,
+    JsonSource,
+    NameSource,
+    giving,
+    json_sources,
+    name_sources,
+)
 from ..http.path import REMEMBERED, REMEMBERED_MAX, CanonicalPath
 from ..rules.model import NAMED_PARTS, Behaviour, Block, Rule, Verdict
 from .block import CompiledBlock
+from .closed_world import ClosedQuery, closed_query
 from .request_names import NamesOfHead
 
 CompiledBlocks = tuple[CompiledBlock, ...]
@@ -28,7 +36,8 @@ class CompiledRule:
 
     `varies` are the request headers that bind what a response holds; `seals_response` says that
     some block encrypts responses, `opens_response` that some block decrypts them. `names` are those
-    that bind values and are read from the head of requests.
+    that bind values and are read from the head of requests; `query` lists the names that a query
+    may hold, None where that is any.
     """
 
     rule: Rule
@@ -38,6 +47,7 @@ class CompiledRule:
     seals_response: bool
     opens_response: bool
     names: NamesOfHead | None = None
+    query: ClosedQuery | None = None
     chosen: dict[object, CompiledBlock] = field(default_factory=dict, repr=False, compare=False)
     """The blocks of responses by what decides: status and type, if nothing else does."""
 
@@ -243,6 +253,7 @@ def _compile(rule: Rule) -> CompiledRule:
         seals_response=any(one.block.encrypt for one in response),
         opens_response=any(one.block.decrypt for one in response),
         names=_of_head((*request, *response)),
+        query=closed_query(rule, _blocks(rule.request)),
     )
 
 
@@ -304,4 +315,4 @@ def _kept_names(rule: Rule, response: CompiledBlocks) -> Iterator[JsonSource]:
     """Yield the names in the request's body that an answer needs."""
     for part in NAMED_PARTS:
         if any(part not in one.from_message and one.needs(part) for one in response):
-            yield from json_sources(rule.names.get(part))
+            yield from json_sources(giving(rule.names.get(part)))

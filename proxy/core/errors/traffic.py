@@ -134,15 +134,30 @@ class ForbiddenValue(MessageError):
     status = 400
     title = "A value is present that the rule forbids."
     cause = (
-        "The rule lists the selector under `absent`. Or a name that the rule reads also came in a"
-        " spelling that some backends take for the same name, in a second place (query, cookie,"
-        " body), or on a way around the name (`__proto__`). Or the rule has `only`, and a member"
-        " that it does not list is next to the sealed ones."
+        "A name that the rule reads also came in a spelling that some backends take for the same"
+        " name, in a second place (query, cookie, body), or on a way around the name (`__proto__`)."
     )
     remedy = (
         "Leave the value out, or change the rule. docs/explanation/names.md explains which"
-        " spellings count as the same name, and what `query: allow`, `each: true` and"
+        " spellings count as the same name, and what `elsewhere: allow`, `each: true` and"
         " `case_variants: allow` permit."
+    )
+
+
+class UnlistedName(MessageError):
+    """A request has a name, or a value at a place, that its rule does not list."""
+
+    code = "unlisted-name"
+    status = 400
+    title = "The request has a name that its rule does not list."
+    cause = (
+        "The rule seals something, and the request has a member, form field, part or query name"
+        " that the rule neither seals nor opens nor reads nor lists under `plain` or `query`. Or an"
+        " object, a list or a text that is JSON came where a plain scalar is listed."
+    )
+    remedy = (
+        "Leave it out, or list it in the rule: under `encrypt` if it is sensitive, else under"
+        " `plain` or `query`. With `others: seal` unlisted values are sealed instead."
     )
 
 

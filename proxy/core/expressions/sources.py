@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from ..errors import InvalidExpression
-from .selectors import JsonSelector, NamedSelector, parse_json_selector, parse_selector
+from .selectors import JsonSelector, NamedSelector, Selector, parse_json_selector, parse_selector
 
 NamePlace = Literal["path", "query", "header", "jwt", "const"]
 _PLACES: Final = ("path", "query", "header", "jwt", "const")
@@ -60,7 +60,26 @@ class FirstSource:
     parts: tuple[Source, ...]
 
 
-Source = NameSource | JsonSource | ListSource | MembersSource | FirstSource
+@dataclass(frozen=True, slots=True)
+class SameSource:
+    """A source outside the body, and places that name the same thing: their names are equal.
+
+    Places that have no name are not compared. `unrelated` select what looks so and is not.
+    """
+
+    source: NameSource
+    also: tuple[NameSource | JsonSource, ...] = ()
+    unrelated: tuple[Selector, ...] = ()
+
+    @property
+    def parts(self) -> tuple[NameSource | JsonSource, ...]:
+        """All of them, the source first."""
+        return self.source, *self.also
+
+
+Source = NameSource | JsonSource | ListSource | MembersSource | FirstSource | SameSource
+"""Where a name is read."""
+_Several = ListSource | MembersSource | FirstSource | SameSource
 
 
 def parse_source(text: str) -> NameSource | JsonSource:
@@ -94,7 +113,7 @@ def json_sources(source: Source | None) -> Iterator[JsonSource]:
     """Yield every part of a source that is read from a body."""
     if isinstance(source, JsonSource):
         yield source
-    elif isinstance(source, ListSource | MembersSource | FirstSource):
+    elif isinstance(source, _Several):
         for part in source.parts:
             yield from json_sources(part)
 
@@ -103,6 +122,16 @@ def name_sources(source: Source | None) -> Iterator[NameSource]:
     """Yield every part of a source that is read outside a body."""
     if isinstance(source, NameSource):
         yield source
-    elif isinstance(source, ListSource | MembersSource | FirstSource):
+    elif isinstance(source, _Several):
         for part in source.parts:
             yield from name_sources(part)
+
+
+def giving(source: Source | None) -> Source | None:
+    """Return what gives a name, without the places that are only compared with it."""
+    return source.source if isinstance(source, SameSource) else source
+
+
+def places_beside(source: Source) -> tuple[NameSource | JsonSource, ...]:
+    """Return the places that are only compared with what a source gives."""
+    return source.also if isinstance(source, SameSource) else ()

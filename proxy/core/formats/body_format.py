@@ -28,8 +28,6 @@ Place = Literal["$", "form", "part", "tokens", "text"]
 """What selects values of a body: `$.path`, `form:name`, `part:name` or `filename:name`, `tokens`
 anywhere, or all of its text."""
 
-NOT_LISTED: Final = "The rule allows only the names of a form that it selects or lists."
-
 Spell = Callable[[bytes], bytes]
 """Returns a text as a format spells it; raises OpenFailed where it has no spelling there."""
 
@@ -294,6 +292,8 @@ class BodyFormat:
     """Whether a request is of this format by its type alone; else a rule must name it."""
     requests_only: ClassVar[bool] = False
     """Whether it is for what clients send: what they get is in other formats."""
+    own: ClassVar[tuple[str, ...]] = ()
+    """The members that the format itself writes into the JSON that a body or record reads as."""
     example_type: ClassVar[str] = "text/plain"
     """The media type of the example where the format has none of its own."""
 

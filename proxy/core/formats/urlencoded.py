@@ -20,10 +20,11 @@ from ..http.message import HeadFacts
 from ..leaves.strict_json import require_utf8
 from ..slices import pause, paused, pieces
 from . import embedded_tokens, token_places
-from .body_format import NOT_LISTED, BodyFormat, PlacedToken
+from .body_format import BodyFormat, PlacedToken
 from .escaping import Manner
 from .json import Findings, FoundValue
 from .json import Selection as JsonSelection
+from .json.closed import ClosedNames
 from .json.lexer import Layer
 from .json.nested import Mapped, Text, look_within
 from .parameters import decode_field
@@ -173,7 +174,7 @@ class FormSelection:
     `each` those of which every occurrence is taken.
     """
 
-    __slots__ = ("_checked", "_each", "_indexes", "_inner", "_only", "_size")
+    __slots__ = ("_checked", "_closed", "_each", "_indexes", "_inner", "_size")
 
     @classmethod
     def of(
@@ -203,11 +204,11 @@ class FormSelection:
         self._checked = FieldNames({one: name for one, name in names.items() if one in checked})
         self._each = each
         self._inner: dict[str, tuple[tuple[int, ...], JsonSelection]] = {}
-        self._only: frozenset[str] | None = None
+        self._closed: ClosedNames | None = None
 
-    def close(self, only: Sequence[str] | None) -> None:
-        """Take the names that pairs which are not selected may have; None: any."""
-        self._only = None if only is None else frozenset(only)
+    def close(self, closed: ClosedNames) -> None:
+        """Take the names that pairs which are not selected may have, in place of any."""
+        self._closed = closed
 
     def read_within(
         self, inner: Mapping[str, Sequence[tuple[int, JsonSelector]]], checked: frozenset[int]
@@ -224,8 +225,8 @@ class FormSelection:
 
         A name without `=` has no value. `variants` has what differs in case alone. Raises
         InvalidBody where a selected name occurs twice or a name is not UTF-8, ForbiddenValue where
-        it occurs in a spelling that some backends read as the same, BodyTooLarge for more than ten
-        thousand pairs.
+        it occurs in a spelling that some backends read as the same, UnlistedName for a name that
+        the block does not list, BodyTooLarge for more than ten thousand pairs.
         """
         findings = Findings(self._size)
         seen: set[int] = set()
@@ -239,8 +240,8 @@ class FormSelection:
                 self._look_within(pair, body, findings, lenient=lenient)
             elif index is None:
                 self._look_for_twins(pair.name, findings)
-                if self._only is not None and pair.name not in self._only:
-                    raise ForbiddenValue("pair-not-listed", detail=NOT_LISTED)
+                if self._closed is not None:
+                    self._look_at_other(self._closed, pair, body, findings)
             elif index in seen and index not in self._each:
                 raise InvalidBody("duplicate-name")
             else:
@@ -265,6 +266,21 @@ class FormSelection:
         layer = Layer(Mapped(pair.start, value, places), encode)
         text = Text((f"form:{pair.name}", Inside.JSON.value), decode(value), layer)
         look_within(inner, indexes, text, findings, lenient=lenient)
+        if self._closed is not None:
+            self._closed.look_at(pair.name, text.text or b"")
+
+    @staticmethod
+    def _look_at_other(closed: ClosedNames, pair: Pair, body: bytes, findings: Findings) -> None:
+        """Refuse a pair that is not listed, or find it among the `others`."""
+        name, start, end = pair
+        if not closed.lists(name):
+            if start is not None:
+                findings.others.append(FoundValue((name,), start, end))
+        elif start is not None:
+            value = body[start:end]
+            closed.look_at(name, decode(value))
+            for hidden in value.split(b";")[1:]:  # to some, what follows is another pair
+                closed.refuse(_name(hidden.partition(b"=")[0]))
 
     def _look_for_twins(self, name: str, findings: Findings, *, hidden: bool = False) -> None:
         if not self._checked:

@@ -11,7 +11,15 @@ from ..compiled.block import CompiledBlock
 from ..crypto.context import Context, Parties, Scope
 from ..crypto.joined_names import Joined, Name
 from ..errors import AmbiguousRequest, BodyTooLarge, MissingValue, OpenFailed
-from ..expressions.sources import FirstSource, JsonSource, NameSource, Source, json_sources
+from ..expressions.sources import (
+    FirstSource,
+    JsonSource,
+    NameSource,
+    SameSource,
+    Source,
+    giving,
+    json_sources,
+)
 from ..formats.json import Findings, Path, unescape
 from ..rules.model import Item, NamedPart, Placed
 from ..slices import paused
@@ -279,12 +287,14 @@ class Binder:
         path: Path,
     ) -> list[str]:
         """Return every text that a source gives, where `_part` would make one of them."""
+        source = giving(source)
         if source is None or isinstance(source, NameSource):
             text = self._exchange.name(source) if source is not None else None
             return [] if text is None else [text]
         if isinstance(source, JsonSource):
             name = self._reader(part, shared, path)(source)
             return [] if name is None else _texts(name)
+        assert not isinstance(source, SameSource)  # noqa: S101 - `giving` returns none
         parts = (self._each(part, one, shared, path) for one in source.parts)
         if isinstance(source, FirstSource):
             return next((one for one in parts if one), [])

@@ -15,11 +15,16 @@ from ..compiled.request_names import RequestNames
 from ..compiled.rule_table import Decision
 from ..crypto.context import Context
 from ..crypto.joined_names import Joined, Name
-from ..errors import InvalidBody
-from ..expressions.name_readings import FieldNames
-from ..expressions.sources import FirstSource, JsonSource, MembersSource, NameSource, Source
+from ..errors import AmbiguousRequest, InvalidBody
+from ..expressions.sources import (
+    FirstSource,
+    JsonSource,
+    MembersSource,
+    NameSource,
+    SameSource,
+    Source,
+)
 from ..formats.body_format import NOT_ANNOUNCED
-from ..formats.parameters import fields_of_query
 from ..http.message import Direction, RequestHead
 from ..rules.model import Block, Item
 
@@ -75,10 +80,14 @@ class Exchange(RequestNames):
         """Refuse a request in whose head a name that its rule reads has two readings.
 
         To be called before anything of it goes on. Raises AmbiguousRequest, MissingValue for a name
-        that is empty.
+        that is empty, UnlistedName for a name of the query that the rule does not list.
         """
         compiled_rule = self.decision.compiled_rule
-        if compiled_rule is not None and compiled_rule.names is not None:
+        if compiled_rule is None:
+            return
+        if compiled_rule.query is not None:
+            compiled_rule.query.refuse_others(self.head)
+        if compiled_rule.names is not None:
             compiled_rule.names.refuse_unclear(self)
 
     def read(self, source: Source, json_reader: JsonReader) -> Name | None:
@@ -91,23 +100,17 @@ class Exchange(RequestNames):
         if isinstance(source, JsonSource):
             return json_reader(source)
         names = (self.read(part, json_reader) for part in source.parts)
+        if isinstance(source, SameSource):
+            name, *others = names
+            if any(one is not None and one != name for one in others):
+                raise AmbiguousRequest("name-differs")
+            return name
         if isinstance(source, FirstSource):
             return next((name for name in names if name is not None), None)
         found = [name for name in names if name is not None]
         if len(found) < len(source.parts):
             return None
         return Joined("members" if isinstance(source, MembersSource) else "list", found)
-
-
-def has_query_parameter(head: RequestHead, name: str, *, any_case: bool) -> bool:
-    """Tell whether the query holds a parameter `name`, in any spelling that some backend reads."""
-    wanted = FieldNames({0: name})
-    pairs = fields_of_query(head.query or "")
-    return any(
-        any_case or key == name or not one.in_case
-        for key, _ in pairs
-        for one in wanted.readings(key)
-    )
 
 
 class Messages:

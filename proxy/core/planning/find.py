@@ -5,32 +5,39 @@ from __future__ import annotations
 from collections.abc import Set as AbstractSet
 
 from ..compiled.block import CompiledBlock
-from ..errors import ForbiddenValue, InvalidBody, MissingValue, UnsupportedBody
-from ..expressions.name_readings import fold_header
-from ..expressions.selectors import NamedSelector, Whole
+from ..compiled.closed_world import ClosedWorld
+from ..errors import ForbiddenValue, InvalidBody, MissingValue, UnlistedName, UnsupportedBody
 from ..formats import token_places
 from ..formats.body_format import Kind, Selection
 from ..formats.escaping import EXACT, IN_HTML, Manner, Span
 from ..formats.json import Findings
+from ..formats.json import Selection as JsonSelection
 from ..formats.multipart.selection import PartFindings
 from ..formats.table import FORMATS, RECORDS, kind_of
 from ..http.message import Head, RequestHead, ResponseHead, SocketHead, media_type
-from ..rules.model import Block, Placed
+from ..rules.model import Placed
 from ..slices import paused
 from ..values.table import Values
 from .binding import Binder
 from .block_choice import alternatives, choose
-from .exchange import Exchange, has_query_parameter
+from .exchange import Exchange
 from .find_in_head import add_head
 from .find_in_records import add_records, compare_record
-from .find_values import ItemSealing, found_token, how_to_open, is_text, open_value
+from .find_values import (
+    ItemSealing,
+    add_others,
+    found_token,
+    how_to_open,
+    is_text,
+    open_value,
+    others_in_json,
+)
 from .find_whole import add_whole
 from .flat_values import add_flat
 from .refusals import (
     pass_unsealed,
     refuse_in_packets,
     refuse_nested,
-    refuse_others,
     refuse_unsealed_elements,
     shield_page,
 )
@@ -48,8 +55,6 @@ def find_values(
 
     `measured`: the body is complete and its message declared its length.
     """
-    if compiled.block.absent:
-        refuse_present(head, compiled, body)
     kind = compiled.records(media_type(head.facts)) if body else None
     if isinstance(head, RequestHead):
         refuse_elsewhere(exchange, compiled, head, body)
@@ -79,8 +84,6 @@ def piece_values(
 
     Sentinels do not count. Raises as `find_values`.
     """
-    if compiled.block.absent:
-        refuse_present(head, compiled, records)
     kind = compiled.records(media_type(head.facts))
     assert kind is not None  # noqa: S101 - a stream of records is one
     values = Values()
@@ -134,7 +137,6 @@ def _refuse_in_body(
 
 def head_values(exchange: Exchange, compiled: CompiledBlock, head: ResponseHead) -> Values:
     """Return what the block does to a response without a body; raise as `find_values` does."""
-    refuse_present(head, compiled, b"")
     values = Values()
     add_head(Binder(compiled, exchange, values), head, bodiless=True)
     return values
@@ -182,6 +184,8 @@ def _add_text(  # noqa: PLR0913 - those of find_values
         add_parts(binder, parts, body)
     else:
         _add_selected(binder, selection, findings, body, rendered)
+    if compiled.closed is not None and body:
+        _add_others(binder, compiled.closed, selection, found, parts, body)
     if compiled.traits.takes_whole:
         add_whole(binder, head, body, measured=measured, rendered=rendered)
     return binder
@@ -216,10 +220,8 @@ def _add_records(  # noqa: PLR0913, PLR0917 - the message and what is known of i
         compare_record(exchange, taker, text)
         if taker.traits.optional and text and not found.seals:
             pass_unsealed(taker, found)
-        if taker is not compiled:
-            if taker.records(media_type(head.facts)) != kind:
-                raise UnsupportedBody("block-reads-no-records")
-            refuse_present(head, taker, body)
+        if taker is not compiled and taker.records(media_type(head.facts)) != kind:
+            raise UnsupportedBody("block-reads-no-records")
         return found
 
     packets = body_format.packets
@@ -238,29 +240,6 @@ def _add_records(  # noqa: PLR0913, PLR0917 - the message and what is known of i
         add_attachments(values, exchange, compiled, packets, body, announced)
         refuse_in_packets(compiled_blocks, packets, body)
     return count
-
-
-def refuse_present(head: Head, compiled: CompiledBlock, body: bytes) -> None:
-    """Raise ForbiddenValue where a head or body has what the block says must be absent."""
-    for selector in compiled.block.absent:
-        if selector is Whole.BODY and body:
-            raise ForbiddenValue("body-present", detail="The rule forbids a body here.")
-        if (
-            isinstance(selector, NamedSelector)
-            and selector.of_head
-            and _named_present(head, selector, compiled.block)
-        ):
-            raise ForbiddenValue(
-                f"{selector.place}-present",
-                detail=f"The rule forbids {selector.place}:{selector.name}.",
-            )
-
-
-def _named_present(head: Head, selector: NamedSelector, block: Block) -> bool:
-    if selector.place == "query" and isinstance(head, RequestHead):
-        return has_query_parameter(head, selector.name, any_case=not block.case_variants_allowed)
-    folded = fold_header(selector.name.encode())
-    return any(fold_header(name) == folded for name, _ in head.headers)
 
 
 def _walk(
@@ -304,9 +283,39 @@ def _part_findings(compiled: CompiledBlock, head: Head, body: bytes) -> PartFind
     refuse_variants(compiled, findings.variants)
     _refuse_second_readings(compiled, findings.values)
     refuse_nested(compiled, findings.values)
-    refuse_others(compiled, findings.values, body)
     refuse_missing(compiled, findings.missing)
     return findings
+
+
+def _add_others(  # noqa: PLR0913, PLR0917 - the message and what is known of it
+    binder: Binder,
+    closed: ClosedWorld,
+    selection: Selection | None,
+    findings: Findings | None,
+    parts: PartFindings | None,
+    body: bytes,
+) -> None:
+    """Refuse what is not listed, or add the rows of what is sealed of it.
+
+    In mode `permissive` a refusal waits for the time at which the message is carried out.
+    """
+    compiled, values = binder.compiled, binder.values
+    try:
+        if parts is not None:
+            from .find_in_parts import add_other_parts  # noqa: PLC0415 - loaded with its rules
+
+            add_other_parts(binder, parts.others, body)
+        elif selection is not None and selection.spell is not None:
+            add_others(binder, selection, findings.others if findings else (), body)
+        elif closed.rest is None:
+            if not closed.json.is_clear(body):
+                closed.json.refuse_others(body)
+        else:
+            add_others(binder, JsonSelection, others_in_json(closed.json, body), body)
+    except UnlistedName as error:
+        if compiled.block.permissive_until is None:
+            raise
+        values.unlisted = error, compiled.block
 
 
 def _rendered(compiled: CompiledBlock, findings: Findings | None) -> tuple[Span, ...]:
@@ -322,7 +331,7 @@ def _rendered(compiled: CompiledBlock, findings: Findings | None) -> tuple[Span,
     return tuple(apart)
 
 
-def _add_selected(  # noqa: C901 - a choice for each kind of value
+def _add_selected(
     binder: Binder,
     selection: Selection | None,
     findings: Findings | None,
@@ -336,11 +345,7 @@ def _add_selected(  # noqa: C901 - a choice for each kind of value
         return
     refuse_nested(compiled, findings)
     if compiled.around.selectors:
-        refuse_others(compiled, findings, body)
         refuse_unsealed_elements(compiled, findings)
-    for index, selector in compiled.absent:
-        if findings.found[index]:
-            raise ForbiddenValue("value-present", detail=f"The rule forbids {selector.text}.")
     for placed in compiled.encrypt:
         sealing = ItemSealing(selection, placed.item, compiled)
         for found in paused(findings.found[placed.index]):

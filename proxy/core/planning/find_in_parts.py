@@ -7,6 +7,7 @@ its place.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 from ..compiled.message_match import JOSE
@@ -16,7 +17,6 @@ from ..crypto.sealed_stream import StreamHead
 from ..crypto.token import type_of
 from ..errors import (
     BodyTooLarge,
-    ForbiddenValue,
     InvalidBody,
     OpenFailed,
     UnfitValue,
@@ -24,6 +24,7 @@ from ..errors import (
 )
 from ..expressions.selectors import NamedSelector
 from ..formats.json import Selection as JsonSelection
+from ..formats.json.closed import refuse
 from ..formats.multipart.reader import Part
 from ..formats.multipart.selection import PartFindings
 from ..rules.model import Item, Placed
@@ -31,16 +32,13 @@ from ..values.hows import Open, Seal
 from ..values.part_streams import PartStream
 from ..values.table import InPart, lookup
 from .binding import Binder
-from .find_values import ItemSealing, found_token, how_to_open, open_value
+from .find_values import ItemSealing, OtherItems, found_token, how_to_open, open_value
 from .find_whole import BODY_TOKEN_MAX, sealable_type
 
 
 def add_parts(binder: Binder, findings: PartFindings, body: bytes) -> None:
     """Add what the block does to the parts; raise MessageError where it cannot."""
     compiled, values = binder.compiled, binder.values
-    for index, selector in compiled.absent:
-        if findings.found[index] or findings.values.found[index]:
-            raise ForbiddenValue("value-present", detail=f"The rule forbids {selector.text}.")
     for placed in compiled.encrypt:
         for part in findings.found[placed.index]:
             seal = _seal_filename if _is_filename(placed.item) else _seal_content
@@ -61,6 +59,21 @@ def add_parts(binder: Binder, findings: PartFindings, body: bytes) -> None:
             token = found_token(JsonSelection, binder, placed, value, body)
             row = open_value(binder, in_json, placed, value, token)
             values.parts[row] = InPart(findings.text_of(value), within=True)
+
+
+def add_other_parts(binder: Binder, others: Sequence[Part], body: bytes) -> None:
+    """Add a row for the content of each part that is neither selected nor listed.
+
+    Raises UnlistedName for one with a filename, which would pass.
+    """
+    closed = binder.compiled.closed
+    if not others or closed is None or closed.rest is None:
+        return
+    items = OtherItems(binder.compiled, closed.rest)
+    for part in others:
+        if part.filename is not None:
+            refuse((part.name,))
+        _seal_content(binder, items.placed((part.name,)), part, body)
 
 
 def _is_filename(item: Item) -> bool:

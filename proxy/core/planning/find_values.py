@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from ..compiled.block import CompiledBlock
 from ..crypto.context import Context
 from ..crypto.token import CTY_JSON
 from ..errors import OpenFailed
+from ..expressions.selectors import Any, JsonSelector, Step
 from ..formats.body_format import Record, Selection, as_it_is
 from ..formats.embedded_tokens import FoundToken
 from ..formats.escaping import TextPlace
-from ..formats.json import FoundValue
+from ..formats.json import FoundValue, Path
 from ..formats.json import Selection as JsonSelection
+from ..formats.json.closed import ClosedJson, field_at
 from ..formats.json.lexer import Within
 from ..rules.model import Item, Placed
+from ..slices import paused
 from ..values.hows import Open, Seal, Spell
 from ..values.table import InText, Lookup, Values, lookup
 from .binding import Binder
@@ -152,6 +158,7 @@ def take_record(values: Values, record: Record, found: Values, rows: list[int]) 
             how = how._replace(spells=(*how.spells, spell))
         _take(values, how, found, row, record[start], record[end])
     values.noted += found.noted
+    values.unlisted = values.unlisted or found.unlisted
 
 
 def _take(  # noqa: PLR0913, PLR0917 - what a row is made of
@@ -160,3 +167,46 @@ def _take(  # noqa: PLR0913, PLR0917 - what a row is made of
     here = values.add(how, found.contexts[row], start, end, found.what[row], found.ctys[row])
     if row in found.alike:
         values.alike[here] = found.alike[row]
+
+
+class OtherItems:
+    """The items of values that no selector finds, one for each path to them.
+
+    Their field is the last member name on the path, as the client wrote it.
+    """
+
+    __slots__ = ("_compiled", "_known", "_rest")
+
+    def __init__(self, compiled: CompiledBlock, rest: Item) -> None:
+        """Take how a block seals such values."""
+        self._compiled = compiled
+        self._rest = rest
+        self._known: dict[tuple[Step, ...], Placed] = {}
+
+    def placed(self, path: Path) -> Placed:
+        """Return the item for a value at a path; those that differ in elements alone have one."""
+        steps = tuple(Step(one if isinstance(one, str) else Any.MEMBER) for one in path)
+        found = self._known.get(steps)
+        if found is None:
+            item = replace(self._rest, field=field_at(path))
+            number = -1 - len(self._known)
+            shared = self._compiled.shared(JsonSelector("", steps))
+            found = self._known[steps] = Placed(number, item, shared)
+        return found
+
+
+def add_others(binder: Binder, reads: Reads, others: Sequence[FoundValue], body: bytes) -> None:
+    """Add a row for each value that is neither selected nor listed."""
+    closed = binder.compiled.closed
+    if not others or closed is None or closed.rest is None:
+        return
+    items = OtherItems(binder.compiled, closed.rest)
+    for found in paused(others):
+        placed = items.placed(found.path)
+        sealing = ItemSealing(reads, placed.item, binder.compiled)
+        sealing.add(binder.values, binder.context(placed, found.path), body, found)
+
+
+def others_in_json(closed: ClosedJson, body: bytes) -> list[FoundValue]:
+    """Return every scalar of a JSON text that is not listed; raise as `ClosedJson.others`."""
+    return [FoundValue(*one) for one in closed.others(body)]

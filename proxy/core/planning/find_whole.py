@@ -6,7 +6,9 @@ declares no length. What is opened is what its Content-Type says.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 from ..compiled.block import CompiledBlock
@@ -20,6 +22,7 @@ from ..expressions.selectors import Whole
 from ..formats import embedded_tokens, token_places
 from ..formats.escaping import Escape, Manner, Span, manner_of
 from ..formats.json.body import JSON
+from ..formats.json.closed import field_at, scalars
 from ..formats.multipart import reader
 from ..formats.multipart.reader import Part
 from ..formats.text import TEXT
@@ -229,6 +232,36 @@ def _require_text(body: bytes, media: MediaType | None) -> None:
         raise InvalidBody("not-utf-8") from None
 
 
+class ByPlace:
+    """The contexts of tokens that are bound to a field: it is the name of the place they lie in."""
+
+    __slots__ = ("_binder", "_item", "_known", "_paths", "_starts")
+
+    def __init__(self, binder: Binder, item: Item, body: bytes) -> None:
+        """Read the places of a JSON text; what is none has no places."""
+        self._binder = binder
+        self._item = item
+        self._known: dict[str, Context | None] = {}
+        try:
+            found = scalars(body)
+        except (InvalidBody, BodyTooLarge):
+            found = []
+        self._starts = [one.start for one in found]
+        self._paths = [one.path for one in found]
+
+    def context(self, at: int) -> Context | None:
+        """Return the context of a token that lies at a place of the text; None: it stays."""
+        index = bisect_right(self._starts, at) - 1
+        if index < 0:
+            return None
+        name = field_at(self._paths[index])
+        field = self._binder.compiled.block.renamed.get(name, name)
+        if field not in self._known:
+            item = replace(self._item, field=field)
+            self._known[field] = self._binder.embedded_context(item)
+        return self._known[field]
+
+
 def _add_embedded(
     binder: Binder, item: Item, head: Head, body: bytes, rendered: tuple[Span, ...]
 ) -> None:
@@ -245,9 +278,12 @@ def _add_embedded(
         read_as = TEXT if read_as is JSON else read_as  # no type says that a message is JSON
     found = list(read_as.tokens(body, limit, manner._replace(rendered=rendered)))
     context = binder.embedded_context(item) if found else None
+    by_place = ByPlace(binder, item, body) if found and "field" in item.bind else None
     how = Open(compiled.block, "text", lenient=True)
     for placed in paused(found):
         start, end = embedded_tokens.span_of(placed.found)
+        if by_place is not None:
+            context = by_place.context(placed.start + placed.found.start)
         if placed.spell is None or placed.places is None:
             values.add(how, context, start, end, placed.found)
             continue

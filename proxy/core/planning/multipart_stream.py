@@ -25,7 +25,7 @@ from ..values.streams import Content
 from ..values.table import Values
 from .binding import Binder
 from .exchange import Exchange
-from .find import refuse_in_head, refuse_missing, refuse_present, refuse_variants
+from .find import refuse_in_head, refuse_missing, refuse_variants
 from .find_in_head import add_head
 from .find_in_parts import add_parts
 from .find_whole import PartTokens
@@ -138,6 +138,8 @@ class FormFlow(PlannedFlow):
         if named is not None:
             named.compare_part(form.exchange, part, text)
         findings = self._select(part)
+        if form.compiled.parts is not None:
+            form.compiled.parts.refuse_json(part, text)
         self._lacking -= {index for index, found in enumerate(findings.found) if found}
         if any(findings.found[one.index] for one in form.compiled.encrypt):
             self._unsealed = False
@@ -185,6 +187,8 @@ class FormFlow(PlannedFlow):
         if named is not None and named.takes(part):
             return True
         findings = self._select(part)
+        if compiled.parts is not None and compiled.parts.reads(part):
+            return True
         is_frame = part.media is not None and part.media.essence == sealed_stream.MEDIA_TYPE
         compared = is_frame and compiled.block.already_sealed == "keep"
         if _holds_content(compiled.encrypt, findings) and (part.is_text or compared):
@@ -199,11 +203,10 @@ class FormFlow(PlannedFlow):
         return ", ".join(one.item.field for one in items if one.index in self._lacking)
 
 
-def form_that_passes(  # noqa: PLR0913 - the message and what is known of it
+def form_that_passes(
     exchange: Exchange,
     compiled: CompiledBlock,
     head: RequestHead | ResponseHead,
-    beginning: bytes,
     *,
     limit: int,
     digests: Digests | None,
@@ -212,7 +215,6 @@ def form_that_passes(  # noqa: PLR0913 - the message and what is known of it
 
     Raises MessageError where the head says that it cannot be.
     """
-    refuse_present(head, compiled, beginning)
     if isinstance(head, RequestHead):
         refuse_in_head(exchange, compiled, head)
     boundary = read_boundary(head.facts.get(b"content-type", ()))

@@ -1,7 +1,4 @@
-"""What a block refuses: unlisted members, selected names in packets, nothing sealed.
-
-What has another name is not selected. Where a rule says `only`, it does not pass either.
-"""
+"""What a block refuses: values in each other, selected names in packets, nothing sealed."""
 
 from __future__ import annotations
 
@@ -14,7 +11,6 @@ from ..compiled.block import CompiledBlock
 from ..errors import BodyTooLarge, ForbiddenValue, InvalidBody, NothingSealed
 from ..expressions.name_readings import first_step_of_member, fold_member
 from ..expressions.selectors import JsonSelector
-from ..formats import json as json_format
 from ..formats.body_format import Packets
 from ..formats.json import Findings
 from ..formats.markup import MARKUP, surroundings_of
@@ -22,20 +18,6 @@ from ..http.message import Head, ResponseHead, media_type
 from ..slices import paused
 from ..values.table import Values
 from .exchange import Exchange
-
-
-def refuse_others(compiled: CompiledBlock, findings: Findings, body: bytes) -> None:
-    """Raise ForbiddenValue for a member that is not listed, and for what is no such object.
-
-    Of a JSON text, each value at the place of such an object is checked once.
-    """
-    for index, allowed in compiled.around.closed:
-        for one in paused(findings.found[index]):
-            names = json_format.member_names(one.raw(body))
-            if names is None:
-                raise ForbiddenValue("no-object", detail=_detail(compiled))
-            if not names <= allowed:
-                raise ForbiddenValue("member-not-listed", detail=_detail(compiled))
 
 
 def refuse_nested(compiled: CompiledBlock, findings: Findings) -> None:
@@ -52,11 +34,6 @@ def refuse_nested(compiled: CompiledBlock, findings: Findings) -> None:
     )
     if any(end > start for (_, end), (start, _) in pairwise(paused(spans))):
         raise InvalidBody("spans-overlap")
-
-
-def _detail(compiled: CompiledBlock) -> str:
-    fields = dict.fromkeys(one.item.field for one in compiled.encrypt)
-    return f"The rule allows only objects with {', '.join(fields)} and the members that it lists."
 
 
 PACKET_MAX: Final = 64 * 1024

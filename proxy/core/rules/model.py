@@ -22,6 +22,7 @@ from .conditions import Condition
 Part = Literal["tenant", "conversation", "field", "message", "purpose"]
 PARTS: tuple[Part, ...] = ("tenant", "conversation", "field", "message", "purpose")
 Nothing = Literal["refuse", "pass"]
+Others = Literal["refuse", "seal", "pass"]
 NamedPart = Literal["tenant", "conversation", "message", "sender", "recipients", "reader"]
 NAMED_PARTS: tuple[NamedPart, ...] = (
     "tenant",
@@ -109,17 +110,19 @@ class Block:
     `types` and `statuses` are empty where the block does not name any. `permissive_until` is in
     seconds since 1970; None is mode `enforce`. `placeholder` replaces cut tokens. `format` is
     what bodies are read as, whatever type they name, `when` what they must contain. `nothing` says
-    what happens to messages with none of the values, where all that is sealed is optional. `only`
-    are the members that may occur beside those selected; None: any. `elsewhere_allowed` lets all
-    names of the block occur in other places of a request, unread. `escape` says how what a
+    what happens to messages with none of the values, where all that is sealed is optional.
+    `others` says what happens to values of a request that the block neither selects nor reads nor
+    lists as `plain`; those that it seals are sealed as `rest` says. `query` are the names that may
+    occur in the query of a request beside those; None: any. `elsewhere_allowed` lets all names of
+    the block occur in other places of a request, unread. `escape` says how what a
     response held sealed is written into markup, `rendered` selects what is HTML there. `sentinels`
     are records that pass though they are no JSON; None: `[DONE]`, where the block reads JSON.
-    `batch` says that what a response's records seal are parts of one text, to be joined.
+    `batch` says that what a response's records seal are parts of one text, to be joined. `renamed`
+    has the fields of values under other names of members, for tokens that open by their place.
     """
 
     encrypt: tuple[Item, ...] = ()
     decrypt: tuple[Item, ...] = ()
-    absent: tuple[Selector, ...] = ()
     names: Names = Names()
     types: tuple[str, ...] = ()
     statuses: tuple[tuple[int, int], ...] = ()
@@ -135,9 +138,13 @@ class Block:
     format: Kind | None = None
     when: tuple[Condition, ...] = ()
     nothing: Nothing = "pass"
-    only: tuple[str, ...] | None = None
+    plain: tuple[JsonSelector | NamedSelector, ...] = ()
+    others: Others = "pass"
+    rest: Item | None = None
+    query: frozenset[str] | None = None
     sentinels: tuple[str, ...] | None = None
     batch: Batching | None = None
+    renamed: Mapping[str, str] = derived(default_factory=dict, hash=False)
 
 
 class Verdict(Enum):
@@ -157,6 +164,8 @@ class Rule:
     `shuts_on_poison` says that it refuses all messages once somebody tried to open a poison token;
     `observes` that it changes nothing, and reports what it would do. `connections` is the largest
     number of its requests that are under way at the upstream, 0 where only the listener limits it.
+    `query` are the names that may occur in the query of a request that no block reads, beside those
+    that the rule reads itself; None: any.
     """
 
     name: str
@@ -168,6 +177,7 @@ class Rule:
     shuts_on_poison: bool = False
     observes: bool = False
     connections: int = 0
+    query: frozenset[str] | None = None
 
     @property
     def blocks(self) -> tuple[Block, ...]:

@@ -16,7 +16,7 @@ from ..planning.block_choice import (
     refuse_rejected,
 )
 from ..planning.exchange import Exchange
-from ..planning.find import refuse_elsewhere, refuse_missing, refuse_present
+from ..planning.find import refuse_elsewhere, refuse_missing
 from ..planning.record_stream import RecordFlow
 from .added_headers import (
     UNREAD,
@@ -41,14 +41,11 @@ def pass_request(exchange: Exchange) -> Forwardable:
 def pass_handshake(exchange: Exchange) -> Forwardable:
     """Return the handshake of a WebSocket whose messages are read, each by itself.
 
-    Raises ForbiddenValue for what the rule forbids in its head, RejectedByRule where the rule
-    rejects what the backend would say.
+    Raises UnlistedName for a name in its query that the rule does not list, RejectedByRule where
+    the rule rejects what the backend would say.
     """
     refuse_rejected(exchange)
     exchange.refuse_unclear()
-    compiled_rule = exchange.decision.compiled_rule
-    for one in compiled_rule.request if compiled_rule is not None else ():
-        refuse_present(exchange.head, one, b"")
     return mint(exchange.head, ruled=exchange.decision.may_read_response)
 
 

@@ -20,7 +20,7 @@ from ..planning.block_choice import (
     refuse_unfit,
 )
 from ..planning.exchange import Exchange, Messages
-from ..planning.find import find_values, head_values, piece_values, refuse_in_head, refuse_present
+from ..planning.find import find_values, head_values, piece_values, refuse_in_head
 from ..planning.overrides import refuse_in_body
 from ..planning.plan import Plan
 from ..values.table import Values
@@ -62,7 +62,6 @@ def plan_request(
     else:
         # An empty body fits any block, so what any of them forbids in the head is forbidden.
         for one in compiled_rule.request:
-            refuse_present(head, one, body)
             refuse_in_head(exchange, one, head)
         compiled = next((one for one in compiled_rule.request if one.when is None), None)
     if not facts.plain_json:
@@ -233,9 +232,7 @@ def _plan_form(  # noqa: PLR0913, PLR0917 - the message and what is known of it
     from ..planning.multipart_stream import FormFlow, form_that_passes  # noqa: PLC0415 - loaded with its rules
 
     decision = exchange.decision
-    form, values = form_that_passes(
-        exchange, compiled, head, beginning, limit=limit, digests=digests
-    )
+    form, values = form_that_passes(exchange, compiled, head, limit=limit, digests=digests)
     ruled = decision.may_read_response
 
     def plan(text: bytes, of_part: Values) -> Plan:

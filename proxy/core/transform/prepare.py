@@ -168,8 +168,8 @@ def _is_whole(
 
 def _takes_whole(compiled: CompiledBlock) -> bool:
     """Return whether a block takes whole bodies alone, bound by names that lie outside of them."""
-    item, block = compiled.alone, compiled.block
-    if item is None or item.selector is not Whole.BODY or item.parties or block.absent:
+    item = compiled.alone
+    if item is None or item.selector is not Whole.BODY or item.parties:
         return False
     named = (compiled.sources.get(part) for part in NAMED_PARTS if part in item.bind)
     if not all(isinstance(one, NameSource) for one in named):

@@ -167,17 +167,17 @@ class PreparedJson(Prepared):
         """Return a body changed, and the names that it leaves, as `change`; remember nothing."""
         flat = self._flat
         try:
-            found = flat.finder.find(body)
-            if found is None or found[0] & flat.required:
+            places = flat.find(body)
+            if places is None:
                 return None
-            named = flat.bind(body, found[1], self._given, kept)
+            named = flat.bind(body, places, self._given, kept)
             if named is None:
                 return None
             if self._compare is not None:  # a parameter of the query must not be another here
                 self._compare(body)
             bound, leaves = named
             most = math.inf if any_number else MOST_VALUES
-            done = self._carried_out(body, found[1], bound, keys, now, most)
+            done = self._carried_out(body, places, bound, keys, now, most)
         except SealyardError:
             return None
         return None if done is None else (done, leaves)

@@ -77,6 +77,12 @@ class CarriedOut:
             self._carry_out(values)
         except MessageError as error:
             self.failed = self.failed or error  # what is wrong first is told
+        if values.unlisted is not None:
+            unlisted, block = values.unlisted
+            if self._lets_pass(block):
+                self._count("unlisted")
+            else:
+                self.failed = self.failed or unlisted
         if values.noted:
             for outcome, _, _ in values.noted:
                 self._count(outcome)

@@ -6,9 +6,10 @@ import math
 from typing import Final, Literal
 
 _OfValue = Literal["sealed", "opened", "already_sealed", "plain", "kept", "in_markup", "cut"]
-Outcome = Literal[_OfValue, "unsealed", "unread", "sentinel"]
+Outcome = Literal[_OfValue, "unsealed", "unlisted", "unread", "sentinel"]
 """What became of a value. `in_markup`: it opens, and stays sealed where markup cannot hold it. Of
-messages: `unsealed`, nothing was there to seal; `unread`, a response that fits no block has tokens.
+messages: `unsealed`, nothing was there to seal; `unlisted`, it holds what its rule does not list,
+and mode `permissive` lets it pass; `unread`, a response that fits no block has tokens.
 Of records: `sentinel`, it passed as a text that the block names.
 """
 

@@ -19,6 +19,7 @@ from ..formats.embedded_tokens import FoundToken
 from ..formats.json import shield
 from ..formats.multipart.reader import Part
 from ..leaves import token_parts, tokens
+from ..rules.model import Block
 from ..slices import pause, paused
 from .hows import How, Open, Seal, Span
 from .key_needs import Needs
@@ -77,6 +78,7 @@ class Values:
         framing: What makes a sealed stream of the body, or opens it as one.
         noted: Messages and records that pass, with where they lie.
         refusal: What is wrong behind so many of the rows, if anything is: a record at fault.
+        unlisted: What a block does not list that has a mode `permissive`.
     """
 
     __slots__ = (
@@ -91,6 +93,7 @@ class Values:
         "parts",
         "refusal",
         "starts",
+        "unlisted",
         "what",
         "wholes",
     )
@@ -110,6 +113,7 @@ class Values:
         self.framing: list[Framing] = []
         self.noted: list[tuple[Outcome, int, int]] = []
         self.refusal: tuple[MessageError, int] | None = None
+        self.unlisted: tuple[MessageError, Block] | None = None
 
     def __len__(self) -> int:
         """Return how many values there are."""

@@ -89,12 +89,11 @@ class RequestIds:
 
 
 def _reads_id(compiled: CompiledRule) -> bool:
-    """Return whether a rule reads a name from the header, changes or forbids it."""
+    """Return whether a rule reads a name from the header, or changes it."""
     if compiled.names is not None and compiled.names.reads(frozenset({REQUEST_ID})):
         return True
     blocks = [one.block for one in compiled.request]
-    selectors = [item.selector for one in blocks for item in (*one.encrypt, *one.decrypt)]
-    selectors += (selector for one in blocks for selector in one.absent)
+    selectors = (item.selector for one in blocks for item in (*one.encrypt, *one.decrypt))
     return any(
         isinstance(one, NamedSelector)
         and one.place == "header"

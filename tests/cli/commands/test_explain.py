@@ -12,7 +12,7 @@ from tests.factories import SCOPE, a_session
 
 CONFIGURATION = str(Path(__file__).parents[3] / "config" / "sealyard.yaml")
 CANARY = "canary of the explain command"
-MESSAGE = json.dumps({"conversationId": "c1", "content": CANARY, "n": 1.10})
+MESSAGE = json.dumps({"conversationId": "c1", "content": CANARY, "priority": 1.10})
 
 
 explain = partial(invoke, "explain", "--config", CONFIGURATION)
@@ -65,10 +65,10 @@ def test_a_refusal_ends_with_one_and_its_code(arguments: tuple[str, ...], code: 
     assert json.loads(result.stdout)["request"]["refusal"]["code"] == code
 
 
-def test_what_no_rule_takes_is_said_to_pass() -> None:
-    result = explain("GET", "/elsewhere")
+def test_what_no_rule_takes_is_said_to_be_refused() -> None:
+    result = explain("GET", "/elsewhere", status=1)
 
-    assert "no rule matches: the listener passes unmatched requests" in result.stdout
+    assert "the listener has `unmatched: reject`" in result.stdout
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ listeners:
     listen: 127.0.0.1:8080
     upstream: http://127.0.0.1:3000
     unmatched: pass
-    defaults: {tenant: const:clinic, bind: [tenant, field]}
+    defaults: {others: pass, tenant: const:clinic, bind: [tenant, field]}
     rules:
       - name: send
         match: POST /messages

@@ -58,7 +58,6 @@ def test_it_is_told_of_websockets_as_well() -> None:
         ("encrypt: $.text", "type: text/plain, encrypt: $.card"),
         ("type: application/json, encrypt: $.text", "encrypt: $.card"),
         ("type: text/plain, encrypt: body", "type: text/*, encrypt: body as b"),
-        ("encrypt: $.text", 'encrypt: $.card, absent: "query:q"'),
     ],
 )
 def test_a_block_that_may_still_apply_is_not(first: str, second: str) -> None:

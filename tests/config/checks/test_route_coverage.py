@@ -164,7 +164,7 @@ def told_of_rules(*rules: str, unmatched: str = "pass", send: str = SEND) -> lis
         ["match: /api/**\n        response: {decrypt: $.content}"],
         ["match: POST,PUT /api/{version}/**", "match: /**\n        request: reject"],
         ["match: POST,PUT /**\n        request: reject", "match: /**"],
-        ["match: /**\n        request: {absent: $.never}"],
+        ["match: /**\n        request: {decrypt: $.never}"],
     ],
 )
 def test_a_rule_for_all_that_says_nothing_of_requests_leaves_the_area_open(

@@ -14,7 +14,6 @@ AT_WILL = (
     "encrypt: 'optional part:a'",
     "encrypt: 'optional header:x-a'",
     "encrypt: optional $.a, decrypt: $.b",
-    "encrypt: optional $.a, absent: $.b",
 )
 ALWAYS = (
     "encrypt: $.a",
@@ -23,7 +22,6 @@ ALWAYS = (
     "encrypt: optional text",
     "encrypt: [optional text, 'optional header:x-a']",
     "decrypt: optional $.a",
-    "absent: $.a",
 )
 
 

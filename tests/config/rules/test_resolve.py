@@ -11,6 +11,7 @@ from proxy.core.expressions.sources import (
     ListSource,
     MembersSource,
     NameSource,
+    SameSource,
     Source,
 )
 from proxy.core.rules.model import Block, Item, Names, Rule, Verdict
@@ -55,11 +56,11 @@ def _item(written: str) -> Item:
 
 
 def test_an_item_says_where_else_its_name_may_stand_and_how_often() -> None:
-    plain, each = _item("form:a"), _item("{select: 'form:a', each: true, query: allow}")
+    plain, each = _item("form:a"), _item("{select: 'form:a', each: true, elsewhere: allow}")
 
     assert (plain.each, plain.elsewhere_allowed) == (False, False)
     assert (each.each, each.elsewhere_allowed) == (True, True)
-    assert not _item("{select: $.a, each: false, query: refuse}").elsewhere_allowed
+    assert not _item("{select: $.a, each: false, elsewhere: refuse}").elsewhere_allowed
 
 
 def test_a_rule_says_nothing_but_its_route() -> None:
@@ -246,24 +247,66 @@ def test_permissive_ends_when_its_day_begins() -> None:
     assert datetime(2027, 3, 31, tzinfo=UTC).timestamp() == block.permissive_until
 
 
-def test_absent_takes_parts_of_the_head() -> None:
-    block = _request(_rule("request: {absent: [body, query:q, header:X-A, $.a]}"))
-
-    written = ("body", "query:q", "header:x-a", "$.a")
-    assert tuple(parse_selector(one) for one in written) == block.absent
-
-
 @pytest.mark.parametrize(
-    ("direction", "written"),
+    ("written", "selectors"),
     [
-        ("request", "text"),
-        ("request", "tokens"),
-        ("request", "optional $.a"),
-        ("response", "query:q"),
+        ("$.id", ["$.id"]),
+        ("[$.id, '$.a.*.{b, c}']", ["$.id", "$.a.*.b", "$.a.*.c"]),
+        ("'$.{a,b}'", ["$.a", "$.b"]),
     ],
 )
-def test_what_cannot_be_absent_is_told(direction: str, written: str) -> None:
-    assert len(_told(f"{direction}: {{absent: {written}}}")) == 1
+def test_plain_places_are_listed_one_by_one(written: str, selectors: list[str]) -> None:
+    block = _request(_rule(f"request: {{encrypt: $.x, plain: {written}}}"))
+    assert [one.text for one in block.plain] == selectors
+    assert block.others == "refuse"
+    assert block.query == frozenset()
+
+
+def test_forms_list_names() -> None:
+    block = _request(_rule("request: {encrypt: 'form:x', plain: 'form:{a,b}'}"))
+    assert [one.text for one in block.plain] == ["form:a", "form:b"]
+
+
+def test_requests_that_seal_in_bodies_are_closed_and_no_others() -> None:
+    for block, others, query in (
+        ("encrypt: $.x", "refuse", frozenset[str]()),
+        ("encrypt: $.x, others: pass", "pass", None),
+        ("plain: $.x", "refuse", frozenset[str]()),
+        ("others: refuse", "refuse", frozenset[str]()),
+        ("encrypt: text", "pass", frozenset[str]()),
+        ("encrypt: 'header:x-a'", "pass", frozenset[str]()),
+        ("decrypt: $.x", "pass", None),
+    ):
+        made = _request(_rule(f"request: {{{block}}}"))
+        assert (made.others, made.query) == (others, query), block
+    assert _response(_rule("response: {encrypt: $.x}")).others == "pass"
+
+
+def test_a_name_of_the_path_may_be_said_to_be_in_other_places_or_not() -> None:
+    said = "{from: path:id, also: [$.roomId, 'query:room'], unrelated: [$.clientId]}"
+    written = f"conversation: {said}\nrequest: {{encrypt: $.x, plain: $.clientId}}"
+    source = _rule(written).names.conversation
+    assert isinstance(source, SameSource)
+    assert source.source == NameSource("path", "id")
+    assert [one.text for one in source.unrelated] == ["$.clientId"]  # type: ignore[union-attr]  # a path
+    assert len(source.also) == 2
+
+
+def test_names_of_a_query_are_added_to_and_taken_away() -> None:
+    defaults = "{tenant: const:t, query: {page: plain, q: plain}, response: {decrypt: $.x}}"
+    written = "query: {q: refuse, a: plain}\nrequest: {encrypt: $.x, query: {b: plain}}"
+    rule = _rule(written, defaults=defaults)
+    assert _request(rule).query == frozenset({"page", "a", "b"})
+    assert rule.query == frozenset({"page", "a"})
+    assert _rule("request: pass", defaults=defaults).query is None
+    assert _rule("others: pass", defaults=defaults).query is None
+
+
+def test_the_rest_is_sealed_as_an_item_without_settings_of_its_own() -> None:
+    defaults = "{tenant: const:t, bind: [tenant], response: {decrypt: tokens}, expires: 1h}"
+    rest = _request(_rule("request: {encrypt: $.x, others: seal}", defaults=defaults)).rest
+    assert rest is not None
+    assert (rest.bind, rest.expires, rest.form) == (frozenset({"tenant"}), 3600, "jwe")
 
 
 # --- defaults ------------------------------------------------------------------------------------
@@ -355,12 +398,10 @@ def test_a_block_of_defaults_keeps_its_bind_less_what_is_not_given() -> None:
     assert _response(given).decrypt[0].bind == {"tenant", "conversation"}
 
 
-def test_tokens_cannot_be_bound_to_a_field() -> None:
-    defaults = "{tenant: const:t, bind: [tenant], response: {decrypt: tokens}}"
-
-    (told,) = _told("bind: [tenant, field]", defaults=defaults)
-
-    assert told.startswith("13:15 listeners[0].rules[0].bind `tokens` opens tokens of any field")
+def test_tokens_may_be_bound_to_the_field_of_their_place() -> None:
+    block = _response(_rule("response: {decrypt: tokens, names: {first_name: firstName}}"))
+    assert block.decrypt[0].bind == {"tenant", "field"}
+    assert block.renamed == {"first_name": "firstName"}
 
 
 def test_a_block_gives_its_own_names_to_bind() -> None:
@@ -425,16 +466,6 @@ def test_a_rule_shuts_on_poison_where_it_or_the_defaults_say_so(
         text = text.replace("      - name: send\n", f"      - name: send\n        poison: {own}\n")
     (rule,) = loaded(text).settings.listeners[0].rules
     assert rule.shuts_on_poison == shuts
-
-
-@pytest.mark.parametrize(
-    ("written", "expected"), [("[]", ()), ("[id]", ("id",)), ("[id, a b]", ("id", "a b"))]
-)
-def test_a_block_lists_the_only_other_members(written: str, expected: tuple[str, ...]) -> None:
-    block = _request(_rule(f"request: {{encrypt: $.data.content, only: {written}}}"))
-
-    assert block.only == expected
-    assert _request(_rule("request: {encrypt: $.a}")).only is None
 
 
 @pytest.mark.parametrize(

@@ -49,8 +49,10 @@ KNOWN_TO_VALIDATE_ALONE: Final = {
     r"is bound to nothing|binds `.*`, which the rule|a bind without `field`": "binds and names",
     r"is chosen by the client": "binds and names",
     r"joins values|ignores a value": "a batch and its block",
-    r"overlaps|no selector of the block reads|needs objects at known paths": "selectors of a block",
-    r"cannot be (`optional`|absent|read from|rejected)": "selectors of a block",
+    r"overlaps|no selector of the block reads": "selectors of a block",
+    r"stands for (no place|any number)|is listed for nothing|has no places": "plain places",
+    r"cannot be (read from|rejected)": "selectors of a block",
+    r"may always be missing|is no plain place|no rule opens that": "plain places",
     r"is for .*, `.*` for|write one block for each kind": "selectors of a block",
     r"everything that rule|is read by servers on the way": "items of a block",
     r"cannot have (an expiry|a field|`form`|`optional`)|keep the media type": "items of a block",
@@ -159,7 +161,9 @@ ENTIRE: Final[dict[str, Any]] = {
                     "request": {
                         "encrypt": [{"select": "$.content", "max_chars": 4000}, "$.note"],
                         "when": {"$.kind": ["a", 1]},
-                        "only": ["kind"],
+                        "plain": "$.{kind,id}",
+                        "others": "refuse",
+                        "query": {"page": "plain"},
                     },
                     "response": [
                         {"decrypt": "$.content", "status": [200, "4xx"], "type": "application/json"}

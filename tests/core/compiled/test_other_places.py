@@ -179,7 +179,7 @@ def test_a_selector_without_names_is_looked_for_nowhere() -> None:
 
 def test_a_parameter_may_be_allowed_in_the_body() -> None:
     allowed = replace(items("query:card")[0], elsewhere_allowed=True)
-    rule = a_rule(request=a_block(encrypt=[allowed], absent=["form:other"]), names=NAMES)
+    rule = a_rule(request=a_block(encrypt=[allowed], decrypt=["optional form:other"]), names=NAMES)
     assert send(rule, message("card=1", "card=2", FORM)).counts == {"sealed": 1}
 
 
@@ -216,16 +216,6 @@ def test_a_request_without_a_body_has_none_of_the_names_elsewhere(
     assert refused(rule, message(f"card={CANARY}", "")) == "name-in-query"
     assert refused(rule, message("x=1", "", cookie)) == "name-in-cookie"
     assert sent(rule, message("x=1", "")) == b""
-
-
-def test_what_must_be_absent_from_a_form_is_absent_from_the_query() -> None:
-    rule = a_rule(request=a_block(absent=["form:card"]), names=NAMES)
-    assert refused(rule, message("card=1", "a=b", FORM)) == "name-in-query"
-
-
-def test_what_must_be_absent_from_the_query_may_stand_in_the_body() -> None:
-    rule = a_rule(request=a_block(encrypt=["$.card"], absent=["query:card"]), names=NAMES)
-    assert b"eyJ" in sent(rule, message("x=1", '{"card":"1"}'))
 
 
 def test_a_stream_of_records_begins_with_the_same_look() -> None:

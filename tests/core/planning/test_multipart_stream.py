@@ -27,6 +27,7 @@ from proxy.core.errors import (
     NothingSealed,
     OpenFailed,
     SealyardError,
+    UnlistedName,
     UnsupportedBody,
 )
 from proxy.core.expressions.sources import parse_source
@@ -360,13 +361,13 @@ def test_a_form_flows_where_it_is_long_or_tells_no_length() -> None:
     [
         (OPEN, True),
         (KEEP, True),
-        (a_rule(request=a_block(absent=["part:x"]), names=NAMES), False),
+        (a_rule(request=a_block(plain=["part:x"]), names=NAMES), False),
         (BOTH, True),
         (TOKENS, True),
         (a_rule(request=a_block(decrypt=["body"]), names=NAMES), False),
         (a_rule(request=a_block(encrypt=["$.a"]), names=NAMES), False),
     ],
-    ids=["opening", "keep", "absent", "both", "tokens", "body", "json"],
+    ids=["opening", "keep", "plain", "both", "tokens", "body", "json"],
 )
 def test_a_form_flows_where_something_is_done_to_its_parts(rule: Rule, *, expected: bool) -> None:
     assert flows(rule, None) == expected
@@ -390,11 +391,11 @@ def test_a_query_may_be_sealed_beside() -> None:
     assert "CANARY" not in str(applied.forwardable.head)
 
 
-def test_what_the_head_forbids_is_refused_before_the_body() -> None:
+def test_what_may_not_be_in_the_head_is_refused_before_the_body() -> None:
     with pytest.raises(ForbiddenValue):
         begun(SEAL, b"-", query="?card=1")
-    rule = a_rule(request=a_block(encrypt=ALL, absent=["query:x"]), names=NAMES)
-    with pytest.raises(ForbiddenValue):
+    rule = a_rule(request=a_block(encrypt=ALL, plain=[]), names=NAMES)
+    with pytest.raises(UnlistedName):
         begun(rule, b"-", query="?x=1")
     with pytest.raises(UnsupportedBody):
         begun(SEAL, b"-", ((b"Content-Type", b"multipart/form-data"),))
@@ -505,10 +506,10 @@ def test_what_is_missing_is_told_at_the_end_and_what_a_part_lacks_at_once() -> N
         flow.feed(a_body(CARD, CARD))
 
 
-def test_what_must_be_absent_is_refused_short_or_long() -> None:
-    rule = a_rule(request=a_block(encrypt=ALL, absent=["part:x"]), names=NAMES)
+def test_what_is_not_listed_is_refused_short_or_long() -> None:
+    rule = a_rule(request=a_block(encrypt=ALL, plain=[]), names=NAMES)
     for content in (b"1", bytes(2 * HELD)):
-        assert isinstance(refusal(rule, a_body(CARD, a_part("x", content))), ForbiddenValue)
+        assert isinstance(refusal(rule, a_body(CARD, a_part("x", content))), UnlistedName)
 
 
 def test_another_case_is_refused_short_or_long() -> None:

@@ -271,13 +271,6 @@ def test_deltas_that_are_held_go_on_before_a_record_above_the_limit() -> None:
     assert (out.count(b"eyJ0eXAi"), reason) == (1, "record")
 
 
-def test_a_body_where_none_may_be_is_refused_in_pieces_too() -> None:
-    head = a_response(headers=TYPES["ndjson"])
-    rule = a_rule(response=a_block(encrypt=["$.v"], absent=["body"]), names=CONST)
-
-    assert broken_off(rule, head, [b'{"v":1}\n{"v":2}\n']) == (b"", "body-present")
-
-
 def test_more_records_than_a_body_may_have_pass_as_a_stream() -> None:
     head = a_response(headers=TYPES["ndjson"])
     optional = a_rule(response=a_block(encrypt=["optional $.v"]), names=CONST)

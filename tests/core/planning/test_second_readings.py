@@ -160,8 +160,8 @@ def test_an_honest_form_is_sealed(body: str) -> None:
     assert b"4111222233334444" not in out
 
 
-def test_a_form_that_is_only_forbidden_something_is_none_of_json_either() -> None:
-    rule = a_rule(request=a_block(absent=["form:card"]), names=NAMES)
+def test_a_form_of_which_names_are_listed_is_none_of_json_either() -> None:
+    rule = a_rule(request=a_block(plain=["form:card"]), names=NAMES)
     with pytest.raises(UnsupportedBody):
         send(rule, a_message('{"card":"CANARY"}', headers=FORM))
 

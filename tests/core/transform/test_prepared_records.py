@@ -162,7 +162,6 @@ def test_sentinels_pass_unread_and_go_no_way() -> None:
     "block",
     [
         replace(a_block(encrypt=["$[1].content"]), format="socketio"),
-        a_block(encrypt=["$.content"], absent=["$.x"]),
         a_block(encrypt=[an_item("body")]),
     ],
 )

@@ -67,7 +67,7 @@ RULES: Final[tuple[Rule, ...]] = (
         names=NAMES,
     ),
     a_rule(
-        request=a_block(encrypt=[BODY], absent=["header:x-no"]),
+        request=a_block(encrypt=[BODY]),
         response=a_block(decrypt=[TEXT]),
         names=NAMES,
     ),

@@ -271,7 +271,6 @@ def test_h7_values_of_the_head_stand_in_a_request_s_only_block() -> None:
     for rule in (
         a_rule("/a", request=(json, query), names=NAMES),
         a_rule("/a", response=(a_block(decrypt=["header:title"]), json), names=NAMES),
-        a_rule("/a", response=(a_block(absent=["header:title"]), json), names=NAMES),
         a_rule("/a", response=query, names=NAMES),
     ):
         with pytest.raises(InvalidExpression):
@@ -382,15 +381,6 @@ def test_a_header_of_a_response_that_stands_twice_is_refused(name: bytes) -> Non
         answered(rule, headers)
 
 
-def test_a_response_may_be_forbidden_to_have_a_header() -> None:
-    rule = a_rule(response=a_block(absent=["header:title"]), names=NAMES)
-
-    for bodiless in (False, True):
-        with pytest.raises(ForbiddenValue):
-            answered(rule, ((b"TITLE", b"1"),), bodiless=bodiless)
-        assert answered(rule, ((b"A", b"1"),), bodiless=bodiless).counts == {}
-
-
 def test_a_response_without_a_body_whose_head_a_rule_reads_never_passes_unread() -> None:
     head = ResponseHead(204, b"", ())
     exchange = Trip((SEAL_REPLY,), a_message()).exchange
@@ -403,13 +393,10 @@ def test_a_response_without_a_body_whose_head_a_rule_reads_never_passes_unread()
     assert choose_bodiless(unmatched, head) is None
 
 
-@pytest.mark.parametrize("action", ["encrypt", "absent"])
-def test_what_has_values_in_its_head_does_not_pass_record_by_record(action: str) -> None:
+def test_what_has_values_in_its_head_does_not_pass_record_by_record() -> None:
     headers = ((b"Content-Type", b"application/x-ndjson"),)
     title = [an_item("header:title", field="title")]
     both = a_block(encrypt=[an_item("$.a"), *title])
-    if action == "absent":
-        both = a_block(encrypt=["$.a"], absent=["header:title"])
     rule = a_rule(response=replace(both, types=("*/*",)), names=NAMES)
     compiled = choose_response(Trip((rule,), a_message()).exchange, ResponseHead(200, b"", headers))
 

@@ -46,7 +46,7 @@ RULES = """\
     listen: 127.0.0.1:{dead}
     upstream: http://127.0.0.1:{nobody}
     unmatched: reject
-    defaults: {{tenant: "const:beta"}}
+    defaults: {{others: pass, tenant: "const:beta"}}
     rules:
       - name: lost
         match: POST /api/messages

@@ -201,8 +201,6 @@ def _of_header(name: str) -> Item:
         (_binding("header:x_request_id"), False),
         (_binding("header:x-other"), True),
         (_changing(encrypt=(_of_header("x-request-id"),)), False),
-        (_changing(absent=(parse_selector("header:x-request-id"),)), False),
-        (_changing(absent=(parse_selector("header:x-secret"),)), True),
     ],
 )
 @pytest.mark.parametrize("at_once", [True, False], ids=["at once", "planned"])

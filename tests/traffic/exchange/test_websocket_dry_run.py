@@ -200,7 +200,7 @@ async def test_what_would_be_refused_in_the_handshake_is_told() -> None:
         await socket.send_str("x")
         assert (await socket.receive()).data == "x"
         await eventually(lambda: len(told(ours)) == 2)
-    assert told(ours)[0] == {"observed": "request", "would_fail": "query-present"}
+    assert told(ours)[0] == {"observed": "request", "would_fail": "unlisted-query"}
 
 
 async def test_a_rule_that_would_shut_a_route_is_told_and_hears_no_message() -> None:

@@ -72,7 +72,7 @@ RULES = (
         "guarded",
         (parse_pattern("WS /guarded"),),
         NAMES,
-        request=(Block(encrypt=(CONTENT,), absent=(parse_selector("query:token"),)),),
+        request=(Block(encrypt=(CONTENT,), query=frozenset()),),
     ),
 )
 Answer = Callable[[web.Request], Awaitable[web.WebSocketResponse]]

@@ -34,7 +34,7 @@ _LISTENER: Final = """\
     listen: 127.0.0.1:{port}
     upstream: http://127.0.0.1:{upstream}
     unmatched: pass
-    defaults: {{tenant: "const:clinic"}}
+    defaults: {{others: pass, tenant: "const:clinic"}}
     rules:
 """
 _TROUBLE: Final = re.compile(rb'"event": ?"(exception\.unhandled|worker\.died|library\.message)"')

@@ -38,6 +38,8 @@ _OTHERS: Final = {
 class GraphqlFormat(RecordFormat):
     """Operations of GraphQL, each a record."""
 
+    own = ("type", "name", "field", "literals", "persisted")
+
     kind = "graphql"
     example = b'{"query":"mutation A($n:Note!){send(note:$n)}","variables":{"n":"secret"}}'
     example_type = "application/json"

@@ -232,10 +232,10 @@ class Findings:
     `missing` holds each selector that somewhere had no value to select (null counts as none),
     `variants` each whose member stood there in another spelling, `hidden` each of which a member
     may occur under another name (`__proto__`), in the place of an element, or twice. `twins`
-    tells where.
+    tells where. `others` are the values that are neither selected nor listed, and to be sealed.
     """
 
-    __slots__ = ("found", "hidden", "missing", "twins", "variants")
+    __slots__ = ("found", "hidden", "missing", "others", "twins", "variants")
 
     def __init__(self, selectors: int) -> None:
         """Begin with nothing found for that many selectors."""
@@ -244,6 +244,7 @@ class Findings:
         self.variants: set[int] = set()
         self.hidden: set[int] = set()
         self.twins: set[Twin] = set()
+        self.others: list[FoundValue] = []
 
     def tell_of_variant(self, path: Path, selectors: frozenset[int]) -> None:
         """Note that members of an object read as others that are selected there."""

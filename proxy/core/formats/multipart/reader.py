@@ -133,6 +133,14 @@ _CONTENT_TYPE: Final = re.compile(
 _LINE: Final = re.compile(rb"([A-Za-z0-9-]+): *([^\x00-\x1f\x7f]*)(?<! )")
 _BLANK: Final = re.compile(rb"(?:\r\n)*")
 _TRANSFER: Final = frozenset({b"7bit", b"8bit", b"binary"})
+_OF_CONTENT: Final = frozenset(
+    {
+        b"content-disposition",
+        b"content-type",
+        b"content-length",
+        b"content-transfer-encoding",
+    }
+)
 _DIGESTS: Final = frozenset({b"content-digest", b"content-md5", b"digest", b"repr-digest"})
 
 
@@ -156,7 +164,8 @@ class Part(NamedTuple):
 
     `name` is as it is spelled. `kind` is the line of the Content-Type that `media` reads,
     `length` the line of the Content-Length, `head_end` where the last header line ends. The content
-    lies from `start` to `end`. `vouched` says that its head has a digest of it.
+    lies from `start` to `end`. `vouched` says that its head has a digest of it, `says_more` that
+    its head has lines besides those that say what the content is.
     """
 
     name: str
@@ -168,6 +177,7 @@ class Part(NamedTuple):
     head_end: int
     start: int
     end: int
+    says_more: bool = False
 
     @property
     def is_text(self) -> bool:
@@ -271,6 +281,7 @@ def read_part(body: bytes, start: int, end: int, *, whole: bool = True) -> Part:
         head_end,
         content,
         end,
+        not lines.keys() <= _OF_CONTENT,
     )
 
 

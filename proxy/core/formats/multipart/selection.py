@@ -11,9 +11,10 @@ from ...errors import ForbiddenValue, InvalidBody, UnsupportedBody
 from ...expressions.name_readings import NAME_MAX, FieldNames
 from ...expressions.selectors import Inside, JsonSelector, NamedSelector
 from ...http.message import HeadFacts
-from ..body_format import NOT_LISTED, BodyFormat, as_it_is
+from ..body_format import BodyFormat, as_it_is
 from ..json import Findings, FoundValue
 from ..json import Selection as JsonSelection
+from ..json.closed import ClosedNames, refuse
 from ..json.lexer import Layer
 from ..json.nested import Shifted, Text, look_within
 from . import reader
@@ -23,16 +24,18 @@ from .reader import Part, spell_name
 class PartFindings:
     """What was found, by the index of the selector.
 
-    `missing` holds each selector that somewhere had no value to select, `variants` each whose name
-    stood there in another case. `values` are those in parts that are JSON texts, which `texts` are.
+    `others` are the parts that are neither selected nor listed, and to be sealed. `missing` holds
+    each selector that somewhere had no value to select, `variants` each whose name stood there in
+    another case. `values` are those in parts that are JSON texts, which `texts` are.
     """
 
-    __slots__ = ("found", "missing", "texts", "values", "variants")
+    __slots__ = ("found", "missing", "others", "texts", "values", "variants")
 
     def __init__(self, selectors: int) -> None:
         """Begin with nothing found for that many selectors."""
         self.found: list[list[Part]] = [[] for _ in range(selectors)]
         self.missing: set[int] = set()
+        self.others: list[Part] = []
         self.variants: set[int] = set()
         self.values = Findings(selectors)
         self.texts: list[Part] = []
@@ -46,18 +49,18 @@ class PartFindings:
 class PartSelection:
     """The names that a block selects, known by index.
 
-    `size` counts all that findings hold; `checked` are those of which no variant may occur.
+    `size` counts all that findings hold; `checked` are those of which no variant may occur,
+    `closed` the names that parts may have (None: any).
     """
 
-    __slots__ = ("_checked", "_inner", "_names", "_only", "_selectors", "_size")
+    __slots__ = ("_checked", "_closed", "_inner", "_names", "_selectors", "_size")
 
     def __init__(
         self,
         selectors: Mapping[int, NamedSelector],
         size: int,
         checked: frozenset[int],
-        *,
-        only: Sequence[str] | None = None,
+        closed: ClosedNames | None = None,
     ) -> None:
         """Prepare the selectors by their indexes."""
         self._size = size
@@ -74,12 +77,26 @@ class PartSelection:
             for name, group in groups.items()
         }
         self._checked = FieldNames({one: selectors[one].name for one in sorted(checked)})
-        self._only = None if only is None else frozenset(map(spell_name, only))
+        self._closed = closed
 
     @property
     def reads_within(self) -> bool:
-        """Whether it reads parts that are JSON texts, which must be there whole."""
-        return bool(self._inner)
+        """Whether it reads parts that are JSON texts, or seals any: these must be there whole."""
+        return bool(self._inner) or (self._closed is not None and self._closed.seals)
+
+    def reads(self, part: Part) -> bool:
+        """Return whether `refuse_json` has to read a part."""
+        return self._closed is not None and part.is_text and self._closed.reads(part.name)
+
+    def refuse_json(self, part: Part, body: bytes) -> None:
+        """Raise UnlistedName for a plain part that is JSON, or for what JSON holds in it."""
+        if self._closed is not None and self._closed.reads(part.name):
+            if part.media is not None and part.media.is_json and part.name not in self._inner:
+                refuse((part.name,))
+            if part.is_text or part.name in self._inner:
+                if not part.is_utf8:
+                    raise UnsupportedBody("part-charset")
+                self._closed.look_at(part.name, body[part.start : part.end])
 
     def find(
         self, body: bytes, content_types: Sequence[bytes], *, lenient: bool = False
@@ -96,6 +113,7 @@ class PartSelection:
             self.take(part, findings)
             if part.name in self._inner:
                 self._look_within(part, body, findings, lenient=lenient)
+            self.refuse_json(part, body)
         lacking = (one for name in self._names for one in self._names[name])
         findings.missing.update(one for one in lacking if not findings.found[one])
         read = {part.name for part in findings.texts}
@@ -118,14 +136,16 @@ class PartSelection:
     def take(self, part: Part, findings: PartFindings) -> None:
         """Add what is selected of one part to findings; raise ForbiddenValue as `find` does.
 
-        So also for a part that is neither selected nor listed, if the block lists any.
+        Raises UnlistedName for a part that is neither selected nor listed, if the block is closed.
         """
+        if self._closed is not None and part.says_more:
+            refuse((part.name,), "unlisted-part-header")
         indexes = self._names.get(part.name)
         if indexes is None:
             if part.name not in self._inner:
                 self._look_for_twins(part.name, findings)
-                if self._only is not None and part.name not in self._only:
-                    raise ForbiddenValue("part-not-listed", detail=NOT_LISTED)
+                if self._closed is not None and not self._closed.lists(part.name):
+                    findings.others.append(part)
             return
         for index in indexes if not part.is_unfilled else ():
             if self._selectors[index].place == "part" or part.filename is not None:

@@ -30,7 +30,6 @@ from proxy.core.formats.multipart import reader
 from proxy.core.formats.multipart.reader import Boundary
 from proxy.core.http.message import Headers
 from proxy.core.http.path import canonical
-from proxy.core.planning.exchange import Exchange
 from proxy.core.rules.model import Item, Names, Rule
 from proxy.core.transform import Applied
 from tests.core.explained import explain_request
@@ -43,7 +42,6 @@ from tests.factories import (
     a_rule,
     a_session,
     an_item,
-    flowing_request,
     reply,
     send,
     sent,
@@ -324,16 +322,6 @@ def test_case_variants_may_be_allowed() -> None:
     assert through(with_block(SEAL, case_variants_allowed=True), body)
 
 
-def test_what_must_be_absent_is_refused() -> None:
-    for selector in ("part:n", "filename:n"):
-        rule = a_rule(request=a_block(absent=[selector]), names=NAMES)
-        with pytest.raises(ForbiddenValue):
-            through(rule, a_body(a_part("n", b"1", filename="a")))
-        assert through(rule, a_body(a_part("m", b"1")))
-    forbidding_name = a_rule(request=a_block(absent=["filename:n"]), names=NAMES)
-    assert through(forbidding_name, a_body(a_part("n", b"1")))
-
-
 def test_a_filename_that_a_part_lacks_is_missing_and_one_that_nobody_chose_is_too() -> None:
     rule = a_rule(request=a_block(encrypt=[an_item_of("filename:file")]), names=NAMES)
 
@@ -396,15 +384,6 @@ def test_max_chars_holds_and_a_file_that_may_be_no_frame_has_a_bound() -> None:
 
 def sealing(item: Item) -> Rule:
     return a_rule(request=a_block(encrypt=[item]), names=NAMES)
-
-
-def test_what_must_be_absent_beside_a_sealed_body_is_looked_for() -> None:
-    block = a_block(encrypt=[an_item("body", field="b")], absent=["part:n"])
-    book = RuleTable((a_rule(request=block, names=NAMES),), pass_unmatched=True)
-    head = a_message(b"", headers=TYPE).head
-    exchange = Exchange(book.decide("POST", canonical("/api/messages")), head)
-
-    assert flowing_request(exchange, None, 1) is None
 
 
 def test_a_block_may_be_told_that_bodies_are_forms_in_parts() -> None:

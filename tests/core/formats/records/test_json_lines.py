@@ -198,14 +198,6 @@ def test_optional_values_may_be_missing_in_some_records() -> None:
     assert through(rule, "\n") == b"\n"
 
 
-def test_what_must_be_absent_is_absent_in_every_record() -> None:
-    rule = a_rule(request=a_block(absent=["$.v"]))
-
-    assert through(rule, "{}\n{}") == b"{}\n{}"
-    with pytest.raises(ForbiddenValue):
-        through(rule, '{}\n{"v":1}')
-
-
 def test_tokens_open_in_every_record() -> None:
     text = f'{{"a":"Re: {a_token("é")}"}}\n[]\n["{a_token("x")}"]'
 

@@ -1,0 +1,428 @@
+"""Closed JSON: what stands in a text beside the places that a block lists.
+
+A place is a path of names and elements. What the block seals or opens there may be any value; what
+it reads, or lists as `plain`, is a scalar. The objects and lists on the way hold nothing else. So
+no reading of a name has to be known: a name is listed as it is spelled, or it is not listed.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from json.scanner import c_make_scanner  # type: ignore[attr-defined]  # the C scanner itself
+from string import ascii_letters, digits
+from typing import Any, Final, NamedTuple
+
+from ...errors import BodyTooLarge, InvalidBody, UnlistedName
+from ...expressions.selectors import Any as AnyStep
+from ...expressions.selectors import Inside, Step
+from ...leaves.strict_json import after_space, check, scan
+from ...slices import pause
+from .lexer import AFTER_ELEMENT, AFTER_MEMBER, LongText, Path, after, enter, member, read_name
+from .text import unescaped
+from .walk import SCANNED_MAX
+
+NAMES_MAX: Final = 64
+"""The most distinct unlisted names of one message whose values are sealed: more are data."""
+_NAME: Final = re.compile(r"[A-Za-z_$][A-Za-z0-9_.-]{0,63}")
+_SHOWN: Final = 64
+"""The most characters of a place that an answer shows."""
+_SKIPPED: Final = r"(?:[\s\x00]|\ufeff|\xef\xbb\xbf)*"
+_JSON_TEXT: Final = re.compile(
+    rf'{_SKIPPED}(?:\{{{_SKIPPED}["}}]|\[{_SKIPPED}(?:["{{\[\]0-9-]|true|false|null))', re.ASCII
+)
+"""How a text begins that is an object or a list of JSON to whoever parses it."""
+_USUAL: Final = frozenset(ascii_letters + digits)
+# Objects become tuples of pairs, so that a name that occurs twice is seen twice.
+_PAIRS: Final = c_make_scanner(
+    json.JSONDecoder(parse_int=len, parse_float=len, object_pairs_hook=tuple)
+)
+
+
+class Unlisted(NamedTuple):
+    """A scalar at a place that is not listed: the path to it, and where it lies in the text."""
+
+    path: Path
+    start: int
+    end: int
+
+
+@dataclass(slots=True)
+class ListedPlace:
+    """A listed place, or one on the way to it.
+
+    `whole` takes any value, `scalar` takes a text, a number or a boolean. `star` is any element of
+    a list, with `members` also any member of an object. `text` is what the JSON may hold that the
+    text of a string is. Null has nothing to hide and stands anywhere.
+    """
+
+    names: dict[str, ListedPlace] = field(default_factory=dict)
+    indexes: dict[int, ListedPlace] = field(default_factory=dict)
+    star: ListedPlace | None = None
+    members: bool = False
+    whole: bool = False
+    scalar: bool = False
+    text: ListedPlace | None = None
+    ascii_names: dict[str, ListedPlace] = field(default_factory=dict)
+    """The names that a text decoded byte by byte spells as they read."""
+
+    def insert(self, steps: tuple[Step, ...], *, whole: bool, members: bool) -> None:
+        """List what is at the end of a path of names, elements and texts of JSON.
+
+        `whole`: any value, else a scalar. `members`: `*` on the way is also a member of an object.
+        """
+        if not steps:
+            self.whole, self.scalar = self.whole or whole, True
+            return
+        key = steps[0].key
+        if isinstance(key, str):
+            child = self.names.setdefault(key, ListedPlace())
+        elif isinstance(key, AnyStep):
+            self.members = self.members or members
+            child = self.star = self.star or ListedPlace()
+        elif isinstance(key, Inside):
+            child = self.text = self.text or ListedPlace()
+        else:
+            child = self.indexes.setdefault(key, ListedPlace())
+        child.insert(steps[1:], whole=whole, members=members)
+
+    def finish(self) -> None:
+        """Let what any member or element may be also be one that has a place of its own."""
+        star = self.star
+        if star is not None:
+            for one in (*self.indexes.values(), *(self.names.values() if self.members else ())):
+                one.join(star)
+        self.scalar = self.scalar and self.text is None
+        self.ascii_names = {name: one for name, one in self.names.items() if name.isascii()}
+        for child in (*self.names.values(), *self.indexes.values(), star, self.text):
+            if child is not None:
+                child.finish()
+
+    def join(self, other: ListedPlace) -> None:
+        """List here as well what another place lists."""
+        self.whole, self.scalar = self.whole or other.whole, self.scalar or other.scalar
+        self.members = self.members or other.members
+        for name, child in other.names.items():
+            self.names.setdefault(name, ListedPlace()).join(child)
+        for index, child in other.indexes.items():
+            self.indexes.setdefault(index, ListedPlace()).join(child)
+        if other.star is not None:
+            self.star = self.star or ListedPlace()
+            self.star.join(other.star)
+        if other.text is not None:
+            self.text = self.text or ListedPlace()
+            self.text.join(other.text)
+
+    def child(self, name: str) -> ListedPlace | None:
+        """Return the place of a member."""
+        found = self.names.get(name)
+        return found if found is not None or not self.members else self.star
+
+    def element(self, index: int) -> ListedPlace | None:
+        """Return the place of an element."""
+        return self.indexes.get(index, self.star) if self.indexes else self.star
+
+    @property
+    def holds_members(self) -> bool:
+        """Whether an object may stand here."""
+        return bool(self.names) or self.members
+
+    @property
+    def holds_elements(self) -> bool:
+        """Whether a list may stand here."""
+        return bool(self.indexes) or self.star is not None
+
+
+class ClosedJson:
+    """The places of JSON that a block lists."""
+
+    __slots__ = ("_root",)
+
+    def __init__(
+        self,
+        changed: Iterable[tuple[Step, ...]] = (),
+        read: Iterable[tuple[Step, ...]] = (),
+        plain: Iterable[tuple[Step, ...]] = (),
+    ) -> None:
+        """List the places of what is `changed` for any value, of what is `read` for scalars.
+
+        So also for what is `plain`, where `*` stands for elements of a list alone.
+        """
+        self._root = ListedPlace()
+        for steps in changed:
+            self._root.insert(steps, whole=True, members=True)
+        for steps in read:
+            self._root.insert(steps, whole=False, members=True)
+        for steps in plain:
+            self._root.insert(steps, whole=False, members=False)
+        self._root.finish()
+
+    def is_clear(self, body: bytes) -> bool:
+        """Return whether strict JSON certainly holds nothing that is not listed.
+
+        False also where a name has to be read more closely.
+        """
+        if len(body) > SCANNED_MAX:
+            try:
+                self.refuse_others(body)
+            except (InvalidBody, BodyTooLarge, UnlistedName):
+                return False
+            return True
+        text = body.decode("latin-1")
+        try:
+            document, _ = _PAIRS(text, after_space(text, 0))
+        except (ValueError, StopIteration, RecursionError):
+            return False
+        return _is_clear(document, self._root)
+
+    def refuse_others(self, body: bytes, above: Path = ()) -> None:
+        """Raise UnlistedName for the first name or value that is not listed.
+
+        `above` is the path to the text. Raises InvalidBody where it is no strict JSON.
+        """
+        _Walk(body, seals=False).run(self._root, above)
+
+    def others(self, body: bytes) -> list[Unlisted]:
+        """Return every unlisted scalar but null, in the order of the body.
+
+        Raises UnlistedName for a name that is none but data, for more than NAMES_MAX of them, and
+        for what is not listed in the JSON of a text; InvalidBody where it is no strict JSON.
+        """
+        if self.is_clear(body):
+            return []
+        walk = _Walk(body, seals=True)
+        walk.run(self._root, ())
+        return walk.found
+
+
+class ClosedNames:
+    """The names that a block lists.
+
+    `changed` are those that it seals or opens, `plain` those whose texts pass, `inner` those whose
+    texts are JSON with places of their own. `seals`: values of other names are sealed.
+    """
+
+    __slots__ = ("_inner", "_known", "_plain", "seals")
+
+    def __init__(
+        self,
+        changed: Iterable[str],
+        plain: Iterable[str],
+        inner: Mapping[str, ClosedJson],
+        *,
+        seals: bool,
+    ) -> None:
+        """List the names."""
+        self._plain = frozenset(plain)
+        self._inner = inner
+        self._known = frozenset({*changed, *self._plain, *inner})
+        self.seals = seals
+
+    def lists(self, name: str) -> bool:
+        """Return whether a name is listed.
+
+        Raises UnlistedName where it is not, unless values are sealed and it is no data itself.
+        """
+        if name in self._known:
+            return True
+        if not self.seals:
+            refuse((name,))
+        look_like_a_name((name,))
+        return False
+
+    def refuse(self, name: str) -> None:
+        """Raise UnlistedName for a name that is not listed, whatever becomes of values."""
+        if name not in self._known:
+            refuse((name,))
+
+    def reads(self, name: str) -> bool:
+        """Return whether `look_at` has to read the text of a name."""
+        return name in self._plain or name in self._inner
+
+    def look_at(self, name: str, text: bytes) -> None:
+        """Raise UnlistedName for a text of a plain name that is JSON, and for what JSON holds.
+
+        Raises InvalidBody for what is to be JSON and is not.
+        """
+        inner = self._inner.get(name)
+        if inner is not None:
+            inner.refuse_others(text, (name,))
+        elif name in self._plain and is_json_text(text.decode(errors="replace")):
+            refuse((name,))
+
+
+def scalars(body: bytes) -> list[Unlisted]:
+    """Return every scalar of a JSON text but null; raise InvalidBody where it is no strict JSON."""
+    walk = _Walk(body, seals=True, any_name=True)
+    walk.run(None, ())
+    return walk.found
+
+
+def field_at(path: Path) -> str:
+    """Return the field of a value by its place: the last name on the path, `$` without any."""
+    return next((one for one in reversed(path) if isinstance(one, str)), "$")
+
+
+def is_json_text(text: str) -> bool:
+    """Return whether a text begins as an object or a list of JSON does."""
+    return _JSON_TEXT.match(text) is not None
+
+
+def refuse(path: Path, reason: str = "unlisted-name") -> None:
+    """Raise UnlistedName for the place at a path."""
+    shown = "".join(_shown(step) for step in path)
+    if len(shown) > _SHOWN:
+        shown = f"{shown[: _SHOWN - 1]}…"
+    raise UnlistedName(reason, detail=f"The rule does not list this place: ${shown}")
+
+
+def look_like_a_name(path: Path) -> None:
+    """Raise UnlistedName where the last name of a path is none but data."""
+    if not _NAME.fullmatch(str(path[-1])):
+        refuse(path, "name-as-data")
+
+
+def _shown(step: str | int) -> str:
+    if isinstance(step, int):
+        return f"[{step}]"
+    return f".{step}" if _NAME.fullmatch(step) else f"[{json.dumps(step)}]"
+
+
+def _is_clear(value: Any, place: ListedPlace) -> bool:  # noqa: ANN401, C901, PLR0911 - what the scanner returns, a case for each kind
+    if place.whole or value is None:
+        return True
+    kind = type(value)
+    if kind is tuple:
+        names = place.ascii_names
+        for key, one in value:
+            child = names.get(key)
+            if child is None and (child := place.star if place.members else None) is None:
+                return False
+            # Most values are sealed, or are texts at plain places: those take no call.
+            if child.whole:
+                continue
+            if type(one) is str and child.scalar:
+                if one[:1] not in _USUAL and is_json_text(one):
+                    return False
+            elif not _is_clear(one, child):
+                return False
+        return place.holds_members
+    if kind is list:
+        if not place.holds_elements:
+            return False
+        for index, one in enumerate(value):
+            child = place.element(index)
+            if child is None or not _is_clear(one, child):
+                return False
+        return True
+    return place.scalar and (kind is not str or not is_json_text(value))
+
+
+class _Walk:
+    """A walk over one text that tells what is not listed, each with its path.
+
+    Where it `seals`, unlisted scalars are `found`; else the first unlisted name is refused.
+    `any_name`: names may be data.
+    """
+
+    __slots__ = ("_any_name", "_names", "_pieces", "_seals", "_text", "found")
+
+    def __init__(self, body: bytes, *, seals: bool, any_name: bool = False) -> None:
+        self._text = check(body)
+        self._pieces = LongText(self._text) if len(self._text) > SCANNED_MAX else None
+        self._seals = seals
+        self._any_name = any_name
+        self._names: set[str] = set()
+        self.found: list[Unlisted] = []
+
+    def run(self, root: ListedPlace | None, above: Path) -> None:
+        text = self._text
+        try:
+            end = self._value(after_space(text, 0), root, above)
+        except (ValueError, StopIteration):  # what the C scanner raises
+            raise InvalidBody("not-json") from None
+        if after_space(text, end) != len(text):
+            raise InvalidBody("trailing-bytes")
+
+    def _value(self, at: int, place: ListedPlace | None, path: Path) -> int:
+        if place is not None and place.whole:
+            return self._end(at)
+        opening = self._text[at : at + 1]
+        if opening == "{" and (self._seals or (place is not None and place.holds_members)):
+            return self._object(at, place, path)
+        if opening == "[" and (self._seals or (place is not None and place.holds_elements)):
+            return self._array(at, place, path)
+        end = self._end(at)
+        if self._text.startswith("null", at):
+            return end
+        if place is not None and place.text is not None:
+            self._look_within(place.text, at, end, path)
+        elif place is None or not place.scalar or opening in "{[" or self._is_json(at, end):
+            self._tell(path, at, end)
+        return end
+
+    def _object(self, at: int, place: ListedPlace | None, path: Path) -> int:
+        text = self._text
+        at, closing = enter(text, at, "}")
+        while closing == ",":
+            pause()
+            name, start, at, closing = member(text, at)
+            if "\\" in name or not name.isascii():
+                name = read_name(name)
+            child = None if place is None else place.child(name)
+            if child is None and not self._any_name:
+                self._look_at(name, path)
+            end = self._value(start, child, (*path, name))
+            if not closing:
+                at, closing = after(AFTER_MEMBER, text, end)
+        return at
+
+    def _array(self, at: int, place: ListedPlace | None, path: Path) -> int:
+        text, index = self._text, 0
+        at, closing = enter(text, at, "]")
+        while closing == ",":
+            pause()
+            child = None if place is None else place.element(index)
+            if child is None and not self._seals:
+                refuse((*path, index))
+            end = self._value(after_space(text, at), child, (*path, index))
+            at, closing = after(AFTER_ELEMENT, text, end)
+            index += 1
+        return at
+
+    def _look_at(self, name: str, path: Path) -> None:
+        """Refuse an unlisted name; where values are sealed, only one that may be data itself."""
+        if not self._seals:
+            refuse((*path, name))
+        look_like_a_name((*path, name))
+        self._names.add(name)
+        if len(self._names) > NAMES_MAX:
+            refuse((*path, name), "name-as-data")
+
+    def _look_within(self, place: ListedPlace, at: int, end: int, path: Path) -> None:
+        literal = self._text[at:end].encode("latin-1")
+        if not literal.startswith(b'"'):
+            refuse(path)
+        inner = _Walk(unescaped(literal), seals=False)
+        inner.run(place, (*path, Inside.JSON.value))
+
+    def _is_json(self, at: int, end: int) -> bool:
+        """Return whether a value is a text that is JSON itself."""
+        if not self._text.startswith('"', at):
+            return False
+        literal = self._text[at:end].encode("latin-1")
+        text = unescaped(literal) if b"\\" in literal else literal[1:-1]
+        return is_json_text(text.decode())
+
+    def _tell(self, path: Path, at: int, end: int) -> None:
+        if not self._seals:
+            refuse(path)
+        self.found.append(Unlisted(path, at, end))
+
+    def _end(self, at: int) -> int:
+        if self._pieces is not None:
+            return self._pieces.end(at)
+        end: int = scan(self._text, at)[1]
+        return end
