@@ -79,9 +79,10 @@ class Way:
 
     def end(self) -> asyncio.Future[None]:
         """Return a future that is done once the coroutine has ended, and that cancels it."""
-        future = self._end = asyncio.get_running_loop().create_future()
-        future.add_done_callback(self._cancelled_with)
-        return future
+        if self._end is None:
+            self._end = asyncio.get_running_loop().create_future()
+            self._end.add_done_callback(self._cancelled_with)
+        return self._end
 
     def _cancelled_with(self, future: asyncio.Future[None]) -> None:
         if future.cancelled():

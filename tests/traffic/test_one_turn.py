@@ -179,6 +179,22 @@ async def test_a_trial_of_the_breaker_that_gets_no_place_is_given_back(
 # --- the client -----------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("length", [10, 200_000])
+async def test_a_client_lingers_only_so_long_behind_an_early_answer(length: int) -> None:
+    """The upload is given up behind the exchange: its deadline is not that of the linger."""
+
+    async def early(peer: Peer, origin: Origin) -> None:
+        await peer.head()
+        peer.send(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 2\r\n\r\nno")
+        await peer.reader.read()
+
+    async with one_client(Origin(early), HASTY) as (ours, client):
+        client.send(POST.replace(b"10", b"%d" % length) + bytes(length - 1))
+        assert (await client.response()).status == 413
+        await asyncio.sleep(3 * HASTY.linger)
+        assert not ours.listener.connections
+
+
 @pytest.mark.parametrize("way", ["caught up", "late", "ended"])
 async def test_b3_a_request_that_comes_in_two_parts_to_a_slow_client_stays_whole(way: str) -> None:
     origin = Origin(answering)

@@ -172,6 +172,15 @@ async def test_an_end_that_is_cancelled_cancels_its_way() -> None:
     assert walk.given_back == 1
 
 
+async def test_whoever_asks_again_for_an_end_gets_the_same() -> None:
+    walk = Walk(Signal().wait)
+    end = walk.way.end()
+    assert walk.way.end() is end
+    walk.way.go()
+    walk.way.cancel()
+    await end
+
+
 async def test_an_error_is_handed_to_who_made_the_way() -> None:
     async def fails() -> None:
         raise ZeroDivisionError

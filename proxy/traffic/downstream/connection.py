@@ -239,6 +239,7 @@ class ClientConnection(ClientLifecycle):
         """Continue once a request is answered, or has failed as none should."""
         request, self.present, self._way = self.present, None, None
         body, self._body = self._body, None
+        self._reading_body = False  # an upload that is given up sees that later
         if error is None and request is not None:
             self._answered(keep=request.keep, unread=body is not None or request.incomplete)
             return
