@@ -241,8 +241,9 @@ class ClientLifecycle(Sending):
     def stop(self) -> None:
         """Drop the connection, and stop working for its client."""
         self.abort()
-        if self._way is not None:
-            self._stop(self._way)
+        way, self._way = self._way, None  # else it is cancelled again where the connection is lost
+        if way is not None:
+            self._stop(way)
 
     # --- a client that leaves -----------------------------------------------------------------
 

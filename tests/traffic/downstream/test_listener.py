@@ -19,9 +19,10 @@ from proxy.core.errors import TrafficError, UnfitEnvironment
 from proxy.traffic.downstream.listener import HttpListener
 from proxy.traffic.http1.problem import Problem, problem
 from proxy.traffic.interfaces import Request
+from proxy.traffic.waits import Signal
 
 from ..ours import local, proxied
-from ..wire import Origin, Peer, Response, connected, get, post, running, talk
+from ..wire import Origin, Peer, Response, connected, eventually, get, post, running, talk
 
 NOWHERE = TcpAddress("127.0.0.1", 1)
 KEPT = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -396,6 +397,32 @@ async def test_a_fault_ends_the_connection_and_is_told_by_its_name(
     assert response.raw == b""
     assert [error.reason for error in broken.told] == ["ZeroDivisionError"]
     assert caplog.text == ""
+
+
+class Concluding(Broken):
+    """Needs some time behind a cancellation."""
+
+    def __init__(self) -> None:
+        self.begun = self.concluded = False
+
+    async def handle(self, request: Request) -> None:
+        self.begun = True
+        try:
+            await Signal().wait()
+        finally:
+            await asyncio.sleep(0.05)
+            self.concluded = True
+
+
+async def test_what_is_concluded_where_a_listener_closes_is_cancelled_once() -> None:
+    concluding = Concluding()
+    listener = HttpListener(TcpAddress("127.0.0.1", 0), concluding)
+    await listener.start()
+    async with connected(listener.port) as client:
+        client.send(KEPT)
+        await eventually(lambda: concluding.begun)
+        await listener.close()
+    assert concluding.concluded
 
 
 async def test_b12_tiny_chunks_arrive_whole() -> None:
