@@ -317,7 +317,7 @@ class PreparedRecords:
             _add(proven, opened)
             for scope, session in found.sealing.items():
                 # Another session has begun: who asks for one must be told of both.
-                fails = fails or sealing.setdefault(scope, session) is not session
+                fails = fails or sealing.setdefault(scope, session).sid != session.sid
                 standing = found.standing
         if fails or not count:
             return None
