@@ -363,6 +363,7 @@ PAIRS = rule(
     ("body", "fits"),
     [
         ("id=1&note=CANARY&payload=" + quote_plus('{"text":"CANARY","room":"r"}'), True),
+        ("id&note=CANARY", True),
         ("id=1&payload=" + quote_plus('{"text":"CANARY","more":"CANARY"}'), False),
         ("id=1&note=CANARY&other=CANARY", False),
         ("id=1&note=CANARY&=CANARY", False),
@@ -452,6 +453,21 @@ def test_what_was_sealed_opens_by_the_name_of_its_place() -> None:
     }
 
 
+def test_tokens_in_no_json_have_no_place_and_stay() -> None:
+    sealed = json.loads(sent(rule(others="seal"), a_message('{"mood":"A"}')))
+    tokens = an_item("tokens", field="tokens")
+    made = replace(a_rule("WS /api/chat", response=a_block(decrypt=[tokens])), names=NAMES)
+    decision = RuleTable((made,), pass_unmatched=True).decide(
+        "GET", canonical("/api/chat"), websocket=True
+    )
+    head = a_message("", target="/api/chat", method="GET").head
+    for text in (f'{sealed["mood"]} {{"a":', f'{{"mood":"{sealed["mood"]}"'):
+        plan = plan_message(
+            Messages(Exchange(decision, head), "response"), text.encode(), binary=False
+        )
+        assert apply(plan, keys_for(plan.needs), NOW).forwardable.body == text.encode()
+
+
 @pytest.mark.parametrize("name", ["a b", "müller", "x@y.z", "2026-01-01", "n" * 65, "", "a:b"])
 def test_names_that_are_data_are_refused(name: str) -> None:
     made = rule("$.content", others="seal")
@@ -471,6 +487,7 @@ def test_the_rest_of_forms_and_parts_is_sealed() -> None:
     sealed = sent(made, a_message("id=1&note=a&more=CANARY", headers=FORM))
     assert b"CANARY" not in sealed
     assert sealed.startswith(b"id=1&note=")
+    assert sent(made, a_message("id=1&more", headers=FORM)) == b"id=1&more"
     refused(made, "id=1&a+b=1", FORM, reason="name-as-data")
     made = rule("optional part:note", plain=["part:id"], others="seal")
     body = parts(("id", "\r\n\r\n1"), ("more", "\r\n\r\nCANARY"))

@@ -300,3 +300,20 @@ def test_short_tokens_of_one_context_have_nothing_in_common_behind_the_session_i
     ]
     pieces = {one[at : at + 8] for one in rests for at in range(len(one) - 7)}
     assert len(pieces) == sum(len(one) - 7 for one in rests)
+
+
+def test_all_texts_of_a_message_are_sealed_under_their_heads_and_open_together() -> None:
+    session = a_session()
+    contexts = (CONTEXT, CONTEXT._replace(field="subject"))
+    heads = session.heads(contexts)
+    assert session.heads(contexts) is heads
+    ivs, sealed = session.seal_all([b"one", b"two"], heads)
+    tokens = [
+        (head, ivs[12 * at : 12 * at + 12], text)
+        for at, (head, text) in enumerate(zip(heads, sealed, strict=True))
+    ]
+    assert session.wrote([head for head, _, _ in tokens], contexts)
+    assert session.open_all(tokens) == [b"one", b"two"]
+    assert not session.wrote([head for head, _, _ in tokens[::-1]], contexts)
+    tokens[1] = (*tokens[1][:2], b"\x00" + tokens[1][2][1:])
+    assert session.open_all(tokens) is None

@@ -8,6 +8,7 @@ from proxy.core.http.message import (
     MediaType,
     RequestHead,
     ResponseHead,
+    SocketHead,
     header_values,
     parse_media_type,
 )
@@ -121,3 +122,14 @@ def test_cookies_are_read_again_where_they_differ(cookies: tuple[bytes, ...]) ->
     again = head.with_headers(headers)
 
     assert dict(again.facts) == dict(RequestHead("POST", "/a", None, headers).facts)
+
+
+def test_names_that_the_reader_has_lowered_are_not_lowered_again() -> None:
+    headers, lows = ((b"Content-Type", b"a/b"),), (b"content-type",)
+    for head in (
+        RequestHead("GET", "/", None, headers, lows),
+        ResponseHead(200, b"", headers, lows),
+    ):
+        assert head.lows is lows
+        assert head.facts[b"content-type"] == [b"a/b"]
+    assert SocketHead("request").lows == ()

@@ -19,6 +19,7 @@ from proxy.core.errors import (
     DigestMismatch,
     ForbiddenValue,
     InvalidBody,
+    KeyUnavailable,
     MissingValue,
     OpenFailed,
     UnsupportedBody,
@@ -38,7 +39,7 @@ from proxy.core.transform import (
     plan_flowing_response,
     plan_request,
 )
-from proxy.core.values.streams import Flow
+from proxy.core.values.streams import Flow, SealFlow
 from tests.factories import (
     NOW,
     SCOPE,
@@ -367,3 +368,15 @@ def test_a_type_that_nobody_can_seal_is_refused_before_the_body_flows() -> None:
     headers = ((b"Content-Type", b'a/b; c="d e"'),)
     with pytest.raises(UnsupportedBody):
         planned(encrypts(), b"x", headers)
+
+
+def test_a_stream_whose_session_is_revoked_while_it_flows_ends_without_another_byte() -> None:
+    stands = True
+    head, sealer = sealed_stream.begin(a_session(), BODY, "text/plain", None)
+    flow = SealFlow(head, sealer, lambda: stands)
+    assert flow.feed(b"x" * 10).startswith(head)
+    stands = False
+    with pytest.raises(KeyUnavailable, match="revoked-meanwhile"):
+        flow.feed(b"x" * CHUNK_BYTES)
+    with pytest.raises(KeyUnavailable, match="revoked-meanwhile"):
+        flow.end()
