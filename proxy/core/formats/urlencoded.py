@@ -24,7 +24,7 @@ from .body_format import BodyFormat, PlacedToken
 from .escaping import Manner
 from .json import Findings, FoundValue
 from .json import Selection as JsonSelection
-from .json.closed import ClosedNames
+from .json.closed import ClosedNames, note_unlisted
 from .json.lexer import Layer
 from .json.nested import Mapped, Text, look_within
 from .parameters import decode_field
@@ -231,6 +231,7 @@ class FormSelection:
         findings = Findings(self._size)
         seen: set[int] = set()
         within: set[str] = set()
+        unlisted: set[str] = set()
         for pair in self.pairs(body):
             index = self._indexes.get(pair.name)
             if pair.name in self._inner:
@@ -240,8 +241,7 @@ class FormSelection:
                 self._look_within(pair, body, findings, lenient=lenient)
             elif index is None:
                 self._look_for_twins(pair.name, findings)
-                if self._closed is not None:
-                    self._look_at_other(self._closed, pair, body, findings)
+                findings.others += self._others(pair, body, unlisted)
             elif index in seen and index not in self._each:
                 raise InvalidBody("duplicate-name")
             else:
@@ -267,20 +267,24 @@ class FormSelection:
         text = Text((f"form:{pair.name}", Inside.JSON.value), decode(value), layer)
         look_within(inner, indexes, text, findings, lenient=lenient)
         if self._closed is not None:
-            self._closed.look_at(pair.name, text.text or b"")
+            self._look_at(self._closed, pair.name, value)
+
+    def _others(self, pair: Pair, body: bytes, unlisted: set[str]) -> Iterator[FoundValue]:
+        """Yield the value of a pair that is not listed; refuse what must not be in another."""
+        name, start, end = pair
+        if self._closed is not None and not self._closed.lists(name):
+            note_unlisted(unlisted, (name,))
+            if start is not None:
+                yield FoundValue((name,), start, end)
+        elif self._closed is not None and start is not None:
+            self._look_at(self._closed, name, body[start:end])
 
     @staticmethod
-    def _look_at_other(closed: ClosedNames, pair: Pair, body: bytes, findings: Findings) -> None:
-        """Refuse a pair that is not listed, or find it among the `others`."""
-        name, start, end = pair
-        if not closed.lists(name):
-            if start is not None:
-                findings.others.append(FoundValue((name,), start, end))
-        elif start is not None:
-            value = body[start:end]
-            closed.look_at(name, decode(value))
-            for hidden in value.split(b";")[1:]:  # to some, what follows is another pair
-                closed.refuse(_name(hidden.partition(b"=")[0]))
+    def _look_at(closed: ClosedNames, name: str, value: bytes) -> None:
+        """Refuse what is not listed in a text that passes, and behind a `;` in it."""
+        closed.look_at(name, decode(value))
+        for hidden in value.split(b";")[1:]:  # to some, what follows is another pair
+            closed.refuse(_name(hidden.partition(b"=")[0]))
 
     def _look_for_twins(self, name: str, findings: Findings, *, hidden: bool = False) -> None:
         if not self._checked:

@@ -14,7 +14,7 @@ from ...http.message import HeadFacts
 from ..body_format import BodyFormat, as_it_is
 from ..json import Findings, FoundValue
 from ..json import Selection as JsonSelection
-from ..json.closed import ClosedNames, refuse
+from ..json.closed import ClosedNames, note_unlisted, refuse
 from ..json.lexer import Layer
 from ..json.nested import Shifted, Text, look_within
 from . import reader
@@ -24,18 +24,20 @@ from .reader import Part, spell_name
 class PartFindings:
     """What was found, by the index of the selector.
 
-    `others` are the parts that are neither selected nor listed, and to be sealed. `missing` holds
-    each selector that somewhere had no value to select, `variants` each whose name stood there in
-    another case. `values` are those in parts that are JSON texts, which `texts` are.
+    `others` are the parts that are neither selected nor listed, and to be sealed, and `unlisted`
+    their names. `missing` holds each selector that somewhere had no value to select, `variants`
+    each whose name stood there in another case. `values` are those in parts that are JSON texts,
+    which `texts` are.
     """
 
-    __slots__ = ("found", "missing", "others", "texts", "values", "variants")
+    __slots__ = ("found", "missing", "others", "texts", "unlisted", "values", "variants")
 
     def __init__(self, selectors: int) -> None:
         """Begin with nothing found for that many selectors."""
         self.found: list[list[Part]] = [[] for _ in range(selectors)]
         self.missing: set[int] = set()
         self.others: list[Part] = []
+        self.unlisted: set[str] = set()
         self.variants: set[int] = set()
         self.values = Findings(selectors)
         self.texts: list[Part] = []
@@ -140,13 +142,13 @@ class PartSelection:
         """
         if self._closed is not None and part.says_more:
             refuse((part.name,), "unlisted-part-header")
-        indexes = self._names.get(part.name)
-        if indexes is None:
-            if part.name not in self._inner:
-                self._look_for_twins(part.name, findings)
-                if self._closed is not None and not self._closed.lists(part.name):
-                    findings.others.append(part)
-            return
+        indexes = self._names.get(part.name, ())
+        if not indexes and part.name not in self._inner:
+            self._look_for_twins(part.name, findings)
+        # Whose filename alone is selected has a content all the same.
+        if self._closed is not None and not self._closed.lists(part.name):
+            note_unlisted(findings.unlisted, (part.name,))
+            findings.others.append(part)
         for index in indexes if not part.is_unfilled else ():
             if self._selectors[index].place == "part" or part.filename is not None:
                 findings.found[index].append(part)
