@@ -44,6 +44,7 @@ from tests.factories import (
     a_rule,
     an_item,
     closing,
+    flowing_request,
     items,
     keys_for,
     reply,
@@ -192,6 +193,32 @@ def test_a_packet_of_socket_io_has_its_arguments() -> None:
     passes(made, '42["send",{"content":"a","id":"c"}]', TEXT)
     refused(made, f'42["send",{{"content":"a","contnt":"{CANARY}"}}]', TEXT)
     refused(made, f'42["send",{{"content":"a"}},"{CANARY}"]', TEXT)
+
+
+ATTACHED = (
+    '451-["a",{"content":"b"}]',
+    '451-["a",{"content":"b","f":{"_placeholder":true,"num":0}}]',
+)
+
+
+@pytest.mark.parametrize("packet", ATTACHED)
+@pytest.mark.parametrize("others", ["refuse", "seal"])
+def test_no_attachment_passes_that_is_not_selected(others: Others, packet: str) -> None:
+    made = rule("$[1].content", plain=["$[0]"], others=others, format="socketio")
+    refused(made, packet + "\x1ebQ0FOQVJZ", TEXT)
+    messages = messages_of(made)
+    with pytest.raises(UnlistedName):
+        apply(plan := plan_message(messages, packet.encode()), keys_for(plan.needs), NOW)
+    until = with_block(made, permissive_until=NOW + 10.0)
+    assert "unlisted" in send(until, a_message(packet + "\x1ebQ0FOQVJZ", headers=TEXT)).counts
+    whole = '451-["a",{"content":{"_placeholder":true,"num":0}}]\x1ebQ0FOQVJZ'
+    assert b"Q0FOQVJZ" not in sent(made, a_message(whole, headers=TEXT))
+
+
+def test_a_client_sends_no_packets_of_servers_where_nothing_is_selected() -> None:
+    made = rule(plain=["$[0]"], format="socketio")
+    with pytest.raises(ForbiddenValue):
+        passes(made, '44{"message":"CANARY"}\x1e42["a"]', TEXT)
 
 
 def test_messages_of_clients_are_closed() -> None:
@@ -393,6 +420,15 @@ def test_a_form_that_flows_is_held_to_its_names_as_well() -> None:
     for other in (("1", FILE[1]), ("map", '\r\n\r\n{"0":1}')):
         with pytest.raises(UnlistedName):
             flowed(made, parts(FILE, other).encode(), (40, 90), PARTS)
+
+
+def test_a_form_without_listed_parts_does_not_flow() -> None:
+    block = a_block(decrypt=["tokens"], plain=(), types=("multipart/form-data",))
+    made = a_rule("POST /api/messages", request=block, names=NAMES)
+    message = a_message(parts(MAP), headers=PARTS)
+    assert flowing_request(Trip((made,), message).exchange, None, 1) is None
+    with pytest.raises(MessageError):
+        send(made, message)
 
 
 PAIRS = rule(
