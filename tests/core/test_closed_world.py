@@ -325,6 +325,34 @@ def test_permissive_counts_what_it_lets_pass() -> None:
     refused(rule("$.content", permissive_until=NOW - 10.0), {"content": "a", "x": 1})
 
 
+@pytest.mark.parametrize(
+    ("selected", "body", "headers"),
+    [
+        ("form:a", "a=CANARY&x=1", FORM),
+        ("form:a", "a=CANARY&b=%7B%22x%22:1%7D", FORM),
+        ("form:a", "x=2&a=CANARY&y=1", FORM),
+        ("part:a", parts(("x", "\r\n\r\n1"), ("a", "\r\n\r\nCANARY")), PARTS),
+        ("part:a", parts(("a", "\r\nX-Note: 1\r\n\r\nCANARY")), PARTS),
+        ("part:a", parts(("a", "\r\n\r\nCANARY"), ("b", '\r\n\r\n{"x":1}')), PARTS),
+    ],
+)
+def test_permissive_counts_names_of_fields_and_parts(
+    selected: str, body: str, headers: Headers
+) -> None:
+    plain = [selected.replace(":a", ":b")]
+    made = rule(selected, plain=plain, permissive_until=NOW + 10.0)
+    done = send(made, a_message(body, headers=headers))
+    assert done.counts == {"sealed": 1, "unlisted": 1}
+    assert b"CANARY" not in (done.forwardable.body or b"")
+    ended = with_block(made, permissive_until=NOW - 10.0)
+    with pytest.raises(UnlistedName):
+        send(ended, a_message(body, headers=headers))
+    if headers == PARTS:
+        assert b"CANARY" not in flowed(made, body.encode(), (40, 90), PARTS)
+        with pytest.raises(UnlistedName):
+            flowed(ended, body.encode(), (40, 90), PARTS)
+
+
 def test_answers_are_never_closed() -> None:
     block = replace(a_block(encrypt=items("$.content")), **closing())
     made = a_rule("POST /api/messages", response=block, names=NAMES)

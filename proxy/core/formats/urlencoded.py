@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar, Final, NamedTuple, Self
 from urllib.parse import quote_plus, unquote_to_bytes
 
-from ..errors import BodyTooLarge, ForbiddenValue, InvalidBody, UnsupportedBody
+from ..errors import BodyTooLarge, ForbiddenValue, InvalidBody, UnlistedName, UnsupportedBody
 from ..expressions.name_readings import NAME_MAX, FieldNames
 from ..expressions.selectors import Inside, JsonSelector, NamedSelector, Selector
 from ..http.message import HeadFacts
@@ -225,8 +225,8 @@ class FormSelection:
 
         A name without `=` has no value. `variants` has what differs in case alone. Raises
         InvalidBody where a selected name occurs twice or a name is not UTF-8, ForbiddenValue where
-        it occurs in a spelling that some backends read as the same, UnlistedName for a name that
-        the block does not list, BodyTooLarge for more than ten thousand pairs.
+        it occurs in a spelling that some backends read as the same, BodyTooLarge for more than ten
+        thousand pairs. Their `refusal` is for a name that the block does not list.
         """
         findings = Findings(self._size)
         seen: set[int] = set()
@@ -241,13 +241,14 @@ class FormSelection:
                 self._look_within(pair, body, findings, lenient=lenient)
             elif index is None:
                 self._look_for_twins(pair.name, findings)
-                findings.others += self._others(pair, body, unlisted)
             elif index in seen and index not in self._each:
                 raise InvalidBody("duplicate-name")
             else:
                 seen.add(index)
                 if pair.start is not None:
                     findings.found[index].append(FoundValue((), pair.start, pair.end))
+            if index is None and self._closed is not None:
+                self._look_at_other(self._closed, pair, body, findings, unlisted)
         for name in self.hidden_names(body):
             self._look_for_twins(name, findings, hidden=True)
         findings.missing.update(
@@ -266,25 +267,25 @@ class FormSelection:
         layer = Layer(Mapped(pair.start, value, places), encode)
         text = Text((f"form:{pair.name}", Inside.JSON.value), decode(value), layer)
         look_within(inner, indexes, text, findings, lenient=lenient)
-        if self._closed is not None:
-            self._look_at(self._closed, pair.name, value)
-
-    def _others(self, pair: Pair, body: bytes, unlisted: set[str]) -> Iterator[FoundValue]:
-        """Yield the value of a pair that is not listed; refuse what must not be in another."""
-        name, start, end = pair
-        if self._closed is not None and not self._closed.lists(name):
-            note_unlisted(unlisted, (name,))
-            if start is not None:
-                yield FoundValue((name,), start, end)
-        elif self._closed is not None and start is not None:
-            self._look_at(self._closed, name, body[start:end])
 
     @staticmethod
-    def _look_at(closed: ClosedNames, name: str, value: bytes) -> None:
-        """Refuse what is not listed in a text that passes, and behind a `;` in it."""
-        closed.look_at(name, decode(value))
-        for hidden in value.split(b";")[1:]:  # to some, what follows is another pair
-            closed.refuse(_name(hidden.partition(b"=")[0]))
+    def _look_at_other(
+        closed: ClosedNames, pair: Pair, body: bytes, findings: Findings, unlisted: set[str]
+    ) -> None:
+        """Find a pair that is not listed among the `others`, or why it must not be there."""
+        name, start, end = pair
+        try:
+            if not closed.lists(name):
+                note_unlisted(unlisted, (name,))
+                if start is not None:
+                    findings.others.append(FoundValue((name,), start, end))
+            elif start is not None:
+                value = body[start:end]
+                closed.look_at(name, decode(value))
+                for hidden in value.split(b";")[1:]:  # to some, what follows is another pair
+                    closed.refuse(_name(hidden.partition(b"=")[0]))
+        except UnlistedName as error:
+            findings.refusal = findings.refusal or error
 
     def _look_for_twins(self, name: str, findings: Findings, *, hidden: bool = False) -> None:
         if not self._checked:

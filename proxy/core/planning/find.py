@@ -300,7 +300,11 @@ def _add_others(  # noqa: PLR0913, PLR0917 - the message and what is known of it
     In mode `permissive` a refusal waits for the time at which the message is carried out.
     """
     compiled, values = binder.compiled, binder.values
+    read = findings if parts is None else parts
+    refusal = None if read is None else read.refusal
     try:
+        if refusal is not None:
+            raise refusal
         if parts is not None:
             from .find_in_parts import add_other_parts  # noqa: PLC0415 - loaded with its rules
 
