@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import replace
+from hashlib import sha256
 from typing import Any
 from urllib.parse import quote_plus
 
@@ -13,7 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.compiled.rule_table import RuleTable
-from proxy.core.errors import InvalidExpression, MessageError, TrafficError, UnlistedName
+from proxy.core.errors import (
+    BodyTooLarge,
+    ForbiddenValue,
+    InvalidExpression,
+    MessageError,
+    TrafficError,
+    UnlistedName,
+)
 from proxy.core.expressions.selectors import parse_json_selector
 from proxy.core.expressions.sources import JsonSource, NameSource, SameSource, parse_source
 from proxy.core.formats.json.closed import NAMES_MAX, ClosedJson, is_json_text
@@ -36,11 +44,13 @@ from tests.factories import (
     a_rule,
     an_item,
     closing,
+    flowing_request,
     items,
     keys_for,
     reply,
     send,
     sent,
+    with_block,
 )
 
 NDJSON = ((b"Content-Type", b"application/x-ndjson"),)
@@ -123,6 +133,11 @@ def test_a_plain_place_is_a_scalar(value: object, pad: str) -> None:
 def test_a_star_in_plain_stands_for_elements_alone() -> None:
     refused(rule("$.content", plain=["$.tags.*"]), {"content": "a", "tags": {CANARY: 1}})
     passes(rule("$.tags.*"), {"tags": {"a": "b"}})
+    made = rule("optional $.rows.*.text", plain=["$.rows.*", "$.rows.*.id", "$.rows.*.*.id"])
+    passes(made, {"rows": [{"text": "a", "id": 1}, "b", [{"id": 1}]]})
+    passes(made, {"rows": {CANARY: {"text": "a"}}})
+    for row in ({"text": "a", "id": 1}, 1, [{"id": 1}], {CANARY: {"id": 1}}):
+        refused(made, {"rows": {"a": row}})
 
 
 @pytest.mark.parametrize("padding", [1, 400_000])
@@ -180,6 +195,32 @@ def test_a_packet_of_socket_io_has_its_arguments() -> None:
     refused(made, f'42["send",{{"content":"a"}},"{CANARY}"]', TEXT)
 
 
+ATTACHED = (
+    '451-["a",{"content":"b"}]',
+    '451-["a",{"content":"b","f":{"_placeholder":true,"num":0}}]',
+)
+
+
+@pytest.mark.parametrize("packet", ATTACHED)
+@pytest.mark.parametrize("others", ["refuse", "seal"])
+def test_no_attachment_passes_that_is_not_selected(others: Others, packet: str) -> None:
+    made = rule("$[1].content", plain=["$[0]"], others=others, format="socketio")
+    refused(made, packet + "\x1ebQ0FOQVJZ", TEXT)
+    messages = messages_of(made)
+    with pytest.raises(UnlistedName):
+        apply(plan := plan_message(messages, packet.encode()), keys_for(plan.needs), NOW)
+    until = with_block(made, permissive_until=NOW + 10.0)
+    assert "unlisted" in send(until, a_message(packet + "\x1ebQ0FOQVJZ", headers=TEXT)).counts
+    whole = '451-["a",{"content":{"_placeholder":true,"num":0}}]\x1ebQ0FOQVJZ'
+    assert b"Q0FOQVJZ" not in sent(made, a_message(whole, headers=TEXT))
+
+
+def test_a_client_sends_no_packets_of_servers_where_nothing_is_selected() -> None:
+    made = rule(plain=["$[0]"], format="socketio")
+    with pytest.raises(ForbiddenValue):
+        passes(made, '44{"message":"CANARY"}\x1e42["a"]', TEXT)
+
+
 def test_messages_of_clients_are_closed() -> None:
     messages = messages_of(rule("$.content", plain=["$.id"]))
     assert plan_message(messages, b'{"content":"a","id":1}').values.seals
@@ -193,6 +234,20 @@ def test_graphql_lists_arguments() -> None:
     body = {"query": query % "", "variables": {"t": "a", "r": "r1"}}
     passes(made, body)
     refused(made, {**body, "query": query % f',topic:"{CANARY}"'})
+    refused(made, {**body, "extensions": {"note": CANARY}})
+    hashed = {"version": 1, "sha256Hash": sha256((query % "").encode()).hexdigest()}
+    passes(made, {**body, "extensions": {"persistedQuery": hashed}})
+    for odd in ({"version": CANARY}, {"note": CANARY}):
+        with pytest.raises(ForbiddenValue):
+            passes(made, {**body, "extensions": {"persistedQuery": hashed | odd}})
+    made = rule(
+        "optional $.fields.send.text", plain=["$.extensions.kind"], others="seal", format="graphql"
+    )
+    more = {"kind": "web", "note": CANARY}
+    for one in ({**body, "extensions": more}, {"documentId": "a", "extensions": more}):
+        sealed = sent(with_block(made, nothing="pass"), a_message(json.dumps(one)))
+        assert CANARY.encode() not in sealed
+        assert b'"kind": "web"' in sealed
 
 
 def test_what_is_opened_or_read_may_stand_there() -> None:
@@ -234,7 +289,7 @@ def test_the_query_is_closed() -> None:
     body = '{"content":"a"}'
     for query in ("", "?page=1", "?page=1&page=2", "?&"):
         send(made, a_message(body, target=f"/api/messages{query}"))
-    for query in ("?pages=1", "?page=1;content=2", "?pa%67e[]=1", "?content=1", "?PAGE=1"):
+    for query in ("?pages=1", "?page=1;content=2", "?pa%67e[]=1", "?content=1", "?PAGE=1", "?=1"):
         with pytest.raises(TrafficError) as caught:
             send(made, a_message(body, target=f"/api/messages{query}"))
         assert caught.value.reason in {"unlisted-query", "name-in-query"}
@@ -268,6 +323,34 @@ def test_permissive_counts_what_it_lets_pass() -> None:
     made = rule("$.content", permissive_until=NOW + 10.0)
     assert send(made, a_message('{"content":"a","x":1}')).counts == {"sealed": 1, "unlisted": 1}
     refused(rule("$.content", permissive_until=NOW - 10.0), {"content": "a", "x": 1})
+
+
+@pytest.mark.parametrize(
+    ("selected", "body", "headers"),
+    [
+        ("form:a", "a=CANARY&x=1", FORM),
+        ("form:a", "a=CANARY&b=%7B%22x%22:1%7D", FORM),
+        ("form:a", "x=2&a=CANARY&y=1", FORM),
+        ("part:a", parts(("x", "\r\n\r\n1"), ("a", "\r\n\r\nCANARY")), PARTS),
+        ("part:a", parts(("a", "\r\nX-Note: 1\r\n\r\nCANARY")), PARTS),
+        ("part:a", parts(("a", "\r\n\r\nCANARY"), ("b", '\r\n\r\n{"x":1}')), PARTS),
+    ],
+)
+def test_permissive_counts_names_of_fields_and_parts(
+    selected: str, body: str, headers: Headers
+) -> None:
+    plain = [selected.replace(":a", ":b")]
+    made = rule(selected, plain=plain, permissive_until=NOW + 10.0)
+    done = send(made, a_message(body, headers=headers))
+    assert done.counts == {"sealed": 1, "unlisted": 1}
+    assert b"CANARY" not in (done.forwardable.body or b"")
+    ended = with_block(made, permissive_until=NOW - 10.0)
+    with pytest.raises(UnlistedName):
+        send(ended, a_message(body, headers=headers))
+    if headers == PARTS:
+        assert b"CANARY" not in flowed(made, body.encode(), (40, 90), PARTS)
+        with pytest.raises(UnlistedName):
+            flowed(ended, body.encode(), (40, 90), PARTS)
 
 
 def test_answers_are_never_closed() -> None:
@@ -342,6 +425,21 @@ def test_headers_of_parts_say_nothing_else() -> None:
             assert b"CANARY" not in sent(UPLOAD, a_message(body, headers=PARTS))
 
 
+@pytest.mark.parametrize("others", ["refuse", "seal"])
+def test_a_selected_filename_lists_no_content(others: Others) -> None:
+    scan = ("scan", FILE[1])
+    made = rule("optional filename:scan", others=others, nothing="pass")
+    refused(made, parts(scan), PARTS)
+    text = parts(("scan", "\r\n\r\nCANARY"))
+    if others == "refuse":
+        refused(made, text, PARTS)
+        with pytest.raises(UnlistedName):
+            flowed(made, parts(scan).encode(), (40, 90), PARTS)
+    else:
+        assert b"CANARY" not in sent(made, a_message(text, headers=PARTS))
+    passes(rule("filename:scan", plain=["part:scan"], others=others), parts(scan), PARTS)
+
+
 def test_a_form_that_flows_is_held_to_its_names_as_well() -> None:
     made = rule("optional part:0", plain=["part:map"])
     sealed = flowed(made, parts(MAP, FILE).encode(), (40, 90), PARTS)
@@ -350,6 +448,15 @@ def test_a_form_that_flows_is_held_to_its_names_as_well() -> None:
     for other in (("1", FILE[1]), ("map", '\r\n\r\n{"0":1}')):
         with pytest.raises(UnlistedName):
             flowed(made, parts(FILE, other).encode(), (40, 90), PARTS)
+
+
+def test_a_form_without_listed_parts_does_not_flow() -> None:
+    block = a_block(decrypt=["tokens"], plain=(), types=("multipart/form-data",))
+    made = a_rule("POST /api/messages", request=block, names=NAMES)
+    message = a_message(parts(MAP), headers=PARTS)
+    assert flowing_request(Trip((made,), message).exchange, None, 1) is None
+    with pytest.raises(MessageError):
+        send(made, message)
 
 
 PAIRS = rule(
@@ -369,6 +476,7 @@ PAIRS = rule(
         ("id=1&note=CANARY&=CANARY", False),
         ("note=CANARY&ID=CANARY", False),
         ("note=CANARY&id=1;other=CANARY", False),
+        ('note=CANARY&payload={"text":"a","room":"r;other=CANARY"}', False),
         ("note=CANARY&id[a]=CANARY", False),
         ("note=CANARY&id=" + quote_plus('{"a":"CANARY"}'), False),
     ],
@@ -468,6 +576,13 @@ def test_tokens_in_no_json_have_no_place_and_stay() -> None:
         assert apply(plan, keys_for(plan.needs), NOW).forwardable.body == text.encode()
 
 
+def test_a_message_has_so_many_unlisted_values_at_most() -> None:
+    listed, more = (f'{{"l":[{",".join(["1"] * count)}]}}' for count in (30_000, 30_001))
+    assert len(LISTED.others(listed.encode())) == 30_000
+    with pytest.raises(BodyTooLarge):
+        LISTED.others(more.encode())
+
+
 @pytest.mark.parametrize("name", ["a b", "müller", "x@y.z", "2026-01-01", "n" * 65, "", "a:b"])
 def test_names_that_are_data_are_refused(name: str) -> None:
     made = rule("$.content", others="seal")
@@ -480,6 +595,12 @@ def test_many_names_are_data() -> None:
     passes(made, {"content": "a", **{f"n{at}": at for at in range(NAMES_MAX)}})
     many = {f"n{at}": at for at in range(NAMES_MAX + 1)}
     refused(made, {"content": "a", **many}, reason="name-as-data")
+    made = rule("optional form:note", others="seal")
+    passes(made, "&".join([*many][1:] * 2), FORM)
+    for pairs in ("&".join(many), "=&".join(many)):
+        refused(made, pairs, FORM, reason="name-as-data")
+    made = rule("optional part:note", others="seal")
+    refused(made, parts(*((one, "\r\n\r\n1") for one in many)), PARTS, reason="name-as-data")
 
 
 def test_the_rest_of_forms_and_parts_is_sealed() -> None:

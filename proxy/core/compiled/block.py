@@ -164,6 +164,7 @@ class CompiledBlock(MessageMatch):
         block = self.block
         reads_parts = any(FORMATS[kind].in_parts for kind in self.reads)
         acts = self.parts is not None and bool(self.encrypt or self.decrypt)
+        opens = Whole.TOKENS in self.wholes and (self.parts is not None or self.closed is None)
         reads_within = self.parts is not None and self.parts.reads_within
         reads_more = block.when or self.source_index or reads_within
         others = reads_more or set(self.wholes) - {Whole.TOKENS}
@@ -175,7 +176,7 @@ class CompiledBlock(MessageMatch):
             reads_json=JSON.kind in self.reads,
             reads_members=not self.reads.isdisjoint({JSON.kind, *RECORDS}),
             reads_parts=reads_parts,
-            flows_in_parts=reads_parts and (acts or Whole.TOKENS in self.wholes) and not others,
+            flows_in_parts=reads_parts and (acts or opens) and not others,
             changes_head=bool(self.in_head),
         )
 

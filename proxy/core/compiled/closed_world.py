@@ -84,8 +84,8 @@ class ClosedQuery:
 
     def refuse_others(self, head: RequestHead) -> None:
         """Raise UnlistedName for a name that is not listed, be it behind a `;`."""
-        for name, _ in fields_of_query(head.query) if head.query else ():
-            if name not in self._names and name:
+        for name, value in fields_of_query(head.query) if head.query else ():
+            if name not in self._names and (name or value):
                 raise UnlistedName("unlisted-query", detail="The query has a name not listed.")
 
 

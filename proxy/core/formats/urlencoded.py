@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar, Final, NamedTuple, Self
 from urllib.parse import quote_plus, unquote_to_bytes
 
-from ..errors import BodyTooLarge, ForbiddenValue, InvalidBody, UnsupportedBody
+from ..errors import BodyTooLarge, ForbiddenValue, InvalidBody, UnlistedName, UnsupportedBody
 from ..expressions.name_readings import NAME_MAX, FieldNames
 from ..expressions.selectors import Inside, JsonSelector, NamedSelector, Selector
 from ..http.message import HeadFacts
@@ -24,7 +24,7 @@ from .body_format import BodyFormat, PlacedToken
 from .escaping import Manner
 from .json import Findings, FoundValue
 from .json import Selection as JsonSelection
-from .json.closed import ClosedNames
+from .json.closed import ClosedNames, note_unlisted
 from .json.lexer import Layer
 from .json.nested import Mapped, Text, look_within
 from .parameters import decode_field
@@ -225,12 +225,13 @@ class FormSelection:
 
         A name without `=` has no value. `variants` has what differs in case alone. Raises
         InvalidBody where a selected name occurs twice or a name is not UTF-8, ForbiddenValue where
-        it occurs in a spelling that some backends read as the same, UnlistedName for a name that
-        the block does not list, BodyTooLarge for more than ten thousand pairs.
+        it occurs in a spelling that some backends read as the same, BodyTooLarge for more than ten
+        thousand pairs. Their `refusal` is for a name that the block does not list.
         """
         findings = Findings(self._size)
         seen: set[int] = set()
         within: set[str] = set()
+        unlisted: set[str] = set()
         for pair in self.pairs(body):
             index = self._indexes.get(pair.name)
             if pair.name in self._inner:
@@ -240,14 +241,14 @@ class FormSelection:
                 self._look_within(pair, body, findings, lenient=lenient)
             elif index is None:
                 self._look_for_twins(pair.name, findings)
-                if self._closed is not None:
-                    self._look_at_other(self._closed, pair, body, findings)
             elif index in seen and index not in self._each:
                 raise InvalidBody("duplicate-name")
             else:
                 seen.add(index)
                 if pair.start is not None:
                     findings.found[index].append(FoundValue((), pair.start, pair.end))
+            if index is None and self._closed is not None:
+                self._look_at_other(self._closed, pair, body, findings, unlisted)
         for name in self.hidden_names(body):
             self._look_for_twins(name, findings, hidden=True)
         findings.missing.update(
@@ -266,21 +267,25 @@ class FormSelection:
         layer = Layer(Mapped(pair.start, value, places), encode)
         text = Text((f"form:{pair.name}", Inside.JSON.value), decode(value), layer)
         look_within(inner, indexes, text, findings, lenient=lenient)
-        if self._closed is not None:
-            self._closed.look_at(pair.name, text.text or b"")
 
     @staticmethod
-    def _look_at_other(closed: ClosedNames, pair: Pair, body: bytes, findings: Findings) -> None:
-        """Refuse a pair that is not listed, or find it among the `others`."""
+    def _look_at_other(
+        closed: ClosedNames, pair: Pair, body: bytes, findings: Findings, unlisted: set[str]
+    ) -> None:
+        """Find a pair that is not listed among the `others`, or why it must not be there."""
         name, start, end = pair
-        if not closed.lists(name):
-            if start is not None:
-                findings.others.append(FoundValue((name,), start, end))
-        elif start is not None:
-            value = body[start:end]
-            closed.look_at(name, decode(value))
-            for hidden in value.split(b";")[1:]:  # to some, what follows is another pair
-                closed.refuse(_name(hidden.partition(b"=")[0]))
+        try:
+            if not closed.lists(name):
+                note_unlisted(unlisted, (name,))
+                if start is not None:
+                    findings.others.append(FoundValue((name,), start, end))
+            elif start is not None:
+                value = body[start:end]
+                closed.look_at(name, decode(value))
+                for hidden in value.split(b";")[1:]:  # to some, what follows is another pair
+                    closed.refuse(_name(hidden.partition(b"=")[0]))
+        except UnlistedName as error:
+            findings.refusal = findings.refusal or error
 
     def _look_for_twins(self, name: str, findings: Findings, *, hidden: bool = False) -> None:
         if not self._checked:

@@ -14,7 +14,7 @@ from typing import Final
 
 from ..compiled.block import CompiledBlock
 from ..crypto.context import Context
-from ..errors import ForbiddenValue, InvalidBody, MissingValue, OpenFailed
+from ..errors import ForbiddenValue, InvalidBody, MissingValue, OpenFailed, UnlistedName
 from ..formats.body_format import Packets, Record
 from ..formats.json import FoundValue
 from ..formats.records.socketio import attachment_number
@@ -51,11 +51,14 @@ def open_attached(binder: Binder, placed: Placed, found: FoundValue, body: bytes
     binder.values.add(Open(block, "json"), context, start, end, OpenFailed(reason))
 
 
-def apart(record: Record, values: Values) -> tuple[list[int], list[Attachment | None]]:
+def apart(
+    record: Record, values: Values, taker: CompiledBlock | None
+) -> tuple[list[int], list[Attachment | None]]:
     """Return the rows of the text of a record, and what is to be done to its attachments.
 
     Raises ForbiddenValue where two values that are to be sealed stand for the same attachment, or
-    where one of them must be a string.
+    where one of them must be a string; UnlistedName for one that would pass, if the block that
+    takes the record is closed: nothing lists it, and its bytes are in no text that could be.
     """
     attached: list[Attachment | None] = [None] * record.attachments
     rest: list[int] = []
@@ -78,6 +81,11 @@ def apart(record: Record, values: Values) -> tuple[list[int], list[Attachment | 
                 "attachment-selected-twice",
                 detail="Two selected values are the same attachment.",
             )
+    if taker is not None and taker.closed is not None and None in attached:
+        unlisted = UnlistedName("unlisted-name", detail="The rule does not list an attachment.")
+        if taker.block.permissive_until is None:
+            raise unlisted
+        values.unlisted = values.unlisted or (unlisted, taker.block)
     return rest, attached
 
 

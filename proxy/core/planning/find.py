@@ -209,20 +209,20 @@ def _add_records(  # noqa: PLR0913, PLR0917 - the message and what is known of i
     lenient = body_format.mixed and opens
     by_look = head.facts.by_look and opens  # then its first record alone has told the type
 
-    def values_of(text: bytes) -> Values:
+    def values_of(text: bytes) -> tuple[Values, CompiledBlock | None]:
         found = Values()
         if by_look and not token_places.any_in(text):
-            return found
+            return found, None
         taker = choose(compiled_blocks, text, head, lenient=lenient)
         if taker is None:
-            return found
+            return found, None
         _add_text(found, exchange, taker, head, text, lenient=lenient)
         compare_record(exchange, taker, text)
         if taker.traits.optional and text and not found.seals:
             pass_unsealed(taker, found)
         if taker is not compiled and taker.records(media_type(head.facts)) != kind:
             raise UnsupportedBody("block-reads-no-records")
-        return found
+        return found, taker
 
     packets = body_format.packets
     if packets is not None and isinstance(head, ResponseHead) and body in packets.receipts:
@@ -300,7 +300,11 @@ def _add_others(  # noqa: PLR0913, PLR0917 - the message and what is known of it
     In mode `permissive` a refusal waits for the time at which the message is carried out.
     """
     compiled, values = binder.compiled, binder.values
+    read = findings if parts is None else parts
+    refusal = None if read is None else read.refusal
     try:
+        if refusal is not None:
+            raise refusal
         if parts is not None:
             from .find_in_parts import add_other_parts  # noqa: PLC0415 - loaded with its rules
 

@@ -19,6 +19,8 @@ from .exchange import Attachment, Exchange
 from .find_values import take_record
 from .refusals import refuse_renamed
 
+ValuesOf = Callable[[bytes], tuple[Values, CompiledBlock | None]]
+"""Returns what is done to the text of a record, and the block that takes it, if one does."""
 _BLANK: Final = b" \t\r\n"
 
 
@@ -27,7 +29,7 @@ def add_records(  # noqa: PLR0913, PLR0917 - the message and what is known of it
     exchange: Exchange,
     compiled: CompiledBlock,
     found: Iterable[Record],
-    values_of: Callable[[bytes], Values],
+    values_of: ValuesOf,
     sentinels: AbstractSet[bytes],
     announced: list[Attachment | None],
 ) -> int:
@@ -72,20 +74,20 @@ def _add_record(
     values: Values,
     exchange: Exchange,
     record: Record,
-    values_of: Callable[[bytes], Values],
+    values_of: ValuesOf,
     announced: list[Attachment | None],
 ) -> None:
     """Add the rows of a record, as they are for the body; add to what is `announced`."""
     refuse_renamed(exchange, record.renamed)
     try:
-        found = values_of(record.text)
+        found, taker = values_of(record.text)
     except UnsupportedBody as error:
         raise error if not record.name else _untaken(error, record.name) from None
     rows = list(range(len(found)))
     if record.attachments:
         from .attachments import apart  # noqa: PLC0415 - loaded with its rules
 
-        rows, attached = apart(record, found)
+        rows, attached = apart(record, found, taker)
         announced += attached
     take_record(values, record, found, rows)
 

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from ..compiled.block import CompiledBlock
 from ..crypto import sealed_stream
-from ..errors import InvalidBody, MissingValue, OpenFailed
+from ..errors import InvalidBody, MissingValue, OpenFailed, UnlistedName
 from ..expressions.selectors import NamedSelector
 from ..formats.multipart.reader import Boundary, Part, read_boundary
 from ..formats.multipart.selection import PartFindings
@@ -138,12 +138,11 @@ class FormFlow(PlannedFlow):
         if named is not None:
             named.compare_part(form.exchange, part, text)
         findings = self._select(part)
-        if form.compiled.parts is not None:
-            form.compiled.parts.refuse_json(part, text)
         self._lacking -= {index for index, found in enumerate(findings.found) if found}
         if any(findings.found[one.index] for one in form.compiled.encrypt):
             self._unsealed = False
         values = Values()
+        self._look_at_others(part, text, findings, values)
         binder = form.binder.into(values)
         add_parts(binder, findings, text)
         self._content, self._sent = Content(), b""
@@ -152,7 +151,21 @@ class FormFlow(PlannedFlow):
                 if isinstance(one, PartStream):
                     one.rest, one.length = self._content, _told_length(came)
         self._tokens.add(binder, part, text, whole=came.whole)
-        return self._plan(text, values) if len(values) else text
+        return self._plan(text, values) if len(values) or values.unlisted else text
+
+    def _look_at_others(
+        self, part: Part, text: bytes, findings: PartFindings, values: Values
+    ) -> None:
+        """Refuse what is not listed of a part, in mode `permissive` once it is carried out."""
+        compiled = self._form.compiled
+        if compiled.parts is None:
+            return
+        try:
+            compiled.parts.refuse_unlisted(part, findings, text)
+        except UnlistedName as error:
+            if compiled.block.permissive_until is None:
+                raise
+            values.unlisted = error, compiled.block
 
     def _more(self, more: More) -> bytes:
         """Return what may go on of a content, if no delimiter is within."""

@@ -51,7 +51,7 @@ def refuse_in_packets(
         ForbiddenValue: It has one, is no object, or only a server sends such packets.
         BodyTooLarge: It is longer than PACKET_MAX.
     """
-    sealing = [one for one in compiled_blocks if one.block.encrypt]
+    sealing = [one for one in compiled_blocks if one.block.encrypt or one.closed]
     if not sealing:
         return
     names = frozenset(map(fold_member, _selected(sealing)))

@@ -178,10 +178,14 @@ class Warm:
 
     needs: list[Needs] = field(default_factory=list)
     remembered: list[Mapping[Session, int]] = field(default_factory=list)
+    sealing: dict[Scope, Session] = field(default_factory=dict)
 
     def resolve_warm(self, needs: Needs) -> Keys | None:
         self.needs.append(needs)
-        return keys_for(needs)
+        found = keys_for(needs)
+        # A scope keeps its session from one record to the next.
+        kept = {scope: self.sealing.setdefault(scope, one) for scope, one in found.sealing.items()}
+        return replace(found, sealing=kept)
 
     def remember(self, sessions: Mapping[Session, int]) -> None:
         self.remembered.append(sessions)

@@ -23,7 +23,7 @@ from . import BLANK, MEMBERS
 from .arguments import Arguments, Given, arguments_of
 from .document import Document, ListValue, Literal, ObjectValue, Value, Variable, read
 
-_QUERY, _NAME, _VARIABLES, _EACH, _EXTENSIONS, _PERSISTED, _HASH, _ID = range(8)
+_QUERY, _NAME, _VARIABLES, _EACH, _EXTENSIONS, _PERSISTED, _HASH, _VERSION, _ID, _MORE = range(10)
 _SELECTION: Final = json_format.Selection(
     tuple(
         map(
@@ -36,7 +36,9 @@ _SELECTION: Final = json_format.Selection(
                 "$.extensions",
                 "$.extensions.persistedQuery",
                 "$.extensions.persistedQuery.sha256Hash",
+                "$.extensions.persistedQuery.version",
                 "$.documentId",
+                "$.extensions.*",
             ),
         )
     )
@@ -179,6 +181,10 @@ def _members(text: bytes) -> list[list[FoundValue]]:
         for _, start, _, _ in findings.found[index]:
             if not text.startswith(b"{", start):
                 raise InvalidBody("no-object", detail="Variables and extensions are objects.")
+    persisted = (json_format.member_names(one.raw(text)) for one in findings.found[_PERSISTED])
+    versions = (one.raw(text).isdigit() for one in findings.found[_VERSION])
+    if any((one or set()) - {"version", "sha256Hash"} for one in persisted) or not all(versions):
+        raise ForbiddenValue("document-hash", detail="It has the number of a version and a hash.")
     return findings.found
 
 
@@ -215,6 +221,7 @@ class _Writer:
         names = json_format.member_names(whole[0].raw(text)) if whole else None
         self._sent = names or frozenset[str]()
         self._whole = whole
+        self._more = [one for one in found[_MORE] if one.path[-1] != "persistedQuery"]
         self._defaults: Mapping[str, Value | None] = {}
         self._places: PlaceMap = Shifted(0)
         # Where in its bytes each character of the document begins.
@@ -248,6 +255,7 @@ class _Writer:
             self._put(b'"%b":%b,' % (key.encode(), _quoted(word)))
         self._put(b'"literals":%b,"fields":' % (b"true" if literals else b"false"))
         self._fields((), given.fields)
+        self._extensions()
         self._put(b"}")
 
     def persisted(self, name: bytes | None, persisted: bytes) -> None:
@@ -258,7 +266,18 @@ class _Writer:
             self._copy(one, default=False)
         if not self._whole:
             self._put(b"null")
+        self._extensions()
         self._put(b"}")
+
+    def _extensions(self) -> None:
+        """Write what else a client says to the server, if it does."""
+        separator = b',"extensions":{'
+        for one in self._more:
+            self._put(b"%b%b:" % (separator, _quoted(str(one.path[-1]))))
+            self._copy(one, default=False)
+            separator = b","
+        if self._more:
+            self._put(b"}")
 
     def _check_variables(self, document: Document, given: Arguments) -> None:
         """Refuse variables that would go unread, or that no argument takes."""

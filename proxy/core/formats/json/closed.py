@@ -18,6 +18,7 @@ from typing import Any, Final, NamedTuple
 from ...errors import BodyTooLarge, InvalidBody, UnlistedName
 from ...expressions.selectors import Any as AnyStep
 from ...expressions.selectors import Inside, Step
+from ...leaves.finder import SELECTED_MAX
 from ...leaves.strict_json import after_space, check, scan
 from ...slices import pause
 from .lexer import AFTER_ELEMENT, AFTER_MEMBER, LongText, Path, after, enter, member, read_name
@@ -54,14 +55,14 @@ class ListedPlace:
     """A listed place, or one on the way to it.
 
     `whole` takes any value, `scalar` takes a text, a number or a boolean. `star` is any element of
-    a list, with `members` also any member of an object. `text` is what the JSON may hold that the
-    text of a string is. Null has nothing to hide and stands anywhere.
+    a list, `member` any member of an object. `text` is what the JSON may hold that the text of a
+    string is. Null has nothing to hide and stands anywhere.
     """
 
     names: dict[str, ListedPlace] = field(default_factory=dict)
     indexes: dict[int, ListedPlace] = field(default_factory=dict)
     star: ListedPlace | None = None
-    members: bool = False
+    member: ListedPlace | None = None
     whole: bool = False
     scalar: bool = False
     text: ListedPlace | None = None
@@ -80,7 +81,9 @@ class ListedPlace:
         if isinstance(key, str):
             child = self.names.setdefault(key, ListedPlace())
         elif isinstance(key, AnyStep):
-            self.members = self.members or members
+            if members:
+                self.member = self.member or ListedPlace()
+                self.member.insert(steps[1:], whole=whole, members=members)
             child = self.star = self.star or ListedPlace()
         elif isinstance(key, Inside):
             child = self.text = self.text or ListedPlace()
@@ -90,20 +93,22 @@ class ListedPlace:
 
     def finish(self) -> None:
         """Let what any member or element may be also be one that has a place of its own."""
-        star = self.star
-        if star is not None:
-            for one in (*self.indexes.values(), *(self.names.values() if self.members else ())):
+        if (star := self.star) is not None:
+            for one in self.indexes.values():
                 one.join(star)
+        if (any_member := self.member) is not None:
+            for one in self.names.values():
+                one.join(any_member)
         self.scalar = self.scalar and self.text is None
         self.ascii_names = {name: one for name, one in self.names.items() if name.isascii()}
-        for child in (*self.names.values(), *self.indexes.values(), star, self.text):
+        places = *self.names.values(), *self.indexes.values(), self.star, self.member, self.text
+        for child in places:
             if child is not None:
                 child.finish()
 
     def join(self, other: ListedPlace) -> None:
         """List here as well what another place lists."""
         self.whole, self.scalar = self.whole or other.whole, self.scalar or other.scalar
-        self.members = self.members or other.members
         for name, child in other.names.items():
             self.names.setdefault(name, ListedPlace()).join(child)
         for index, child in other.indexes.items():
@@ -111,14 +116,16 @@ class ListedPlace:
         if other.star is not None:
             self.star = self.star or ListedPlace()
             self.star.join(other.star)
+        if other.member is not None:
+            self.member = self.member or ListedPlace()
+            self.member.join(other.member)
         if other.text is not None:
             self.text = self.text or ListedPlace()
             self.text.join(other.text)
 
     def child(self, name: str) -> ListedPlace | None:
         """Return the place of a member."""
-        found = self.names.get(name)
-        return found if found is not None or not self.members else self.star
+        return self.names.get(name, self.member)
 
     def element(self, index: int) -> ListedPlace | None:
         """Return the place of an element."""
@@ -127,7 +134,7 @@ class ListedPlace:
     @property
     def holds_members(self) -> bool:
         """Whether an object may stand here."""
-        return bool(self.names) or self.members
+        return bool(self.names) or self.member is not None
 
     @property
     def holds_elements(self) -> bool:
@@ -188,7 +195,8 @@ class ClosedJson:
         """Return every unlisted scalar but null, in the order of the body.
 
         Raises UnlistedName for a name that is none but data, for more than NAMES_MAX of them, and
-        for what is not listed in the JSON of a text; InvalidBody where it is no strict JSON.
+        for what is not listed in the JSON of a text; InvalidBody where it is no strict JSON,
+        BodyTooLarge for more than SELECTED_MAX values.
         """
         if self.is_clear(body):
             return []
@@ -284,6 +292,16 @@ def look_like_a_name(path: Path) -> None:
         refuse(path, "name-as-data")
 
 
+def note_unlisted(names: set[str], path: Path) -> None:
+    """Add the last name of a path to the unlisted ones of a message.
+
+    Raises UnlistedName where they are more than NAMES_MAX: so many are data.
+    """
+    names.add(str(path[-1]))
+    if len(names) > NAMES_MAX:
+        refuse(path, "name-as-data")
+
+
 def _shown(step: str | int) -> str:
     if isinstance(step, int):
         return f"[{step}]"
@@ -297,8 +315,8 @@ def _is_clear(value: Any, place: ListedPlace) -> bool:  # noqa: ANN401, C901, PL
     if kind is tuple:
         names = place.ascii_names
         for key, one in value:
-            child = names.get(key)
-            if child is None and (child := place.star if place.members else None) is None:
+            child = names.get(key, place.member)
+            if child is None:
                 return False
             # Most values are sealed, or are texts at plain places: those take no call.
             if child.whole:
@@ -397,9 +415,7 @@ class _Walk:
         if not self._seals:
             refuse((*path, name))
         look_like_a_name((*path, name))
-        self._names.add(name)
-        if len(self._names) > NAMES_MAX:
-            refuse((*path, name), "name-as-data")
+        note_unlisted(self._names, (*path, name))
 
     def _look_within(self, place: ListedPlace, at: int, end: int, path: Path) -> None:
         literal = self._text[at:end].encode("latin-1")
@@ -420,6 +436,8 @@ class _Walk:
         if not self._seals:
             refuse(path)
         self.found.append(Unlisted(path, at, end))
+        if len(self.found) > SELECTED_MAX and not self._any_name:
+            raise BodyTooLarge("too-many-selected-values")
 
     def _end(self, at: int) -> int:
         if self._pieces is not None:

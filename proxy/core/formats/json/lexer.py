@@ -8,7 +8,7 @@ from collections.abc import Set as AbstractSet
 from json.decoder import scanstring  # type: ignore[attr-defined]  # the C scanner of strings
 from typing import Final, NamedTuple, Protocol
 
-from ...errors import InvalidBody
+from ...errors import InvalidBody, UnlistedName
 from ...leaves.strict_json import after_space, scan
 from ...slices import PIECE_BYTES, pause
 from .text import unescape
@@ -232,10 +232,11 @@ class Findings:
     `missing` holds each selector that somewhere had no value to select (null counts as none),
     `variants` each whose member stood there in another spelling, `hidden` each of which a member
     may occur under another name (`__proto__`), in the place of an element, or twice. `twins`
-    tells where. `others` are the values that are neither selected nor listed, and to be sealed.
+    tells where. `others` are the values that are neither selected nor listed, and to be sealed;
+    `refusal` says what is not listed and must not be sealed either.
     """
 
-    __slots__ = ("found", "hidden", "missing", "others", "twins", "variants")
+    __slots__ = ("found", "hidden", "missing", "others", "refusal", "twins", "variants")
 
     def __init__(self, selectors: int) -> None:
         """Begin with nothing found for that many selectors."""
@@ -245,6 +246,7 @@ class Findings:
         self.hidden: set[int] = set()
         self.twins: set[Twin] = set()
         self.others: list[FoundValue] = []
+        self.refusal: UnlistedName | None = None
 
     def tell_of_variant(self, path: Path, selectors: frozenset[int]) -> None:
         """Note that members of an object read as others that are selected there."""

@@ -7,14 +7,14 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from ...errors import ForbiddenValue, InvalidBody, UnsupportedBody
+from ...errors import ForbiddenValue, InvalidBody, UnlistedName, UnsupportedBody
 from ...expressions.name_readings import NAME_MAX, FieldNames
 from ...expressions.selectors import Inside, JsonSelector, NamedSelector
 from ...http.message import HeadFacts
 from ..body_format import BodyFormat, as_it_is
 from ..json import Findings, FoundValue
 from ..json import Selection as JsonSelection
-from ..json.closed import ClosedNames, refuse
+from ..json.closed import ClosedNames, note_unlisted, refuse
 from ..json.lexer import Layer
 from ..json.nested import Shifted, Text, look_within
 from . import reader
@@ -24,18 +24,21 @@ from .reader import Part, spell_name
 class PartFindings:
     """What was found, by the index of the selector.
 
-    `others` are the parts that are neither selected nor listed, and to be sealed. `missing` holds
-    each selector that somewhere had no value to select, `variants` each whose name stood there in
-    another case. `values` are those in parts that are JSON texts, which `texts` are.
+    `others` are the parts that are neither selected nor listed, and to be sealed, and `unlisted`
+    their names. `missing` holds each selector that somewhere had no value to select, `variants`
+    each whose name stood there in another case. `values` are those in parts that are JSON texts,
+    which `texts` are. `refusal` says what is not listed and must not be sealed either.
     """
 
-    __slots__ = ("found", "missing", "others", "texts", "values", "variants")
+    __slots__ = ("found", "missing", "others", "refusal", "texts", "unlisted", "values", "variants")
 
     def __init__(self, selectors: int) -> None:
         """Begin with nothing found for that many selectors."""
         self.found: list[list[Part]] = [[] for _ in range(selectors)]
         self.missing: set[int] = set()
         self.others: list[Part] = []
+        self.unlisted: set[str] = set()
+        self.refusal: UnlistedName | None = None
         self.variants: set[int] = set()
         self.values = Findings(selectors)
         self.texts: list[Part] = []
@@ -85,18 +88,19 @@ class PartSelection:
         return bool(self._inner) or (self._closed is not None and self._closed.seals)
 
     def reads(self, part: Part) -> bool:
-        """Return whether `refuse_json` has to read a part."""
+        """Return whether `refuse_unlisted` has to read a part."""
         return self._closed is not None and part.is_text and self._closed.reads(part.name)
 
-    def refuse_json(self, part: Part, body: bytes) -> None:
+    def _refuse_json(self, closed: ClosedNames, part: Part, body: bytes) -> None:
         """Raise UnlistedName for a plain part that is JSON, or for what JSON holds in it."""
-        if self._closed is not None and self._closed.reads(part.name):
-            if part.media is not None and part.media.is_json and part.name not in self._inner:
-                refuse((part.name,))
-            if part.is_text or part.name in self._inner:
-                if not part.is_utf8:
-                    raise UnsupportedBody("part-charset")
-                self._closed.look_at(part.name, body[part.start : part.end])
+        if not closed.reads(part.name):
+            return
+        if part.media is not None and part.media.is_json and part.name not in self._inner:
+            refuse((part.name,))
+        if part.is_text or part.name in self._inner:
+            if not part.is_utf8:
+                raise UnsupportedBody("part-charset")
+            closed.look_at(part.name, body[part.start : part.end])
 
     def find(
         self, body: bytes, content_types: Sequence[bytes], *, lenient: bool = False
@@ -113,7 +117,10 @@ class PartSelection:
             self.take(part, findings)
             if part.name in self._inner:
                 self._look_within(part, body, findings, lenient=lenient)
-            self.refuse_json(part, body)
+            try:
+                self.refuse_unlisted(part, findings, body)
+            except UnlistedName as error:
+                findings.refusal = findings.refusal or error
         lacking = (one for name in self._names for one in self._names[name])
         findings.missing.update(one for one in lacking if not findings.found[one])
         read = {part.name for part in findings.texts}
@@ -134,24 +141,30 @@ class PartSelection:
         look_within(inner, indexes, text, found.values, lenient=lenient)
 
     def take(self, part: Part, findings: PartFindings) -> None:
-        """Add what is selected of one part to findings; raise ForbiddenValue as `find` does.
-
-        Raises UnlistedName for a part that is neither selected nor listed, if the block is closed.
-        """
-        if self._closed is not None and part.says_more:
-            refuse((part.name,), "unlisted-part-header")
-        indexes = self._names.get(part.name)
-        if indexes is None:
-            if part.name not in self._inner:
-                self._look_for_twins(part.name, findings)
-                if self._closed is not None and not self._closed.lists(part.name):
-                    findings.others.append(part)
-            return
+        """Add what is selected of one part to findings; raise ForbiddenValue as `find` does."""
+        indexes = self._names.get(part.name, ())
+        if not indexes and part.name not in self._inner:
+            self._look_for_twins(part.name, findings)
         for index in indexes if not part.is_unfilled else ():
             if self._selectors[index].place == "part" or part.filename is not None:
                 findings.found[index].append(part)
             else:
                 findings.missing.add(index)
+
+    def refuse_unlisted(self, part: Part, findings: PartFindings, body: bytes) -> None:
+        """Raise UnlistedName for a part that is not listed, or add it to the others.
+
+        So also for a header that is not listed, for a plain part that is JSON, and for what JSON
+        holds. Whose filename alone is selected has a content all the same.
+        """
+        if self._closed is None:
+            return
+        if part.says_more:
+            refuse((part.name,), "unlisted-part-header")
+        if not self._closed.lists(part.name):
+            note_unlisted(findings.unlisted, (part.name,))
+            findings.others.append(part)
+        self._refuse_json(self._closed, part, body)
 
     def new_findings(self) -> PartFindings:
         """Return findings of nothing yet."""
