@@ -39,7 +39,7 @@ class _Found(NamedTuple):
 class OpeningSessions:
     """Finds the sessions of tokens to be opened. `clock` returns seconds since 1970."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what the sessions hand in, each by name
         self,
         durable: DurableSessions,
         ephemeral: EphemeralSessions,
