@@ -233,6 +233,22 @@ async def test_processes_of_an_adopted_keyring_in_the_same_store_are_not_reached
         assert (reach.complete, reach.missed) == (not missed, missed)
 
 
+async def test_processes_with_another_record_key_are_not_reached(
+    subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = a_member(subject), a_member(subject)
+    later = KEYRING.leak_records(now=int(time.time()), random=os.urandom)
+    other.lease._keyring = lambda: later
+    async with running(one, other):
+        answer = await Desk(one.sessions).run("revoke", SCOPE)
+        assert (answer.complete, answer.missed) == (False, (f"unreadable row {other.place}",))
+        assert answer.processes == 1
+    monkeypatch.setattr("proxy.keys.policy.LEASE_SECONDS", 0.5)
+    await other.lease.renew()  # and it is killed
+    async with running(one):
+        assert (await Desk(one.sessions).run("revoke", SCOPE)).complete
+
+
 async def test_a_process_that_ends_takes_its_row_along(subject: Subject) -> None:
     one, other = a_member(subject), a_member(subject)
     async with running(one):
