@@ -271,7 +271,7 @@ class Sessions:
         return (
             self.leased
             and session.created >= self.revocations.not_before(session.scope)
-            and session.kek_id in self._usable
+            and session.under in self._usable
             and not self.withdrawn
         )
 
