@@ -9,7 +9,9 @@ import time
 
 import pytest
 
+from proxy.core.crypto.token import decode
 from proxy.core.errors import KeyUnavailable
+from proxy.core.values.key_needs import Needs
 from proxy.keys.fleet import fence_log, keyring_marker, lease, presence
 from proxy.keys.fleet.fence_log import FenceEvent, FenceLog
 from proxy.keys.keyring import merging
@@ -84,6 +86,26 @@ async def test_a_process_that_is_stopped_seals_nothing_once_it_goes_on(subject: 
         assert stopped.sessions.resolve_warm(seal_need()) is None
         after = await stopped.sealed()
         assert [await one.opens(text) for text in (before, after)] == [False, True]
+
+
+async def test_a_process_that_is_stopped_opens_nothing_of_what_was_erased_once_it_goes_on(
+    subject: Subject,
+) -> None:
+    one = Member(Line(subject.another()), mode="ephemeral")
+    stopped = Member(Line(subject.another()), without_store=False, mode="ephemeral")
+    async with running(one):
+        text = await one.sealed()
+        assert await stopped.opens(text)
+        need = Needs({}, frozenset({(SCOPE, decode(text).key_id)}))
+        assert stopped.sessions.resolve_warm(need) is not None
+        answer = await Desk(one.sessions).run("erase", SCOPE)
+        assert (answer.complete, len(answer.erased or ())) == (True, 1)
+        stopped.store.cut = True
+        assert stopped.sessions.resolve_warm(need) is None
+        with pytest.raises(KeyUnavailable, match="lease-ended"):
+            await stopped.opens(text)
+        await back(stopped)
+        assert not await stopped.opens(text)
 
 
 async def test_a_process_that_seals_without_the_store_is_named(subject: Subject) -> None:
@@ -209,6 +231,22 @@ async def test_processes_of_an_adopted_keyring_in_the_same_store_are_not_reached
         events = [FenceEvent("keyring", "", 5)]
         reach = await presence.reached(store, new, events, clock=time.time, expected=0)
         assert (reach.complete, reach.missed) == (not missed, missed)
+
+
+async def test_processes_with_another_record_key_are_not_reached(
+    subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = a_member(subject), a_member(subject)
+    later = KEYRING.leak_records(now=int(time.time()), random=os.urandom)
+    other.lease._keyring = lambda: later
+    async with running(one, other):
+        answer = await Desk(one.sessions).run("revoke", SCOPE)
+        assert (answer.complete, answer.missed) == (False, (f"unreadable row {other.place}",))
+        assert answer.processes == 1
+    monkeypatch.setattr("proxy.keys.policy.LEASE_SECONDS", 0.5)
+    await other.lease.renew()  # and it is killed
+    async with running(one):
+        assert (await Desk(one.sessions).run("revoke", SCOPE)).complete
 
 
 async def test_a_process_that_ends_takes_its_row_along(subject: Subject) -> None:

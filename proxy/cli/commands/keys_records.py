@@ -115,8 +115,11 @@ def _compromised(
 ) -> None:
     now, keyring = int(time.time()), open_keyring(place.path, place.roots)
     keys = _store_keys(place)
-    dumped = {} if keys is None else asyncio.run(_dumped(keys))
-    people = record_rotation.fingerprints(dumped, keyring.record_key)
+    dumped, old = (
+        {} if keys is None else asyncio.run(_dumped(keys)),
+        record_rotation.leaked(keyring),
+    )
+    people = record_rotation.fingerprints(dumped, old)
     if people and fingerprints is None:
         for name, listed in people.items():
             for key in listed:
@@ -127,12 +130,15 @@ def _compromised(
             ExitCode.NEGATIVE,
         )
     confirmed = frozenset(() if fingerprints is None else fingerprints.read_text().split())
-    revoked = record_rotation.revocations(dumped, keyring.record_key)
+    revoked = record_rotation.revocations(dumped, old)
     if not yes:
         ask(*_consequences(people, confirmed, len(revoked)))
-    head = verification.head(place.audit.path, audit_key(keyring.record_key))
+    head = verification.head(place.audit.path, audit_key(old))
 
     def change(before: Keyring) -> Keyring:
+        # Again: others may have revoked while somebody read the question.
+        dumped = {} if keys is None else asyncio.run(_dumped(keys))
+        revoked = record_rotation.revocations(dumped, old)
         with_all = latest(before.revocations, tuple(Revocation(*one) for one in revoked.items()))
         whole = replace(before, revocations=with_all)
         return whole.leak_records(now=now, random=os.urandom)
@@ -140,7 +146,7 @@ def _compromised(
     changed = update(place, "keys.rotate-records", change, mode="compromised")
     place.write_down(changed, "audit.continues", head="none" if head is None else head.anchor)
     if keys is not None:
-        old, new = (RecordKey(one.record_key.reveal()) for one in (keyring, changed))
+        new = RecordKey(changed.record_key.reveal())
         _tell(asyncio.run(_resigned(keys, Signers(old, new, changed, confirmed))))
     console.say("the former record key counts for nothing any more; distribute the keyring now")
     tell_reach(fence(place, changed, expect), "know of it", expect=expect)

@@ -47,6 +47,7 @@ class Session:
         "kek_number",
         "scope",
         "sid",
+        "under",
     )
 
     def __init__(  # noqa: PLR0913 - what makes a session, each by name
@@ -58,8 +59,11 @@ class Session:
         kek_id: str | None = None,
         kek_number: int | None = None,
         packaged: bool = False,
+        under: str | None = None,
     ) -> None:
         """Prepare cipher and commitment key of `key`; the key itself is not kept.
+
+        `under` is the KEK that wraps the key of an ephemeral session: no token names it.
 
         A key that came in a key package (`packaged`) has tokens that commit to it with 32 bytes,
         and none in the short form, whose 16 are too few where its holder may have made the key.
@@ -68,6 +72,7 @@ class Session:
         self.created = int.from_bytes(sid[:4])
         self.scope = scope
         self.kek_id = kek_id
+        self.under = kek_id or under
         self.kek_number = kek_number
         self._aead = Aead(key)
         self._kctx = derivation.commitment_key(key)

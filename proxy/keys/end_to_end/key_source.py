@@ -16,7 +16,6 @@ from ...core.errors import KeyUnavailable, Unopened
 from ...core.values.key_needs import Attempt, Keys, Needs
 from ...core.values.streams import REVOKED
 from ...process import forks
-from ...process.boot_clock import since_boot
 from ...telemetry.reporter import Reporter
 from ..keyring.kek import RandomBytes
 from ..participants.pins import PinBook
@@ -103,7 +102,7 @@ class EndToEnd:
             raise KeyUnavailable(WITHDRAWN)
         if self._sessions.blocked and opens:
             raise KeyUnavailable(BLOCKED)
-        if seals and since_boot() >= self._sessions.sealing_until:
+        if not self._sessions.leased:  # what opens here may be erased
             return None
         now = self._clock()
         opened = self._opening.warm(opens, now) if found is None else found.opened
@@ -124,8 +123,7 @@ class EndToEnd:
             plain, seals, opens = _divided(needs)
             if not seals and not opens:
                 return await self._sessions.resolve(needs)
-            if seals:
-                await self._sessions.require_lease()
+            await self._sessions.require_lease()
             keys = await self._found(needs, opens, asked, known)
             if keys is not None:
                 return keys

@@ -80,15 +80,25 @@ async def rows(store: GuardedStore, keyring: Keyring) -> dict[Report, bytes]:
 
     Raises StoreFailed where the store does not answer.
     """
+    return (await _read(store, keyring))[0]
+
+
+async def _read(
+    store: GuardedStore, keyring: Keyring
+) -> tuple[dict[Report, bytes], dict[str, bytes]]:
+    """Return the rows of all processes, and by their places those that cannot be read."""
     name, key = keyring_marker.name_of(keyring), keyring.record_key
     found: dict[Report, bytes] = {}
+    strange: dict[str, bytes] = {}
     for place, record in (await store.kept(name)).items():
         try:
             report = decode(record, f"{name}:{place}", key)
         except RecordRefused:
+            if place != fence_log.PLACE:
+                strange[place] = record
             continue
         found[report] = record
-    return found
+    return found, strange
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +125,14 @@ class Reach:
 
 @dataclass(slots=True)
 class _Watched:
-    """When each row was first seen as it stands, in monotonic seconds."""
+    """When each row was first seen as it stands, in monotonic seconds.
+
+    `renewed` are the places of rows that cannot be read, and that were renewed meanwhile: of live
+    processes with another record key, or of another version.
+    """
 
     since: dict[bytes, tuple[bytes, float]] = field(default_factory=dict)
+    renewed: set[str] = field(default_factory=set)
 
     def ended(self, report: Report, record: bytes, now: float) -> bool:
         """Whether a row has not changed for so long that its lease has ended.
@@ -133,6 +148,17 @@ class _Watched:
             return seen is None and gone
         return gone or at - seen[1] > policy.LEASE_SECONDS + policy.LEASE_MARGIN_SECONDS
 
+    def settled(self, place: str, record: bytes) -> bool:
+        """Whether a row that cannot be read was renewed, or not for longer than a lease."""
+        at, seen = (
+            time.monotonic(),
+            self.since.setdefault(place.encode(), (record, time.monotonic())),
+        )
+        if seen[0] != record:
+            self.renewed.add(place)
+        ended = at - seen[1] > policy.LEASE_SECONDS + policy.LEASE_MARGIN_SECONDS
+        return ended or place in self.renewed
+
 
 async def reached(
     store: GuardedStore,
@@ -146,7 +172,8 @@ async def reached(
 
     `clock` returns seconds since 1970. The end of the lease of a process that seals without the
     store says nothing: it is not reached. Nor are the processes of an adopted keyring: what they
-    seal opens here, and they read another log. Raises StoreFailed where the store does not answer.
+    seal opens here, and they read another log. Nor are those whose rows cannot be read and are
+    renewed: they have another record key. Raises StoreFailed where the store does not answer.
     """
     watched, ids = _Watched(), {one.id for one in events}
     told: set[bytes] = set()  # a row names the last fences alone: what it has said stays said
@@ -154,13 +181,15 @@ async def reached(
     deadline = time.monotonic() + policy.LEASE_WAIT_SECONDS
     while True:
         await fence_log.ensure(store, keyring, events, now=clock)
-        found, now = await rows(store, keyring), clock()
+        (found, strange), now = await _read(store, keyring), clock()
         told |= {one.process for one in found if ids <= one.learned}
         knowing = [one for one in found if one.process in told]
         waiting = {one: record for one, record in found.items() if one.process not in told}
         ended = {one for one, record in waiting.items() if watched.ended(one, record, now)}
-        if len(ended) == len(waiting) or time.monotonic() > deadline:
+        open_ones = {one for one, record in strange.items() if not watched.settled(one, record)}
+        if (len(ended) == len(waiting) and not open_ones) or time.monotonic() > deadline:
             missed = sorted(one.name for one in waiting if one.goes_on or one not in ended)
+            missed += sorted(f"unreadable row {one}" for one in strange if one in watched.renewed)
             others = await _adopted_in_use(store, keyring, now)
             return Reach(tuple(knowing), (*missed, *others), least)
         await asyncio.sleep(policy.LEASE_POLL_SECONDS)

@@ -73,6 +73,18 @@ def signers(keyring: Keyring) -> Signers:
     )
 
 
+def leaked(keyring: Keyring) -> RecordKey:
+    """Return the key that a rotation after a leak gives up, with all that records may be under.
+
+    A rotation by schedule may be under way, or one after a leak have ended in its middle. None of
+    these keys proves anything.
+    """
+    own = keyring.record_key
+    others = [RecordKey(one.key.reveal()) for one in keyring.records if one.state != "ended"]
+    known = [one for one in others if one not in own.past]
+    return RecordKey(own.reveal(), (*own.past, *known), [(one, float("inf")) for one in others])
+
+
 async def resign(store: Store, signed: Signers) -> Resigned:
     """Sign anew what the store holds under the old keys; raise StoreFailed as the store does.
 

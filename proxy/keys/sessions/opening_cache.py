@@ -39,7 +39,7 @@ class _Found(NamedTuple):
 class OpeningSessions:
     """Finds the sessions of tokens to be opened. `clock` returns seconds since 1970."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what the sessions hand in, each by name
         self,
         durable: DurableSessions,
         ephemeral: EphemeralSessions,
@@ -47,12 +47,15 @@ class OpeningSessions:
         *,
         clock: Callable[[], float],
         begun: Callable[[int], bool],
+        leased: Callable[[], bool],
     ) -> None:
         """Take the caches of both kinds of sessions, and what is known of revocations.
 
-        `begun` tells whether a time, in seconds since 1970, is not of the future.
+        `begun` tells whether a time, in seconds since 1970, is not of the future; `leased` whether
+        this process has a lease. Without one it may not know of an erasure that was answered.
         """
         self._begun = begun
+        self._leased = leased
         self._durable = durable
         self._ephemeral = ephemeral
         self._revocations = revocations
@@ -116,6 +119,11 @@ class OpeningSessions:
             if max(len(needs.seals), sessions, len(scopes)) > limit:
                 raise KeyUnavailable("too-many-scopes")
 
+    def needs_lease(self, opens: Iterable[Need]) -> bool:
+        """Return whether a session is among them that may be erased."""
+        now = self._clock()
+        return any(_is_kept(key_id, now) for _, key_id in opens)
+
     def forget(self) -> None:
         """Forget what was found for one durable session; to be called with their clearing."""
         self._known.clear()
@@ -176,6 +184,8 @@ class OpeningSessions:
             # Its clock was wrong: it may have begun before the revocation.
             not_before = _NEVER
         if not _is_durable(key_id):
+            if possible(key_id.sid, now) and not self._leased():
+                return None
             if not self._ephemeral.at_hand(scope, key_id.sid, now, asked):
                 return None
             return self._ephemeral.get(scope, key_id.sid, not_before, now)

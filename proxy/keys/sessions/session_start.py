@@ -184,5 +184,5 @@ class SessionStarter:
 
 def _session(agreed: Agreed, scope: Scope, keks: TenantKeks) -> Session:
     if agreed.key is not None:
-        return Session(agreed.key, sid=agreed.sid, scope=scope)
+        return Session(agreed.key, sid=agreed.sid, scope=scope, under=keks.primary.id)
     return durable_session(keks.primary, agreed.sid, scope)

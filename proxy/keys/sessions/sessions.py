@@ -122,7 +122,12 @@ class Sessions:
         self.sealing = SealingSessions(limit, settings.max_messages, begun=begun, standing=self)
         """The sessions that seal."""
         self._opening = OpeningSessions(
-            self._durable, self._ephemeral, self.revocations, clock=clock, begun=begun
+            self._durable,
+            self._ephemeral,
+            self.revocations,
+            clock=clock,
+            begun=begun,
+            leased=lambda: self.leased,
         )
         self._fences = partial(Fences, self.store, clock=clock, random=random, notice=notice)
         self.fences = self._fences(key=lambda: self.keyring.record_key)
@@ -199,7 +204,7 @@ class Sessions:
         """
         asked: float | None = None
         for _ in range(ROUNDS):
-            if needs.seals:
+            if not self.leased and (needs.seals or self._opening.needs_lease(needs.opens)):
                 await self.require_lease()
             if (keys := await self._found(needs, asked)) is not None:
                 return keys
@@ -229,7 +234,7 @@ class Sessions:
         if self.withdrawn and (seals or opens):
             self._forget()  # what was begun before may have kept a key since
             raise KeyUnavailable(WITHDRAWN)
-        if seals and since_boot() >= self.sealing_until:
+        if seals and not self.leased:
             return None
         if not opens and len(seals) == 1:
             keys = self.sealing.take_one(seals, now)
@@ -248,9 +253,14 @@ class Sessions:
         self.lookups.plans += 1
         return keys
 
+    @property
+    def leased(self) -> bool:
+        """Whether this process may seal, and open what may be erased."""
+        return since_boot() < self.sealing_until
+
     async def require_lease(self) -> None:
-        """See that this process may seal; raise KeyUnavailable where it may not."""
-        if self.lease is not None and since_boot() >= self.sealing_until:
+        """See that this process has a lease; raise KeyUnavailable where it can have none."""
+        if self.lease is not None and not self.leased:
             await self.lease.obtain()
 
     def stands(self, session: Session) -> bool:
@@ -259,9 +269,9 @@ class Sessions:
         False also without a lease: another process may have revoked it.
         """
         return (
-            since_boot() < self.sealing_until
+            self.leased
             and session.created >= self.revocations.not_before(session.scope)
-            and session.kek_id in self._usable
+            and session.under in self._usable
             and not self.withdrawn
         )
 

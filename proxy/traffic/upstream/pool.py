@@ -145,9 +145,9 @@ class Pool:
 
     async def _new(self, permit: Permit, trial: int) -> UpstreamConnection:
         self._making += 1
-        self._timer.start()
         connection: UpstreamConnection | None = None
         try:
+            self._timer.start()
             connection = await self._connect()
             self._busy.add(connection)
             connection.permit, connection.trial = permit, trial

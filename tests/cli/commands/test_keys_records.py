@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import Result
 
+from proxy.cli.commands import keys_records
 from proxy.config.settings import SecretReference
 from proxy.keys.keyring.file import open_keyring
 from proxy.keys.keyring.keyring import Keyring
 from proxy.keys.keyring.roots import FileRoot
+from proxy.keys.stores import open_store
+from proxy.keys.stores.records import encode_revocation
 from tests.cli.conftest import Run, invoke
+from tests.keys.builders import SCOPE
 
 CONFIG = """\
 version: 1
@@ -104,6 +110,58 @@ def test_a_key_that_nobody_confirmed_is_not_taken_over(run: Run) -> None:
     Path("confirmed").write_text("none\n")
     run(*ROTATE, "--compromised", "--fingerprints", "confirmed", "--yes")
     assert kids(run) == []
+
+
+def test_a_run_after_a_leak_that_was_killed_is_run_again(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = kids(run)
+    run("sessions", "revoke", *NAMED, "--yes")
+    Path("confirmed").write_text("".join(f"{one}\n" for one in before))
+    leak = (*ROTATE, "--compromised", "--fingerprints", "confirmed", "--yes")
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("proxy.cli.commands.keys_records.Signers", killed)
+        run(*leak, status=1)
+    assert before[0] in run(*ROTATE, "--compromised", status=1).stdout
+    assert "records signed anew: 1 participant" in run(*leak).stderr
+    assert kids(run) == before
+    intact(run)
+
+
+def test_a_leak_during_a_rotation_by_schedule_takes_over_what_people_confirm(run: Run) -> None:
+    before = kids(run)
+    for _ in range(2):
+        run(*ROTATE, "--scheduled", "--anyway")
+    Path("confirmed").write_text("".join(f"{one}\n" for one in before))
+    run(*ROTATE, "--compromised", "--fingerprints", "confirmed", "--yes")
+    assert kids(run) == before
+
+
+def test_what_is_revoked_while_the_question_is_read_is_in_the_keyring(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    consequences = keys_records._consequences
+
+    def meanwhile(*arguments: Any) -> Iterator[str]:  # noqa: ANN401 - passed on
+        keyring, store = a_keyring(), open_store("sqlite:sessions.db", environ={})
+        name = keyring.names_of(SCOPE)[0]
+
+        async def revoke() -> None:
+            await store.revoke(name, encode_revocation(9, name, keyring.record_key), 9)
+            await store.close()
+
+        asyncio.run(revoke())
+        return consequences(*arguments)
+
+    monkeypatch.setattr(keys_records, "_consequences", meanwhile)
+    monkeypatch.setattr(keys_records, "ask", lambda *_: None)
+    Path("confirmed").write_text("")
+    run(*ROTATE, "--compromised", "--fingerprints", "confirmed")
+    assert a_keyring().refused_before(SCOPE) == 9
 
 
 def test_a_mode_is_given(run: Run) -> None:

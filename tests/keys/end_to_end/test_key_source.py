@@ -19,6 +19,7 @@ from proxy.keys.participants import participant, private_key
 from proxy.keys.participants.participant import ParticipantKey
 from proxy.keys.sessions import session_control
 from proxy.keys.stores import MemoryStore
+from proxy.process.boot_clock import since_boot
 from tests.keys.builders import BrokenStore, CountingStore, SharedStore, Time, some_bytes
 from tests.keys.end_to_end.builders import (
     GRACE,
@@ -146,6 +147,16 @@ async def test_the_second_message_waits_for_nothing() -> None:
     need = Needs({sealing("alice", ["bob"]): 1})
     assert one.keys.resolve_warm(need) is not None
     assert one.reports.causes() == ["first"]
+
+
+async def test_without_a_lease_nothing_opens_from_memory() -> None:
+    (one,) = await a_fleet()
+    sealed = await one.seal(b"hello", "alice", ["bob"])
+    assert await one.open_for("bob", sealed) == b"hello"
+    need = needs_of(reading("bob"), decode(sealed))
+    assert one.keys.resolve_warm(need) is not None
+    one.sessions.sealing_until = since_boot()
+    assert one.keys.resolve_warm(need) is None
 
 
 async def test_what_has_no_parties_is_sealed_and_opened_as_ever() -> None:

@@ -8,6 +8,7 @@ from proxy.core.crypto.session_cipher import Session
 from proxy.core.errors import KeyUnavailable
 from proxy.core.values.key_needs import Keys
 from proxy.keys.sessions import session_control
+from proxy.keys.sessions.settings import SessionMode
 from proxy.process.boot_clock import since_boot
 
 from ..builders import SCOPE, World, a_keyring, a_world, seal_need
@@ -39,9 +40,12 @@ async def test_a_revoked_session_stands_no_more_and_the_one_after_it_does() -> N
     await sealed(world)
 
 
-async def test_a_session_under_a_kek_that_is_disabled_or_gone_stands_no_more() -> None:
+@pytest.mark.parametrize("mode", ["durable", "ephemeral"])
+async def test_a_session_under_a_kek_that_is_disabled_or_gone_stands_no_more(
+    mode: SessionMode,
+) -> None:
     keyring = a_keyring("k2")
-    world = a_world(keyring=keyring)
+    world = a_world(keyring=keyring, mode=mode)
     keys, session = await sealed(world)
     promoted = keyring.promote("k2")
     world.sessions.replace_keyring(promoted)
