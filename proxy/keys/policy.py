@@ -214,3 +214,6 @@ CALL_SECONDS: Final = 10.0
 MOST_VALUES: Final = 100  # of one call
 MOST_VALUE_BYTES: Final = 1024 * 1024
 REPORT_AFTER_SECONDS: Final = 0.25  # after the response, whose time must not tell the reason
+
+# --- commands that seal -----------------------------------------------------------
+LOOK_SECONDS: Final = 0.05  # between two looks at a lease that its thread obtains

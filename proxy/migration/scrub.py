@@ -16,7 +16,7 @@ from ..core.errors import MigrationFailed
 from .policy import DRAWN_PLACES, DRAWN_VALUES, SOUGHT_BYTES
 from .report import MigrationRun
 from .search import Searched, Sought, below, search, sought
-from .sources.keepers import Inspection, Step
+from .sources.keepers import Inspection, ScrubStep
 from .sources.source import Source
 from .values.states import Tally
 from .worker import Order, Worker
@@ -36,8 +36,8 @@ class ScrubRun(MigrationRun):
     found.
     """
 
-    done: tuple[Step, ...] = ()
-    undone: tuple[tuple[Step, str], ...] = ()
+    done: tuple[ScrubStep, ...] = ()
+    undone: tuple[tuple[ScrubStep, str], ...] = ()
     searched: Searched | None = None
     control: bool = False
 
@@ -120,15 +120,15 @@ async def scrub(order: Order, folders: Sequence[Path], *, runs: bool) -> ScrubRu
 
 def _clean(
     inspections: Sequence[Inspection], *, runs: bool
-) -> tuple[tuple[Step, ...], tuple[tuple[Step, str], ...]]:
+) -> tuple[tuple[ScrubStep, ...], tuple[tuple[ScrubStep, str], ...]]:
     """Do each step once, those that several tables share last; return those done, and the rest."""
-    steps: dict[Step, Inspection] = {}
+    steps: dict[ScrubStep, Inspection] = {}
     for inspection in inspections:
         for step in inspection.steps():
             steps.pop(step, None)
             steps[step] = inspection
-    done: list[Step] = []
-    undone: list[tuple[Step, str]] = []
+    done: list[ScrubStep] = []
+    undone: list[tuple[ScrubStep, str]] = []
     for step, inspection in steps.items():
         if not runs:
             undone.append((step, "--run does it"))

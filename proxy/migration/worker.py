@@ -104,6 +104,7 @@ class Worker:
         self, source: Source, rows: Sequence[StoredRow]
     ) -> list[tuple[Stored, Stored]]:
         """Return each token in rows of a table that opens, with the value that it holds."""
+        self._leased("open")
         treats = treatment(source, "open", self._sessions, self._sealing)
         assert isinstance(treats, Treatment)  # noqa: S101 - a list has no files
         return await treats.opened(rows)

@@ -34,7 +34,7 @@ RULES = """\
           decrypt: "optional $.data json:$.meta json:$.note"
       - name: hooks
         match: POST /hooks/{id}
-        conversation: path:id
+        conversation: {from: path:id, unrelated: ["form:id", "form:payload $.id"]}
         request:
           encrypt: "form:payload $.note"
           plain: ["form:id", "form:payload $.id"]

@@ -16,7 +16,7 @@ from typing import Protocol, Self
 
 from ...core.errors import KeyUnavailable
 from ..keyring.keyring import Keyring
-from ..policy import LEASE_SECONDS
+from ..policy import LEASE_SECONDS, LOOK_SECONDS
 from ..stores import Store, StoreFailed
 from ..stores.guarded import GuardedStore
 from . import keyring_marker, presence
@@ -74,7 +74,7 @@ class CommandLease:
         while not self._holds():
             if time.monotonic() >= until or not self._thread.is_alive():
                 raise KeyUnavailable(ENDED)
-            time.sleep(0.05)
+            time.sleep(LOOK_SECONDS)
         return self.epoch
 
     @contextmanager

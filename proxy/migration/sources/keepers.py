@@ -46,7 +46,7 @@ class Cost(NamedTuple):
     free: int | None
 
 
-class Step(NamedTuple):
+class ScrubStep(NamedTuple):
     """A statement that removes old values, and what from."""
 
     sql: str
@@ -65,10 +65,10 @@ class Inspection(Protocol):
     def cost(self, change: Change) -> Cost:
         """Return what a change costs, about."""
 
-    def steps(self) -> Iterator[Step]:
+    def steps(self) -> Iterator[ScrubStep]:
         """Yield what removes old values from files, in the order in which it is to be done."""
 
-    def clean(self, step: Step) -> None:
+    def clean(self, step: ScrubStep) -> None:
         """Do a step."""
 
     def files(self) -> Sequence[Path]:

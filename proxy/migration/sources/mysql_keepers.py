@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from ...core.errors import MigrationFailed
 from ..policy import BINLOG_EVENT, INNODB_FILLED, PURGE_AGAIN_SECONDS, PURGE_SECONDS
-from .keepers import LOCAL, Change, Cost, Effect, Keeper, Step, free_bytes
+from .keepers import LOCAL, Change, Cost, Effect, Keeper, ScrubStep, free_bytes
 
 Run = Callable[..., Sequence[Sequence[Any]]]
 
@@ -124,19 +124,19 @@ class MysqlInspection:
         disk = (held + grown) / INNODB_FILLED - held if grown else 0
         return Cost(round(disk), round(log), "binary log", free_bytes(folder))
 
-    def steps(self) -> Iterator[Step]:
+    def steps(self) -> Iterator[ScrubStep]:
         """Yield what rewrites each file that keeps old values."""
         rebuilt = f"OPTIMIZE TABLE {self._table}"
         if self._about()[0] == "SYSTEM VERSIONED":
-            yield Step(f"DELETE HISTORY FROM {self._table}", "old rows in its history")
+            yield ScrubStep(f"DELETE HISTORY FROM {self._table}", "old rows in its history")
             rebuilt = f"SET STATEMENT system_versioning_alter_history = KEEP FOR {rebuilt}"
-        yield Step(rebuilt, "old rows in pages and indexes")
-        yield Step(_PURGE, "old versions in undo logs")
+        yield ScrubStep(rebuilt, "old rows in pages and indexes")
+        yield ScrubStep(_PURGE, "old versions in undo logs")
         if self._variable("log_bin") in {"1", "ON"}:
-            yield Step(_BINARY_LOGS, "old rows in binary logs")
-        yield Step(_REDO, "old rows in the redo log")
+            yield ScrubStep(_BINARY_LOGS, "old rows in binary logs")
+        yield ScrubStep(_REDO, "old rows in the redo log")
 
-    def clean(self, step: Step) -> None:
+    def clean(self, step: ScrubStep) -> None:
         """Do a step; of the redo log, a file of another size, which is a new one."""
         if step.sql == _PURGE:
             self._run("SET GLOBAL innodb_undo_log_truncate = ON")

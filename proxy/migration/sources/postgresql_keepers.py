@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from ...core.errors import MigrationFailed
 from ..policy import POSTGRESQL_ROW, WAL_INDEX_ENTRY, WAL_RECORD
-from .keepers import LOCAL, Change, Cost, Keeper, Step, free_bytes
+from .keepers import LOCAL, Change, Cost, Keeper, ScrubStep, free_bytes
 
 Run = Callable[..., Sequence[Sequence[Any]]]
 
@@ -163,18 +163,20 @@ class PostgresqlInspection:
         folder = self._setting("data_directory") if self._host in LOCAL else None
         return Cost(round(new + indexes * share), round(log), "WAL", free_bytes(folder))
 
-    def steps(self) -> Iterator[Step]:
+    def steps(self) -> Iterator[ScrubStep]:
         """Yield what rewrites each file that keeps old values."""
         tables = self._run(_TABLES, (self._table,))
         for (table,) in tables:
-            yield Step(f"VACUUM (FULL, ANALYZE) {table}", "old versions of rows, and index entries")
+            yield ScrubStep(
+                f"VACUUM (FULL, ANALYZE) {table}", "old versions of rows, and index entries"
+            )
         for relation in (one.of for one in self._dependents() if one.relation == "m"):
-            yield Step(f"REFRESH MATERIALIZED VIEW {relation}", "values in the view")
+            yield ScrubStep(f"REFRESH MATERIALIZED VIEW {relation}", "values in the view")
         for catalogue in ("pg_statistic", "pg_statistic_ext_data"):
-            yield Step(f"VACUUM FULL pg_catalog.{catalogue}", "values in statistics")
-        yield Step(_EMPTY_WAL, "old rows in the WAL")
+            yield ScrubStep(f"VACUUM FULL pg_catalog.{catalogue}", "values in statistics")
+        yield ScrubStep(_EMPTY_WAL, "old rows in the WAL")
 
-    def clean(self, step: Step) -> None:
+    def clean(self, step: ScrubStep) -> None:
         """Do a step. For the WAL: pass all files that wait for reuse, and let none be kept."""
         if step.sql != _EMPTY_WAL:
             self._run("SET lock_timeout = '60s'")

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from ...core.errors import MigrationFailed
 from ..policy import SQLITE_PAGES
-from .keepers import Change, Cost, Keeper, Step, free_bytes
+from .keepers import Change, Cost, Keeper, ScrubStep, free_bytes
 
 Run = Callable[..., Sequence[Sequence[Any]]]
 
@@ -86,13 +86,13 @@ class SqliteInspection:
         log = (size + grown) if mode == "wal" else size
         return Cost(grown, log, "journal", free_bytes(str(self._file.parent)))
 
-    def steps(self) -> Iterator[Step]:
+    def steps(self) -> Iterator[ScrubStep]:
         """Yield what rewrites the file."""
-        yield Step("ANALYZE", "samples of values")
-        yield Step("VACUUM", "old rows in free pages")
-        yield Step("PRAGMA wal_checkpoint(TRUNCATE)", "old rows in the log")
+        yield ScrubStep("ANALYZE", "samples of values")
+        yield ScrubStep("VACUUM", "old rows in free pages")
+        yield ScrubStep("PRAGMA wal_checkpoint(TRUNCATE)", "old rows in the log")
 
-    def clean(self, step: Step) -> None:
+    def clean(self, step: ScrubStep) -> None:
         """Do a step."""
         if step.sql != "ANALYZE" or self._run(
             "SELECT 1 FROM sqlite_schema WHERE name GLOB 'sqlite_stat[34]'"
