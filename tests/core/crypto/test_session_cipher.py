@@ -315,5 +315,6 @@ def test_all_texts_of_a_message_are_sealed_under_their_heads_and_open_together()
     assert session.wrote([head for head, _, _ in tokens], contexts)
     assert session.open_all(tokens) == [b"one", b"two"]
     assert not session.wrote([head for head, _, _ in tokens[::-1]], contexts)
-    tokens[1] = (*tokens[1][:2], b"\x00" + tokens[1][2][1:])
+    changed = bytes((tokens[1][2][0] ^ 1,)) + tokens[1][2][1:]
+    tokens[1] = (*tokens[1][:2], changed)
     assert session.open_all(tokens) is None
