@@ -198,7 +198,6 @@ listeners:
             - $.content
             - {{select: $.title, optional: true, form: short, max_chars: 300}}
             - optional $.edits[*].text as content
-          only: [id, room, size, edits, at, by, version]
         response:
           decrypt: [$.content, optional $.title, "optional $.edits[*].text as content"]
           on_error: keep

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -46,7 +47,7 @@ async def until_shut(server: Server, text: bytes, mode: SessionMode) -> float:
     began = time.monotonic()
     while True:
         late = a_member(server, mode)
-        late.sessions.lease = None
+        late.sessions.lease, late.sessions.sealing_until = None, math.inf
         opens = await late.opens(text)
         await late.store.close()
         if not opens:
