@@ -82,5 +82,6 @@ def test_a_name_that_is_changed_is_not_looked_at() -> None:
     names = ClosedNames(["sealed"], ["plain"], {}, seals=False)
     names.look_at("sealed", b'{"a":1}')
     names.look_at("plain", b"a text")
+    names.refuse("sealed")
     with pytest.raises(UnlistedName):
         names.look_at("plain", b'{"a":1}')

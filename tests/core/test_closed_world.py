@@ -21,6 +21,7 @@ from proxy.core.errors import (
     MessageError,
     TrafficError,
     UnlistedName,
+    UnsupportedBody,
 )
 from proxy.core.expressions.selectors import parse_json_selector
 from proxy.core.expressions.sources import JsonSource, NameSource, SameSource, parse_source
@@ -445,9 +446,18 @@ def test_a_form_that_flows_is_held_to_its_names_as_well() -> None:
     sealed = flowed(made, parts(MAP, FILE).encode(), (40, 90), PARTS)
     assert b"CANARY" not in sealed
     assert b'"variables.file"' in sealed
+    long = "x" * 90_000  # longer than what is held of a part that nothing is done to
+    body = parts(("map", f"\r\n\r\n{long}"), FILE).encode()
+    assert long.encode() in flowed(made, body, range(0, len(body), 5_000), PARTS)
     for other in (("1", FILE[1]), ("map", '\r\n\r\n{"0":1}')):
         with pytest.raises(UnlistedName):
             flowed(made, parts(FILE, other).encode(), (40, 90), PARTS)
+
+
+def test_a_plain_part_in_another_charset_is_refused() -> None:
+    latin = ("map", "\r\nContent-Type: text/plain; charset=iso-8859-1\r\n\r\na")
+    with pytest.raises(UnsupportedBody, match="part-charset"):
+        send(rule("optional part:0", plain=["part:map"]), a_message(parts(latin), headers=PARTS))
 
 
 def test_a_form_without_listed_parts_does_not_flow() -> None:
