@@ -29,8 +29,12 @@ def test_a_configuration_is_shown_with_references_in_place_of_secrets(file: Path
     assert keyring["file"].endswith(".jwe")
 
 
-def test_rules_are_shown_by_what_they_do() -> None:
-    settings = load(ROOT / "config" / "sealyard.yaml", {"SEALYARD_PASSPHRASE": CANARY}).settings
+def test_rules_are_shown_by_what_they_do(tmp_path: Path) -> None:
+    text = (ROOT / "config" / "sealyard.yaml").read_text("utf-8")
+    closed = "      - name: search\n        match: GET /api/search\n        request: reject\n"
+    file = tmp_path / "sealyard.yaml"
+    file.write_text(text.replace("      - name: list\n", f"{closed}      - name: list\n"), "utf-8")
+    settings = load(file, {"SEALYARD_PASSPHRASE": CANARY}).settings
     send, search, *_ = redacted(settings)["listeners"][0]["rules"]
 
     assert send["match"] == ["POST /api/messages"]
