@@ -162,7 +162,7 @@ def open_(place: KeyringPlace, **options: Any) -> None:  # noqa: ANN401 - see `_
 @click.option(
     "--data-dir",
     "folders",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=click.Path(path_type=Path),
     multiple=True,
     help="Search the files below this folder of the database for old values; may be repeated.",
 )
@@ -189,6 +189,9 @@ def scrub_(  # noqa: PLR0913 - each is one option
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
     from ...migration.scrub import scrub  # noqa: PLC0415 - other verbs need no search
 
+    for folder in folders:
+        if not folder.is_dir():
+            raise click.BadParameter(f"{folder} is no folder.", param_hint="--data-dir")
     job = reader.load(job_file, os.environ)
     keyring = open_keyring(place.path, place.roots)
     place.write_down(keyring, "migrate.scrub", job=job.digest)
