@@ -107,6 +107,17 @@ async def sealing_under_a_lease() -> Setup:
     return Setup(_answer(None), _upload(b"/seal"), WaitingKeys(leased=True))
 
 
+async def sealing_while_its_lease_ends() -> Setup:
+    """As before, and the lease ends once more before the answer may say that it was taken."""
+    keys, answer = WaitingKeys(leased=True), _answer(None)
+
+    async def script(peer: Peer) -> None:
+        keys.sessions.sealing_until = 0.0
+        await answer(peer)
+
+    return Setup(script, _upload(b"/seal"), keys)
+
+
 async def observing() -> Setup:
     """A request passes as it is, and what a rule would do is tried behind its answer."""
     keys = WaitingKeys()
@@ -394,6 +405,7 @@ SCENES: dict[str, Scene] = {
         sealing_among_others,
         sealing_behind_another,
         sealing_under_a_lease,
+        sealing_while_its_lease_ends,
         observing,
         opening,
         opening_what_is_misnamed,
@@ -426,6 +438,7 @@ SECRET_FROM_ORIGIN = {
     "sealing_among_others",
     "sealing_behind_another",
     "sealing_under_a_lease",
+    "sealing_while_its_lease_ends",
     "opening",
     "opening_what_is_misnamed",
     "opening_over_a_shared_store",

@@ -17,7 +17,7 @@ from .rig import CANARY, Outcome, Rig, descriptors, rigged
 from .scenes import SCENES, SECRET_FROM_ORIGIN
 
 BESIDE_THE_PATH = (
-    *("open", "known", "rotate", "revoke", "erase", "close", "write_down"),
+    *("open", "known", "rotate", "revoke", "erase", "close", "write_down", "_turn"),
     *("acquire", "take", "_begun"),
 )
 """Functions of these files that no request here comes through: what an operator asks for, and the
