@@ -39,7 +39,6 @@ _READ_BY_RULES: Final = frozenset(
         b"x-content-type-options",
     }
 )
-_COOKIE: Final = b"cookie"
 # What a body must not have to be read as it is.
 _NOT_PLAIN: Final = frozenset(
     {b"content-digest", b"content-encoding", b"content-md5", b"repr-digest"}
@@ -76,21 +75,6 @@ class HeadFacts(dict[bytes, list[bytes]]):
         self.by_look = by_look
         self.own_cache: bytes | None = None
         self.plain_json = not as_page and self._has_plain_json()
-
-    def with_cookies(self, headers: Headers) -> HeadFacts:
-        """Return these for headers that differ in cookies alone, of those that rules read.
-
-        What was looked at in the other cookies is not cleared.
-        """
-        facts = HeadFacts((), as_page=self.as_page, by_look=self.by_look)
-        facts.update(self)
-        cookies = header_values(headers, _COOKIE)
-        if cookies:
-            facts[_COOKIE] = cookies
-        else:
-            facts.pop(_COOKIE, None)
-        facts.own_cache, facts.plain_json = self.own_cache, self.plain_json
-        return facts
 
     def words(self, name: bytes) -> set[bytes]:
         """Return the words of a list in a header, in lower case."""
@@ -153,13 +137,6 @@ class RequestHead:
             facts = self._facts = HeadFacts(self.headers, self.lows)
         return facts
 
-    def with_headers(self, headers: Headers) -> RequestHead:
-        """Return this head with headers of which rules read no other than its own, but cookies."""
-        head = RequestHead(self.method, self.path, self.query, headers)
-        facts = self.facts
-        head._facts = facts.with_cookies(headers) if _COOKIE in facts else facts
-        return head
-
 
 @dataclass(slots=True)
 class ResponseHead:
@@ -186,12 +163,6 @@ class ResponseHead:
         if facts is None:
             facts = self._facts = HeadFacts(self.headers, self.lows)
         return facts
-
-    def with_headers(self, headers: Headers) -> ResponseHead:
-        """Return this head with headers that differ from its own in none that rules read."""
-        head = ResponseHead(self.status, self.reason, headers)
-        head._facts = self.facts
-        return head
 
     def read_as(self, media: bytes, *, as_page: bool) -> ResponseHead:
         """Return this head as rules read it where a look shows that the body is of another type."""

@@ -94,36 +94,6 @@ def test_any_bytes_are_a_media_type_or_none(value: bytes) -> None:
         assert media == again
 
 
-@pytest.mark.parametrize(
-    "head",
-    [
-        RequestHead("POST", "/a", None, ((b"Content-Type", b"a/b"), (b"Content-Length", b"1"))),
-        ResponseHead(200, b"OK", ((b"Content-Type", b"a/b"), (b"Content-Length", b"1"))),
-    ],
-    ids=["request", "response"],
-)
-def test_what_rules_read_is_not_read_again_where_it_is_the_same(
-    head: RequestHead | ResponseHead,
-) -> None:
-    headers = ((b"Content-Type", b"a/b"), (b"Content-Length", b"22"))
-    told = head.facts
-    again = head.with_headers(headers)
-
-    assert again.facts is told
-    assert again.headers == headers
-    assert head.headers != headers
-
-
-@pytest.mark.parametrize("cookies", [(), (b"room=r2",), (b"a=1", b"b=2")])
-def test_cookies_are_read_again_where_they_differ(cookies: tuple[bytes, ...]) -> None:
-    head = RequestHead("POST", "/a", None, ((b"Content-Type", b"a/b"), (b"Cookie", b"room=r1")))
-    assert head.facts[b"cookie"] == [b"room=r1"]
-    headers = ((b"Content-Type", b"a/b"), *((b"Cookie", one) for one in cookies))
-    again = head.with_headers(headers)
-
-    assert dict(again.facts) == dict(RequestHead("POST", "/a", None, headers).facts)
-
-
 def test_names_that_the_reader_has_lowered_are_not_lowered_again() -> None:
     headers, lows = ((b"Content-Type", b"a/b"),), (b"content-type",)
     for head in (
