@@ -45,8 +45,6 @@ MOST_VALUES: Final = 532 if FORM == "native" else 199
 """So many values are sealed or opened at once: a millisecond or two, as long as a slice."""
 MOST_RECORDS: Final = 256 if FORM == "native" else 64
 """So many records are changed at once: about two milliseconds, if each has one value."""
-_FRAMES: Final = 16
-"""So many frames are known: whoever seals a body chooses its type."""
 _BLANK: Final = b" \t\r\n"
 _SEALED: Final = "sealed"
 _OPENED: Final = "opened"
@@ -65,7 +63,7 @@ class WarmKeys(Protocol):
 class Prepared(ABC):
     """What is done to the bodies of messages with one head."""
 
-    __slots__ = ("_frames", "_head", "_opaque", "_ruled", "_varies")
+    __slots__ = ("_head", "_opaque", "_ruled", "_varies")
 
     def __init__(self, exchange: Exchange, head: Head, *, opaque: bool = False) -> None:
         """Take what the head says; `opaque` says that bodies are sealed as a whole."""
@@ -73,7 +71,6 @@ class Prepared(ABC):
         self._ruled = exchange.decision.may_read_response
         self._varies = exchange.decision.varies
         self._opaque = opaque
-        self._frames: dict[tuple[bool, bool, str | None], Frame] = {}
 
     @abstractmethod
     def change(
@@ -86,21 +83,15 @@ class Prepared(ABC):
         """
 
     def frame(self, counts: Mapping[Outcome, int], media: str | None) -> Frame:
-        """Return what is the same for all messages with these outcomes, and this new type."""
-        key = _SEALED in counts, _OPENED in counts, media
-        frame = self._frames.get(key)
-        if frame is None:
-            frame = Frame(
-                self._head,
-                changed=bool(counts),
-                ruled=self._ruled,
-                private=_OPENED in counts,
-                media_type=media,
-                added_headers=self._added(counts),
-            )
-            if len(self._frames) < _FRAMES:
-                self._frames[key] = frame
-        return frame
+        """Return all of a message but its body, for these outcomes and this new type."""
+        return Frame(
+            self._head,
+            changed=bool(counts),
+            ruled=self._ruled,
+            private=_OPENED in counts,
+            media_type=media,
+            added_headers=self._added(counts),
+        )
 
     def _added(self, counts: Mapping[Outcome, int]) -> Headers:
         if isinstance(self._head, RequestHead):
