@@ -187,7 +187,6 @@ listeners:
     upstream: http://127.0.0.1:{port}
     unmatched: pass
     trusted_names: true
-    defaults: {{others: pass}}
     rules:
       - name: write
         match: PUT,PATCH,POST /items/{{id}}
@@ -198,6 +197,7 @@ listeners:
             - $.content
             - {{select: $.title, optional: true, form: short, max_chars: 300}}
             - optional $.edits[*].text as content
+          plain: [$.id, $.room, $.size, '$.edits.*.{{at,by}}', $.version]
         response:
           decrypt: [$.content, optional $.title, "optional $.edits[*].text as content"]
           on_error: keep
