@@ -71,7 +71,7 @@ fn token_text<'py>(
 }
 
 /// Names and values, the names in lower case, and whether a name has an unusual character.
-type PyFields<'py> = (Bound<'py, PyTuple>, Bound<'py, PyTuple>, bool);
+type PyFields<'py> = (Bound<'py, PyTuple>, PyText<'py>);
 
 #[pyfunction]
 #[pyo3(signature = (data, start, end, /))]
@@ -82,25 +82,14 @@ fn fields<'py>(
     end: usize,
 ) -> Option<PyFields<'py>> {
     let block = data.get(start..end.min(data.len()))?;
-    let (mut pairs, mut lows) = (Vec::new(), Vec::new());
-    let odd = crate::fields::read(block, |name, value| pairs.push((name, value)))?;
-    let pairs: Vec<_> = pairs
-        .into_iter()
-        .map(|(name, value)| {
-            let spelled = PyBytes::new_bound(py, name);
-            lows.push(if name.iter().any(u8::is_ascii_uppercase) {
-                PyBytes::new_bound(py, &name.to_ascii_lowercase())
-            } else {
-                spelled.clone()
-            });
-            (spelled, PyBytes::new_bound(py, value))
-        })
-        .collect();
-    Some((
-        PyTuple::new_bound(py, pairs),
-        PyTuple::new_bound(py, lows),
-        odd,
-    ))
+    let mut pairs = Vec::new();
+    let mut lows = Vec::with_capacity(block.len());
+    crate::fields::read(block, |name, value| {
+        lows.push(b':');
+        lows.extend(name.iter().map(u8::to_ascii_lowercase));
+        pairs.push((PyBytes::new_bound(py, name), PyBytes::new_bound(py, value)));
+    })?;
+    Some((PyTuple::new_bound(py, pairs), PyBytes::new_bound(py, &lows)))
 }
 
 /// Head text, IV, and ciphertext with tag.

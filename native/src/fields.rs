@@ -4,8 +4,6 @@
 const TOKEN: u8 = 1;
 /// A byte that a value may have.
 const TEXT: u8 = 2;
-/// A letter, a digit or a hyphen.
-const PLAIN: u8 = 4;
 
 const KINDS: [u8; 256] = kinds();
 
@@ -15,13 +13,13 @@ const fn kinds() -> [u8; 256] {
     while byte < 256 {
         #[allow(clippy::cast_possible_truncation)] // it is below 256
         let one = byte as u8;
-        if one.is_ascii_alphanumeric() || one == b'-' {
-            kinds[byte] = TOKEN | TEXT | PLAIN;
-        } else if matches!(
-            one,
-            b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'.' | b'^' | b'_' | b'`'
-                | b'|' | b'~'
-        ) {
+        if one.is_ascii_alphanumeric()
+            || matches!(
+                one,
+                b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_'
+                    | b'`' | b'|' | b'~'
+            )
+        {
             kinds[byte] = TOKEN | TEXT;
         } else if one == b'\t' || (one >= b' ' && one != 0x7f) {
             kinds[byte] = TEXT;
@@ -33,23 +31,20 @@ const fn kinds() -> [u8; 256] {
 
 /// Tell `each` name and value of a block of fields and the empty line behind them.
 ///
-/// Return whether a name has another character than letters, digits and hyphens; None where the
-/// block is malformed, whatever was told before.
-pub fn read<'a>(block: &'a [u8], mut each: impl FnMut(&'a [u8], &'a [u8])) -> Option<bool> {
+/// Return None where the block is malformed, whatever was told before.
+pub fn read<'a>(block: &'a [u8], mut each: impl FnMut(&'a [u8], &'a [u8])) -> Option<()> {
     let mut rest = block;
-    let mut all = PLAIN;
     while rest != b"\r\n" {
         let colon = rest.iter().position(|&one| KINDS[one as usize] & TOKEN == 0)?;
         if colon == 0 || rest[colon] != b':' {
             return None;
         }
         let (name, behind) = (&rest[..colon], &rest[colon + 1..]);
-        all = name.iter().fold(all, |all, &one| all & KINDS[one as usize]);
         let end = behind.iter().position(|&one| KINDS[one as usize] & TEXT == 0)?;
         rest = behind[end..].strip_prefix(b"\r\n")?;
         each(name, trimmed(&behind[..end]));
     }
-    Some(all & PLAIN == 0)
+    Some(())
 }
 
 /// Return a value without spaces and tabs around it.

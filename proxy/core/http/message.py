@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Final, Literal
 
 from ..errors import UnsupportedBody
+from .header_names import HeaderNames, names_in
 
 TOKEN: Final = rb"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
 """A token of RFC 9110 section 5.6.2, as a pattern."""
@@ -23,7 +24,6 @@ Direction = Literal["request", "response"]
 DIRECTIONS: Final[tuple[Direction, ...]] = ("request", "response")
 Headers = tuple[tuple[bytes, bytes], ...]
 """Names and values in the order and spelling in which they came."""
-
 # What rules know of a message besides the names that they give themselves.
 _READ_BY_RULES: Final = frozenset(
     {
@@ -59,17 +59,17 @@ class HeadFacts(dict[bytes, list[bytes]]):
     def __init__(
         self,
         headers: Headers,
-        lows: tuple[bytes, ...] | None = None,
+        names: HeaderNames | None = None,
         *,
         as_page: bool = False,
         by_look: bool = False,
     ) -> None:
-        """Take the headers that rules read, in one pass; `lows` are their names in lower case."""
+        """Take the headers that rules read; `names` are those of all headers."""
         super().__init__()
-        if lows is None:
-            lows = lows_of(headers)
-        for name in _READ_BY_RULES.intersection(lows):
-            self[name] = values_of(headers, lows, name)
+        if names is None:
+            names = names_in(headers)
+        for name in names.decided(_read_by_rules):
+            self[name] = names.values(headers, name)
         self.cleared: set[object] = set()
         self.as_page = as_page
         self.by_look = by_look
@@ -88,17 +88,8 @@ class HeadFacts(dict[bytes, list[bytes]]):
         return _is_plain_json(types[0])
 
 
-def lows_of(headers: Headers) -> tuple[bytes, ...]:
-    """Return the names of headers in lower case, in order."""
-    return tuple([name.lower() for name, _ in headers])
-
-
-def values_of(headers: Headers, lows: tuple[bytes, ...], name: bytes) -> list[bytes]:
-    """Return every value of the header `name` (lower case), in order; `lows` has their names."""
-    count = lows.count(name)
-    if count <= 1:  # as nearly always
-        return [headers[lows.index(name)][1]] if count else []
-    return [value for low, (_, value) in zip(lows, headers, strict=True) if low == name]
+def _read_by_rules(names: HeaderNames) -> tuple[bytes, ...]:
+    return tuple(_READ_BY_RULES & names.places.keys())
 
 
 def header_values(headers: Headers, name: bytes) -> list[bytes]:
@@ -118,23 +109,23 @@ class RequestHead:
     path: Final[str]
     query: Final[str | None]
     headers: Final[Headers]
-    _lows: tuple[bytes, ...] | None = field(default=None, repr=False, compare=False)
+    _names: HeaderNames | None = field(default=None, repr=False, compare=False)
     _facts: HeadFacts | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
-    def lows(self) -> tuple[bytes, ...]:
-        """The names of the headers in lower case, in order."""
-        lows = self._lows
-        if lows is None:
-            lows = self._lows = lows_of(self.headers)
-        return lows
+    def names(self) -> HeaderNames:
+        """The names of the headers."""
+        names = self._names
+        if names is None:
+            names = self._names = names_in(self.headers)
+        return names
 
     @property
     def facts(self) -> HeadFacts:
         """The headers that rules read; the others are not looked at again."""
         facts = self._facts
         if facts is None:
-            facts = self._facts = HeadFacts(self.headers, self.lows)
+            facts = self._facts = HeadFacts(self.headers, self.names)
         return facts
 
 
@@ -145,23 +136,23 @@ class ResponseHead:
     status: Final[int]
     reason: Final[bytes]
     headers: Final[Headers]
-    _lows: tuple[bytes, ...] | None = field(default=None, repr=False, compare=False)
+    _names: HeaderNames | None = field(default=None, repr=False, compare=False)
     _facts: HeadFacts | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
-    def lows(self) -> tuple[bytes, ...]:
-        """The names of the headers in lower case, in order."""
-        lows = self._lows
-        if lows is None:
-            lows = self._lows = lows_of(self.headers)
-        return lows
+    def names(self) -> HeaderNames:
+        """The names of the headers."""
+        names = self._names
+        if names is None:
+            names = self._names = names_in(self.headers)
+        return names
 
     @property
     def facts(self) -> HeadFacts:
         """The headers that rules read; the others are not looked at again."""
         facts = self._facts
         if facts is None:
-            facts = self._facts = HeadFacts(self.headers, self.lows)
+            facts = self._facts = HeadFacts(self.headers, self.names)
         return facts
 
     def read_as(self, media: bytes, *, as_page: bool) -> ResponseHead:
@@ -189,9 +180,9 @@ class SocketHead:
         return ()
 
     @property
-    def lows(self) -> tuple[bytes, ...]:
+    def names(self) -> HeaderNames:
         """No names."""
-        return ()
+        return _NO_NAMES
 
     @property
     def facts(self) -> HeadFacts:
@@ -200,7 +191,8 @@ class SocketHead:
 
 
 Head = RequestHead | ResponseHead | SocketHead
-_NOTHING_READ_BY_RULES: Final = HeadFacts(())
+_NO_NAMES: Final = names_in(())
+_NOTHING_READ_BY_RULES: Final = HeadFacts((), _NO_NAMES)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,22 +14,19 @@ FIELD: Final = rb"%b++:%b*+\r\n" % (NAME, TEXT)
 
 _BLOCK: Final = re.compile(rb"(?:%b)*+\r\n" % FIELD)
 _PAIRS: Final = re.compile(rb"([^:\r]++):[\t ]*+([^\r]*+)\r\n")
-_ODD: Final = re.compile(rb"[^0-9A-Za-z-]")
 
-Fields = tuple[tuple[tuple[bytes, bytes], ...], tuple[bytes, ...], bool]
+Fields = tuple[tuple[tuple[bytes, bytes], ...], bytes]
 
 
 def fields(data: bytes, start: int, end: int, /) -> Fields | None:
     """Return the fields that lie in a part of `data`, with the empty line behind them.
 
-    That is names and values in their order and spelling, without spaces around a value; the names
-    in lower case; and whether a name has another character than letters, digits and hyphens. None
-    where a line is malformed.
+    That is names and values in their order and spelling, without spaces around a value, and the
+    names in lower case, each behind a colon. None where a line is malformed.
     """
     if _BLOCK.fullmatch(data, start, end) is None:
         return None
     pairs = _PAIRS.findall(data, start, end)
     if data.find(b" \r", start, end) >= 0 or data.find(b"\t\r", start, end) >= 0:
         pairs = [(name, value.rstrip(b" \t")) for name, value in pairs]
-    lows = tuple([name.lower() for name, _ in pairs])
-    return tuple(pairs), lows, _ODD.search(b"".join(lows)) is not None
+    return tuple(pairs), b"".join([b":" + name.lower() for name, _ in pairs])

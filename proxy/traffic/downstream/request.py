@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from typing import Protocol
 
 from ...core.errors import BodyTooLarge, MalformedRequest
-from ...core.http.message import header_values
 from ..bodies.response_writer import Connection, ResponseWriter
 from ..http1.framing import HTTP_10, Framing
 from ..http1.gate import RawRequest
@@ -244,12 +243,12 @@ def _closes(raw: RawRequest) -> bool:
 
     An Upgrade that is not granted is one too: its client may send what is no HTTP.
     """
-    lows = raw.lows
+    places = raw.names.places
     old = raw.version == HTTP_10
-    if b"upgrade" in lows:
+    if b"upgrade" in places:
         return True
-    if b"connection" not in lows:
+    if b"connection" not in places:
         return old
-    options = b",".join(header_values(raw.headers, b"connection")).lower()
+    options = b",".join(raw.names.values(raw.headers, b"connection")).lower()
     listed = {one.strip(b" \t") for one in options.split(b",")}
     return b"close" in listed or (old and b"keep-alive" not in listed)

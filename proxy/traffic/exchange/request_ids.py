@@ -70,10 +70,11 @@ class RequestIds:
 
     def take(self, record: MessageRecord, raw: RawRequest) -> None:
         """Take what a head has, unless it has it more than once."""
-        lows = raw.lows
+        places = raw.names.places
         for name, take in self._by_header.items():
-            if lows.count(name) == 1:
-                take(record, raw.headers[lows.index(name)][1])
+            at = places.get(name)
+            if at is not None and len(at) == 1:
+                take(record, raw.headers[at[0]][1])
 
     def added(self, record: MessageRecord) -> bytes | None:
         """Return the id that a response gets if it has none; None where none is added."""

@@ -16,7 +16,8 @@ from typing import Final
 
 from ...config.settings import Network, TcpAddress
 from ...core.errors import LoopDetected
-from ...core.expressions.name_readings import OF_CLIENT, fold_header, tells_of_client
+from ...core.expressions.name_readings import tells_of_client
+from ...core.http.header_names import HeaderNames
 from ...core.http.message import Headers, header_values
 from .framing import HTTP_10
 from .gate import RawRequest, is_authority
@@ -28,7 +29,6 @@ _PROTO: Final = b"x-forwarded-proto"
 
 _LIST: Final = re.compile(rb"[ \t]*,[ \t]*")
 _FORWARDED_FOR: Final = re.compile(rb"(?:^|;)[ \t]*for=([^;]*)", re.IGNORECASE)
-_TELLING: Final = re.compile(b"|".join(sorted(OF_CLIENT)))
 _SITE_PREFIX: Final = 64
 
 
@@ -93,7 +93,8 @@ class ForwardingHeaders:
         if trusts(self._trusted, peer.address):
             client = client_name(_client_address(raw.headers, self._trusted, peer.address))
             return _appended(raw.headers, via, address, proto, host, client)
-        return _own(_telling(raw), via, address, proto, host, client_name(peer.address))
+        told = raw.names.decided(_telling)
+        return _own(told, via, address, proto, host, client_name(peer.address))
 
 
 @lru_cache(maxsize=1024)
@@ -109,12 +110,9 @@ def _own(  # noqa: PLR0913, PLR0917 - the one caller has them all
     return Forwarding(dropped, tuple(lines), b"%b://%b" % (proto, host), client)
 
 
-def _telling(raw: RawRequest) -> frozenset[bytes]:
+def _telling(names: HeaderNames) -> frozenset[bytes]:
     """Return the names, in lower case, of the headers that tell of the client."""
-    # One look at all of them costs less than one at each, and few clients send any.
-    if not _TELLING.search(fold_header(b"".join(raw.lows))):
-        return frozenset()
-    return frozenset(filter(tells_of_client, raw.lows))
+    return frozenset(filter(tells_of_client, names.places))
 
 
 def _appended(  # noqa: PLR0913, PLR0917 - the one caller has them all

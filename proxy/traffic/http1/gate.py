@@ -13,7 +13,8 @@ from typing import Final, NoReturn
 
 from ...core.errors import ExpectationFailed, MalformedRequest, MethodNotAllowed
 from ...core.expressions.name_readings import fold_header
-from ...core.http.message import Headers, RequestHead, values_of
+from ...core.http.header_names import HeaderNames
+from ...core.http.message import Headers, RequestHead
 from ...core.http.path import CanonicalPath, canonical
 from ...core.planning.overrides import REROUTING
 from .framing import HTTP_10, HTTP_11, Framing, request_framing
@@ -100,6 +101,8 @@ _ONCE: Final = frozenset(
 )
 """Headers with one value: of two, one reader takes the first and another the last. Host and what
 frames have refusals of their own."""
+_REFUSED: Final = frozenset({b""})
+"""What is noted of names that leave two readings."""
 _DRAFT: Final = b"sec-websocket-key1"
 """A WebSocket of a draft, whose client sends bytes that no header announces."""
 _WS_KEY: Final = b"sec-websocket-key"
@@ -108,18 +111,13 @@ _WS_VERSION: Final = b"sec-websocket-version"
 
 @dataclass(slots=True)
 class RawRequest:
-    """A request head as the reader has read it.
-
-    `lows` are the names of the headers in lower case, in order. `odd`: one of them has another
-    character than letters, digits and hyphens.
-    """
+    """A request head as the reader has read it."""
 
     method: Final[str]
     target: Final[str]
     version: Final[tuple[int, int]]
     headers: Final[Headers]
-    lows: Final[tuple[bytes, ...]]
-    odd: Final[bool] = False
+    names: Final[HeaderNames]
 
 
 @dataclass(slots=True)
@@ -170,7 +168,7 @@ def admit(raw: RawRequest) -> Admitted:
             path.text,
             query if mark else None,
             headers,
-            raw.lows if headers is raw.headers else None,
+            raw.names if headers is raw.headers else None,
         ),
         path,
         framing,
@@ -211,17 +209,22 @@ def _notable(raw: RawRequest) -> dict[bytes, list[bytes]]:
 
     Refuse names of headers that leave two readings.
     """
-    lows, headers = raw.lows, raw.headers
-    different = set(lows)
-    twice = len(different) < len(lows) and any(lows.count(one) > 1 for one in _ONCE)
-    if twice or _DRAFT in different:
+    names, headers = raw.names, raw.headers
+    noted = names.decided(_note)
+    if noted is _REFUSED:
         _refuse("parser")
-    notable: dict[bytes, list[bytes]] = {}
-    for name in _NOTABLE & different:
-        notable[name] = values_of(headers, lows, name)
-    if raw.odd:
+    notable = {name: names.values(headers, name) for name in noted}
+    if names.odd:
         _add_odd(notable, headers)
     return notable
+
+
+def _note(names: HeaderNames) -> frozenset[bytes]:
+    """Return which names the gate must know; `_REFUSED` where the names leave two readings."""
+    places = names.places
+    if _DRAFT in places or any(len(places.get(one, ())) > 1 for one in _ONCE):
+        return _REFUSED
+    return _NOTABLE & places.keys()
 
 
 def _add_odd(notable: dict[bytes, list[bytes]], headers: Headers) -> None:

@@ -6,10 +6,12 @@ Nothing is added but the framing and the forwarding headers.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from ...core.http.message import Headers, header_values
+from ...core.http.header_names import HeaderNames
+from ...core.http.message import Headers
 from ...core.transform import Frame
 from .framing import Framing
 
@@ -48,24 +50,36 @@ _PROTECTED: Final = frozenset({b"host", b"authorization", b"cookie", b"set-cooki
 """Connection must not remove these: a client could drop what the upstream relies on."""
 
 
+@dataclass(frozen=True, slots=True)
+class Without:
+    """Which headers stay where some are dropped; `checksums`: those of S3 are dropped as well."""
+
+    dropped: frozenset[bytes]
+    checksums: bool = False
+
+    def __call__(self, names: HeaderNames) -> tuple[int, ...]:
+        """Return where those headers stand that stay."""
+        dropped = self.dropped
+        if self.checksums:
+            dropped |= {one for one in names.places if one.startswith(_CHECKSUM)}
+        return tuple([at for at, low in enumerate(names.lows) if low not in dropped])
+
+
+@lru_cache(maxsize=64)
+def _without(dropped: frozenset[bytes], *, digests: bool, decoded: bool) -> Without:
+    if not digests:
+        dropped |= _DIGESTS
+    return Without(dropped | _CODING if decoded else dropped, not digests)
+
+
 def kept(frame: Frame, dropped: frozenset[bytes], *, digests: bool) -> list[tuple[bytes, bytes]]:
     """Return the headers to forward, with the new Content-Type; digests only if they still hold."""
     head = frame.head
-    if not digests:
-        dropped = together(dropped, _DIGESTS)
-    if frame.decoded:
-        dropped = together(dropped, _CODING)
-    lows = head.lows
-    staying = passing(head.headers, lows, dropped)
-    if not digests and _CHECKSUM in b"\n".join(lows):  # one look at all of them, not at each
-        staying = [pair for pair in staying if not _is_checksum(pair[0].lower())]
+    without = _without(dropped, digests=digests, decoded=frame.decoded)
+    staying = passing(head.headers, head.names, without)
     if frame.media_type is not None:
         staying = _retyped(staying, frame.media_type.encode("ascii"))
     return staying
-
-
-def _is_checksum(low: bytes) -> bool:
-    return low.startswith(_CHECKSUM)
 
 
 @lru_cache(maxsize=64)
@@ -74,26 +88,22 @@ def together(one: frozenset[bytes], other: frozenset[bytes]) -> frozenset[bytes]
     return one | other
 
 
-def passing(
-    headers: Headers, lows: tuple[bytes, ...], dropped: frozenset[bytes]
-) -> list[tuple[bytes, bytes]]:
-    """Return the headers that are neither `dropped` nor listed in Connection."""
-    if b"connection" in lows:
-        dropped = _with_listed(headers, dropped)
-    return [pair for pair, low in zip(headers, lows, strict=True) if low not in dropped]
+def passing(headers: Headers, names: HeaderNames, without: Without) -> list[tuple[bytes, bytes]]:
+    """Return the headers that are neither dropped nor listed in Connection."""
+    listed = _listed(names.values(headers, b"connection")) if b"connection" in names else None
+    if listed:
+        places = Without(without.dropped | listed, without.checksums)(names)
+    else:
+        places = names.decided(without)
+    return [headers[at] for at in places]
 
 
-def _with_listed(headers: Headers, dropped: frozenset[bytes]) -> frozenset[bytes]:
-    """Return `dropped` and the names that Connection lists (RFC 9110 section 7.6.1)."""
-    listed: set[bytes] = set()
-    for value in header_values(headers, b"connection"):
-        listed.update(item.strip(b" \t").lower() for item in value.split(b","))
+def _listed(values: list[bytes]) -> set[bytes]:
+    """Return the names that Connection removes (RFC 9110 section 7.6.1)."""
+    listed = {item.strip(b" \t").lower() for value in values for item in value.split(b",")}
     listed -= {b"", b"close", b"keep-alive"}
-    if not listed:
-        return dropped
-    return dropped | {
-        name for name in listed if name not in _PROTECTED and not name.startswith(b"content-")
-    }
+    listed -= _PROTECTED
+    return {name for name in listed if not name.startswith(b"content-")}
 
 
 def _retyped(headers: list[tuple[bytes, bytes]], media_type: bytes) -> list[tuple[bytes, bytes]]:

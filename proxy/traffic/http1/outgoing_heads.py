@@ -7,14 +7,16 @@ from http import HTTPStatus
 from typing import Final
 
 from ...core.http.cache_control import speaks_to_caches
+from ...core.http.header_names import HeaderNames
 from ...core.http.message import Headers, RequestHead, ResponseHead, header_values
 from ...core.transform import Forwardable, Frame
 from .forwarding_headers import UNCHANGED, Forwarding
-from .hop_by_hop import HOP_BY_HOP, joined, kept, passing, together
+from .hop_by_hop import HOP_BY_HOP, Without, joined, kept, passing, together
 from .pointing_headers import NO_REWRITE, POINTING, LocationRewrite
 
 REQUEST_ID: Final = b"x-request-id"
 _RULED_RESPONSE: Final = HOP_BY_HOP | {b"accept-ranges"}
+_SWITCHING: Final = Without(HOP_BY_HOP)
 _PARTIAL: Final = HTTPStatus.PARTIAL_CONTENT.value  # a member is looked up at some cost
 _STRONG_TAG: Final = re.compile(rb'"[^"]*"')
 
@@ -56,7 +58,7 @@ def added_line(request_id: bytes | None, headers: Headers) -> bytes:
 
 def switching_head(head: ResponseHead) -> bytes:
     """Return the 101 that opens a WebSocket, the one response whose Upgrade is passed on."""
-    staying = [b"%b: %b" % pair for pair in passing(head.headers, head.lows, HOP_BY_HOP)]
+    staying = map(b": ".join, passing(head.headers, head.names, _SWITCHING))
     lines = [b"HTTP/1.1 101 Switching Protocols", b"Connection: Upgrade", b"Upgrade: websocket"]
     return b"\r\n".join([*lines, *staying, b"", b""])
 
@@ -66,8 +68,9 @@ def _response_lines(frame: Frame, location_rewrite: LocationRewrite) -> list[byt
     dropped = _RULED_RESPONSE if altered else HOP_BY_HOP
     lines = []
     staying = kept(frame, dropped, digests=not altered)
-    if not altered and not private and POINTING.isdisjoint(frame.head.lows):
-        return list(map(b": ".join, staying))
+    if not frame.head.names.decided(_special):
+        lines = list(map(b": ".join, staying))
+        staying = []
     for name, value in staying:
         low = name.lower()
         if private and speaks_to_caches(low):
@@ -82,6 +85,13 @@ def _response_lines(frame: Frame, location_rewrite: LocationRewrite) -> list[byt
     if altered:
         lines.append(b"Accept-Ranges: none")
     return lines
+
+
+def _special(names: HeaderNames) -> frozenset[bytes]:
+    """Return which headers of a response may not go on as they are."""
+    return frozenset(
+        one for one in names.places if one == b"etag" or one in POINTING or speaks_to_caches(one)
+    )
 
 
 def _weakened(tag: bytes) -> bytes | None:
@@ -117,7 +127,7 @@ def request_lines(
     target = head.path if head.query is None else f"{head.path}?{head.query}"
     lines = [f"{head.method} {target} HTTP/1.1".encode("ascii")]
     lines += _request_lines(frame, forwarding)
-    if b"host" not in head.lows:
+    if b"host" not in head.names:
         lines.append(b"Host: " + host)
     if frame.ruled:
         lines.append(b"Accept-Encoding: identity")
@@ -133,7 +143,7 @@ def _request_lines(frame: Frame, forwarding: Forwarding) -> list[bytes]:
     if forwarding.dropped:
         dropped = together(dropped, forwarding.dropped)
     staying = kept(frame, dropped, digests=not frame.changed)
-    if not frame.ruled or _PRECONDITIONS.isdisjoint(frame.head.lows):
+    if not frame.ruled or _PRECONDITIONS.isdisjoint(frame.head.names.places):
         return list(map(b": ".join, staying))
     return [b": ".join((name, _upward(name, value))) for name, value in staying]
 

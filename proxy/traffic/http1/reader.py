@@ -13,7 +13,8 @@ from http import HTTPStatus
 from typing import Final, NoReturn
 
 from ...core.errors import HeadTooLarge, MalformedRequest, UpstreamFailed
-from ...core.http.message import Headers, ResponseHead, values_of
+from ...core.http.header_names import HeaderNames, names_of
+from ...core.http.message import Headers, ResponseHead
 from ...core.leaves import fields as fields_of
 from ...core.leaves.heads import FIELD as _FIELD
 from ...core.leaves.heads import NAME as _NAME
@@ -79,7 +80,7 @@ class RequestReader:
             self._look(data[at:end], line, head, fields)  # which says what is wrong
             raise MalformedRequest("parser")
         method, target, number = first.groups()
-        headers, lows, odd = found
+        headers, names = found
         if end - at > line and (
             len(target) > line or any(len(one) > line for pair in headers for one in pair)
         ):
@@ -90,7 +91,7 @@ class RequestReader:
             raise HeadTooLarge("headers")
         version = _VERSIONS.get(number) or (int(number[:1]), int(number[2:]))
         method, target = method.decode("ascii"), target.decode("latin-1")
-        return RawRequest(method, target, version, headers, lows, odd), end
+        return RawRequest(method, target, version, headers, names_of(names)), end
 
     def _look(self, data: bytes, line: int, head: int, fields: int) -> None:
         """Refuse what cannot become a head, as soon as a line of it shows that."""
@@ -368,7 +369,7 @@ class ResponseReader:
                 self._refuse_head(data[:size])
             minor, digits, reason = first.groups()
             self._head_bytes += size
-            headers, lows, _ = found
+            headers, names = found
             if self._head_bytes > self._head_limit:
                 _refuse("response-head")
             if len(headers) > self._headers_limit:
@@ -377,7 +378,7 @@ class ResponseReader:
             # Interim responses are forgotten (RFC 9110 section 15.2).
             if status >= _OK or status == _SWITCHING:
                 self._held = b""
-                self._begin(status, reason or b"", headers, lows, old=minor == b"0")
+                self._begin(status, reason or b"", headers, names_of(names), old=minor == b"0")
                 return data
 
     def _look(self, data: bytes) -> None:
@@ -401,12 +402,12 @@ class ResponseReader:
         _refuse("response-malformed")
 
     def _begin(
-        self, status: int, reason: bytes, headers: Headers, lows: tuple[bytes, ...], *, old: bool
+        self, status: int, reason: bytes, headers: Headers, names: HeaderNames, *, old: bool
     ) -> None:
         """Take a head, and make ready for its body."""
-        lengths = values_of(headers, lows, b"content-length")
-        codings = values_of(headers, lows, b"transfer-encoding")
-        options = b",".join(values_of(headers, lows, b"connection")).lower()
+        lengths = names.values(headers, b"content-length")
+        codings = names.values(headers, b"transfer-encoding")
+        options = b",".join(names.values(headers, b"connection")).lower()
         if options or old:
             listed = {one.strip(b" \t") for one in options.split(b",")}
             if b"close" in listed or (old and b"keep-alive" not in listed):
@@ -415,7 +416,7 @@ class ResponseReader:
             self._switch(headers)
         self.framing = _response_framing(lengths, codings, old=old)
         self.bodiless = self._head_only or status in _BODILESS or status == _SWITCHING
-        self.head = ResponseHead(status, reason, headers, lows)
+        self.head = ResponseHead(status, reason, headers, names)
         if self.bodiless:
             self.complete = True
         elif self.framing.present:

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.core.http.header_names import names_of
 from proxy.core.http.message import (
     MediaType,
     RequestHead,
@@ -94,12 +95,12 @@ def test_any_bytes_are_a_media_type_or_none(value: bytes) -> None:
         assert media == again
 
 
-def test_names_that_the_reader_has_lowered_are_not_lowered_again() -> None:
-    headers, lows = ((b"Content-Type", b"a/b"),), (b"content-type",)
+def test_names_that_the_reader_has_read_are_not_read_again() -> None:
+    headers, names = ((b"Content-Type", b"a/b"),), names_of(b":content-type")
     for head in (
-        RequestHead("GET", "/", None, headers, lows),
-        ResponseHead(200, b"", headers, lows),
+        RequestHead("GET", "/", None, headers, names),
+        ResponseHead(200, b"", headers, names),
     ):
-        assert head.lows is lows
+        assert head.names is names
         assert head.facts[b"content-type"] == [b"a/b"]
-    assert SocketHead("request").lows == ()
+    assert SocketHead("request").names.lows == ()
