@@ -27,8 +27,8 @@ _CHOSEN: Final = re.compile(
     "|PAUSE|PERIOD|RETRIES|ROUNDS|SECONDS|SHORTEST|SHOWN|TIMEOUT|TRIES"
 )
 """What the name of a number has that somebody chose: how long, how often, how many at most."""
-_OF_OTHERS: Final = {"_M_ARENA_MAX"}
-"""Names that somebody else gave: glibc."""
+_OF_OTHERS: Final = {"TRY_AGAIN_LATER", "_M_ARENA_MAX"}
+"""Names that somebody else gave: IANA (RFC 6455), glibc."""
 _WAITS: Final = {"call_later", "settimeout", "sleep", "timeout", "wait_for"}
 _LIGHT: Final = {"__future__", "datetime", "enum", "signal", "typing"}
 

@@ -8,13 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Final, TypeVar
+from typing import TypeVar
 
-PIECE_BYTES: Final = 64 * 1024
-"""So much of a text is searched, decoded or copied at a time where that is slow."""
-
-LARGE_BYTES: Final = 1024 * 1024
-"""So much where it is fast."""
+from .policy import PIECE_BYTES
 
 _T = TypeVar("_T")
 _pause: Callable[[], None] | None = None

@@ -8,14 +8,7 @@ it for a server, a short deadline, is from B. Maurer, Fail at Scale, ACM Queue 1
 
 from __future__ import annotations
 
-from typing import Final
-
-_NEWEST: Final = 0.3
-"""What the last interval counts in the pace of a `QueueRoom`."""
-_IN_TIME: Final = 0.6
-"""Those who wait are to have their turn in this part of their time: the pace may fall meanwhile."""
-_LEAST_WAITING: Final = 10
-"""So many may always wait: a tenth of them is left to other clients."""
+from .policy import IN_TIME_SHARE, LEAST_WAITING, NEWEST_SHARE
 
 
 class StandingDelay:
@@ -89,7 +82,7 @@ class QueueRoom:
         """
         if self._since is not None and now > self._since:
             pace = self.given / (now - self._since)
-            self._pace += (pace - self._pace) * _NEWEST
+            self._pace += (pace - self._pace) * NEWEST_SHARE
         self.given, self._since = 0, now
-        in_time = self._pace * seconds * _IN_TIME
-        self.most = max(_LEAST_WAITING, places, in_time) if stands else float("inf")
+        in_time = self._pace * seconds * IN_TIME_SHARE
+        self.most = max(LEAST_WAITING, places, in_time) if stands else float("inf")

@@ -19,19 +19,16 @@ from typing import Any, Final, Protocol, TypeVar
 
 from ..core.leaves import FORM
 from ..core.slices import pausing
+from .policy import COLLECTED_SECONDS, LONG_BYTES, SLICE_SECONDS
 
 T = TypeVar("T")
 
-SLICE_SECONDS: Final = 0.0005
 AT_ONCE: Final = 4
 """So many messages are worked at in turns, for their plans are a multiple of them; others wait."""
 _ANSWERS_IN_A_ROW: Final = 2
 """So many answers have their turn before a request that waits as well."""
-LONG_BYTES: Final = 2048 * 1024
-"""A body of so many bytes is found, sealed and spliced in a slice or two, if it has few values."""
 _TRIED_BYTES: Final = LONG_BYTES if FORM == "native" else 128 * 1024
 _NEVER: Final = 1_000_000_000
-_COLLECTED_SECONDS: Final = 30.0
 SHORT_BYTES: Final = 2048
 _MANY: Final = 256
 _MANY_OF_RECORDS: Final = 4096
@@ -175,7 +172,7 @@ class Slices:
             self._thresholds = gc.get_threshold()
             gc.set_threshold(*self._thresholds[:2], _NEVER)
             self._collected = now
-        elif now - self._collected > _COLLECTED_SECONDS:
+        elif now - self._collected > COLLECTED_SECONDS:
             gc.collect()
             self._collected = now
         self._under_way += 1

@@ -12,8 +12,8 @@ from dataclasses import astuple, replace
 from typing import Final
 
 from ..config.limits import Timeouts
+from .policy import TICK_SECONDS
 
-TICK: Final = 0.25
 NEVER: Final = float("inf")
 
 
@@ -21,7 +21,7 @@ def interval(timeouts: Timeouts) -> float:
     """Return the interval in seconds that exceeds no deadline by more than a quarter of it."""
     waits = replace(timeouts, rest=NEVER, longest_rest=NEVER)  # those have no deadline to check
     shortest: float = min(astuple(waits))
-    return min(TICK, shortest / 4)
+    return min(TICK_SECONDS, shortest / 4)
 
 
 class RepeatingTimer:
@@ -39,7 +39,7 @@ class RepeatingTimer:
         self,
         tick: Callable[[float], None],
         *,
-        interval: float = TICK,
+        interval: float = TICK_SECONDS,
         rests: Callable[[], bool] = lambda: False,
     ) -> None:
         self._tick = tick

@@ -11,11 +11,11 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Final
 
 from .http1.hop_by_hop import ONE_WRITE
 from .interfaces import Reported, Reports
 from .overload import StandingDelay
+from .policy import FAIR_TURN_SECONDS, SHARES_SECONDS, STANDING_SECONDS, TURN_SECONDS
 
 
 class WriteBuffer:
@@ -138,16 +138,6 @@ class Sending(asyncio.Protocol):
         self._unsent = b""
         if self._behind:
             self._behind = []
-
-
-TURN_SECONDS: Final = 0.1
-"""A turn of the event loop is long from here on; overloaded, it begins no request after that. An
-operation of the store has 250 ms, so a turn must be shorter than that."""
-FAIR_TURN_SECONDS: Final = 0.15
-"""The same for clients that have had less than others."""
-STANDING_SECONDS: Final = 1.0
-SHARES_SECONDS: Final = 1.0
-"""For how long what clients have had counts."""
 
 
 class LoopLag:

@@ -12,11 +12,10 @@ import asyncio
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any, Final, TypeVar
 
+from .policy import MOST_OUTLIVING
+
 T = TypeVar("T")
 
-MOST_OUTLIVING: Final = 1024
-"""Upper number of works that outlive who waits for them: clients that leave must not pile them up.
-Beyond it, work ends with its client."""
 
 _outliving: Final[set[asyncio.Task[Any]]] = set()
 _running: Way | None = None

@@ -25,11 +25,12 @@ from proxy.core.errors import (
 )
 from proxy.core.expressions.selectors import parse_json_selector
 from proxy.core.expressions.sources import JsonSource, NameSource, SameSource, parse_source
-from proxy.core.formats.json.closed import NAMES_MAX, ClosedJson, is_json_text
+from proxy.core.formats.json.closed import ClosedJson, is_json_text
 from proxy.core.formats.json.walk import SCANNED_MAX
 from proxy.core.http.message import Headers
 from proxy.core.http.path import canonical
 from proxy.core.planning.exchange import Exchange, Messages
+from proxy.core.policy import UNLISTED_NAMES
 from proxy.core.rules.conditions import Condition, text_value
 from proxy.core.rules.model import Names, Others, Rule
 from proxy.core.transform import apply, plan_message, prepare_request
@@ -602,8 +603,8 @@ def test_names_that_are_data_are_refused(name: str) -> None:
 
 def test_many_names_are_data() -> None:
     made = rule("$.content", others="seal")
-    passes(made, {"content": "a", **{f"n{at}": at for at in range(NAMES_MAX)}})
-    many = {f"n{at}": at for at in range(NAMES_MAX + 1)}
+    passes(made, {"content": "a", **{f"n{at}": at for at in range(UNLISTED_NAMES)}})
+    many = {f"n{at}": at for at in range(UNLISTED_NAMES + 1)}
     refused(made, {"content": "a", **many}, reason="name-as-data")
     made = rule("optional form:note", others="seal")
     passes(made, "&".join([*many][1:] * 2), FORM)

@@ -13,13 +13,13 @@ from proxy.core.compiled.block import CompiledBlock
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto import sealed_stream
 from proxy.core.crypto.context import KIND_STREAM, Context
-from proxy.core.crypto.session_cipher import EXP_SKEW_SECONDS, Session
+from proxy.core.crypto.session_cipher import Session
 from proxy.core.crypto.token import decode
 from proxy.core.errors import InvalidExpression, OpenFailed, ValueTooLong
 from proxy.core.expressions.sources import parse_source
 from proxy.core.http.message import Headers
 from proxy.core.http.path import canonical
-from proxy.core.planning.find_whole import BODY_TOKEN_MAX
+from proxy.core.policy import BODY_TOKEN_BYTES, EXPIRY_SKEW_SECONDS
 from proxy.core.rules.model import Names, Rule
 from proxy.core.transform import apply, plan_flowing_request
 from proxy.core.values.outcomes import expiry
@@ -100,7 +100,7 @@ def test_values_of_no_json_say_it_as_well() -> None:
 @pytest.mark.parametrize("keep", [False, True])
 def test_it_opens_until_then_and_never_after(keep: bool) -> None:  # noqa: FBT001 - a parameter
     body = sealed(sealing(expires=HOUR), '{"content":"a"}').decode()
-    end = expiry(NOW, HOUR) + EXP_SKEW_SECONDS
+    end = expiry(NOW, HOUR) + EXPIRY_SKEW_SECONDS
     assert sealed(opening(keep=keep), body, now=end) == b'{"content":"a"}'
     if keep:
         assert sealed(opening(keep=keep), body, now=end + 1) == body.encode()
@@ -163,14 +163,14 @@ def test_the_short_form_has_no_place_for_it() -> None:
 
 
 def test_a_frame_begins_until_then_and_never_after() -> None:
-    body = "a" * (BODY_TOKEN_MAX + 1)
+    body = "a" * (BODY_TOKEN_BYTES + 1)
     out = sealed(sealing("body", expires=HOUR), body, TEXT)
     head = sealed_stream.read_head(out)
     assert head is not None
     assert head.token.exp == expiry(NOW, HOUR)
     framed = ((b"Content-Type", sealed_stream.MEDIA_TYPE.encode()),)
     made = opening("body")
-    end = expiry(NOW, HOUR) + EXP_SKEW_SECONDS
+    end = expiry(NOW, HOUR) + EXPIRY_SKEW_SECONDS
     message = a_message("", headers=framed)
     message = replace(message, body=out)
     assert sent(made, message, now=end) == body.encode()
@@ -180,9 +180,9 @@ def test_a_frame_begins_until_then_and_never_after() -> None:
 
 def test_a_frame_that_flows_ends_as_well() -> None:
     trip = Trip((sealing("body", expires=HOUR),), a_message("a", headers=TEXT))
-    compiled = flowing_request(trip.exchange, None, BODY_TOKEN_MAX)
+    compiled = flowing_request(trip.exchange, None, BODY_TOKEN_BYTES)
     assert compiled is not None
-    plan = plan_flowing_request(trip.exchange, compiled, b"a", BODY_TOKEN_MAX)
+    plan = plan_flowing_request(trip.exchange, compiled, b"a", BODY_TOKEN_BYTES)
     applied = apply(plan, keys_for(plan.needs), NOW)
     flow = applied.forwardable.flow
     assert flow is not None
@@ -192,7 +192,7 @@ def test_a_frame_that_flows_ends_as_well() -> None:
 
 
 def test_a_file_in_a_form_ends_as_well() -> None:
-    for size in (3, BODY_TOKEN_MAX + 1):
+    for size in (3, BODY_TOKEN_BYTES + 1):
         content = "a" * size
         body = (
             '--of-parts\r\nContent-Disposition: form-data; name="content"; filename="a"\r\n'
@@ -200,7 +200,7 @@ def test_a_file_in_a_form_ends_as_well() -> None:
         )
         out = sealed(sealing("part:content", expires=HOUR), body, PARTS)
         made = opening("part:content")
-        end = expiry(NOW, HOUR) + EXP_SKEW_SECONDS
+        end = expiry(NOW, HOUR) + EXPIRY_SKEW_SECONDS
         message = replace(a_message("", headers=PARTS), body=out)
         assert content.encode() in sent(made, message, now=end)
         with pytest.raises(OpenFailed, match="expired-token"):

@@ -20,11 +20,12 @@ from proxy.core.errors import (
     OpenFailed,
     UnsupportedBody,
 )
-from proxy.core.expressions.selectors import NESTED_MAX, NamedSelector, parse_selector
+from proxy.core.expressions.selectors import NamedSelector, parse_selector
 from proxy.core.expressions.sources import parse_source
 from proxy.core.formats.json import Selection, nested
 from proxy.core.formats.json.lexer import Findings, FoundValue
 from proxy.core.http.message import ResponseHead
+from proxy.core.policy import SELECTED_NESTING
 from proxy.core.rules.conditions import Condition
 from proxy.core.rules.model import Names, Rule, Verdict
 from tests.factories import (
@@ -82,7 +83,7 @@ def path(depth: int) -> str:
 
 
 @pytest.mark.no_cover
-@given(value=texts, depth=st.integers(1, NESTED_MAX), plain=st.booleans())
+@given(value=texts, depth=st.integers(1, SELECTED_NESTING), plain=st.booleans())
 def test_a_value_comes_back_from_any_depth_and_nothing_beside_it_changes(
     value: str, depth: int, *, plain: bool
 ) -> None:
@@ -343,9 +344,9 @@ def test_a_delimiter_in_an_opened_value_is_refused() -> None:
 
 
 def test_a_selector_goes_into_so_many_texts_and_no_more() -> None:
-    parse_selector("$.p" + " json:$.p" * NESTED_MAX)
+    parse_selector("$.p" + " json:$.p" * SELECTED_NESTING)
     with pytest.raises(InvalidExpression):
-        parse_selector("$.p" + " json:$.p" * (NESTED_MAX + 1))
+        parse_selector("$.p" + " json:$.p" * (SELECTED_NESTING + 1))
     with pytest.raises(InvalidExpression):
         parse_selector("$.p json: x")
     with pytest.raises(InvalidExpression):

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from proxy.core.errors import AmbiguousRequest, SealyardError
 from proxy.core.expressions.routes import RouteTable, parse_pattern
 from proxy.core.http.path import canonical
-from proxy.core.http.path_readings import READINGS_MAX
+from proxy.core.policy import PATH_READINGS
 from tests.core.server_models import MODELS
 
 LITERALS = ("/api/pay", "/pay", "/api/v1.2/pay", "/files/pay.php", "/api/pay.json", "/", "/x/y")
@@ -141,4 +141,4 @@ def test_a_path_of_more_readings_than_anybody_needs_is_refused(raw: str) -> None
 
 def test_an_address_in_a_path_has_few_readings() -> None:
     path = canonical("/proxy/https%253A%252F%252Fa.example%252Fb%253Fc%253Dd%2523e;f=%2525")
-    assert len(path.readings) < READINGS_MAX
+    assert len(path.readings) < PATH_READINGS

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core import slices
+from proxy.core import policy, slices
 from proxy.core.crypto.context import Context
 from proxy.core.crypto.token import FORMS, Form
 from proxy.core.errors import InvalidBody, TrafficError
@@ -26,8 +26,8 @@ from tests.core.json_texts import documents
 from tests.factories import SCOPE, a_session
 
 LONE = "lone-surrogate"
-LONG = 5 * slices.PIECE_BYTES
-FILLER = "x" * slices.PIECE_BYTES
+LONG = 5 * policy.PIECE_BYTES
+FILLER = "x" * policy.PIECE_BYTES
 COST = 64  # characters that differ; what is long around them does not
 
 
@@ -99,7 +99,7 @@ def test_a_value_of_a_long_text_ends_where_the_scanner_ends_it(
     ],
 )
 def test_long_values_end_where_the_scanner_ends_them(text_: str) -> None:
-    assert len(text_) > slices.PIECE_BYTES
+    assert len(text_) > policy.PIECE_BYTES
     assert LongText(text_).end(0) == scan(text_, 0)[1]
 
 
@@ -177,7 +177,7 @@ def test_the_elements_of_long_lists_are_found_whatever_their_length() -> None:
 @given(st.text(st.sampled_from('[]{}"\\a'), max_size=COST), st.integers(-COST, COST))
 def test_depth_is_the_same_wherever_a_piece_ends(part: str, shift: int) -> None:
     """As it was counted before there were pieces."""
-    body = (" " * (slices.PIECE_BYTES - COST + shift) + part + "[" * 128 + part).encode()
+    body = (" " * (policy.PIECE_BYTES - COST + shift) + part + "[" * 128 + part).encode()
 
     plain = re.sub(rb'\\\\|\\"', b"", body)
     depth = deepest = 0
@@ -186,7 +186,7 @@ def test_depth_is_the_same_wherever_a_piece_ends(part: str, shift: int) -> None:
             depth += (mark in b"[{") - (mark in b"]}")
             deepest = max(deepest, depth)
 
-    assert strict_json.is_too_deep(body) == (deepest > strict_json.MAX_DEPTH)
+    assert strict_json.is_too_deep(body) == (deepest > policy.JSON_DEPTH)
 
 
 @pytest.mark.parametrize("shift", range(-14, 15))
@@ -208,7 +208,7 @@ def test_depth_is_the_same_wherever_a_piece_ends(part: str, shift: int) -> None:
 def test_halves_of_pairs_are_found_wherever_a_piece_ends(
     shift: int, escapes: str, reason: str
 ) -> None:
-    body = ('"' + "x" * (slices.PIECE_BYTES + shift) + escapes + FILLER + '"').encode()
+    body = ('"' + "x" * (policy.PIECE_BYTES + shift) + escapes + FILLER + '"').encode()
 
     assert _reason(body) == reason
 
@@ -216,7 +216,7 @@ def test_halves_of_pairs_are_found_wherever_a_piece_ends(
 @pytest.mark.parametrize("shift", range(-3, 4))
 @pytest.mark.parametrize("bad", [b"\xff", b"\xc3", b"\xe2\x82", b"\xf0\x9f\x98"])
 def test_utf_8_is_checked_wherever_a_piece_ends(shift: int, bad: bytes) -> None:
-    before = b"x" * (slices.PIECE_BYTES + shift)
+    before = b"x" * (policy.PIECE_BYTES + shift)
 
     strict_json.require_utf8(before + "€😀".encode() + before)
     for body in (before + bad + before, before + "€😀".encode() + before + bad):
@@ -256,7 +256,7 @@ def test_a_broken_triplet_of_a_long_value_is_found(shift: int, broken: str) -> N
 @pytest.mark.parametrize("form", FORMS)
 def test_tokens_of_a_long_text_are_found_wherever_a_piece_ends(shift: int, form: Form) -> None:
     sealed = a_session().seal(b"secret", Context(SCOPE), form=form)
-    body = b"x" * (slices.PIECE_BYTES + shift) + b" " + sealed + b" " + sealed[:40] + b" " + sealed
+    body = b"x" * (policy.PIECE_BYTES + shift) + b" " + sealed + b" " + sealed[:40] + b" " + sealed
 
     found = embedded_tokens.find_in_text(body + b" " + FILLER.encode(), 10)
 
@@ -267,7 +267,7 @@ def test_tokens_of_a_long_text_are_found_wherever_a_piece_ends(shift: int, form:
 @pytest.mark.parametrize("shift", range(-18, 3))
 @pytest.mark.parametrize("prefix", [b"eyJ0eXAiOiJzeTEi", b"sy1.", b"iVNZMUI2NA0K"])
 def test_a_token_of_a_large_text_is_seen_wherever_a_piece_ends(shift: int, prefix: bytes) -> None:
-    before = b"x" * (slices.LARGE_BYTES + shift)
+    before = b"x" * (policy.LARGE_BYTES + shift)
 
     assert token_places.any_in(before + prefix + before)
     assert not token_places.any_in(before + prefix[:-1] + before)

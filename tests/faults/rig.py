@@ -45,9 +45,10 @@ from proxy.keys.sessions.settings import SessionSettings
 from proxy.traffic.downstream.connection import Answerer, ClientConnection
 from proxy.traffic.http1.problem import Problem
 from proxy.traffic.interfaces import RawConnection
+from proxy.traffic.policy import MOST_RETRIES
 from proxy.traffic.slices import Run, Slices, T
 from proxy.traffic.upstream.connection import UpstreamConnection
-from proxy.traffic.upstream.health import ANSWERS_PER_RETRY, MOST_RETRIES
+from proxy.traffic.upstream.health import ANSWERS_PER_RETRY
 from proxy.traffic.upstream.permits import Claim, Permit, Permits
 from tests.factories import NOW, Ear
 from tests.keys.builders import CountingStore, a_keyring, a_world

@@ -24,8 +24,8 @@ from proxy.core.http.message import RequestHead, ResponseHead
 from proxy.core.planning.block_choice import choose_response
 from proxy.core.planning.plan import Plan
 from proxy.core.planning.record_stream import RecordFlow, Records, streamed_response
+from proxy.core.policy import PIECE_BYTES
 from proxy.core.rules.model import Names
-from proxy.core.slices import PIECE_BYTES
 from proxy.core.transform import apply, begin_stream, plan_request, plan_response
 from proxy.traffic.slices import is_long
 from tests.factories import (

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.traffic.overload import StandingDelay
-from proxy.traffic.turns import FAIR_TURN_SECONDS, STANDING_SECONDS, TURN_SECONDS, LoopLag
+from proxy.traffic.policy import FAIR_TURN_SECONDS, STANDING_SECONDS, TURN_SECONDS
+from proxy.traffic.turns import LoopLag
 
 
 class Loop:

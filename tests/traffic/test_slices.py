@@ -14,15 +14,8 @@ import pytest
 
 from proxy.core import slices as core
 from proxy.core.leaves import FORM
-from proxy.traffic.slices import (
-    AT_ONCE,
-    LONG_BYTES,
-    SLICE_SECONDS,
-    Slices,
-    is_long,
-    may_go_at_once,
-    may_go_in_records,
-)
+from proxy.traffic.policy import LONG_BYTES, SLICE_SECONDS
+from proxy.traffic.slices import AT_ONCE, Slices, is_long, may_go_at_once, may_go_in_records
 
 STEP = SLICE_SECONDS / 4
 

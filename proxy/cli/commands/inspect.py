@@ -16,10 +16,10 @@ import click
 from ...core.crypto import base64url, token
 from ...core.crypto.aead import TAG_BYTES
 from ...core.crypto.derivation import COMMITMENT_BYTES, SID_BYTES
-from ...core.crypto.session_cipher import EXP_SKEW_SECONDS
 from ...core.crypto.token import ASSUMED_KEK_ID, KEK_ID_PATTERN, KeyId, Token
 from ...core.errors import OpenFailed
 from ...core.leaves import tokens
+from ...core.policy import EXPIRY_SKEW_SECONDS
 from ..policy import TOKEN_BYTES, USUAL_BYTES, USUAL_CHARACTERS, ExitCode
 from ..support import console
 
@@ -71,7 +71,7 @@ def facts(text: bytes, now: float) -> TokenFacts:
         created=_utc(key_id.created),
         cty=found.cty,
         exp=None if found.exp is None else _utc(found.exp),
-        expired=found.exp is not None and now > found.exp + EXP_SKEW_SECONDS,
+        expired=found.exp is not None and now > found.exp + EXPIRY_SKEW_SECONDS,
         binding=_binding(found),
         token_characters=len(text),
         plaintext_bytes=len(found.sealed) - TAG_BYTES,

@@ -19,6 +19,7 @@ from ..expressions.sources import JsonSource, NameSource, Source
 from ..formats.json import unescape, unescaped
 from ..formats.json.closed import ClosedJson
 from ..leaves import Finder, tokens_at
+from ..policy import KEPT_NAME_CHARS, KEPT_NEEDS, PORTION_BYTES, USUAL_BOUND_CHARS
 from ..rules.model import Block, Item, NamedPart, Placed
 from ..slices import pause
 from ..values.hows import Open, Seal
@@ -29,13 +30,6 @@ from ..values.table import UNBOUND, Lookup, Values, lookup
 _PARTS: Final[tuple[NamedPart, ...]] = ("tenant", "conversation", "message")
 _REMEMBERED: Final = 1024
 """So many names are kept with their contexts: clients choose them, so not without end."""
-_KEPT_CHARS: Final = 4096
-"""Longer names are not kept."""
-_NEEDS_KEPT: Final = 64
-"""So many needs are kept for the contexts of some names: clients choose the tokens."""
-NAMES_MAX: Final = 64 * 1024
-"""So many characters may the names in the contexts of one message have, here. The walk allows some
-more."""
 _QUOTE: Final = ord('"')
 _STRINGS: Final = {_QUOTE}
 _CANONICAL_INTEGER: Final = re.compile(rb"0|-?[1-9][0-9]*")
@@ -44,7 +38,6 @@ _PLACE: Final = 2
 """A value that lies in no list has a start and an end, and no element."""
 PORTION: Final = 256
 """So many tokens of a list are read between two pauses, if they lie within so many bytes."""
-PORTION_BYTES: Final = 256 * 1024
 
 Places = Sequence[Sequence[int]]
 """The values at each path, flat: where one begins and ends, then its element of each list."""
@@ -117,7 +110,7 @@ class Bound:
         return found
 
     def _keep(self, key: object, needs: Needs) -> Needs:
-        if len(self._needs) >= _NEEDS_KEPT:
+        if len(self._needs) >= KEPT_NEEDS:
             self._needs.clear()
         self._needs[key] = needs
         return needs
@@ -232,7 +225,7 @@ class FlatJson:
         named = self._bound.get(known)
         if named is None:
             named = self._bind(given, kept, spelled)
-            if named is not None and _size(known) <= _KEPT_CHARS:
+            if named is not None and _size(known) <= KEPT_NAME_CHARS:
                 if len(self._bound) >= _REMEMBERED:
                     self._bound.clear()
                 self._bound[known] = named
@@ -258,7 +251,7 @@ class FlatJson:
             if keeps:
                 leaves.append(text)
         parts = self._constants | dict(zip(self._parts, names, strict=True))
-        if sum(map(len, parts.values())) * len(self._items) > NAMES_MAX:
+        if sum(map(len, parts.values())) * len(self._items) > USUAL_BOUND_CHARS:
             return None
         scopes: dict[tuple[str | None, str | None], Scope] = {}
         contexts = tuple(_context(item, parts, scopes) for item in self._items)

@@ -18,7 +18,8 @@ from ..expressions.sources import (
     json_sources,
     name_sources,
 )
-from ..http.path import REMEMBERED, REMEMBERED_MAX, CanonicalPath
+from ..http.path import REMEMBERED, CanonicalPath
+from ..policy import KEPT_PATH_CHARS
 from ..rules.model import NAMED_PARTS, Behaviour, Block, Rule, Verdict
 from .block import CompiledBlock
 from .closed_world import ClosedQuery, closed_query
@@ -159,7 +160,7 @@ class RuleTable:
         `websocket` marks an upgrade request. Raises RejectedByRule where the configuration says no,
         AmbiguousRequest where the path can be read in more than one way.
         """
-        short = len(path.text) + len(method) <= REMEMBERED_MAX  # clients choose both
+        short = len(path.text) + len(method) <= KEPT_PATH_CHARS  # clients choose both
         decide = self._remembered if short else self._routes.decide
         return decide(method, path, websocket)
 

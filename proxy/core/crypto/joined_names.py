@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Final, Literal, cast
 
 from ..errors import InvalidExpression, MissingValue
+from ..policy import JOINED_DEPTH, JOINED_PARTS
 
 JoinKind = Literal["list", "members"]
 
@@ -19,9 +20,6 @@ KINDS: Final[dict[JoinKind, int]] = {"list": 1, "members": 2}
 LABEL_STEP: Final = 0x10
 """Added to a label for each kind: 0x10 for lists, 0x20 for members."""
 
-MAX_DEPTH: Final = 16
-MAX_PARTS: Final = 10_000
-"""Limits of the names that callers and operators give; those in messages have their limits."""
 
 _LENGTH_BYTES: Final = 4
 _MEMBERS: Final = "members"
@@ -88,7 +86,7 @@ def to_json(name: Name | None) -> object:
 
 def from_json(value: object) -> Name:
     """Return the name that a JSON value denotes; raise InvalidExpression for anything else."""
-    return _from_json(value, MAX_DEPTH, [MAX_PARTS])
+    return _from_json(value, JOINED_DEPTH, [JOINED_PARTS])
 
 
 def some_from_json(value: object) -> Name | None:
@@ -107,7 +105,7 @@ def _from_json(value: object, depth: int, left: list[int]) -> Name:
     left[0] -= len(value)
     if not depth or left[0] < 0:
         raise InvalidExpression(
-            f"a name has at most {MAX_PARTS} parts, and {MAX_DEPTH} names within each other"
+            f"a name has at most {JOINED_PARTS} parts, and {JOINED_DEPTH} names within each other"
         )
     parts = cast("list[object]", value)
     return Joined(kind, (_from_json(one, depth - 1, left) for one in parts))

@@ -25,18 +25,18 @@ from .aead import TAG_BYTES
 from .context import Context
 from .secret import KEY_BYTES, StreamKey
 from .session_cipher import Session
-from .token import CTY_MAX, Token
+from .token import CTY_BYTES, Token
 
 MEDIA_TYPE: Final = "application/vnd.sealyard.stream"
 MAGIC: Final = b"SYST\x01"
 CTY_STREAM_KEY: Final = "stream-key"
-CHUNK_BYTES: Final = 16 * 1024
+CHUNK_BYTES: Final = 16_384
 
 _LENGTH_BYTES: Final = 2
 _J_AT: Final = len(MAGIC) + _LENGTH_BYTES
 # The longest possible J has 506 characters; a reader buffers no more than twice that for it.
-_J_MAX: Final = 1024
-HEAD_MAX: Final = _J_AT + _J_MAX
+_J_BYTES: Final = 1024
+HEAD_MAX: Final = _J_AT + _J_BYTES
 
 _SALT_BYTES: Final = 24
 _COMMITMENT_BYTES: Final = 32
@@ -127,7 +127,7 @@ def read_head(data: bytes) -> StreamHead | None:
     if len(data) < _J_AT:
         return None
     length = int.from_bytes(data[len(MAGIC) : _J_AT])
-    if length > _J_MAX:
+    if length > _J_BYTES:
         raise OpenFailed("malformed-frame")
     raw = data[: _J_AT + length]
     if len(raw) < _J_AT + length:
@@ -144,7 +144,7 @@ def read_stream(plaintext: bytes) -> Stream:
     """Return what an opened J contains; raise OpenFailed if it is not a stream key of ours."""
     named = plaintext[KEY_BYTES:]
     media = parse_media_type(named) if named else None
-    if len(plaintext) < KEY_BYTES or len(named) > CTY_MAX:
+    if len(plaintext) < KEY_BYTES or len(named) > CTY_BYTES:
         raise OpenFailed("malformed-stream-key")
     if named and (media is None or media.text.encode() != named):
         raise OpenFailed("malformed-stream-key")

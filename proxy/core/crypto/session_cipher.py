@@ -8,6 +8,7 @@ from typing import Final, NoReturn, TypeVar
 
 from ..errors import OpenFailed, ValueTooLong
 from ..leaves import token_text, tokens
+from ..policy import EXPIRY_SKEW_SECONDS
 from . import derivation, token
 from .aead import Aead, Parts
 from .context import Context, Scope
@@ -19,7 +20,6 @@ _K = TypeVar("_K")
 _V = TypeVar("_V")
 
 _CACHED_CONTEXTS: Final = 16
-EXP_SKEW_SECONDS: Final = 60
 # Neither a header's text nor a CONTEXT continues with this byte.
 _OF_NO_TOKEN: Final = b"\x00"
 
@@ -272,7 +272,7 @@ def _refused(
     """Return why a token must not open, if that is settled before it is tried."""
     if not hmac.compare_digest(sealed.commitment, commitment):
         refusal = refusal or "wrong-context"
-    if sealed.exp is not None and now > sealed.exp + EXP_SKEW_SECONDS:
+    if sealed.exp is not None and now > sealed.exp + EXPIRY_SKEW_SECONDS:
         refusal = refusal or "expired-token"
     return refusal
 

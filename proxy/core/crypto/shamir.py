@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-MOST_SHARES: Final = 255
+ALL_SHARES: Final = 255
 _POLYNOMIAL: Final = 0x11B
 _BITS: Final = 8
 
@@ -20,9 +20,9 @@ def split(
     """Return `made` shares by their index from 1, of which any `needed` give the secret.
 
     Fewer tell nothing of it but its length, if `random` returns independent uniform bytes. Raises
-    ValueError unless 2 <= needed <= made <= MOST_SHARES.
+    ValueError unless 2 <= needed <= made <= ALL_SHARES.
     """
-    if not 2 <= needed <= made <= MOST_SHARES:  # noqa: PLR2004 - one share would be the secret
+    if not 2 <= needed <= made <= ALL_SHARES:  # noqa: PLR2004 - one share would be the secret
         raise ValueError("a secret is split so that 2 to all of at most 255 shares are needed")
     coefficients = [secret, *(random(len(secret)) for _ in range(needed - 1))]
     return {index: _at(index, coefficients) for index in range(1, made + 1)}
@@ -36,7 +36,7 @@ def combine(shares: Mapping[int, bytes]) -> bytes:
     255 and all shares of one length.
     """
     sizes = {len(one) for one in shares.values()}
-    if len(sizes) != 1 or not all(1 <= index <= MOST_SHARES for index in shares):
+    if len(sizes) != 1 or not all(1 <= index <= ALL_SHARES for index in shares):
         raise ValueError("shares have an index of 1 to 255, and one length")
     result = bytearray(sizes.pop())
     for index, share in shares.items():

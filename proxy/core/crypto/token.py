@@ -32,7 +32,7 @@ of base64. No text begins so, nor does a file of a known type."""
 BASE64_PREFIX: Final = tokens.BASE64_PREFIX
 PREFIXES: Final = tokens.PREFIXES
 CTY_JSON: Final = "json"
-CTY_MAX: Final = 127
+CTY_BYTES: Final = 127
 
 _CTY_CHARS: Final = rb"[\x20\x21\x23-\x5b\x5d-\x7e]"
 _HEADER: Final = re.compile(

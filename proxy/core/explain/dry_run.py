@@ -15,10 +15,11 @@ from ..crypto.aead import Parts
 from ..crypto.context import Context
 from ..crypto.sealed_stream import CTY_STREAM_KEY
 from ..crypto.secret import KEY_BYTES, SessionKey
-from ..crypto.session_cipher import EXP_SKEW_SECONDS, Session
+from ..crypto.session_cipher import Session
 from ..crypto.token import ASSUMED_KEK_ID, CTY_JSON, Token
 from ..errors import MessageError, OpenFailed
 from ..planning.plan import Plan
+from ..policy import EXPIRY_SKEW_SECONDS
 from ..transform import apply
 from ..values.key_needs import Keys, Needs
 from ..values.outcomes import NO_TOKEN, Outcome
@@ -111,7 +112,7 @@ class AssumedSession(Session):
         self, sealed: Token, context: Context, now: float, *, refusal: str | None = None
     ) -> bytes:
         """Return the text; raise OpenFailed for what has expired, and for a stream."""
-        if sealed.exp is not None and now > sealed.exp + EXP_SKEW_SECONDS:
+        if sealed.exp is not None and now > sealed.exp + EXPIRY_SKEW_SECONDS:
             raise OpenFailed("expired-token")
         if sealed.cty == CTY_STREAM_KEY:
             raise OpenFailed(NEEDS_KEYS)

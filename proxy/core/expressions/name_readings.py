@@ -22,12 +22,9 @@ from urllib.parse import unquote
 
 from ..errors import ForbiddenValue
 from ..leaves.plain_names import PROTOTYPES, first_step, folded
+from ..policy import NAME_BYTES_READ, NAME_STEPS
 
-NAME_MAX: Final = 4096
-"""The longest name of a field, in bytes as received, and the number of characters that are read of
-a longer unusual JSON name. No rule has a name of that length, and frameworks allow no more."""
 _DECODES: Final = 4
-_STEPS_MAX: Final = 32
 
 NamePlace = Literal["json", "field", "header"]
 
@@ -133,7 +130,7 @@ def squeeze_fields(text: bytes) -> bytes:
 
 def fold_member(name: str) -> str:
     """Return the common form of all twins of a member's name, for one step."""
-    return folded(name if name.isascii() else _compatible(name[:NAME_MAX]))
+    return folded(name if name.isascii() else _compatible(name[:NAME_BYTES_READ]))
 
 
 def first_step_of_member(name: str) -> str | None:
@@ -265,7 +262,7 @@ def _steps(name: str) -> Iterator[str]:
     To PHP `a._b` is `a__b`, and so `a_b` in other words.
     """
     for at, match in enumerate(_STEP.finditer(name)):
-        if at == _STEPS_MAX:
+        if at == NAME_STEPS:
             return
         folded = fold_member(match[0])
         yield folded.lstrip("_-") if at else folded

@@ -17,6 +17,7 @@ from enum import Enum
 from typing import Final, TypeGuard
 
 from ..errors import InvalidExpression
+from ..policy import SELECTED_NESTING
 
 _SHORTHAND: Final = r"[A-Za-z_\x80-\U0010ffff][A-Za-z0-9_\x80-\U0010ffff]*"
 _STEP: Final = re.compile(
@@ -28,8 +29,6 @@ _HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^`|~-]+")
 _PLACES: Final = ("form", "part", "filename", "query", "header")
 _INSIDE: Final = re.compile(r"[ ]+json:[ ]*\$")
 _JSON_WITHIN: Final = re.compile(r"((?:form|part):.*?\S)[ ]+(\$[.\[].*)", re.DOTALL)
-NESTED_MAX: Final = 4
-"""So many texts may a selector read as JSON, one within the other: each costs a copy."""
 _OF_HEAD: Final = frozenset({"query", "header"})
 _OF_PARTS: Final = frozenset({"part", "filename"})
 
@@ -176,8 +175,10 @@ def parse_json_selector(text: str) -> JsonSelector:
             raise InvalidExpression(f"`{text}`{message}", hint=hint)
         steps.append(Step(_key(match), deep=match["deep"] is not None))
         at = match.end()
-    if sum(step.key is Inside.JSON for step in steps) > NESTED_MAX:
-        raise InvalidExpression(f"`{text}` reads more than {NESTED_MAX} texts within each other")
+    if sum(step.key is Inside.JSON for step in steps) > SELECTED_NESTING:
+        raise InvalidExpression(
+            f"`{text}` reads more than {SELECTED_NESTING} texts within each other"
+        )
     return JsonSelector(text, tuple(steps))
 
 

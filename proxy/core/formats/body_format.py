@@ -14,7 +14,8 @@ from typing import ClassVar, Final, Literal, NamedTuple, Protocol, Self
 from ..errors import MessageError
 from ..expressions.selectors import Selector
 from ..http.message import Head, HeadFacts, MediaType
-from ..slices import PIECE_BYTES, pause
+from ..policy import MISREAD_NAMES, PIECE_BYTES
+from ..slices import pause
 from . import embedded_tokens
 from . import json as json_format
 from .embedded_tokens import FoundToken
@@ -267,8 +268,6 @@ class Packets(Protocol):
         """Yield kind and JSON text of the packets that are no records, but have a text."""
 
 
-_NAMES_MAX: Final = 1000
-
 IN_JSON: Final[frozenset[Place]] = frozenset({"$", "tokens"})
 
 
@@ -383,4 +382,4 @@ class RecordFormat(BodyFormat, ABC):
         with contextlib.suppress(MessageError):
             for one in self.records(body, strict=True, awaited=0):
                 names[one.name] = None
-        return "; ".join(names)[:_NAMES_MAX]
+        return "; ".join(names)[:MISREAD_NAMES]

@@ -13,7 +13,8 @@ from ..crypto.token import Token
 from ..errors import BodyTooLarge, InvalidBody, OpenFailed
 from ..leaves import unquote
 from ..leaves.strings import unquoted
-from ..slices import PIECE_BYTES, pause, paused
+from ..policy import PIECE_BYTES, TEXT_NESTING
+from ..slices import pause, paused
 from . import escaping, token_places
 from . import json as json_format
 from .escaping import AS_IT_IS, EXACT, Manner, TextPlace
@@ -24,13 +25,12 @@ _COLON: Final = re.compile(rb"[ \t\n\r]*:")
 _QUOTE, _BACKSLASH = b'"\\'
 _BEGINS: Final = frozenset({b"{", b"[", b'"'})
 _ENDS_OF_VALUES: Final = frozenset({b",", b"]", b"}"})
-_MAX_NESTING: Final = 8
 _FREED: Final = 4096
 _PLAIN_QUOTES: Final = (1, 1)
 # A quote is spelled with one more backslash for every string around it, each itself escaped.
 _QUOTES: Final = tuple(
     re.compile(rb'\\{%d}(?:"|u0022)' % ((1 << depth) - 1) if depth else b'"')
-    for depth in range(_MAX_NESTING)
+    for depth in range(TEXT_NESTING)
 )
 
 
@@ -273,7 +273,7 @@ def _candidates(text: bytes, depth: int, manner: Manner, *, is_name: bool) -> It
     A member's name cannot be anything but a string, so no token fills one.
     """
     pause()
-    if depth < _MAX_NESTING and text.lstrip(b" \t\n\r")[:1] in _BEGINS and _is_json(text):
+    if depth < TEXT_NESTING and text.lstrip(b" \t\n\r")[:1] in _BEGINS and _is_json(text):
         for start, end in paused(_literals(text)):
             inner_name = _COLON.match(text, end) is not None
             inner = _text_of(text[start:end])

@@ -14,7 +14,8 @@ from collections.abc import Iterable, Iterator
 from typing import Final, Literal, NamedTuple, cast
 
 from ..http.message import MediaType
-from ..slices import PIECE_BYTES, pause, paused
+from ..policy import MARKUP_TAGS, PIECE_BYTES
+from ..slices import pause, paused
 
 Language = Literal["html", "xml"]
 Surroundings = Literal["html", "xml", "plain", "unknown", "other"]
@@ -38,8 +39,6 @@ _STRETCHES: Final = {
     "xml": re.compile(rb"(?:%b)*+" % _NO_TAG),
 }
 """Text, and tags that change nothing of how text is read, passed at once: no token is in a tag."""
-MOST_TAGS: Final = 50_000
-"""Behind so many other tags nothing is opened: each takes some microseconds."""
 _TAG_BORDER: Final = re.compile(rb"<[A-Za-z/!?]|>")
 _TAG: Final = re.compile(
     rb"</?[A-Za-z][A-Za-z0-9]*(?:[:-][A-Za-z0-9]+)*(?=[\t\n\f\r />])"
@@ -195,7 +194,7 @@ class _Scan:
         self._language = language
         self._at = 0
         self._closed: list[bytes] = []
-        self._left = MOST_TAGS
+        self._left = MARKUP_TAGS
         self.clean = False
         while self._step():
             pass

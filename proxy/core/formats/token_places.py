@@ -9,7 +9,8 @@ from typing import Final
 
 from ..crypto.token import BASE64_PREFIX, JWE_PREFIX, SHORT_PREFIX
 from ..leaves import candidates
-from ..slices import LARGE_BYTES, PIECE_BYTES, pause, paused
+from ..policy import LARGE_BYTES, PIECE_BYTES
+from ..slices import pause, paused
 
 _PREFIXES: Final = (JWE_PREFIX, SHORT_PREFIX, BASE64_PREFIX)
 _BASE64: Final = re.compile(rb"%s[A-Za-z0-9+/]*+={0,2}" % BASE64_PREFIX)

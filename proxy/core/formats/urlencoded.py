@@ -14,10 +14,11 @@ from typing import ClassVar, Final, NamedTuple, Self
 from urllib.parse import quote_plus, unquote_to_bytes
 
 from ..errors import BodyTooLarge, ForbiddenValue, InvalidBody, UnlistedName, UnsupportedBody
-from ..expressions.name_readings import NAME_MAX, FieldNames
+from ..expressions.name_readings import FieldNames
 from ..expressions.selectors import Inside, JsonSelector, NamedSelector, Selector
 from ..http.message import HeadFacts
 from ..leaves.strict_json import require_utf8
+from ..policy import FORM_NAME_BYTES, FORM_PAIRS, NAME_BYTES_READ, UNQUOTED_BYTES
 from ..slices import pause, paused, pieces
 from . import embedded_tokens, token_places
 from .body_format import BodyFormat, PlacedToken
@@ -29,16 +30,9 @@ from .json.lexer import Layer
 from .json.nested import Mapped, Text, look_within
 from .parameters import decode_field
 
-PAIRS_MAX: Final = 10_000
-"""So many pairs may a form have; frameworks allow a thousand to ten thousand."""
-NAMES_MAX: Final = 1024 * 1024
-"""So many bytes may the names of a form have, together and as they are spelled."""
-
 _BROKEN_TRIPLET: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _SPELLED_BYTE: Final = re.compile(rb"%[0-9A-Fa-f]{2}|.", re.DOTALL)
 _PARTED: Final = re.compile(rb"[&;]")
-_UNQUOTED_BYTES: Final = 16 * 1024
-"""So much is decoded or encoded at a time, a byte each in Python."""
 _UNQUOTED: Final = "*"  # and letters, digits, `-`, `.`, `_`; quote_plus lets `~` stand as well
 
 
@@ -56,9 +50,9 @@ def pairs(body: bytes) -> Iterator[Pair]:
     Raises InvalidBody for a name that is not UTF-8 or longer than 4 KiB, BodyTooLarge for more than
     ten thousand pairs or names of more than 1 MiB.
     """
-    if body.count(b"&") + body.count(b";") >= PAIRS_MAX:
+    if body.count(b"&") + body.count(b";") >= FORM_PAIRS:
         raise BodyTooLarge("too-many-pairs")
-    at, room = 0, NAMES_MAX
+    at, room = 0, FORM_NAME_BYTES
     for text in paused(body.split(b"&")):
         end = at + len(text)
         equals = text.find(b"=")
@@ -86,7 +80,7 @@ def _apart_from_triplets(value: bytes) -> Iterator[bytes]:
     at = 0
     while at < len(value):
         pause()
-        end = at + _UNQUOTED_BYTES
+        end = at + UNQUOTED_BYTES
         broken = value.rfind(b"%", max(end - 2, 0), end)
         if broken >= 0 and end < len(value):
             end = broken
@@ -98,7 +92,7 @@ def encode(text: bytes) -> bytes:
     """Return the spelling of a text as a value."""
     return b"".join(
         quote_plus(piece, safe=_UNQUOTED).replace("~", "%7E").encode("ascii")
-        for piece in pieces(text, _UNQUOTED_BYTES)
+        for piece in pieces(text, UNQUOTED_BYTES)
     )
 
 
@@ -120,7 +114,7 @@ def _name(spelled: bytes) -> str:
 
 
 def _refuse_long(name: bytes, room: int) -> None:
-    if len(name) > NAME_MAX:
+    if len(name) > NAME_BYTES_READ:
         raise InvalidBody("name-too-long")
     if room < 0:
         raise BodyTooLarge("names-too-long")
@@ -134,10 +128,10 @@ def hidden_names(body: bytes) -> Iterator[str]:
     """
     if b";" not in body:
         return
-    room = NAMES_MAX
+    room = FORM_NAME_BYTES
     for text in paused(body.split(b"&")):
         for part in text.split(b";")[1:]:
-            spelled = part[:NAME_MAX].partition(b"=")[0]
+            spelled = part[:NAME_BYTES_READ].partition(b"=")[0]
             room -= len(spelled)
             _refuse_long(spelled, room)
             yield unquote_to_bytes(spelled.replace(b"+", b" ")).decode(errors="replace")
@@ -353,11 +347,11 @@ class FormFormat(BodyFormat):
         A name of more than 4 KiB, which no framework takes, is left out, and one without a value.
         """
         found = _PARTED.split(body)[1:]
-        if len(found) >= PAIRS_MAX:
+        if len(found) >= FORM_PAIRS:
             raise BodyTooLarge("too-many-pairs")
         for one in found:
             name, equals, _ = one.partition(b"=")
-            if equals and len(name) <= NAME_MAX:
+            if equals and len(name) <= NAME_BYTES_READ:
                 yield decode_field(name)
 
 

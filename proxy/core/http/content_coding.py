@@ -12,19 +12,17 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from ..errors import BodyTooLarge, InvalidBody, UnsupportedBody
+from ..policy import INFLATED_BYTES, INFLATED_FREE_BYTES
 from ..slices import pause
 from .message import HeadFacts
 
 _RATIO: Final = 100
-_RATIO_FREE: Final = 1024 * 1024
 _MEMBERS: Final = 10
 _GZIP: Final = 16 + zlib.MAX_WBITS
 _RAW: Final = -zlib.MAX_WBITS
 _ZLIB_METHOD: Final = 8
-_WINDOW: Final = 8 * 1024 * 1024
+_WINDOW: Final = 8_388_608
 """The largest window of zstd that RFC 9659 allows on the web."""
-_SLICE: Final = 64 * 1024
-"""Bytes inflated at a time: zlib copies its remaining input when it reaches its limit."""
 _ZSTD_SLICE: Final = 128
 """Bytes of zstd decompressed at a time: three of them may become 128 KiB."""
 
@@ -73,7 +71,7 @@ def decode(body: bytes, coding: str, limit: int) -> bytes:
     Raises BodyTooLarge if it would exceed its limits, InvalidBody if it is truncated, damaged or
     followed by other bytes, UnsupportedBody if the package for the coding is missing.
     """
-    return _DECODERS[coding](body, min(limit, max(_RATIO_FREE, _RATIO * len(body))))
+    return _DECODERS[coding](body, min(limit, max(INFLATED_FREE_BYTES, _RATIO * len(body))))
 
 
 def _gzip(body: bytes, bound: int) -> bytes:
@@ -117,7 +115,9 @@ def _inflate(body: bytes, at: int, bound: int, wbits: int) -> tuple[bytes, int]:
         # One byte more than allowed distinguishes too much from enough; 0 would mean no limit.
         return stream.decompress(piece, left + 1)
 
-    return _decompressed(stream, decompress, body, at, bound, size=_SLICE, damaged=zlib.error)
+    return _decompressed(
+        stream, decompress, body, at, bound, size=INFLATED_BYTES, damaged=zlib.error
+    )
 
 
 def _decompressed(  # noqa: PLR0913 - what differs between the codings, the last two by name

@@ -11,13 +11,11 @@ from collections.abc import Callable, Hashable, Sequence
 from functools import lru_cache
 from typing import Final, TypeVar, cast
 
+from ..policy import KEPT_HEAD_BYTES, KEPT_HEADS
+
 T = TypeVar("T")
 
 _ODD: Final = re.compile(rb"[^0-9A-Za-z:-]")
-_MOST_KEPT: Final = 256
-"""Upper number of heads whose names are kept."""
-_LONGEST_KEPT: Final = 2048
-"""Upper size, in bytes, of the names of a head that are kept: clients choose them."""
 
 
 class HeaderNames:
@@ -62,10 +60,10 @@ class HeaderNames:
 
 def names_of(joined: bytes) -> HeaderNames:
     """Return the names of a head, given in lower case, each behind a colon."""
-    return _kept(joined) if len(joined) <= _LONGEST_KEPT else HeaderNames(joined)
+    return _kept(joined) if len(joined) <= KEPT_HEAD_BYTES else HeaderNames(joined)
 
 
-_kept: Final = lru_cache(maxsize=_MOST_KEPT)(HeaderNames)
+_kept: Final = lru_cache(maxsize=KEPT_HEADS)(HeaderNames)
 
 
 def names_in(headers: Sequence[tuple[bytes, bytes]]) -> HeaderNames:

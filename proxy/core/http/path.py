@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 from urllib.parse import unquote, unquote_to_bytes
 
 from ..errors import AmbiguousRequest, MalformedRequest
+from ..policy import KEPT_PATH_CHARS
 from .path_readings import Segments, fold, merge_slashes, readings, shadow, without_dot_segments
 
 _PLAIN: Final = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*+)++/?|/")
@@ -26,8 +27,6 @@ _FORBIDDEN: Final = re.compile(r"[\x00-\x20\x7f-\U0010ffff\\#?]")
 # What a server that maps paths to files may take for one: see path_files.
 _FILE: Final = re.compile(r"\.|(?i:/(?:index|cgi-bin)(?:/|\Z))")
 REMEMBERED: Final = 512
-REMEMBERED_MAX: Final = 128
-"""So many paths, and what rules say of them, are remembered if they are no longer than this."""
 
 
 class CanonicalPath(NamedTuple):
@@ -50,7 +49,7 @@ def canonical(raw: str) -> CanonicalPath:
     Raises MalformedRequest where the text is no path, AmbiguousRequest where it hides control
     characters or is not UTF-8 once decoded.
     """
-    return _remembered(raw) if len(raw) <= REMEMBERED_MAX else _canonical(raw)
+    return _remembered(raw) if len(raw) <= KEPT_PATH_CHARS else _canonical(raw)
 
 
 def _canonical(raw: str) -> CanonicalPath:

@@ -16,11 +16,10 @@ from typing import Final, NamedTuple
 from urllib.parse import unquote
 
 from ..errors import AmbiguousRequest
+from ..policy import PATH_READINGS
 
 Segments = tuple[str, ...]
 
-READINGS_MAX: Final = 32
-"""A path with more readings is refused: no legitimate path has so many."""
 _DECODES: Final = 4
 _ODD: Final = re.compile(r"[%;(]|:\$")
 _TELLING: Final = re.compile(r"[%;(\\?#\x00]|:\$|\.\.| \.|\. ")
@@ -49,7 +48,7 @@ def shadow(text: str) -> Segments:
 def readings(text: str) -> tuple[Segments, ...]:
     """Return how else servers read a canonical path, beside its shadow; most paths have none.
 
-    Raises AmbiguousRequest where there are more than READINGS_MAX.
+    Raises AmbiguousRequest where there are more than PATH_READINGS.
     """
     if not _ODD.search(text):
         return ()
@@ -113,7 +112,7 @@ def _decoded_or_not(text: str) -> list[str]:
 
 def _bounded(texts: list[str]) -> list[str]:
     distinct = list(dict.fromkeys(texts))
-    if len(distinct) > READINGS_MAX:
+    if len(distinct) > PATH_READINGS:
         raise AmbiguousRequest("two-readings-of-path")
     return distinct
 
@@ -215,7 +214,7 @@ class PathReading(NamedTuple):
 def file_readings(start: PathReading, stems: int) -> Iterator[PathReading]:
     """Yield `start` and what it may be taken for; of names with dots so many beginnings as stems.
 
-    Raises AmbiguousRequest where there are more than READINGS_MAX.
+    Raises AmbiguousRequest where there are more than PATH_READINGS.
     """
     seen = {start.segments}
     waiting = [start]
@@ -226,7 +225,7 @@ def file_readings(start: PathReading, stems: int) -> Iterator[PathReading]:
             if other.segments in seen:
                 continue
             seen.add(other.segments)
-            if len(seen) > READINGS_MAX:
+            if len(seen) > PATH_READINGS:
                 raise AmbiguousRequest("two-readings-of-path")
             waiting.append(other)
 

@@ -16,16 +16,10 @@ from itertools import compress
 from typing import Any, Final
 
 from ..errors import BodyTooLarge, InvalidBody
+from ..policy import JSON_DEPTH, LISTED_BYTES, MOST_SELECTED, PROBED_BYTES, SCANNED_BYTES
 from .plain_names import PlainNames, is_plain
-from .strict_json import MAX_DEPTH, after_space, check, decoded, is_too_deep, scan
+from .strict_json import after_space, check, decoded, is_too_deep, scan
 
-SELECTED_MAX: Final = 30_000
-"""How many values of one text may be selected. A dozen bytes of a list may become a token of two
-hundred, and each takes 15 microseconds in which no other message is served."""
-_PROBED_MAX: Final = 16 * 1024
-_LISTED_MAX: Final = 512 * 1024  # too small for more values than a text may have
-_LARGEST: Final = 2 * 1024 * 1024
-"""So much may a text of few values have, which is a millisecond or two for the scanner."""
 _FEW: Final = 256
 _WORTH_CUTTING: Final = 64
 _LOOKED_AT: Final = 1024
@@ -69,7 +63,7 @@ class Finder:
             is_plain(name) for names in named.values() for name in names
         )
         # A walk over few members costs less than a search in much text; one over a list does not.
-        self._longest = _LISTED_MAX if self._many else _PROBED_MAX
+        self._longest = LISTED_BYTES if self._many else PROBED_BYTES
         self._pause = pause
 
     def find(self, body: bytes, /) -> Found | None:
@@ -140,14 +134,14 @@ class Finder:
             selected += count
             depth = min(depth, rest.count("[") + rest.count("{") - apart)
             shortest = min(shortest, rest, key=len)
-        if depth > MAX_DEPTH and is_too_deep(shortest.encode("latin-1")):
+        if depth > JSON_DEPTH and is_too_deep(shortest.encode("latin-1")):
             return None
-        return None if selected > SELECTED_MAX else (missing, found)
+        return None if selected > MOST_SELECTED else (missing, found)
 
 
 def _is_full(body: bytes) -> bool:
     """Return whether a text may have many values, of which the scanner would make objects."""
-    return len(body) > _LARGEST or len(body) - len(body.replace(b",", b"", _FEW + 1)) > _FEW
+    return len(body) > SCANNED_BYTES or len(body) - len(body.replace(b",", b"", _FEW + 1)) > _FEW
 
 
 def _occurs_again(text: str, spelled: str, at: int, value: object) -> bool:
@@ -195,7 +189,7 @@ def _listed(
             lacks = True
         kinds = set(map(type, above))
         if step is None:
-            if not kinds <= _LISTS or sum(map(len, above)) > SELECTED_MAX:
+            if not kinds <= _LISTS or sum(map(len, above)) > MOST_SELECTED:
                 return None
             lacks = lacks or not all(above)
             pause()

@@ -9,6 +9,8 @@ import re
 from collections.abc import Container, Iterable
 from typing import Final
 
+from ..policy import KEPT_MEMBER_NAMES
+
 PROTOTYPES: Final = frozenset({"__proto__", "constructor", "prototype"})
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_.$@-]+")
 _PATH: Final = re.compile(r"(?:[\[\]][.\[\]]*)?([^.\[\]]+)")
@@ -17,7 +19,6 @@ _NUMBERED: Final = re.compile(r"(.+)\([0-9]*[a-z]?\)", re.DOTALL)
 _ESCAPED: Final = re.compile(r"\\(.)", re.DOTALL)
 _JOINTS: Final = str.maketrans("", "", "_- ")
 _REMEMBERED: Final = 128
-_REMEMBERED_MAX: Final = 32
 _REMEMBERED_CHARS: Final = 4096
 
 
@@ -80,7 +81,7 @@ class PlainNames:
         result = self._told.get(names)
         if result is None:
             result = _are_plain(names, self._known, self._folded)
-            if len(names) <= _REMEMBERED_MAX and sum(map(len, names)) <= _REMEMBERED_CHARS:
+            if len(names) <= KEPT_MEMBER_NAMES and sum(map(len, names)) <= _REMEMBERED_CHARS:
                 if len(self._told) >= _REMEMBERED:
                     self._told.clear()
                 self._told[names] = result

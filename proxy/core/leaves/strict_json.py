@@ -10,12 +10,10 @@ from json.scanner import c_make_scanner  # type: ignore[attr-defined]  # the C s
 from typing import Final, NoReturn
 
 from ..errors import BodyTooLarge, InvalidBody
-from ..slices import LARGE_BYTES, PIECE_BYTES, pause, pieces
+from ..policy import JSON_DEPTH, JSON_VALUES, LARGE_BYTES, PIECE_BYTES
+from ..slices import pause, pieces
 from .strings import is_utf8
 
-MAX_DEPTH: Final = 128
-# What is skipped is parsed on the way, into objects much larger than its text: this bounds them.
-MAX_VALUES: Final = 1_000_000
 _FEW: Final = 8
 _PAIR: Final = len(rb"\ud83d\ude00")
 
@@ -57,11 +55,11 @@ def check(body: bytes) -> str:
     than a million commas and brackets.
     """
     text = decoded(body)
-    most = MAX_DEPTH if len(body) <= MAX_VALUES else MAX_VALUES
+    most = JSON_DEPTH if len(body) <= JSON_VALUES else JSON_VALUES
     brackets = _count(body, b"[", most) + _count(body, b"{", most)
-    if brackets > MAX_DEPTH and is_too_deep(body):
+    if brackets > JSON_DEPTH and is_too_deep(body):
         raise InvalidBody("nested-too-deeply")
-    if most == MAX_VALUES and brackets + _count(body, b",", most) > most:
+    if most == JSON_VALUES and brackets + _count(body, b",", most) > most:
         raise BodyTooLarge("too-many-values")
     return text
 
@@ -93,7 +91,7 @@ def _count(body: bytes, mark: bytes, most: int) -> int:
     To take it out goes from one to the next, where `bytes.count` checks each byte; to look for a
     few spares a large text the copy.
     """
-    if len(body) > MAX_VALUES:
+    if len(body) > JSON_VALUES:
         at = -1
         for count in range(_FEW):
             at = body.find(mark, at + 1)
@@ -159,7 +157,7 @@ def is_too_deep(body: bytes) -> bool:
         parts = plain.translate(_STEPS, _NOT_MARKS).replace(b'""', b"").split(b'"')
         steps = memoryview(b"".join(parts[inside::2])).cast("b")
         inside ^= (len(parts) - 1) & 1
-        if max(accumulate(steps, initial=depth)) > MAX_DEPTH:
+        if max(accumulate(steps, initial=depth)) > JSON_DEPTH:
             return True
         depth += sum(steps)
     return False

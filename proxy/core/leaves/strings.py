@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from json.encoder import encode_basestring
 from typing import Final
 
-from ..slices import LARGE_BYTES, PIECE_BYTES, pause, pieces
+from ..policy import LARGE_BYTES, PIECE_BYTES
+from ..slices import pause, pieces
 
 _UTF8: Final = codecs.getincrementaldecoder("utf-8")
 # Each byte as it is, but for those that a JSON string must escape: they become another.

@@ -21,6 +21,7 @@ from ..expressions.sources import (
     json_sources,
 )
 from ..formats.json import Findings, Path, unescape
+from ..policy import BOUND_CHARS
 from ..rules.model import Item, NamedPart, Placed
 from ..slices import paused
 from ..values.hows import Open, Seal, Spell
@@ -72,10 +73,6 @@ def _leads_through(path: Path, places: set[Path], most: int) -> bool:
 
 _CANONICAL_INTEGER: Final = re.compile(rb"0|-?[1-9][0-9]*")
 _NAMES_PER_BYTE: Final = 64
-_NAMES_AT_LEAST: Final = 64 * 1024
-"""So many characters may the names in all contexts of one message have, for each of its bytes and
-at least. Each context is hashed whole: a name that is joined from many values would else cost its
-length for every value."""
 
 
 class Binder:
@@ -115,7 +112,7 @@ class Binder:
         self._recipients: dict[Path, tuple[str, ...]] = {}
         self._texts: dict[tuple[JsonSource, int], dict[Path, Name]] = {}
         self._spoiled = _spoiled(compiled, findings)
-        self._room = _NAMES_AT_LEAST + _NAMES_PER_BYTE * len(body)
+        self._room = BOUND_CHARS + _NAMES_PER_BYTE * len(body)
 
     def context(self, placed: Placed, path: Path) -> Context:
         """Return the context of a value that a JSON selector found at `path`.

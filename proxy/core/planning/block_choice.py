@@ -9,9 +9,9 @@ from ..crypto.sealed_stream import MEDIA_TYPE
 from ..errors import ForbiddenValue, InvalidBody, RejectedByRule, UnsupportedBody
 from ..http.content_coding import coding_of
 from ..http.message import Head, MediaType, RequestHead, ResponseHead, SocketHead, media_type
+from ..policy import BODY_TOKEN_BYTES
 from ..rules.model import Verdict
 from .exchange import Exchange
-from .find_whole import BODY_TOKEN_MAX
 
 
 def alternatives(exchange: Exchange, compiled: CompiledBlock, head: Head) -> CompiledBlocks:
@@ -123,7 +123,7 @@ def flows_as_one(
     be a token; and where nothing else must be read from it.
     """
     item = compiled.alone
-    if item is None or (length is not None and length <= BODY_TOKEN_MAX):
+    if item is None or (length is not None and length <= BODY_TOKEN_BYTES):
         return False
     media = media_type(head.facts)
     essence = media.essence if media is not None else ""

@@ -21,11 +21,10 @@ from ..errors import MessageError
 from ..formats.body_format import Kind
 from ..formats.table import RECORDS, splitter
 from ..http.message import ResponseHead, media_type
+from ..policy import RUN_BYTES
 from ..slices import paused
 from .block_choice import choose
 
-RUN_MAX: Final = 64 * 1024
-"""Bytes of JSON that the parts of one run may have together; the next part begins another run."""
 _IDS: Final = re.compile(rb"(?<![^\r\n])id:[^\r\n]*+")
 """The id of an event: whoever comes again names the last one that he got."""
 _ENDS: Final = b"\r\n"
@@ -67,7 +66,7 @@ class DeltaRun:
     def takes(self, part: _Part) -> bool:
         """Take a record that continues this run; return whether it does."""
         size = self._size + part.size
-        if part.shape != self._last.shape or size > RUN_MAX:
+        if part.shape != self._last.shape or size > RUN_BYTES:
             return False
         for texts, one, joined in zip(self._texts, part.texts, part.joined, strict=True):
             if not joined:

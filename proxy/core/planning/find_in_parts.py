@@ -27,13 +27,14 @@ from ..formats.json import Selection as JsonSelection
 from ..formats.json.closed import refuse
 from ..formats.multipart.reader import Part
 from ..formats.multipart.selection import PartFindings
+from ..policy import BODY_TOKEN_BYTES
 from ..rules.model import Item, Placed
 from ..values.hows import Open, Seal
 from ..values.part_streams import PartStream
 from ..values.table import InPart, lookup
 from .binding import Binder
 from .find_values import ItemSealing, OtherItems, found_token, how_to_open, open_value
-from .find_whole import BODY_TOKEN_MAX, sealable_type
+from .find_whole import sealable_type
 
 
 def add_parts(binder: Binder, findings: PartFindings, body: bytes) -> None:
@@ -98,12 +99,12 @@ def _seal_content(binder: Binder, placed: Placed, part: Part, body: bytes) -> No
     media = sealable_type(part.media)
     head = _frame_head(part, content)
     known = head if isinstance(head, StreamHead) else None
-    if len(content) > BODY_TOKEN_MAX and not item.framed:
+    if len(content) > BODY_TOKEN_BYTES and not item.framed:
         raise BodyTooLarge(
             "part-above-token",
-            detail=f"{item.field}: at most {BODY_TOKEN_MAX} bytes can be sealed.",
+            detail=f"{item.field}: at most {BODY_TOKEN_BYTES} bytes can be sealed.",
         )
-    if len(content) > BODY_TOKEN_MAX or (known is not None and item.framed):
+    if len(content) > BODY_TOKEN_BYTES or (known is not None and item.framed):
         context = binder.whole_context(item, kind=KIND_STREAM)
         stream = PartStream(part, content, known, item, media or "")
         values.add(Seal(item, binder.compiled.block), context, part.start, part.end, stream)

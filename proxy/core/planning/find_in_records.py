@@ -11,8 +11,7 @@ from ..crypto.joined_names import Name
 from ..errors import BodyTooLarge, MessageError, UnsupportedBody
 from ..expressions.sources import JsonSource
 from ..formats.body_format import Record
-from ..formats.records.json_lines import RECORDS_MAX
-from ..leaves.finder import SELECTED_MAX
+from ..policy import MOST_SELECTED, RECORDS
 from ..slices import paused
 from ..values.table import Values
 from .exchange import Attachment, Exchange
@@ -98,8 +97,8 @@ def _untaken(error: UnsupportedBody, name: str) -> UnsupportedBody:
 
 def _refuse_more(compiled: CompiledBlock, records: int, values: Values) -> None:
     """Raise BodyTooLarge where there are so many that no record may follow, or too many values."""
-    if records == RECORDS_MAX:
+    if records == RECORDS:
         raise BodyTooLarge("too-many-records")
-    most = SELECTED_MAX + (compiled.block.max_tokens if compiled.traits.takes_whole else 0)
+    most = MOST_SELECTED + (compiled.block.max_tokens if compiled.traits.takes_whole else 0)
     if len(values) + len(values.noted) > most:
         raise BodyTooLarge("too-many-selected-values")

@@ -1,6 +1,6 @@
 """The rows of a body taken whole: sealed or opened as one, or searched for tokens.
 
-A body becomes a token up to `BODY_TOKEN_MAX` bytes, and a sealed stream above, or where its message
+A body becomes a token up to `BODY_TOKEN_BYTES`, and a sealed stream above, or where its message
 declares no length. What is opened is what its Content-Type says.
 """
 
@@ -9,14 +9,14 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from ..compiled.block import CompiledBlock
 from ..compiled.message_match import JOSE
 from ..crypto import sealed_stream
 from ..crypto.context import KIND_BODY, KIND_STREAM, Context
 from ..crypto.sealed_stream import StreamHead
-from ..crypto.token import BASE64_MARK, CTY_MAX, decoded_bytes, token_or_none
+from ..crypto.token import BASE64_MARK, CTY_BYTES, decoded_bytes, token_or_none
 from ..errors import BodyTooLarge, InvalidBody, MissingValue, OpenFailed, UnsupportedBody
 from ..expressions.selectors import Whole
 from ..formats import embedded_tokens, token_places
@@ -27,6 +27,7 @@ from ..formats.multipart import reader
 from ..formats.multipart.reader import Part
 from ..formats.text import TEXT
 from ..http.message import Head, HeadFacts, MediaType, SocketHead, media_type
+from ..policy import BODY_TOKEN_BYTES
 from ..rules.model import Item
 from ..slices import paused
 from ..values.hows import Open
@@ -117,9 +118,6 @@ def _as_it_is(text: bytes) -> bytes:
     return text
 
 
-BODY_TOKEN_MAX: Final = 64 * 1024
-
-
 def add_whole(
     binder: Binder, head: Head, body: bytes, *, measured: bool, rendered: tuple[Span, ...] = ()
 ) -> None:
@@ -145,12 +143,12 @@ def add_whole(
 
 
 def _seal_whole(binder: Binder, item: Item, head: Head, body: bytes, *, measured: bool) -> None:
-    fits, size = len(body) <= BODY_TOKEN_MAX, len(body)
+    fits, size = len(body) <= BODY_TOKEN_BYTES, len(body)
     framed = item.framed and item.selector is Whole.BODY and not isinstance(head, SocketHead)
     if not fits and not framed:
         raise BodyTooLarge(
             "body-above-token",
-            detail=f"A body of at most {BODY_TOKEN_MAX} bytes can be sealed as one token.",
+            detail=f"A body of at most {BODY_TOKEN_BYTES} bytes can be sealed as one token.",
         )
     media = media_type(head.facts)
     if item.selector is Whole.TEXT:
@@ -170,7 +168,7 @@ def _seal_whole(binder: Binder, item: Item, head: Head, body: bytes, *, measured
 
 def sealable_type(media: MediaType | None) -> str | None:
     """Return a media type as it is sealed; raise UnsupportedBody where a token has no place."""
-    if media is not None and (len(media.text) > CTY_MAX or {'"', "\\"} & set(media.text)):
+    if media is not None and (len(media.text) > CTY_BYTES or {'"', "\\"} & set(media.text)):
         raise UnsupportedBody("content-type-not-sealable")
     return media.text if media is not None else None
 

@@ -27,17 +27,16 @@ from ..formats.records import json_lines
 from ..formats.table import kind_of
 from ..http.content_coding import coding_of, decode
 from ..http.message import MediaType, ResponseHead, media_type
-from ..leaves.strict_json import MAX_VALUES
-from ..slices import PIECE_BYTES, pieces
+from ..policy import BODY_TOKEN_BYTES, JSON_VALUES, PIECE_BYTES
+from ..slices import pieces
 from .block_choice import choose_response
 from .exchange import Exchange
-from .find_whole import BODY_TOKEN_MAX
 
 JSON: Final = b"application/json"
 LINES: Final = b"application/x-ndjson"
 _FRAME: Final = sealed_stream.MEDIA_TYPE.encode()
 _TOKEN: Final = JOSE.encode()
-_TOKEN_BODY_MAX: Final = 2 * BODY_TOKEN_MAX
+_TOKEN_BODY_MAX: Final = 2 * BODY_TOKEN_BYTES
 _BEGINNINGS: Final = (JWE_PREFIX, SHORT_PREFIX, BASE64_MARK, sealed_stream.MAGIC)
 _FEW: Final = max(map(len, _BEGINNINGS))
 
@@ -260,7 +259,7 @@ def _shape(text: str) -> Shape:
 def _shape_of_long(text: bytes, characters: str) -> Shape:
     """Return the shape of a text that is not read in one piece; a broken one may be a cut one."""
     marks = sum(piece.count(mark) for piece in pieces(text) for mark in (b",", b"[", b"{"))
-    if marks > MAX_VALUES:
+    if marks > JSON_VALUES:
         return "never"  # no more are ever read
     try:
         end = LongText(characters).end(0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from ..compiled.block import CompiledBlock
 from ..errors import BodyTooLarge
@@ -12,15 +12,12 @@ from ..formats.table import FORMATS, RECORDS, kind_of
 from ..http.content_coding import coding_of
 from ..http.digests import promised
 from ..http.message import RequestHead, ResponseHead, media_type
+from ..policy import RECORDS_WHOLE_BYTES
 from ..slices import paused
 from .plan import Plan, PlannedFlow
 
 if TYPE_CHECKING:  # imported with the rules that join them
     from .deltas import DeltaJoiner, DeltaRun
-
-WHOLE_MAX: Final = 64 * 1024
-"""A response with a Content-Length up to this many bytes is read whole: if one record fails, all of
-it is refused with a status, where a stream can only break off."""
 
 
 class RecordFlow(PlannedFlow):
@@ -177,7 +174,7 @@ def streamed_response(
 
     `length` is its Content-Length. Values of its head are known only once it is read whole.
     """
-    if compiled.traits.changes_head or (length is not None and length <= WHOLE_MAX):
+    if compiled.traits.changes_head or (length is not None and length <= RECORDS_WHOLE_BYTES):
         return None
     return _kind(compiled, head)
 

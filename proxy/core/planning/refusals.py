@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from itertools import pairwise
-from typing import Final
 
 from ..compiled.block import CompiledBlock
 from ..errors import BodyTooLarge, ForbiddenValue, InvalidBody, NothingSealed
@@ -15,6 +14,7 @@ from ..formats.body_format import Packets
 from ..formats.json import Findings
 from ..formats.markup import MARKUP, surroundings_of
 from ..http.message import Head, ResponseHead, media_type
+from ..policy import OPENING_PACKET_BYTES
 from ..slices import paused
 from ..values.table import Values
 from .exchange import Exchange
@@ -36,10 +36,6 @@ def refuse_nested(compiled: CompiledBlock, findings: Findings) -> None:
         raise InvalidBody("spans-overlap")
 
 
-PACKET_MAX: Final = 64 * 1024
-"""The most bytes in which a packet opens a connection: it may hold tokens of a few KiB."""
-
-
 def refuse_in_packets(
     compiled_blocks: Iterable[CompiledBlock], packets: Packets, body: bytes
 ) -> None:
@@ -49,7 +45,7 @@ def refuse_in_packets(
 
     Raises:
         ForbiddenValue: It has one, is no object, or only a server sends such packets.
-        BodyTooLarge: It is longer than PACKET_MAX.
+        BodyTooLarge: It is longer than OPENING_PACKET_BYTES.
     """
     sealing = [one for one in compiled_blocks if one.block.encrypt or one.closed]
     if not sealing:
@@ -58,7 +54,7 @@ def refuse_in_packets(
     for kind, text in packets.others(body):
         if sealing[0].direction == "request" and (kind != "connect" or text[:1] == b'"'):
             raise ForbiddenValue("packet-of-servers", detail="Only servers send such packets.")
-        if len(text) > PACKET_MAX:
+        if len(text) > OPENING_PACKET_BYTES:
             raise BodyTooLarge("packet-too-long")
         if text:
             _refuse_named(text, names)

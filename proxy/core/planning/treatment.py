@@ -15,6 +15,7 @@ from ..errors import OpenFailed, UpstreamFailed
 from ..formats.body_format import Kind
 from ..formats.table import RECORDS
 from ..http.message import RequestHead, ResponseHead, media_type
+from ..policy import KEPT_BLOCKS
 from .block_choice import (
     choose_bodiless,
     choose_response,
@@ -28,8 +29,6 @@ from .mistyped_response import Look, is_exact, may_be_mistyped, typed_by_look
 from .record_stream import streamed_request, streamed_response
 
 _PARTIAL_CONTENT: Final = 206
-_MOST_CHOSEN: Final = 64
-"""Upper number of statuses and types whose block a rule keeps: the backend chooses them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +170,7 @@ def treat_response(
         if kind is None or not RECORDS[kind].open_ended:
             # Truncated and complete look alike: half a body must not pass for all of it.
             raise UpstreamFailed("response-not-delimited")
-    if key is not None and len(compiled_rule.chosen) < _MOST_CHOSEN:
+    if key is not None and len(compiled_rule.chosen) < KEPT_BLOCKS:
         compiled_rule.chosen[key] = block
     return ReadResponse(block)
 

@@ -13,13 +13,13 @@ from ..formats import json as json_format
 from ..formats.json import Findings, Selection
 from ..formats.parameters import COOKIE, cookies, fields_of_query
 from ..http.message import RequestHead
+from ..policy import COMPARED_CHARS
 
 # A number that is no plain whole one as JSON spells it, but may be read as one.
 _NUMBER: Final = re.compile(rb"-0|-?[0-9]+(?:\.[0-9]+(?:[eE][-+]?[0-9]+)?|[eE][-+]?[0-9]+)")
 
 _WHOLE: Final = re.compile(r"[+-]?[0-9]{1,18}")
 _TRUTH: Final = {"true": "1", "false": "0"}
-_LOOSE_MAX: Final = 4096
 _UNWRAPPED: Final = 3
 
 
@@ -113,7 +113,7 @@ def _loosely(raw: bytes) -> bytes:
     They trim, ignore case, take a list of one for its element, and numbers, texts and truth values
     for each other. A long value is none of those that rules ask for.
     """
-    if len(raw) > _LOOSE_MAX:
+    if len(raw) > COMPARED_CHARS:
         return raw
     for _ in range(_UNWRAPPED):
         if not (raw.startswith(b"[") and raw.endswith(b"]")):

@@ -27,8 +27,9 @@ from ..http.message import Head, Headers, RequestHead, ResponseHead, media_type
 from ..leaves import FORM
 from ..planning.binding import Binder
 from ..planning.exchange import Exchange
-from ..planning.find_whole import BODY_TOKEN_MAX, sealable_type
+from ..planning.find_whole import sealable_type
 from ..planning.flat_values import given_names
+from ..policy import BODY_TOKEN_BYTES
 from ..values.carry_out import CarriedOut
 from ..values.hows import How, Open, Seal
 from ..values.key_needs import NO_KEYS, Keys, Needs
@@ -232,7 +233,7 @@ class PreparedWhole(Prepared):
     ) -> Changed | None:
         """Return the message changed, as `Prepared` has it."""
         seals = type(self._how) is Seal
-        if not body or (seals and len(body) > BODY_TOKEN_MAX):
+        if not body or (seals and len(body) > BODY_TOKEN_BYTES):
             return None
         what: What = body if seals else lookup(body)
         ids, media = [], JOSE

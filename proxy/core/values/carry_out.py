@@ -15,6 +15,7 @@ from ..formats import embedded_tokens
 from ..formats.embedded_tokens import FoundToken
 from ..formats.escaping import EXACT
 from ..leaves import quote
+from ..policy import TOGETHER_BYTES, VALUES_TOGETHER
 from ..rules.model import Block, Item
 from ..slices import pause
 from .hows import How, Open, Seal, Span
@@ -24,10 +25,6 @@ from .part_streams import PartStream, of_content, without_length
 from .spelling import as_text, in_place
 from .table import Values, is_parts, splice, spliced
 
-MOST_TOGETHER: Final = 256
-"""So many values are worked at between two pauses, as long as they lie within so many bytes: half a
-millisecond or so."""
-MOST_BYTES: Final = 256 * 1024
 _TOKENS: Final = {tuple}
 _HEAD: Final = itemgetter(0)
 
@@ -145,7 +142,7 @@ class CarriedOut:
             pause()
             how, context, found, end = hows[at], contexts[at], what[at], at + 1
             if end < count and hows[end] is how and contexts[end] is context:
-                end = values.alike_until(at, MOST_TOGETHER, MOST_BYTES)
+                end = values.alike_until(at, VALUES_TOGETHER, TOGETHER_BYTES)
             if type(found) is bytes and type(how) is Seal and context is not None:
                 self._seal(how, context, at, end)
             elif type(found) is PartStream:

@@ -7,7 +7,7 @@ row (`carry_out`), and what does not open is planned, which tells why.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, Literal, NamedTuple, cast
+from typing import Literal, NamedTuple, cast
 
 from ..crypto.aead import Parts
 from ..crypto.context import Context
@@ -15,11 +15,9 @@ from ..crypto.session_cipher import Session
 from ..crypto.token import KeyId, decode_header
 from ..errors import OpenFailed
 from ..leaves import put_texts, put_tokens, texts_at, tokens, tokens_at
+from ..policy import USUAL_BYTES
 from .key_needs import Keys
 from .outcomes import Outcome
-
-MOST_BYTES: Final = 64 * 1024
-"""Upper size, in bytes, of a body that is changed so."""
 
 Changed = tuple[bytes, Mapping[Outcome, int], Mapping[Session, int], Keys]
 """A body with its values changed, how many had which outcome, how many a session has opened, and
@@ -102,4 +100,4 @@ def _are_short(body: bytes, places: list[int]) -> bool:
     if len(body) < tokens.LARGE:  # as nearly always
         return True
     lengths = (end - start for start, end in zip(places[::2], places[1::2], strict=True))
-    return len(body) <= MOST_BYTES and max(lengths, default=0) < tokens.LARGE
+    return len(body) <= USUAL_BYTES and max(lengths, default=0) < tokens.LARGE

@@ -9,7 +9,8 @@ from ...core.http.message import ResponseHead
 from ...core.planning.mistyped_response import Look, holds_sealed
 from ..http1.framing import Framing
 from ..interfaces import UpstreamResponse
-from ..slices import LONG_BYTES, Slices
+from ..policy import LONG_BYTES
+from ..slices import Slices
 from .transformed import DelegatingResponse
 
 _OVERLAP = 15

@@ -20,16 +20,14 @@ from ...core.errors import Busy
 from ...process import descriptors
 from ..http1.forwarding_headers import trusts
 from ..http1.problem import problem
+from ..policy import BACKLOG, LEAST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, REPORT_SECONDS
 from .client_lifecycle import ClientLifecycle
-from .sockets import BACKLOG, Sockets, close, open_sockets, port_of
+from .sockets import Sockets, close, open_sockets, port_of
 
 RESERVED_DESCRIPTORS: Final = 8
 """No client is served with one of the last file descriptors: they are for the health listener,
 for the log and for the upstream."""
 
-_LEAST_PAUSE: Final = 0.1
-_LONGEST_PAUSE: Final = 1.0
-_REPORT_SECONDS: Final = 10.0
 
 REASONS: Final = {
     "clients": "`limits.clients` are connected",
@@ -63,7 +61,7 @@ class Refusals:
     def note(self, reason: str, now: float) -> None:
         """Count one at the loop's time `now`."""
         self.counts[reason] += 1
-        if now - self._reported_at.get(reason, -_REPORT_SECONDS) < _REPORT_SECONDS:
+        if now - self._reported_at.get(reason, -REPORT_SECONDS) < REPORT_SECONDS:
             return
         self._reported_at[reason] = now
         number = self.counts[reason] - self._reported[reason]
@@ -169,7 +167,7 @@ class Acceptor:
         self._arriving: set[asyncio.Task[None]] = set()
         self._lingering: set[Refused] = set()
         self._at_once = 1
-        self._pause = _LEAST_PAUSE
+        self._pause = LEAST_PAUSE_SECONDS
         self._paused: asyncio.TimerHandle | None = None
 
     @property
@@ -247,7 +245,7 @@ class Acceptor:
             except OSError:
                 self._rest()
                 return
-            self._pause = _LEAST_PAUSE
+            self._pause = LEAST_PAUSE_SECONDS
             self._arrived(sock, name[0].partition("%")[0] if isinstance(name, tuple) else "")
             if _left_after(sock) <= RESERVED_DESCRIPTORS:
                 self._at_once = 1  # this one first, so that its descriptor comes free
@@ -260,7 +258,7 @@ class Acceptor:
         self._refusals.note("accept", loop.time())
         self._unwatch()
         self._paused = loop.call_later(self._pause, self._watch)
-        self._pause = min(2 * self._pause, _LONGEST_PAUSE)
+        self._pause = min(2 * self._pause, LONGEST_PAUSE_SECONDS)
 
     def _arrived(self, sock: socket.socket, address: str) -> None:
         sock.setblocking(False)  # noqa: FBT003 - the signature of the standard library

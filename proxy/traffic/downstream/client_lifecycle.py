@@ -18,6 +18,7 @@ from ..bodies.response_writer import ResponseWriter
 from ..http1.forwarding_headers import Peer
 from ..http1.framing import HTTP_10
 from ..interfaces import Receiver
+from ..policy import GONE_SECONDS, RESET_SECONDS
 from ..timers import NEVER
 from ..turns import Sending, WriteBuffer
 from ..waits import Way
@@ -64,10 +65,6 @@ CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 _ENDED: Final = getattr(select, "POLLRDHUP", 0)  # Linux alone can tell it from a lost connection
 _LOST: Final = select.POLLERR | select.POLLHUP
-_SOON_SECONDS: Final = 0.1
-"""Twice this after its end, a client is asked if it still reads."""
-_REPLY_SECONDS: Final = 0.05
-"""How long the reset takes that replies to the question, where the client is near."""
 
 
 def end_of(transport: asyncio.BaseTransport) -> int:
@@ -283,7 +280,7 @@ class ClientLifecycle(Sending):
         so that an answer may be there when the first of them is late.
         """
         self._asking = Asking.NOTICED
-        self._loop.call_later(_SOON_SECONDS, self._loop.call_later, _SOON_SECONDS, self._decide)
+        self._loop.call_later(GONE_SECONDS, self._loop.call_later, GONE_SECONDS, self._decide)
 
     def _decide(self) -> None:
         self._asking = Asking.DUE
@@ -299,7 +296,7 @@ class ClientLifecycle(Sending):
             return
         self._asking = Asking.ASKED
         self.write(CONTINUE)
-        self._loop.call_later(_REPLY_SECONDS, self._look_for_end)
+        self._loop.call_later(RESET_SECONDS, self._look_for_end)
 
     # --- deadlines ----------------------------------------------------------------------------
 

@@ -6,13 +6,14 @@ import asyncio
 import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Protocol
 
 from ...config.limits import Timeouts, TrafficLimits
 from ...config.settings import Address, ClientClose
 from ...core.errors import MalformedRequest, TrafficError
 from ..http1.problem import Problem, deliberate
 from ..interfaces import Listener
+from ..policy import IDLE_GRACE_SECONDS, LAST_LOOK_SECONDS, MOST_PORTS_TOLD
 from ..timers import RepeatingTimer, interval
 from ..turns import WriteBuffer
 from .acceptor import NO_PROXIES, Acceptor, FrontProxies, Refusals
@@ -20,14 +21,6 @@ from .client_lifecycle import ClientLifecycle
 from .connection import Answerer, ClientConnection
 from .connections import Connections
 from .sockets import Sockets
-
-_MOST_TOLD: Final = 64
-"""Of one listener: clients choose the ports that they call."""
-
-IDLE_GRACE: Final = 3.0
-"""For how many seconds a drain keeps idle connections: a request may be on its way."""
-_LAST_SECONDS: Final = 0.5
-"""For as long, exchanges of a listener that is closed may look at copies of what they have cut."""
 
 
 class HttpListener:
@@ -63,7 +56,7 @@ class HttpListener:
         self.on_client_close = on_client_close
         self.draining = False
         self.redirected = redirected
-        self.idle_grace = IDLE_GRACE
+        self.idle_grace = IDLE_GRACE_SECONDS
         self._closed = False
         self._write_buffer: WriteBuffer | None = None
         self._clients = Connections()
@@ -126,7 +119,7 @@ class HttpListener:
         """Drain all connections; return whether they ended within `seconds`."""
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
-        self.idle_grace = min(IDLE_GRACE, seconds / 2)
+        self.idle_grace = min(IDLE_GRACE_SECONDS, seconds / 2)
         await self._acceptor.stopped(self.idle_grace)
         gone = await self._clients.gone(seconds)
         if self._outlived:  # of clients that have gone, copies may still be looked at
@@ -140,7 +133,7 @@ class HttpListener:
         self._clients.abort()
         await self._acceptor.close()
         if self._outlived:
-            await asyncio.wait(self._outlived, timeout=_LAST_SECONDS)
+            await asyncio.wait(self._outlived, timeout=LAST_LOOK_SECONDS)
         for end in tuple(self._outlived):
             end.cancel()  # it looked at copies
         await asyncio.gather(*self._outlived, return_exceptions=True)
@@ -190,7 +183,7 @@ class HttpListener:
 
     def _tell_port(self, port: int) -> None:
         """Report once that a redirected port is called with something else than HTTP/1.1."""
-        if self._report is None or port in self._told or len(self._told) >= _MOST_TOLD:
+        if self._report is None or port in self._told or len(self._told) >= MOST_PORTS_TOLD:
             return
         self._told.add(port)
         self._report(

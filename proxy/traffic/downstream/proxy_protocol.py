@@ -13,15 +13,14 @@ import socket
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
-MOST_BYTES: Final = 4096
-"""Of a header. Version 1 has at most 107 bytes; version 2 may have extensions (TLVs)."""
+from ..policy import PROXY_HEADER_BYTES
 
 _V1_START: Final = b"PROXY "
 _V1_BYTES: Final = 107
 _V1_LINE: Final = re.compile(rb"PROXY (TCP4|TCP6) ([^ ]+) ([^ ]+) ([^ ]+) ([^ ]+)\r\n")
 _V1_UNKNOWN: Final = re.compile(rb"PROXY UNKNOWN(?: [^\r\n]*)?\r\n")
 _V1_PORT: Final = re.compile(rb"0|[1-9][0-9]{0,4}")
-_MOST_PORT: Final = 65_535
+_HIGHEST_PORT: Final = 65_535
 
 _V2_START: Final = b"\r\n\r\n\x00\r\nQUIT\n"
 _V2_FIXED: Final = 16
@@ -81,7 +80,7 @@ async def read_source(sock: socket.socket) -> str:
     header = ProxyHeader()
     while not header.complete:
         try:
-            data = sock.recv(MOST_BYTES, socket.MSG_PEEK)
+            data = sock.recv(PROXY_HEADER_BYTES, socket.MSG_PEEK)
         except BlockingIOError:
             await _readable(sock)
             continue
@@ -121,7 +120,7 @@ def _v1_source(line: bytes) -> str:
         raise MalformedHeader
     family, source, destination, *ports = found.groups()
     for port in ports:
-        if not _V1_PORT.fullmatch(port) or int(port) > _MOST_PORT:
+        if not _V1_PORT.fullmatch(port) or int(port) > _HIGHEST_PORT:
             raise MalformedHeader
     kind = IPv4Address if family == b"TCP4" else IPv6Address
     try:
@@ -140,7 +139,7 @@ def _v2_size(held: bytes) -> int | None:
     if len(held) < _V2_FIXED:
         return None
     size = _V2_FIXED + int.from_bytes(held[14:16], "big")
-    if held[12] not in {_LOCAL, _PROXY} or size > MOST_BYTES:
+    if held[12] not in {_LOCAL, _PROXY} or size > PROXY_HEADER_BYTES:
         raise MalformedHeader
     return size if len(held) >= size else None
 

@@ -10,8 +10,8 @@ from typing import Final
 
 from ...config.settings import Address, TcpAddress, UnixAddress
 from ...core.errors import AddressUnavailable
+from ..policy import BACKLOG, PROBE_SECONDS
 
-BACKLOG: Final = 1024
 EVERY: Final = "*"
 _SOCKET_MASK: Final = 0o117  # leaves 0660
 
@@ -117,7 +117,7 @@ def _remove_stale(path: str) -> None:
     except OSError as error:
         raise AddressUnavailable("socket", detail=f"{path}: {error.strerror}") from None
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(1.0)
+        probe.settimeout(PROBE_SECONDS)
         try:
             probe.connect(path)
         except OSError:

@@ -15,14 +15,14 @@ from ...core.errors import BodyTooLarge, InvalidBody
 from ...core.formats.parameters import fields_of_query
 from ...core.http.message import Direction
 from ...core.planning.exchange import Announced, Exchange
+from ..policy import (
+    ANNOUNCED_BYTES,
+    ANNOUNCED_BYTES_OF_ONE,
+    ANNOUNCED_SECONDS,
+    ANNOUNCED_SESSIONS,
+    ANNOUNCED_SID_CHARS,
+)
 
-MOST_SECONDS: Final = 120.0
-"""So long after their packet, in seconds, attachments may arrive."""
-MOST_SESSIONS: Final = 10_000
-MOST_BYTES: Final = 32 * 1024 * 1024
-"""So much is kept of all sessions, by estimate. Above either, the oldest are dropped."""
-MOST_BYTES_OF_ONE: Final = 1024 * 1024
-_SID_MAX: Final = 256
 _BYTES_OF_SESSION: Final = 400
 _BYTES_OF_ATTACHMENT: Final = 8
 _BYTES_OF_SELECTED: Final = 400
@@ -89,11 +89,11 @@ class Announcements:
         if not announced:
             return
         size = _size(key, announced)
-        if size > MOST_BYTES_OF_ONE:
+        if size > ANNOUNCED_BYTES_OF_ONE:
             raise BodyTooLarge("too-much-announced")
         now = self._clock()
         self._drop_old(now, size)
-        self._entries[key] = _Entry(announced, size, now + MOST_SECONDS)
+        self._entries[key] = _Entry(announced, size, now + ANNOUNCED_SECONDS)
         self._size += size
 
     def of_socket(self, exchange: Exchange, direction: Direction) -> Callable[[], Announced] | None:
@@ -112,7 +112,7 @@ class Announcements:
         """Make room; the entries are in the order of their age."""
         while self._entries:
             key, entry = next(iter(self._entries.items()))
-            full = len(self._entries) >= MOST_SESSIONS or self._size + size > MOST_BYTES
+            full = len(self._entries) >= ANNOUNCED_SESSIONS or self._size + size > ANNOUNCED_BYTES
             if not full and now < entry.until:
                 return
             self._take(key)
@@ -134,7 +134,7 @@ class Begun(NamedTuple):
 def _key(exchange: Exchange, direction: Direction) -> Key | None:
     """Return the key of the session that a request names; None where it names none, or two."""
     sids = [value for name, value in _parameters(exchange) if name == "sid"]
-    if len(sids) != 1 or not sids[0] or len(sids[0]) > _SID_MAX:
+    if len(sids) != 1 or not sids[0] or len(sids[0]) > ANNOUNCED_SID_CHARS:
         return None
     return exchange.head.path, sids[0], direction
 

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from ..message_record import MessageRecord
+from ..policy import COPIES_SECONDS, MOST_CUT
 
 if TYPE_CHECKING:  # imported where rules observe, or messages are looked at
     from .copies import Copies
 
-LONGER: Final = 5.0
-"""For so many seconds after the end of a message that was cut, its copies may be looked at."""
-MOST_CUT: Final = 64
-"""While copies of so many messages are looked at, no further ones are that were cut."""
 
 Copied: TypeAlias = "list[Copies]"
 """The copies that are made of a message: none yet, or one."""
@@ -36,7 +33,7 @@ class Conclusions:
         """Look at what was copied, unless the message was refused as it is; report it at last.
 
         `cut` says that it came to no regular end. A task that is cancelled meanwhile stays up to
-        `LONGER` seconds; cancelled once more, it ends at once.
+        `COPIES_SECONDS` seconds; cancelled once more, it ends at once.
         """
         try:
             for one in copied if record.event != "message.refused" else ():
@@ -56,7 +53,7 @@ class Conclusions:
         finally:
             try:
                 if not trial.done():
-                    await asyncio.wait({trial}, timeout=LONGER)
+                    await asyncio.wait({trial}, timeout=COPIES_SECONDS)
             finally:
                 self._number -= 1
                 trial.cancel()

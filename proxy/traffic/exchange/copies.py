@@ -9,9 +9,9 @@ from ...core.http.message import ResponseHead
 from ..http1.framing import Framing
 from ..interfaces import Change, IncomingBody, Outlet, RawConnection, RequestBody, UpstreamResponse
 from ..message_record import MessageRecord
+from ..policy import SCANNED_BYTES
 from .admission import AdmittedExchange
 from .ladder import Ladder
-from .sensitive_members import MOST_BYTES
 
 _Body = TypeVar("_Body", bound=IncomingBody)
 
@@ -142,7 +142,7 @@ class Copies:
         ladder: Ladder,
         admitted: AdmittedExchange,
         record: MessageRecord,
-        limit: int = MOST_BYTES,
+        limit: int = SCANNED_BYTES,
     ) -> None:
         self._ladder = ladder
         self._admitted = admitted

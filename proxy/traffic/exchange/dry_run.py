@@ -19,14 +19,13 @@ from ...core.values.key_needs import Keys
 from ..http1.boundaries import streams_records
 from ..http1.problem import deliberate
 from ..message_record import MessageRecord
+from ..policy import TRIED_BYTES
 from ..slices import is_long
 from .admission import AdmittedExchange
 from .copies import Copies, TeeBody, TeeResponse
 from .prepared_steps import KeySource, KnowsParticipants
 from .steps import Steps
 
-MOST_BYTES: Final = 1024 * 1024
-"""A longer body is not tried, and neither is a stream: a dry run takes memory and time."""
 UNOBSERVED: Final = "too-long-to-observe"
 
 
@@ -70,7 +69,7 @@ class DryRun(Copies):
         exchange, self._reason = raised_exchange(admitted)
         limit = 0
         if exchange is not None:
-            limit = min(MOST_BYTES, steps.body_limit(exchange.decision))
+            limit = min(TRIED_BYTES, steps.body_limit(exchange.decision))
         super().__init__(steps.ladder, admitted, record, limit)
         self._steps = steps
         self._exchange = exchange

@@ -16,13 +16,11 @@ from ...config.settings import TcpAddress
 from ...core.errors import TrafficError, UpstreamFailed
 from ..http1.problem import Problem
 from ..interfaces import Request
+from ..policy import MOST_PORTS
 from ..upstream.client import HttpUpstream
 from .handler import Handler
 
 _NOWHERE: Final = TcpAddress("127.0.0.1", 0)
-MOST_PORTS: Final = 64
-"""Of one listener, with open connections. Clients choose the ports: where nothing listens, the next
-that is called takes the place."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,13 +24,9 @@ from ...telemetry.per_second import PerSecond
 from ...telemetry.sensitive import is_plain, kind_of_name, kind_of_text
 from ..interfaces import Reporter
 from ..message_record import MessageRecord
+from ..policy import SCANNED_BYTES, SCANNED_DEPTH, SCANNED_FIELDS, SCANNED_NODES, SCANNED_PER_SECOND
 from .uncovered import ANY, PathShapes, kind_of_body
 
-MOST_PER_SECOND: Final = 10
-MOST_BYTES: Final = 32 * 1024
-MOST_NODES: Final = 2000
-MOST_DEPTH: Final = 16
-MOST_FIELDS: Final = 200
 _TOKENS: Final = tuple(one.decode() for one in (JWE_PREFIX, SHORT_PREFIX, BASE64_PREFIX))
 
 Path = tuple[str | int, ...]
@@ -60,7 +56,7 @@ class SensitiveMembers:
         self._listener = listener
         self._known = known_names(rules)
         self._shapes = shapes
-        self._sample = PerSecond(MOST_PER_SECOND, clock)
+        self._sample = PerSecond(SCANNED_PER_SECOND, clock)
         self._selectors = {
             (one.name, direction): tuple(_selectors(one, direction))
             for one in rules
@@ -105,7 +101,7 @@ def exposed(
 
     `ruled` are the steps of the selectors; an empty one takes the whole body.
     """
-    if not body or len(body) > MOST_BYTES or () in ruled or b"content-encoding" in head.facts:
+    if not body or len(body) > SCANNED_BYTES or () in ruled or b"content-encoding" in head.facts:
         return
     format_kind = kind_of_body(head.facts)
     if format_kind == JSON.kind:
@@ -149,21 +145,21 @@ def _of_json(body: bytes) -> Iterator[tuple[Path, str]]:
     except (ValueError, RecursionError):
         return
     waiting: list[tuple[Path, Any]] = [((), read)]
-    for _ in range(MOST_NODES):
+    for _ in range(SCANNED_NODES):
         if not waiting:
             return
         path, value = waiting.pop()
         if isinstance(value, str):
             yield path, value
-        elif len(path) < MOST_DEPTH and isinstance(value, dict):
+        elif len(path) < SCANNED_DEPTH and isinstance(value, dict):
             waiting += (((*path, name), one) for name, one in value.items())
-        elif len(path) < MOST_DEPTH and isinstance(value, list):
-            waiting += (((*path, at), one) for at, one in enumerate(value[:MOST_FIELDS]))
+        elif len(path) < SCANNED_DEPTH and isinstance(value, list):
+            waiting += (((*path, at), one) for at, one in enumerate(value[:SCANNED_FIELDS]))
 
 
 def _of_form(body: bytes) -> Iterator[tuple[Path, str]]:
     try:
-        pairs = parse_qsl(body.decode("latin-1"), max_num_fields=MOST_FIELDS)
+        pairs = parse_qsl(body.decode("latin-1"), max_num_fields=SCANNED_FIELDS)
     except ValueError:
         return
     for name, value in pairs:

@@ -57,6 +57,7 @@ from ..http1.pointing_headers import LocationRewrite
 from ..http1.problem import Problem, problem, status_of
 from ..interfaces import Reporter, UpstreamResponse
 from ..message_record import MessageRecord, MessageWatch
+from ..policy import MOST_CLAIMS
 from ..slices import Run, Slices
 from ..turns import LoopLag
 from ..upstream.permits import Claim
@@ -76,8 +77,6 @@ Watches = Callable[[MessageRecord], MessageWatch]
 
 CLIENT_CLOSED: Final = 499
 """What nginx logs for a client that went away. It is never sent."""
-_MOST_CLAIMS: Final = 256
-"""So many claims are kept: of clients that send just now."""
 _TIMED: Final = 16
 """Of one message in so many it is measured how long its bodies take to change."""
 
@@ -226,7 +225,7 @@ class Steps(PreparedSteps):
             key = client, self._shapes.shape(exchange.head.path), 0
         claim = self._claims.get(key)
         if claim is None:
-            if len(self._claims) >= _MOST_CLAIMS:
+            if len(self._claims) >= MOST_CLAIMS:
                 self._claims.clear()
             claim = self._claims[key] = Claim(*key)
         return claim

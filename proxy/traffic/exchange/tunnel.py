@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Final
 
 from ..interfaces import RawConnection
+from ..policy import LAST_MESSAGES_SECONDS
 from ..websocket.frames import FrameBoundaries, going_away
 
 Ear = Callable[[bytes], None]
-
-LAST_SECONDS: Final = 0.5
-"""For how long a WebSocket is kept whose client sends no more: its last messages go upstream."""
 
 
 class Tunnel:
@@ -60,8 +57,8 @@ class Tunnel:
         """Pass bytes until both sides have ended, or neither has sent any for `idle` seconds.
 
         Once the upstream is gone, or the process is about to end, there are `linger` seconds for
-        the last bytes to arrive; once the client sends no more, LAST_SECONDS at most. A client that
-        is lost ends the tunnel at once.
+        the last bytes to arrive; once the client sends no more, LAST_MESSAGES_SECONDS at most. A
+        client that is lost ends the tunnel at once.
         """
         loop = asyncio.get_running_loop()
         self._join()
@@ -71,7 +68,7 @@ class Tunnel:
             # asyncio.wait, since a timeout around the future would cancel it.
             patience = idle if self._open > 1 and not self._leaving else max(linger, 0.0)
             if self._to_upstream.over:
-                patience = min(patience, LAST_SECONDS)
+                patience = min(patience, LAST_MESSAGES_SECONDS)
             await asyncio.wait({self._changed}, timeout=patience)
             if not self._changed.done() and not (self._active and self._waits_for_boundary):
                 return

@@ -15,15 +15,11 @@ from ...core.formats.table import kind_of
 from ...core.http.message import HeadFacts, media_type
 from ..interfaces import Reporter
 from ..message_record import MessageRecord
+from ..policy import MOST_LEVELS, MOST_PLACES, MOST_SIBLINGS, UNREAD_REPORT_SECONDS
 
 NO_BODY: Final = "none"
 WEBSOCKET: Final = "websocket"
 
-MOST_SIBLINGS: Final = 8
-"""Where more names than this occur in one place of a path, they are taken for values."""
-MOST_LEVELS: Final = 8
-MOST_PLACES: Final = 4096
-"""The most places that are remembered, so that a client cannot fill memory with names."""
 ANY: Final = "*"
 REST: Final = "**"
 
@@ -78,10 +74,6 @@ def kind_of_body(facts: HeadFacts) -> str:
     return kind_of(media) or ("text" if media.essence.startswith("text/") else "other")
 
 
-SECONDS: Final = 3600.0
-"""The shortest time between two reports of one rule, in seconds."""
-
-
 class Unread:
     """Reports responses of one listener that pass with something sealed in them, by rule."""
 
@@ -96,7 +88,7 @@ class Unread:
         """Count a response, and report its rule unless it was reported within the hour."""
         record.count({"unread": 1})
         rule, now = record.rule or "", time.monotonic()
-        if now - self._reported.get(rule, -SECONDS) >= SECONDS:
+        if now - self._reported.get(rule, -UNREAD_REPORT_SECONDS) >= UNREAD_REPORT_SECONDS:
             self._reported[rule] = now
             who = {"request_id": record.request_id, "listener": self._listener, "rule": rule}
             self._reporter.report("response.unread", **who)

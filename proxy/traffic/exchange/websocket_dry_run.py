@@ -15,22 +15,16 @@ from ...core.planning.exchange import Exchange, Messages
 from ...core.transform import pass_handshake, plan_message
 from ..http1.problem import deliberate
 from ..message_record import MessageRecord
+from ..policy import COPIES_OF_SOCKET_SECONDS, TRIED_BYTES
 from ..websocket.closing import TOO_BIG, Breach
 from ..websocket.deflate import Inflater
 from ..websocket.frames import BINARY, TEXT
 from ..websocket.handshake import deflates
 from ..websocket.reader import Arrived, MessageReader
 from .admission import AdmittedExchange
-from .dry_run import (
-    MOST_BYTES,
-    UNOBSERVED,
-    format_with_names,
-    opening_keys,
-    raised_exchange,
-)
+from .dry_run import UNOBSERVED, format_with_names, opening_keys, raised_exchange
 from .steps import Steps
 
-_LONGER: Final = 5.0
 _DATA: Final = frozenset({TEXT, BINARY})
 
 
@@ -53,7 +47,7 @@ class TeeSocket:
         self._size = 0
         self._woken = asyncio.Event()
         self._ended = False
-        limit = min(MOST_BYTES, steps.body_limit(tried.decision))
+        limit = min(TRIED_BYTES, steps.body_limit(tried.decision))
         deflate = deflates(head)
         up, down = steps.messages(tried, "request"), steps.messages(tried, "response")
         self.ears = (
@@ -91,7 +85,7 @@ class TeeSocket:
         Raises:
             Breach: Too much waits already.
         """
-        if self._size + len(arrived.payload) > MOST_BYTES:
+        if self._size + len(arrived.payload) > TRIED_BYTES:
             raise Breach(TOO_BIG, UNOBSERVED)
         self._size += len(arrived.payload)
         self._waiting.append((messages, arrived))
@@ -136,7 +130,9 @@ def tee_socket(
 
 
 @contextlib.asynccontextmanager
-async def overhearing(socket: TeeSocket | None, *, longer: float = _LONGER) -> AsyncIterator[None]:
+async def overhearing(
+    socket: TeeSocket | None, *, longer: float = COPIES_OF_SOCKET_SECONDS
+) -> AsyncIterator[None]:
     """Try what is heard beside what is done here, and up to so many seconds longer.
 
     That is so for a client that has gone as well. A task that is cancelled once more ends at once.

@@ -23,6 +23,7 @@ from ..http1.outgoing_heads import switching_head
 from ..http1.problem import deliberate, status_of
 from ..interfaces import Request, UpstreamResponse
 from ..message_record import MessageRecord
+from ..policy import COMPRESSED_AT_ONCE, LAST_MESSAGES_SECONDS
 from ..slices import is_long, may_go_at_once
 from ..websocket import handshake
 from ..websocket.closing import BAD_GATEWAY, GOING_AWAY, Breach, Controls, code_of
@@ -31,11 +32,8 @@ from ..websocket.leg import Leg, MessageFrame
 from ..websocket.reader import Arrived
 from .admission import AdmittedExchange
 from .steps import CLIENT_CLOSED, Steps
-from .tunnel import LAST_SECONDS
 
 _DATA: Final = frozenset({TEXT, BINARY})
-_COMPRESSED_AT_ONCE: Final = 64 * 1024
-"""So many bytes of a message are compressed again in some two milliseconds."""
 _AT_ONCE: Final = 64
 """So many messages that came together are passed in a row, which takes some milliseconds."""
 
@@ -113,8 +111,8 @@ class Relay:
         """Pass messages until both peers have ended, or neither has sent any bytes for `idle`.
 
         Both are told to go then. Once they are, a message was refused or the upstream is gone,
-        there are `linger` seconds for the last close frames; once the client is gone, LAST_SECONDS
-        at most, and none where it is lost. All times are in seconds.
+        there are `linger` seconds for the last close frames; once the client is gone,
+        LAST_MESSAGES_SECONDS at most, and none where it is lost. All times are in seconds.
         """
         loop = asyncio.get_running_loop()
         for half in self._halves:
@@ -126,7 +124,7 @@ class Relay:
                 # asyncio.wait, since a timeout around the future would cancel it.
                 patience = max(linger, 0.0) if self._ending else idle
                 if self._client.gone:
-                    patience = min(patience, LAST_SECONDS)
+                    patience = min(patience, LAST_MESSAGES_SECONDS)
                 await asyncio.wait({self._changed}, timeout=patience)
                 if self._changed.done() or (self._active and not self._ending):
                     continue
@@ -331,7 +329,7 @@ class _Half:
             size = self._sink.control(arrived.opcode, carried)
             self._relay.sent(size, upward=self._upward)
             return
-        coded = arrived.compressed and len(arrived.payload) > _COMPRESSED_AT_ONCE
+        coded = arrived.compressed and len(arrived.payload) > COMPRESSED_AT_ONCE
         if coded or arrived.packed:
             self._begin_to_wait(partial(self._pass, None, arrived))
             return

@@ -19,6 +19,7 @@ from ...core.leaves import fields as fields_of
 from ...core.leaves.heads import FIELD as _FIELD
 from ...core.leaves.heads import NAME as _NAME
 from ...core.leaves.heads import TEXT as _TEXT
+from ..policy import CHUNK_LINE_BYTES, TRAILER_BYTES
 from .framing import ABSENT, CHUNKED, HTTP_10, HTTP_11, Framing
 from .gate import RawRequest
 
@@ -144,8 +145,6 @@ _EXTENSION: Final = rb";[\t ]*+%b++(?:=(?:%b++|%b))?" % (_NAME, _NAME, _QUOTED)
 _LINE_OF_SIZE: Final = rb"([0-9A-Fa-f]{1,15})(?:%b)*+\r\n" % _EXTENSION
 _SIZE: Final = re.compile(_LINE_OF_SIZE)
 _NEXT_SIZE: Final = re.compile(rb"\r\n" + _LINE_OF_SIZE)
-_LONGEST_SIZE: Final = 1024
-_LONGEST_TRAILERS: Final = 65536
 _FRAMES: Final = frozenset({b"content-length", b"transfer-encoding"})
 
 
@@ -216,7 +215,7 @@ class BodyReader:
             if not (text.startswith(_EMPTY) or _EMPTY.startswith(text)):
                 raise BadChunk
             text = text[len(_EMPTY) :]
-        if len(text) > _LONGEST_SIZE or b"\n" in text:
+        if len(text) > CHUNK_LINE_BYTES or b"\n" in text:
             raise BadChunk
 
     def _drop_trailers(self, data: bytes, at: int) -> int:
@@ -232,7 +231,7 @@ class BodyReader:
             if not _LINE_OF_HEAD.fullmatch(line) or line.partition(b":")[0].lower() in _FRAMES:
                 raise BadChunk
         self._trailers += at - begin
-        if self._trailers + len(data) - at > _LONGEST_TRAILERS:
+        if self._trailers + len(data) - at > TRAILER_BYTES:
             raise BadChunk
         return at
 

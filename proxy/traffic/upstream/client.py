@@ -19,6 +19,7 @@ from ..http1.forwarding_headers import UNCHANGED, Forwarding
 from ..http1.outgoing_heads import request_lines
 from ..http1.reader import ResponseReader
 from ..interfaces import RequestBody
+from ..policy import BEGINNING_SECONDS
 from ..slices import AT_ONCE
 from ..timers import RepeatingTimer, interval
 from ..turns import WriteBuffer
@@ -34,8 +35,6 @@ __all__ = ["HttpUpstream", "PooledResponse"]
 
 _HTTP_PORT: Final = 80
 _HTTPS_PORT: Final = 443
-_BEGINNING_SECONDS: Final = 0.5
-"""For the first window of an upload; a slower one is a long transfer from the beginning."""
 
 
 class HttpUpstream:
@@ -175,7 +174,7 @@ class HttpUpstream:
         One that begins slowly is sent as it comes, beside the permits; where there is no room for
         it, its beginning is read first.
         """
-        if await outgoing.read_ahead(_BEGINNING_SECONDS):
+        if await outgoing.read_ahead(BEGINNING_SECONDS):
             return kind
         if self.permits.has_room("long-transfer", claim):
             return "long-transfer"

@@ -20,38 +20,26 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-LEAST: Final = 5
-"""The limit never falls below: so many keep even a backend of one thread busy."""
+from ..policy import (
+    CERTAIN,
+    GIVEN_UP,
+    HELPED,
+    INSTANT_SECONDS,
+    LEAST_LIMIT,
+    OUTLIER,
+    PRECISE_SHARE,
+    STEEPEST,
+    TOLERANCE,
+    TRIAL_SECONDS,
+    TRIAL_SHARE,
+    WINDOW_MOST_SECONDS,
+    WINDOW_SECONDS,
+)
+
 FEW_ANSWERS: Final = 20
 MANY_ANSWERS: Final = 200
-PRECISE: Final = 0.05
-WINDOW_SECONDS: Final = 0.1
-WINDOW_MOST_SECONDS: Final = 1.0
-"""A window is the time in which a mean is taken: it has few answers at least, and is over when
-they are many, when their mean is precise (its standard error is this share of it), or when it has
-lasted long."""
-TOLERANCE: Final = 1.25
-"""Answers may take so many times the usual time before the limit falls."""
-OUTLIER: Final = 4.0
-"""What took longer than so many times the usual time counts as so long: one report of a minute says
-nothing of how busy the upstream is."""
-STEEPEST: Final = 0.5
-"""The share to which the limit falls at most, at a time."""
-TRIAL_SECONDS: Final = 10.0
-TRIAL_SHARE: Final = 0.7
-"""While all of it is used, the limit is lowered to this share once in so long a time, for a window:
-does the upstream then answer faster, so that it was the limit that made it slow? The first time it
-falls by STEEPEST, since then nothing is known of the upstream."""
-HELPED: Final = 0.5
-"""A lower limit has helped if answers became faster by this share of what it was lowered by."""
-CERTAIN: Final = 1.5
-"""A difference counts from so many standard errors on."""
-GIVEN_UP: Final = 0.1
-"""If more than this share of requests is given up by the clients, later than is usual, the limit
-is far too high."""
 CUT_TO: Final = 10
 """Then it is halved, but not below this part of the most: long polls, too, are given up late."""
-_INSTANT: Final = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +51,7 @@ class _Window:
 
 
 class ConcurrencyLimit:
-    """A limit between LEAST and `most`, with which it begins.
+    """A limit between LEAST_LIMIT and `most`, with which it begins.
 
     `value` is the limit. `usual` is the time in seconds that answers usually take, None until it
     is known. `clock` returns monotonic seconds.
@@ -91,7 +79,7 @@ class ConcurrencyLimit:
     def __init__(self, most: int, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._most = most
-        self._least = min(LEAST, most)
+        self._least = min(LEAST_LIMIT, most)
         self.value = most
         self.usual: float | None = None
         self._began: float | None = None
@@ -136,7 +124,7 @@ class ConcurrencyLimit:
         count = self._answers
         mean = self._total / count
         error = math.sqrt(max(0.0, self._squares / count - mean * mean) / count)
-        if count >= MANY_ANSWERS or lasted >= WINDOW_MOST_SECONDS or error <= PRECISE * mean:
+        if count >= MANY_ANSWERS or lasted >= WINDOW_MOST_SECONDS or error <= PRECISE_SHARE * mean:
             full, given_up = self._full * 2 > count, self._given_up > GIVEN_UP * count
             self._began, self._total, self._squares, self._mean = now, 0.0, 0.0, mean
             self._answers = self._full = self._given_up = 0
@@ -174,7 +162,7 @@ class ConcurrencyLimit:
     def _follow(self, window: _Window) -> None:
         """Set the limit by what answers take now, and what they usually take."""
         usual = self.usual or window.mean
-        gradient = TOLERANCE * usual / max(window.mean - window.error, usual, _INSTANT)
+        gradient = TOLERANCE * usual / max(window.mean - window.error, usual, INSTANT_SECONDS)
         wanted = self.value * min(1.0, max(STEEPEST, gradient)) + math.sqrt(self.value)
         before, self.value = self.value, max(self._least, min(int(wanted), self._most))
         if self.value < before * (1 + TRIAL_SHARE) / 2:

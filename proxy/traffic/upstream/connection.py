@@ -8,23 +8,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Final
 
 from ...core.errors import Busy, UpstreamFailed, UpstreamTimeout
 from ...core.http.message import ResponseHead
 from ...process.circuit_breaker import NO_TRIAL
 from ..http1.reader import ResponseReader
 from ..interfaces import Receiver
+from ..policy import LONG_TRANSFER_SECONDS, UNREAD_SECONDS
 from ..timers import NEVER
 from ..turns import WriteBuffer
 from ..waits import Signal
 from .permits import Permit
 from .upstream_socket import UpstreamSocket
-
-LONG_SECONDS: Final = 3.0
-"""An upload or a download that lasts longer counts beside the permits."""
-_UNREAD_SECONDS: Final = 1.0
-"""The same for a download whose client does not read."""
 
 
 class UpstreamConnection(UpstreamSocket):
@@ -242,14 +237,14 @@ class UpstreamConnection(UpstreamSocket):
         age = time.monotonic() - permit.began
         relaying = self.reader.head is not None and not self.reader.complete
         unread = relaying and not self._reading
-        if age < (_UNREAD_SECONDS if unread else LONG_SECONDS):
+        if age < (UNREAD_SECONDS if unread else LONG_TRANSFER_SECONDS):
             return
         if not relaying and not self._uploading:
             return  # it waits for the upstream
         try:
             permit.becomes("long-transfer")
         except Busy as error:
-            if now - self._moved > LONG_SECONDS:
+            if now - self._moved > LONG_TRANSFER_SECONDS:
                 self.fail(error)
 
     def await_response(self, seconds: float) -> None:

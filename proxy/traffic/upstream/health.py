@@ -11,16 +11,13 @@ from typing import Final
 from ...config.limits import Timeouts, TrafficLimits
 from ...core.errors import UpstreamFailed, UpstreamResting, UpstreamTimeout
 from ...process.circuit_breaker import CircuitBreaker
+from ..policy import MOST_RETRIES
 
 _GATEWAY_ERRORS: Final = frozenset(
     {HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT}
 )
 _CUT: Final = frozenset({"connection-lost", "no-response"})
 ANSWERS_PER_RETRY: Final = 5
-MOST_RETRIES: Final = 10
-"""So many answers allow one retry, as Envoy's retry budget allows a fifth of the requests; at most
-so many retries are saved up. An upstream that does not answer is soon asked no more often than it
-would be without retries."""
 
 
 class UpstreamHealth:

@@ -26,6 +26,7 @@ from weakref import WeakValueDictionary
 from ...config.limits import Timeouts, TrafficLimits
 from ...core.errors import Busy
 from ..overload import QueueRoom, StandingDelay
+from ..policy import OVERLOADED_SHARE
 from .concurrency_limit import ConcurrencyLimit
 from .fair_queue import NOTHING_BEYOND, ClientShare, FairQueue, Flow, Scale, Share, Waiter
 from .limit import Limit, Outcome
@@ -34,8 +35,6 @@ Kind = Literal["websocket", "event-stream", "long-transfer"]
 KINDS: Final[tuple[Kind, ...]] = ("websocket", "event-stream", "long-transfer")
 
 _IN_USE: Final = attrgetter("in_use")
-_OVERLOADED_SHARE: Final = 0.1
-"""The share of `timeouts.queue` for which a request waits while more is asked than can be done."""
 
 
 class Claim:
@@ -325,7 +324,7 @@ class Permits:
 
     def _expire(self, now: float, flows: Iterable[Flow]) -> None:
         """End the waits of all, and those of some flows by their own queues."""
-        short = self._patience * _OVERLOADED_SHARE
+        short = self._patience * OVERLOADED_SHARE
         patience = short if self.overloaded else self._patience
         self._refuse(self._queue.expired(now - patience), "queue-timeout")
         for flow in flows:
@@ -340,7 +339,7 @@ class Permits:
                 waiter.given.set_exception(Busy(reason))
 
     def _measure(self) -> None:
-        now, short = self._loop.time(), self._patience * _OVERLOADED_SHARE
+        now, short = self._loop.time(), self._patience * OVERLOADED_SHARE
         self._room.measure(now, short, stands=self.overloaded, places=self._scale.places)
         self._queue.resize(round(min(self._most_waiting, self._room.most)))
         for flow in self._queue.flows():

@@ -6,14 +6,13 @@ import zlib
 from typing import Final
 
 from ...core.slices import pause, pieces
+from ..policy import MESSAGE_FREE_BYTES, MESSAGE_SLICE_BYTES
 from .closing import INVALID_TEXT, TOO_BIG, Breach
 
-MOST_BITS: Final = 15
+WIDEST_BITS: Final = 15
 _TAIL: Final = b"\x00\x00\xff\xff"
 _RATIO: Final = 100
-_RATIO_FREE: Final = 1024 * 1024
 _STREAMS: Final = 10
-_SLICE: Final = 16 * 1024
 _LEVEL: Final = 6
 _MEMORY: Final = 8
 
@@ -45,11 +44,11 @@ class Inflater:
 
     def __init__(self) -> None:
         """Begin with an empty window."""
-        self._stream = zlib.decompressobj(-MOST_BITS)
+        self._stream = zlib.decompressobj(-WIDEST_BITS)
 
     def __call__(self, data: bytes, limit: int) -> bytes:
         """Return the next message; bounds and raises as `inflate` does."""
-        bound = min(limit, max(_RATIO_FREE, _RATIO * len(data)))
+        bound = min(limit, max(MESSAGE_FREE_BYTES, _RATIO * len(data)))
         parts: list[bytes] = []
         rest = data + _TAIL
         for _ in range(_STREAMS):
@@ -57,7 +56,7 @@ class Inflater:
             at = 0
             while at < len(rest) and not stream.eof:
                 pause()
-                piece = rest[at : at + _SLICE]
+                piece = rest[at : at + MESSAGE_SLICE_BYTES]
                 at += len(piece)
                 try:
                     part = stream.decompress(piece, bound + 1)
@@ -70,7 +69,7 @@ class Inflater:
             if not stream.eof:
                 return b"".join(parts)
             # A final DEFLATE block may be followed by another stream (section 7.2.3.5).
-            self._stream = zlib.decompressobj(-MOST_BITS)
+            self._stream = zlib.decompressobj(-WIDEST_BITS)
             rest = stream.unused_data + rest[at:]
             if not rest:
                 return b"".join(parts)

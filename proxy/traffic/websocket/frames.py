@@ -19,10 +19,10 @@ COMPRESSED: Final = 0x40
 """RSV1 (RFC 7692 section 6)."""
 MASKED: Final = 0x80
 MASK_SIZE: Final = 4
-CONTROL_MAX: Final = 125
+CONTROL_BYTES: Final = 125
 LENGTH_16: Final = 126
 LENGTH_64: Final = 127
-_MOST_16: Final = 0xFFFF
+_HIGHEST_16: Final = 0xFFFF
 _HEAD_16: Final = struct.Struct(">BBH").pack
 _HEAD_64: Final = struct.Struct(">BBQ").pack
 
@@ -32,9 +32,9 @@ def frame(opcode: int, payload: bytes, *, masked: bool, compressed: bool = False
     first = FINAL | opcode | (COMPRESSED if compressed else 0)
     flag = MASKED if masked else 0
     size = len(payload)
-    if size <= CONTROL_MAX:
+    if size <= CONTROL_BYTES:
         head = bytes((first, flag | size))
-    elif size <= _MOST_16:
+    elif size <= _HIGHEST_16:
         head = _HEAD_16(first, flag | LENGTH_16, size)
     else:
         head = _HEAD_64(first, flag | LENGTH_64, size)

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from ...core.errors import UpstreamFailed
 from ...core.http.message import Headers, ResponseHead, header_values
 from ..http1.forwarding_headers import Forwarding
-from .deflate import MOST_BITS
+from .deflate import WIDEST_BITS
 
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
 _EXTENSIONS: Final = b"sec-websocket-extensions"
@@ -21,10 +21,10 @@ _ACCEPT: Final = b"sec-websocket-accept"
 _DEFLATE: Final = "permessage-deflate"
 _ALONE: Final = "client_no_context_takeover; server_no_context_takeover"
 _PARAMETER: Final = re.compile(r"([a-z_]+)(?:\s*=\s*(?:\"([0-9]+)\"|([0-9]+)))?", re.ASCII)
-LEAST_BITS: Final = 9  # zlib cannot write with a window of 2^8
+NARROWEST_BITS: Final = 9  # zlib cannot write with a window of 2^8
 _FLAGS: Final = frozenset({"client_no_context_takeover", "server_no_context_takeover"})
 _SIZES: Final = frozenset({"client_max_window_bits", "server_max_window_bits"})
-_WINDOWS: Final = frozenset(str(one) for one in range(8, MOST_BITS + 1))
+_WINDOWS: Final = frozenset(str(one) for one in range(8, WIDEST_BITS + 1))
 _OFFER: Final = f"{_DEFLATE}; {_ALONE}; client_max_window_bits".encode("ascii")
 
 
@@ -34,7 +34,7 @@ class DeflateAgreement(NamedTuple):
     zlib cannot write with fewer than nine `bits`: then messages are sent uncompressed.
     """
 
-    bits: int = MOST_BITS
+    bits: int = WIDEST_BITS
     accepted: bytes = b""
 
 
@@ -98,7 +98,7 @@ def _accepted_bits(parameters: dict[str, str | None]) -> int | None:
             return None
     if "server_no_context_takeover" not in parameters:
         return None
-    return int(parameters.get("client_max_window_bits") or MOST_BITS)
+    return int(parameters.get("client_max_window_bits") or WIDEST_BITS)
 
 
 def deflates(head: ResponseHead) -> bool:
@@ -126,9 +126,9 @@ def _bits(parameters: dict[str, str | None]) -> int | None:
         else:
             return None
     if "server_max_window_bits" not in parameters:
-        return MOST_BITS
+        return WIDEST_BITS
     bits = int(parameters["server_max_window_bits"] or 0)
-    return bits if bits >= LEAST_BITS else None
+    return bits if bits >= NARROWEST_BITS else None
 
 
 def _offers(headers: Headers) -> list[tuple[str, dict[str, str | None] | None]]:

@@ -8,14 +8,12 @@ from typing import Final
 from ...core.http.message import SocketHead
 from ...core.transform import Forwardable
 from ..interfaces import RawConnection
+from ..policy import PACKED_AT_ONCE
 from .closing import close_payload
 from .deflate import compress
 from .frames import BINARY, CLOSE, TEXT, frame
-from .handshake import LEAST_BITS, DeflateAgreement
+from .handshake import NARROWEST_BITS, DeflateAgreement
 from .reader import MessageReader
-
-_PACKED_AT_ONCE: Final = 16 * 1024
-"""So many compressed bytes are at most 1.6 MiB, which inflate in some milliseconds."""
 
 
 @dataclass(slots=True)
@@ -62,7 +60,7 @@ class Leg:
         self._reasons: set[str] = set()
         self._unsent: list[bytes] = []
         self.reader = MessageReader(
-            masked=client, limit=limit, deflate=agreement is not None, at_once=_PACKED_AT_ONCE
+            masked=client, limit=limit, deflate=agreement is not None, at_once=PACKED_AT_ONCE
         )
         self.close_sent = False
         self.gone = False
@@ -100,7 +98,7 @@ class Leg:
         payload = message.body or b""
         opcode = BINARY if message.head.binary else TEXT
         agreement = self._agreement
-        packed = compressed and agreement is not None and agreement.bits >= LEAST_BITS
+        packed = compressed and agreement is not None and agreement.bits >= NARROWEST_BITS
         if packed and agreement is not None:
             payload = compress(payload, agreement.bits)
         masked = not self._client

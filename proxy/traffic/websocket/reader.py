@@ -15,7 +15,7 @@ from .frames import (
     CLOSE,
     COMPRESSED,
     CONTINUATION,
-    CONTROL_MAX,
+    CONTROL_BYTES,
     FINAL,
     LENGTH_16,
     LENGTH_64,
@@ -182,7 +182,7 @@ class MessageReader:
         masked, size = bool(second & MASKED), second & _LENGTH
         if masked != self._masked:
             raise Breach(PROTOCOL_ERROR, "mask")
-        if first & _CONTROL and (size > CONTROL_MAX or not first & FINAL):
+        if first & _CONTROL and (size > CONTROL_BYTES or not first & FINAL):
             raise Breach(PROTOCOL_ERROR, "control-frame")
         more = {LENGTH_16: 2, LENGTH_64: 8}.get(size, 0)
         end = at + 2 + more + (MASK_SIZE if masked else 0)

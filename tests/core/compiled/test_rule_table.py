@@ -9,7 +9,8 @@ import pytest
 from proxy.core.compiled.rule_table import Decision, RuleTable
 from proxy.core.errors import AmbiguousRequest, RejectedByRule
 from proxy.core.expressions.sources import parse_source
-from proxy.core.http.path import REMEMBERED, REMEMBERED_MAX, canonical
+from proxy.core.http.path import REMEMBERED, canonical
+from proxy.core.policy import KEPT_PATH_CHARS
 from proxy.core.rules.model import Names, Rule, Verdict
 from tests.factories import a_block, a_rule, an_item
 
@@ -123,7 +124,7 @@ def test_a_path_is_ruled_if_a_rule_takes_it_in_some_reading(path: str, *, ruled:
     assert book.rules_path(canonical(path)) == ruled
 
 
-@pytest.mark.parametrize("length", [20, REMEMBERED_MAX - len("GET"), REMEMBERED_MAX, 5000])
+@pytest.mark.parametrize("length", [20, KEPT_PATH_CHARS - len("GET"), KEPT_PATH_CHARS, 5000])
 def test_a_remembered_decision_is_the_one_that_was_made(length: int) -> None:
     book = RuleTable((a_rule("GET /a/{name}"), a_rule("/b/**", name="b")), pass_unmatched=True)
     text = "/a/".ljust(length, "x")
@@ -150,8 +151,8 @@ def test_what_is_remembered_is_bounded_by_count_and_by_length() -> None:
         book.decide("GET", canonical(f"/a/{number}"))
     assert book._remembered.cache_info().currsize == REMEMBERED
     asked = book._remembered.cache_info().misses
-    book.decide("GET", canonical("/a/" + "x" * REMEMBERED_MAX))
-    book.decide("X" * REMEMBERED_MAX, canonical("/a/1"))
+    book.decide("GET", canonical("/a/" + "x" * KEPT_PATH_CHARS))
+    book.decide("X" * KEPT_PATH_CHARS, canonical("/a/1"))
     assert book._remembered.cache_info().misses == asked
 
 

@@ -12,8 +12,6 @@ from hypothesis import strategies as st
 
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.crypto.joined_names import (
-    MAX_DEPTH,
-    MAX_PARTS,
     Joined,
     JoinKind,
     Name,
@@ -30,6 +28,7 @@ from proxy.core.expressions.sources import (
     parse_source,
 )
 from proxy.core.http.message import Headers
+from proxy.core.policy import JOINED_DEPTH, JOINED_PARTS
 from proxy.core.rules.model import Names
 from proxy.core.transform import Forwardable, apply, plan_request
 from proxy.core.values.key_needs import Keys, KeysInUse
@@ -137,9 +136,9 @@ def nested(depth: int) -> object:
         {"members": "a"},
         {"members": []},
         {"members": ["a"], "more": 1},
-        nested(MAX_DEPTH + 1),
-        ["a"] * (MAX_PARTS + 1),
-        [["a"] * (MAX_PARTS // 2)] * 2,
+        nested(JOINED_DEPTH + 1),
+        ["a"] * (JOINED_PARTS + 1),
+        [["a"] * (JOINED_PARTS // 2)] * 2,
     ],
 )
 def test_what_spells_no_name_is_refused(value: object) -> None:
@@ -148,8 +147,8 @@ def test_what_spells_no_name_is_refused(value: object) -> None:
 
 
 def test_as_much_as_is_allowed_is_a_name() -> None:
-    assert isinstance(from_json(nested(MAX_DEPTH)), Joined)
-    assert len(from_json(["ab"] * MAX_PARTS)) == 2 * MAX_PARTS
+    assert isinstance(from_json(nested(JOINED_DEPTH)), Joined)
+    assert len(from_json(["ab"] * JOINED_PARTS)) == 2 * JOINED_PARTS
 
 
 def test_a_name_shows_what_it_is_and_is_no_text() -> None:

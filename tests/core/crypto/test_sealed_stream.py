@@ -241,7 +241,7 @@ def test_the_head_is_found_out_as_early_as_can_be(data: bytes) -> None:
 def test_the_longest_head_fits_and_a_longer_one_is_not_waited_for() -> None:
     longest = KeyId(bytes(12), kek_id="k" * 32)
     head = token.encode_header(longest, bytes(32), sealed_stream.CTY_STREAM_KEY, 999_999_999_999)
-    needed = token.jwe_length(head, 32 + token.CTY_MAX)
+    needed = token.jwe_length(head, 32 + token.CTY_BYTES)
     assert needed == 506
     assert sealed_stream.read_head(sealed_stream.MAGIC + (1024).to_bytes(2) + bytes(1023)) is None
     assert len(sealed_stream.MAGIC) + 2 + 1024 == sealed_stream.HEAD_MAX

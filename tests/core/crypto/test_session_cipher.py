@@ -16,9 +16,10 @@ from proxy.core.crypto import session_cipher as session_module
 from proxy.core.crypto.aead import Aead
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.crypto.secret import SessionKey
-from proxy.core.crypto.session_cipher import EXP_SKEW_SECONDS, Session
+from proxy.core.crypto.session_cipher import Session
 from proxy.core.crypto.token import Form, KeyId
 from proxy.core.errors import OpenFailed, ValueTooLong
+from proxy.core.policy import EXPIRY_SKEW_SECONDS
 from tests.factories import EPHEMERAL_KEY, NOW, SCOPE, a_session, a_sid
 from tests.keys.end_to_end.salamander import salamander
 
@@ -94,7 +95,7 @@ def test_the_commitment_is_compared_in_constant_time_before_anything_is_decrypte
     assert compared == [(sealed.commitment, sealed.commitment)]
 
 
-@pytest.mark.parametrize("late", [-(10**6), -1, 0, 1, EXP_SKEW_SECONDS])
+@pytest.mark.parametrize("late", [-(10**6), -1, 0, 1, EXPIRY_SKEW_SECONDS])
 def test_a_token_opens_until_its_expiry_and_the_skew(late: int) -> None:
     sealed = a_session().seal(b"x", CONTEXT, exp=NOW)
     assert a_session().open(token.decode(sealed), CONTEXT, NOW + late) == b"x"
@@ -103,7 +104,7 @@ def test_a_token_opens_until_its_expiry_and_the_skew(late: int) -> None:
 def test_an_expired_token_is_refused() -> None:
     sealed = a_session().seal(b"x", CONTEXT, exp=NOW)
     with pytest.raises(OpenFailed) as caught:
-        a_session().open(token.decode(sealed), CONTEXT, NOW + EXP_SKEW_SECONDS + 0.5)
+        a_session().open(token.decode(sealed), CONTEXT, NOW + EXPIRY_SKEW_SECONDS + 0.5)
     assert caught.value.reason == "expired-token"
 
 

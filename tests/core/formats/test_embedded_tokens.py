@@ -15,8 +15,8 @@ from proxy.core.crypto.token import Form
 from proxy.core.errors import InvalidBody, OpenFailed, SealyardError
 from proxy.core.expressions.sources import parse_source
 from proxy.core.formats import embedded_tokens
+from proxy.core.policy import PIECE_BYTES
 from proxy.core.rules.model import Names, Rule
-from proxy.core.slices import PIECE_BYTES
 from tests.core.json_texts import documents
 from tests.factories import a_block, a_rule, a_session, an_item, replied, reply
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.formats.markup import Language, Spelling, escaped, makes_tag, spellings
-from proxy.core.slices import PIECE_BYTES
+from proxy.core.policy import PIECE_BYTES
 
 T = b"eyJ_T"
 # {t}, {a}: a value is written there escaped, as text or in an attribute; {p}: as it is; {c}: not.

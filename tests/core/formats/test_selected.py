@@ -8,7 +8,7 @@ import pytest
 from proxy.core.errors import BodyTooLarge, InvalidBody
 from proxy.core.formats.json.selection import Selection
 from proxy.core.leaves import quote
-from proxy.core.leaves.finder import SELECTED_MAX
+from proxy.core.policy import MOST_SELECTED
 from tests.factories import a_block, a_message, a_rule, an_item, reply, send
 
 SEALING = a_rule(request=a_block(encrypt=["$.list[*].text"]))
@@ -22,7 +22,7 @@ def a_list(number: int) -> str:
 @pytest.mark.no_cover
 def test_as_many_values_may_be_selected_as_the_limit_says() -> None:
     # The conversation is selected, too.
-    most = SELECTED_MAX - 1
+    most = MOST_SELECTED - 1
     assert send(SEALING, a_message(a_list(most))).counts == {"sealed": most}
 
 
@@ -33,12 +33,12 @@ def test_as_many_values_may_be_selected_as_the_limit_says() -> None:
 )
 def test_more_are_refused_before_any_key_is_asked_for(attempt: Callable[[str], object]) -> None:
     with pytest.raises(BodyTooLarge) as caught:
-        attempt(a_list(SELECTED_MAX + 1))
+        attempt(a_list(MOST_SELECTED + 1))
     assert caught.value.reason == "too-many-selected-values"
 
 
 def test_what_no_selector_leads_to_is_not_counted() -> None:
-    body = a_list(1)[:-1] + ',"other":[' + "0," * (SELECTED_MAX + 1) + "0]}"
+    body = a_list(1)[:-1] + ',"other":[' + "0," * (MOST_SELECTED + 1) + "0]}"
     assert send(SEALING, a_message(body)).counts == {"sealed": 1}
 
 

@@ -7,6 +7,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.core import policy
 from proxy.core.http import header_names
 from proxy.core.http.header_names import HeaderNames, names_in, names_of
 from proxy.core.http.message import Headers
@@ -39,8 +40,8 @@ def test_what_names_decide_is_worked_out_once_for_them() -> None:
 
 
 def test_few_and_short_names_are_kept() -> None:
-    long = b":" + b"a" * header_names._LONGEST_KEPT
+    long = b":" + b"a" * policy.KEPT_HEAD_BYTES
     assert names_of(long) is not names_of(long)
-    for number in range(2 * header_names._MOST_KEPT):
+    for number in range(2 * policy.KEPT_HEADS):
         names_of(b":x-%d" % number)
-    assert header_names._kept.cache_info().currsize == header_names._MOST_KEPT
+    assert header_names._kept.cache_info().currsize == policy.KEPT_HEADS

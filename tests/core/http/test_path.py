@@ -5,7 +5,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from proxy.core.errors import AmbiguousRequest, MalformedRequest, SealyardError
-from proxy.core.http.path import REMEMBERED_MAX, canonical, decode_segment, fold_literal
+from proxy.core.http.path import canonical, decode_segment, fold_literal
+from proxy.core.policy import KEPT_PATH_CHARS
 
 
 @pytest.mark.parametrize(
@@ -161,11 +162,11 @@ def test_a_literal_is_folded_as_shadows_are() -> None:
     assert fold_literal("%EF%BD%99Pay") == "ypay"
 
 
-@pytest.mark.parametrize("length", [REMEMBERED_MAX - 1, REMEMBERED_MAX, REMEMBERED_MAX + 1])
+@pytest.mark.parametrize("length", [KEPT_PATH_CHARS - 1, KEPT_PATH_CHARS, KEPT_PATH_CHARS + 1])
 @pytest.mark.parametrize("start", ["/a/", "/%61//b/../", "/A%2f;p/"])
 def test_a_remembered_path_is_what_it_was(start: str, length: int) -> None:
     raw = start.ljust(length, "x")
     first, second = canonical(raw), canonical(raw)
     assert first == second
-    assert (first is second) == (length <= REMEMBERED_MAX)
+    assert (first is second) == (length <= KEPT_PATH_CHARS)
     assert canonical(first.text).text == first.text

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 
 from proxy.core.leaves import FORM
 from proxy.core.leaves import finder as python
-from proxy.core.leaves.finder import SELECTED_MAX, Found, PlainPath
+from proxy.core.leaves.finder import Found, PlainPath
 from proxy.core.leaves.plain_names import PlainNames
+from proxy.core.policy import MOST_SELECTED
 from tests.core.json_texts import RandomTexts, documents, literals
 from tools.fuzz.forms import walked
 
@@ -340,7 +341,7 @@ def test_so_many_paths_are_found_as_by_the_walk(count: int) -> None:
 def test_so_many_values_are_selected_as_by_the_walk(
     chosen: tuple[str, ...], element: str, beyond: int
 ) -> None:
-    count = SELECTED_MAX // len(chosen) + beyond
+    count = MOST_SELECTED // len(chosen) + beyond
     found = agreed(paths_of(*chosen), f"[{','.join([element] * count)}]".encode())
     assert NATIVE is None or (found[1] is None) == (beyond > 0)
 

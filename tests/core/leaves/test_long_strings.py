@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from proxy.core import slices
 from proxy.core.leaves import strings
-from proxy.core.slices import LARGE_BYTES, PIECE_BYTES
+from proxy.core.policy import LARGE_BYTES, PIECE_BYTES
 
 UNITS = [
     "a",

@@ -19,9 +19,9 @@ from proxy.core.expressions.selectors import parse_json_selector
 from proxy.core.expressions.sources import parse_source
 from proxy.core.http.message import Headers
 from proxy.core.planning.block_choice import choose_response
-from proxy.core.planning.deltas import RUN_MAX
 from proxy.core.planning.plan import Step
 from proxy.core.planning.record_stream import RecordFlow, streamed_response
+from proxy.core.policy import RUN_BYTES
 from proxy.core.rules.conditions import Condition, text_value
 from proxy.core.rules.model import Batching, Block, Names, Rule
 from proxy.core.transform import begin_stream
@@ -228,7 +228,7 @@ def test_comments_do_not_wait_and_end_no_run() -> None:
 
 
 def test_a_run_takes_so_much_and_no_more() -> None:
-    texts = ["x" * (RUN_MAX // 2), "y" * (RUN_MAX // 2), "z", "w" * (RUN_MAX + 1), "v"]
+    texts = ["x" * (RUN_BYTES // 2), "y" * (RUN_BYTES // 2), "z", "w" * (RUN_BYTES + 1), "v"]
 
     sealed = through(rule(), [stream_of(one) for one in texts])
 

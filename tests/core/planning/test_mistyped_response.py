@@ -25,8 +25,9 @@ from proxy.core.planning.mistyped_response import (
     shape_of,
     typed_by_look,
 )
+from proxy.core.policy import PIECE_BYTES
 from proxy.core.rules.model import Block, Names, Part
-from proxy.core.slices import PIECE_BYTES, pausing
+from proxy.core.slices import pausing
 from proxy.core.transform import pass_response
 from tests.core.explained import explain_response
 from tests.core.json_texts import documents

@@ -18,7 +18,7 @@ from proxy.core.formats.body_format import Kind
 from proxy.core.http.message import Headers
 from proxy.core.http.path import canonical
 from proxy.core.planning.exchange import Messages
-from proxy.core.planning.find_whole import BODY_TOKEN_MAX
+from proxy.core.policy import BODY_TOKEN_BYTES
 from proxy.core.rules.conditions import Condition, text_value
 from proxy.core.rules.model import Block, Names, Nothing, Rule
 from proxy.core.transform import apply, plan_message
@@ -273,7 +273,7 @@ def test_a_body_that_is_sealed_as_a_whole_is_always_there(selector: str) -> None
 
 def test_a_body_that_becomes_a_stream_is_sealed() -> None:
     made = rule(block(encrypt=["optional body"]))
-    assert passes(made, CANARY * BODY_TOKEN_MAX, TEXT) == {"sealed": 1}
+    assert passes(made, CANARY * BODY_TOKEN_BYTES, TEXT) == {"sealed": 1}
 
 
 @pytest.mark.parametrize("lists", [False, True])

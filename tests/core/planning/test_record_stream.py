@@ -26,13 +26,13 @@ from proxy.core.errors import (
 from proxy.core.expressions.selectors import parse_json_selector
 from proxy.core.expressions.sources import parse_source
 from proxy.core.formats.body_format import Kind
-from proxy.core.formats.records.json_lines import RECORDS_MAX
 from proxy.core.formats.table import splitter
 from proxy.core.http.message import Headers, RequestHead, ResponseHead
 from proxy.core.planning.block_choice import choose_response
 from proxy.core.planning.deltas import DeltaJoiner
 from proxy.core.planning.plan import Plan
-from proxy.core.planning.record_stream import WHOLE_MAX, RecordFlow, Records, streamed_response
+from proxy.core.planning.record_stream import RecordFlow, Records, streamed_response
+from proxy.core.policy import RECORDS, RECORDS_WHOLE_BYTES
 from proxy.core.rules.conditions import Condition, text_value
 from proxy.core.rules.model import Batching, Block, Names, Rule
 from proxy.core.transform import Forwardable, begin_stream
@@ -274,7 +274,7 @@ def test_deltas_that_are_held_go_on_before_a_record_above_the_limit() -> None:
 def test_more_records_than_a_body_may_have_pass_as_a_stream() -> None:
     head = a_response(headers=TYPES["ndjson"])
     optional = a_rule(response=a_block(encrypt=["optional $.v"]), names=CONST)
-    body = b"{}\n" * (RECORDS_MAX + 1)
+    body = b"{}\n" * (RECORDS + 1)
 
     assert b"".join(flowed(begun(optional, head), [body])) == body
     with pytest.raises(BodyTooLarge):
@@ -285,8 +285,8 @@ def test_more_records_than_a_body_may_have_pass_as_a_stream() -> None:
     ("headers", "length", "streams"),
     [
         (TYPES["sse"], None, True),
-        (TYPES["ndjson"], WHOLE_MAX + 1, True),
-        (TYPES["ndjson"], WHOLE_MAX, False),
+        (TYPES["ndjson"], RECORDS_WHOLE_BYTES + 1, True),
+        (TYPES["ndjson"], RECORDS_WHOLE_BYTES, False),
         (JSON_TYPE, None, False),
         ((*TYPES["sse"], (b"Content-Encoding", b"gzip")), None, False),
     ],

@@ -27,8 +27,8 @@ from proxy.core.errors import (
 from proxy.core.expressions.sources import ListSource, MembersSource, parse_source
 from proxy.core.http.message import Headers, parse_media_type
 from proxy.core.planning.block_choice import choose_response
-from proxy.core.planning.find_whole import BODY_TOKEN_MAX
 from proxy.core.planning.treatment import ReadResponse, treat_response
+from proxy.core.policy import BODY_TOKEN_BYTES
 from proxy.core.rules.model import Block, Item, Names, Rule, Verdict
 from proxy.core.transform import apply, pass_request, pass_response, plan_request, plan_response
 from proxy.core.values.key_needs import Keys
@@ -502,12 +502,12 @@ def test_a_body_and_a_field_never_stand_for_each_other() -> None:
     assert error.reason == "wrong-context"
 
 
-@pytest.mark.parametrize("size", [BODY_TOKEN_MAX, BODY_TOKEN_MAX + 1])
+@pytest.mark.parametrize("size", [BODY_TOKEN_BYTES, BODY_TOKEN_BYTES + 1])
 def test_a_body_up_to_64_kib_is_sealed_as_a_token_and_a_longer_one_as_a_frame(size: int) -> None:
     message = a_message(b"x" * size, headers=TEXT)
     forwardable = send(encrypts("body"), message).forwardable
     as_token = forwardable.media_type == "application/jose"
-    assert as_token == (size <= BODY_TOKEN_MAX)
+    assert as_token == (size <= BODY_TOKEN_BYTES)
     assert forwardable.body is not None
     assert forwardable.body.startswith(b"eyJ0eXAiOiJzeTEi" if as_token else b"SYST")
 
@@ -515,7 +515,7 @@ def test_a_body_up_to_64_kib_is_sealed_as_a_token_and_a_longer_one_as_a_frame(si
 @pytest.mark.parametrize("selector", ["body", "text"])
 def test_a_body_above_64_kib_is_refused_where_it_must_be_a_token(selector: str) -> None:
     item = replace(an_item(selector), framed=selector == "text")
-    message = a_message(b"x" * (BODY_TOKEN_MAX + 1), headers=TEXT)
+    message = a_message(b"x" * (BODY_TOKEN_BYTES + 1), headers=TEXT)
     error = refused(encrypts(item), message, BodyTooLarge)
     assert (error.status, error.reason) == (413, "body-above-token")
 

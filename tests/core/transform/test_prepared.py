@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from proxy.core import policy
 from proxy.core.compiled import flat_json
 from proxy.core.compiled.flat_json import FlatJson, GivenNames, Kept
 from proxy.core.crypto.context import Context, Scope
@@ -547,7 +548,7 @@ def test_a_way_pauses_between_a_few_values_and_ends_where_a_pause_raises() -> No
 
     pauses = paused(way, body)
 
-    assert pauses > 2 * 3000 / carry_out.MOST_TOGETHER
+    assert pauses > 2 * 3000 / policy.VALUES_TOGETHER
     for stop in (1, pauses // 2, pauses):
         with pytest.raises(Stop):
             paused(way, body, stop=stop)
@@ -611,8 +612,8 @@ def test_long_lists_go_as_their_plan_goes(data: st.DataObject) -> None:
     keys = Warm()
     way, trip = ways_of(rule, a_message(body), keys)
     with pytest.MonkeyPatch.context() as small:
-        small.setattr(carry_out, "MOST_TOGETHER", data.draw(st.integers(1, 3)))
-        small.setattr(carry_out, "MOST_BYTES", data.draw(st.sampled_from([1, 300, 1000])))
+        small.setattr(carry_out, "VALUES_TOGETHER", data.draw(st.integers(1, 3)))
+        small.setattr(carry_out, "TOGETHER_BYTES", data.draw(st.sampled_from([1, 300, 1000])))
         small.setattr(flat_json, "PORTION", data.draw(st.integers(1, 3)))
         small.setattr(flat_json, "PORTION_BYTES", data.draw(st.sampled_from([1, 300, 1000])))
         done = by_way(way, keys, body, any_number=True)
@@ -967,12 +968,12 @@ def test_json_that_cannot_ask_for_another_method_has_a_way() -> None:
     assert Preparing(Warm()).request(Trip(rules, a_message(headers=form)).exchange) is None
 
 
-@pytest.mark.parametrize("together", [1, carry_out.MOST_BYTES])
+@pytest.mark.parametrize("together", [1, policy.TOGETHER_BYTES])
 @pytest.mark.parametrize("rows", [1, 3])
 def test_lists_within_values_that_are_sealed_are_left_to_the_plan(
     rows: int, together: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(carry_out, "MOST_BYTES", together)
+    monkeypatch.setattr(carry_out, "TOGETHER_BYTES", together)
     rule = a_rule(
         request=a_block(encrypt=["optional $.meta[*].content", "optional $.meta[*].content.x"]),
         names=HERE,
@@ -1017,7 +1018,7 @@ def test_keys_that_open_are_known_by_the_ids_in_tokens_and_not_without_end() -> 
     assert keys.needs[-1] is keys.needs[-2]
     assert isinstance(way.prepared, PreparedJson)
     (named,) = way.prepared._flat._bound.values()
-    assert len(named[0]._needs) <= flat_json._NEEDS_KEPT
+    assert len(named[0]._needs) <= policy.KEPT_NEEDS
 
 
 def test_a_list_may_hold_a_head_that_is_spelled_otherwise_beside_what_is_no_token() -> None:

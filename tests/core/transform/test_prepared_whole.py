@@ -13,8 +13,8 @@ from proxy.core.crypto.context import KIND_BODY, Context, Scope
 from proxy.core.errors import KeyUnavailable, SealyardError
 from proxy.core.expressions.sources import parse_source
 from proxy.core.http.message import Headers
-from proxy.core.planning.find_whole import BODY_TOKEN_MAX
 from proxy.core.planning.treatment import ReadResponse, treat_response
+from proxy.core.policy import BODY_TOKEN_BYTES
 from proxy.core.rules.model import Names, Part, Rule
 from proxy.core.transform import PreparedWhole
 from proxy.core.values.key_needs import Keys, Needs
@@ -136,8 +136,8 @@ BODIES: Final = st.one_of(
             a_token(b"over", exp=int(NOW) - 3600),
             forged(a_token(b"hello")),
             a_token(b"hello") + b"\n",
-            b"x" * BODY_TOKEN_MAX,
-            b"x" * (BODY_TOKEN_MAX + 1),
+            b"x" * BODY_TOKEN_BYTES,
+            b"x" * (BODY_TOKEN_BYTES + 1),
         ]
     ),
 )
@@ -282,6 +282,6 @@ def test_keys_are_asked_for_as_a_plan_asks() -> None:
     way = way_of(RULE, b"a/b", keys)
     assert way is not None
     assert way.change(b"hello", NOW) is not None
-    assert way.change(b"x" * (BODY_TOKEN_MAX + 1), NOW) is None
+    assert way.change(b"x" * (BODY_TOKEN_BYTES + 1), NOW) is None
     assert [asked_for(one) for one in keys.needs] == [({SCOPE: 1}, frozenset())]
     assert keys_for(keys.needs[0]).sealing[SCOPE] is not None

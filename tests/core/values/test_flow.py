@@ -27,9 +27,9 @@ from proxy.core.errors import (
 from proxy.core.expressions.sources import parse_source
 from proxy.core.http.message import Headers
 from proxy.core.planning.block_choice import choose_response
-from proxy.core.planning.find_whole import BODY_TOKEN_MAX
 from proxy.core.planning.plan import Plan, PlannedFlow
 from proxy.core.planning.treatment import ReadResponse, StreamBody, as_it_arrives
+from proxy.core.policy import BODY_TOKEN_BYTES
 from proxy.core.rules.model import Block, Item, Names, Rule
 from proxy.core.transform import (
     Applied,
@@ -165,8 +165,8 @@ def test_an_empty_body_of_a_frame_flows_as_one() -> None:
     ("rule", "headers", "length", "expected"),
     [
         (encrypts(), TEXT, None, True),
-        (encrypts(), TEXT, BODY_TOKEN_MAX + 1, True),
-        (encrypts(), TEXT, BODY_TOKEN_MAX, False),
+        (encrypts(), TEXT, BODY_TOKEN_BYTES + 1, True),
+        (encrypts(), TEXT, BODY_TOKEN_BYTES, False),
         (encrypts(), (*TEXT, (b"Content-Encoding", b"gzip")), None, False),
         (encrypts(replace(an_item("body"), framed=False)), TEXT, None, False),
         (encrypts("text"), TEXT, None, False),
@@ -176,7 +176,7 @@ def test_an_empty_body_of_a_frame_flows_as_one() -> None:
         (encrypts(already_sealed="keep"), TEXT, None, True),
         (encrypts("body", "header:x-title"), TEXT, None, True),
         (decrypts(), FRAME, None, True),
-        (decrypts(), FRAME, BODY_TOKEN_MAX, False),
+        (decrypts(), FRAME, BODY_TOKEN_BYTES, False),
         (decrypts(), JOSE, None, False),
         (decrypts(types=("*/*",)), TEXT, None, False),
         (decrypts(), TEXT, None, False),
@@ -346,7 +346,7 @@ def test_what_is_sealed_already_is_kept_if_all_of_it_opens(size: int) -> None:
 
 def test_a_long_token_is_kept_or_refused_as_a_short_one() -> None:
     context = Context(SCOPE, field="body", kind="body")
-    token = a_session().seal(b"x" * BODY_TOKEN_MAX, context, cty="text/plain")
+    token = a_session().seal(b"x" * BODY_TOKEN_BYTES, context, cty="text/plain")
     message = a_message(token, headers=JOSE)
     assert send(encrypts(already_sealed="keep"), message).forwardable.body == token
     with pytest.raises(ForbiddenValue):

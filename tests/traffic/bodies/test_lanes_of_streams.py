@@ -30,7 +30,7 @@ from proxy.core.crypto.context import Context, Scope
 from proxy.core.expressions.routes import parse_pattern
 from proxy.core.expressions.selectors import parse_selector
 from proxy.core.expressions.sources import parse_source
-from proxy.core.planning.record_stream import WHOLE_MAX
+from proxy.core.policy import RECORDS_WHOLE_BYTES
 from proxy.core.rules.model import Batching, Block, Item, Names, Part, Rule
 from proxy.core.values.key_needs import Needs
 from tests.keys.builders import a_world
@@ -280,7 +280,7 @@ def test_a_stream_is_cut_before_the_same_long_record_however_it_comes(
 
 
 def test_above_64_kib_it_is_a_stream_although_all_of_it_has_come(world: World) -> None:
-    padding = ": " + "x" * WHOLE_MAX
+    padding = ": " + "x" * RECORDS_WHOLE_BYTES
     body = f'data: {{"content":"{CANARY}"}}\n\n{padding}\n\ndata: {{}}\n\n'.encode()
 
     in_chunks = world.outcome("seals", "text/event-stream", body, Arrival(cuts=(7, 90), warm=False))

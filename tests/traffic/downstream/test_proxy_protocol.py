@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.config.limits import TrafficLimits
-from proxy.traffic.downstream.proxy_protocol import MOST_BYTES, MalformedHeader, ProxyHeader
+from proxy.traffic.downstream.proxy_protocol import MalformedHeader, ProxyHeader
+from proxy.traffic.policy import PROXY_HEADER_BYTES
 from tests.servers import await_port, child, free_port
 
 from ..ours import HASTY, Ours, local, proxied
@@ -134,7 +135,7 @@ MALFORMED = [
     v2(0x31, b"/run/a"),
     v2(0x11, tcp4(IPv4Address("198.51.100.7")) + TLV[:-1]),
     v2(0x11, tcp4(IPv4Address("198.51.100.7")) + TLV + b"\xe0"),
-    v2(0x11, tcp4(IPv4Address("198.51.100.7")) + bytes(MOST_BYTES)),
+    v2(0x11, tcp4(IPv4Address("198.51.100.7")) + bytes(PROXY_HEADER_BYTES)),
 ]
 
 

@@ -12,6 +12,7 @@ from proxy.core.errors import BodyTooLarge, InvalidBody
 from proxy.core.http.message import RequestHead
 from proxy.core.http.path import canonical
 from proxy.core.planning.exchange import Attachment, Exchange
+from proxy.traffic import policy
 from proxy.traffic.exchange import announcements
 from proxy.traffic.exchange.announcements import Announcements
 from proxy.traffic.exchange.steps import rules_with_packets
@@ -109,7 +110,7 @@ def test_it_ends_with_its_time() -> None:
     clock = Clock()
     one = kept(clock)
     announce(one)
-    clock.now = announcements.MOST_SECONDS
+    clock.now = policy.ANNOUNCED_SECONDS
 
     assert awaited(one) == ()
     announce(one)
@@ -119,7 +120,7 @@ def test_it_ends_with_its_time() -> None:
 
 
 def test_the_oldest_make_room_in_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(announcements, "MOST_SESSIONS", 3)
+    monkeypatch.setattr(announcements, "ANNOUNCED_SESSIONS", 3)
     one = kept()
     for number in range(5):
         announce(one, f"s{number}")
@@ -132,12 +133,12 @@ def test_the_oldest_make_room_in_number(monkeypatch: pytest.MonkeyPatch) -> None
 def test_the_oldest_make_room_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     one = kept()
     announce(one)
-    monkeypatch.setattr(announcements, "MOST_BYTES", 3 * one.size)
+    monkeypatch.setattr(announcements, "ANNOUNCED_BYTES", 3 * one.size)
     for number in range(9):
         announce(one, f"x{number}")
 
     assert len(one) == 3
-    assert one.size <= announcements.MOST_BYTES
+    assert one.size <= policy.ANNOUNCED_BYTES
 
 
 def test_one_session_announces_no_more_than_its_share() -> None:

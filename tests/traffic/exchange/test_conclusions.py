@@ -8,9 +8,10 @@ from typing import cast
 
 import pytest
 
-from proxy.traffic.exchange.conclusions import MOST_CUT, Conclusions
+from proxy.traffic.exchange.conclusions import Conclusions
 from proxy.traffic.exchange.copies import Copies
 from proxy.traffic.message_record import MessageRecord
+from proxy.traffic.policy import MOST_CUT
 
 
 class Held:

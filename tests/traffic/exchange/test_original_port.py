@@ -7,7 +7,8 @@ import pytest
 
 from proxy.config.settings import TcpAddress
 from proxy.core.errors import UpstreamFailed
-from proxy.traffic.exchange.original_port import MOST_PORTS, PoolCount, PortUpstreams
+from proxy.traffic.exchange.original_port import PoolCount, PortUpstreams
+from proxy.traffic.policy import MOST_PORTS
 from proxy.traffic.upstream.client import HttpUpstream
 
 

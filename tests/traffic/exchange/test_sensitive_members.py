@@ -15,15 +15,10 @@ from proxy.core.expressions.routes import parse_pattern
 from proxy.core.expressions.selectors import parse_selector
 from proxy.core.http.message import RequestHead
 from proxy.core.rules.model import Block, Item, Rule
-from proxy.traffic.exchange.sensitive_members import (
-    MOST_BYTES,
-    MOST_PER_SECOND,
-    SensitiveMembers,
-    exposed,
-    shown,
-)
+from proxy.traffic.exchange.sensitive_members import SensitiveMembers, exposed, shown
 from proxy.traffic.exchange.uncovered import PathShapes
 from proxy.traffic.message_record import MessageRecord
+from proxy.traffic.policy import SCANNED_BYTES, SCANNED_PER_SECOND
 from tests.factories import Ear
 from tests.traffic.ours import PASSING, local, proxied
 from tests.traffic.wire import Origin, Peer, connected, eventually, post, running, talk
@@ -94,7 +89,7 @@ FORM = (b"Content-Type", b"application/x-www-form-urlencoded")
         (a_head((b"Content-Type", b"text/plain")), b"ada@example.org", 0),
         (a_head(), b'{"email": "x"', 0),
         (a_head(), b"[" * 20_000, 0),
-        (a_head(), b'{"email": "%b"}' % (b"x" * MOST_BYTES), 0),
+        (a_head(), b'{"email": "%b"}' % (b"x" * SCANNED_BYTES), 0),
         (a_head(), b"", 0),
         (a_head(), b"[" + b",".join([b'{"email": "x"}'] * 150) + b"]", 150),
     ],
@@ -154,8 +149,8 @@ def test_of_a_second_only_a_few_messages_are_looked_at() -> None:
     members = looking(ear, lambda: now[0])
     taken = []
     for now[0] in (1.0, 2.5):
-        taken.append([members.takes() for _ in range(3 * MOST_PER_SECOND)].count(True))
-    assert taken == [MOST_PER_SECOND] * 2
+        taken.append([members.takes() for _ in range(3 * SCANNED_PER_SECOND)].count(True))
+    assert taken == [SCANNED_PER_SECOND] * 2
     assert ear.heard == []
 
 

@@ -9,14 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.http.message import HeadFacts
-from proxy.traffic.exchange.uncovered import (
-    MOST_LEVELS,
-    MOST_PLACES,
-    MOST_SIBLINGS,
-    PathShapes,
-    _Place,
-    kind_of_body,
-)
+from proxy.traffic.exchange.uncovered import PathShapes, _Place, kind_of_body
+from proxy.traffic.policy import MOST_LEVELS, MOST_PLACES, MOST_SIBLINGS
 
 
 @pytest.mark.parametrize(

@@ -18,9 +18,10 @@ from proxy.core.http.path import canonical
 from proxy.core.planning.exchange import Exchange, Messages
 from proxy.core.rules.model import Block, Names, Rule, Verdict
 from proxy.core.values.key_needs import Keys
-from proxy.traffic.exchange.dry_run import MOST_BYTES, UNOBSERVED
+from proxy.traffic.exchange.dry_run import UNOBSERVED
 from proxy.traffic.exchange.websocket_dry_run import TeeSocket, overhearing
 from proxy.traffic.message_record import MessageRecord
+from proxy.traffic.policy import TRIED_BYTES
 from proxy.traffic.websocket.frames import TEXT, frame
 from tests.factories import an_item
 from tests.keys.builders import a_world
@@ -92,7 +93,7 @@ async def test_messages_pass_as_they_are_and_each_is_told(compress: int) -> None
 
 
 async def test_a_message_that_is_too_long_is_told_once_and_all_pass() -> None:
-    long = message("x" * MOST_BYTES)
+    long = message("x" * TRIED_BYTES)
     async with observed() as (ours, origin, session):
         async with session.ws_connect(f"http://127.0.0.1:{ours.port}/stored") as socket:
             for one in (message(), long, message()):
@@ -127,7 +128,7 @@ class Slow:
         self.heard.append((event, fields))
 
     def body_limit(self, _: Decision) -> int:
-        return 16 * MOST_BYTES
+        return 16 * TRIED_BYTES
 
     def messages(self, exchange: Exchange, direction: Direction) -> Messages:
         return Messages(exchange, direction)
@@ -187,7 +188,7 @@ async def test_messages_that_come_faster_than_they_are_tried_do_not_pile_up() ->
     async with asyncio.timeout(30), overhearing(socket, longer=0.1):
         for _ in range(12):
             await asyncio.sleep(0)
-            socket.ears[0](frame(TEXT, message("x" * (MOST_BYTES // 10)).encode(), masked=True))
+            socket.ears[0](frame(TEXT, message("x" * (TRIED_BYTES // 10)).encode(), masked=True))
             socket.ears[1](frame(TEXT, b"not heard", masked=False))
         assert [fields["would_fail"] for _, fields in steps.heard] == [UNOBSERVED]
 

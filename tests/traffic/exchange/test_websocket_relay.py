@@ -26,7 +26,8 @@ from proxy.core.planning.plan import Plan
 from proxy.core.rules.model import Block, Item, Names, Part, Rule
 from proxy.core.transform import plan_message
 from proxy.core.values.key_needs import Keys, Needs
-from proxy.traffic.slices import LONG_BYTES, Slices
+from proxy.traffic.policy import LONG_BYTES
+from proxy.traffic.slices import Slices
 from proxy.traffic.websocket.frames import CLOSE, PING, TEXT, frame
 from proxy.traffic.websocket.reader import Arrived, MessageReader
 from tests.keys.builders import World, a_world

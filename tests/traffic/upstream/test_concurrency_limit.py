@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.traffic.upstream.concurrency_limit import LEAST, ConcurrencyLimit
+from proxy.traffic.policy import LEAST_LIMIT
+from proxy.traffic.upstream.concurrency_limit import ConcurrencyLimit
 
 from .simulation import World, exponential
 
@@ -90,4 +91,4 @@ def test_the_limit_stays_between_its_bounds(
         now[0] += passed
         limit.ended(seconds, outcome, full=under_way >= limit.value)
 
-        assert min(LEAST, most) <= limit.value <= most
+        assert min(LEAST_LIMIT, most) <= limit.value <= most

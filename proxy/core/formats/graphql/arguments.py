@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from ...errors import BodyTooLarge, ForbiddenValue, InvalidBody
+from ...policy import DOCUMENT_FIELDS, DOCUMENT_LEVELS
 from ...slices import paused
 from .document import Document, Field, ListValue, ObjectValue, Selections, Value, Variable
-
-FIELDS_MAX: Final = 20_000
-"""So many fields may an operation ask for, with those of a fragment for each of its spreads."""
-LEVELS_MAX: Final = 128
-"""So deep may they lie in each other, each fragment counted as a level."""
 
 
 class Given(NamedTuple):
@@ -56,7 +52,7 @@ def arguments_of(document: Document) -> Arguments:
 class _Walk:
     def __init__(self, document: Document) -> None:
         self._document = document
-        self._room = FIELDS_MAX
+        self._room = DOCUMENT_FIELDS
         self.used: set[str] = set()
         self.spread: set[str] = set()
         self.renamed: set[str] = set()
@@ -67,7 +63,7 @@ class _Walk:
         """Yield the fields that are given something; all of them at the `root`."""
         for one in paused(selections):
             self._room -= 1
-            if self._room < 0 or level > LEVELS_MAX:
+            if self._room < 0 or level > DOCUMENT_LEVELS:
                 raise BodyTooLarge("too-many-fields")
             if not isinstance(one, Field):
                 if one.fragment in within or one.fragment not in self._document.fragments:

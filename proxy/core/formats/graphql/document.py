@@ -13,14 +13,8 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple, NoReturn
 
 from ...errors import BodyTooLarge, ForbiddenValue, InvalidBody
+from ...policy import DOCUMENT_CHARS, DOCUMENT_DEPTH, DOCUMENT_TOKENS
 from ...slices import pause
-
-DOCUMENT_MAX: Final = 256 * 1024
-"""So many characters may a document have."""
-TOKENS_MAX: Final = 20_000
-"""So many tokens may a document have."""
-DEPTH_MAX: Final = 64
-"""So deep may brackets nest in it."""
 
 _ODD: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ufeff]|\r(?!\n)")
 _TOKEN: Final = re.compile(
@@ -119,7 +113,7 @@ def read(text: str) -> Document:
         ForbiddenValue: Servers might read it in two ways, or it has several operations.
         BodyTooLarge: It is longer or deeper than any that people write.
     """
-    if len(text) > DOCUMENT_MAX:
+    if len(text) > DOCUMENT_CHARS:
         raise BodyTooLarge("document-too-long")
     if _ODD.search(text):
         raise ForbiddenValue("document-characters", detail="The document has control characters.")
@@ -150,7 +144,7 @@ class _Reader:
             self._depth += 1
         elif self._text in _CLOSING:
             self._depth -= 1
-        if self._count > TOKENS_MAX or self._depth > DEPTH_MAX:
+        if self._count > DOCUMENT_TOKENS or self._depth > DOCUMENT_DEPTH:
             raise BodyTooLarge("document-too-long")
 
     def _refuse(self) -> NoReturn:

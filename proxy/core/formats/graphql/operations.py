@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 
 from ...errors import BodyTooLarge, ForbiddenValue, InvalidBody, OpenFailed
 from ...expressions.selectors import parse_json_selector
+from ...policy import SHOWN_OPERATION_CHARS
 from ...slices import pause
 from .. import json as json_format
 from ..body_format import Spell, as_it_is
@@ -43,7 +44,6 @@ _SELECTION: Final = json_format.Selection(
         )
     )
 )
-_NAME_MAX: Final = 100
 _ROOM: Final = 65_536
 """So many bytes more than the request may the text of an operation have."""
 
@@ -87,7 +87,7 @@ class OperationRecord:
             given = arguments_of(document)
             self.renamed = given.renamed
             fields = dict.fromkeys(one for one, _ in given.fields)
-            self.name = f"{document.type} {', '.join(fields)}"[:_NAME_MAX]
+            self.name = f"{document.type} {', '.join(fields)}"[:SHOWN_OPERATION_CHARS]
             self._check_hash(query)
             writer.operation(document, given, self._persisted, query, found[_QUERY][0])
         elif self._persisted is not None:

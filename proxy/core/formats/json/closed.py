@@ -18,18 +18,14 @@ from typing import Any, Final, NamedTuple
 from ...errors import BodyTooLarge, InvalidBody, UnlistedName
 from ...expressions.selectors import Any as AnyStep
 from ...expressions.selectors import Inside, Step
-from ...leaves.finder import SELECTED_MAX
 from ...leaves.strict_json import after_space, check, scan
+from ...policy import MOST_SELECTED, SHOWN_CHARS, UNLISTED_NAMES
 from ...slices import pause
 from .lexer import AFTER_ELEMENT, AFTER_MEMBER, LongText, Path, after, enter, member, read_name
 from .text import unescaped
 from .walk import SCANNED_MAX
 
-NAMES_MAX: Final = 64
-"""The most distinct unlisted names of one message whose values are sealed: more are data."""
 _NAME: Final = re.compile(r"[A-Za-z_$][A-Za-z0-9_.-]{0,63}")
-_SHOWN: Final = 64
-"""The most characters of a place that an answer shows."""
 _SKIPPED: Final = r"(?:[\s\x00]|\ufeff|\xef\xbb\xbf)*"
 _JSON_TEXT: Final = re.compile(
     rf'{_SKIPPED}(?:\{{{_SKIPPED}["}}]|\[{_SKIPPED}(?:["{{\[\]0-9-]|true|false|null))', re.ASCII
@@ -194,9 +190,9 @@ class ClosedJson:
     def others(self, body: bytes) -> list[Unlisted]:
         """Return every unlisted scalar but null, in the order of the body.
 
-        Raises UnlistedName for a name that is none but data, for more than NAMES_MAX of them, and
-        for what is not listed in the JSON of a text; InvalidBody where it is no strict JSON,
-        BodyTooLarge for more than SELECTED_MAX values.
+        Raises UnlistedName for a name that is none but data, for more than UNLISTED_NAMES, and for
+        what is not listed in the JSON of a text; InvalidBody where it is no strict JSON,
+        BodyTooLarge for more than MOST_SELECTED values.
         """
         if self.is_clear(body):
             return []
@@ -281,8 +277,8 @@ def is_json_text(text: str) -> bool:
 def refuse(path: Path, reason: str = "unlisted-name") -> None:
     """Raise UnlistedName for the place at a path."""
     shown = "".join(_shown(step) for step in path)
-    if len(shown) > _SHOWN:
-        shown = f"{shown[: _SHOWN - 1]}…"
+    if len(shown) > SHOWN_CHARS:
+        shown = f"{shown[: SHOWN_CHARS - 1]}…"
     raise UnlistedName(reason, detail=f"The rule does not list this place: ${shown}")
 
 
@@ -295,10 +291,10 @@ def look_like_a_name(path: Path) -> None:
 def note_unlisted(names: set[str], path: Path) -> None:
     """Add the last name of a path to the unlisted ones of a message.
 
-    Raises UnlistedName where they are more than NAMES_MAX: so many are data.
+    Raises UnlistedName where they are more than UNLISTED_NAMES: so many are data.
     """
     names.add(str(path[-1]))
-    if len(names) > NAMES_MAX:
+    if len(names) > UNLISTED_NAMES:
         refuse(path, "name-as-data")
 
 
@@ -436,7 +432,7 @@ class _Walk:
         if not self._seals:
             refuse(path)
         self.found.append(Unlisted(path, at, end))
-        if len(self.found) > SELECTED_MAX and not self._any_name:
+        if len(self.found) > MOST_SELECTED and not self._any_name:
             raise BodyTooLarge("too-many-selected-values")
 
     def _end(self, at: int) -> int:

@@ -10,7 +10,8 @@ from typing import Final, NamedTuple, Protocol
 
 from ...errors import InvalidBody, UnlistedName
 from ...leaves.strict_json import after_space, scan
-from ...slices import PIECE_BYTES, pause
+from ...policy import PIECE_BYTES
+from ...slices import pause
 from .text import unescape
 
 NOT_JSON: Final = "not-json"

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple, Protocol
 from ...errors import BodyTooLarge, InvalidBody, OpenFailed
 from ...expressions.selectors import Inside
 from ...leaves import quote
-from ...leaves.finder import SELECTED_MAX
+from ...policy import MOST_SELECTED
 from ...slices import paused
 from .lexer import Findings, FoundValue, Layer, Path, Twin, Within
 from .text import unescaped
@@ -155,7 +155,7 @@ def look_within(
     text = one.text or b""
     for index, values in zip(indexes, found.found, strict=True):
         outer = findings.found[index]
-        if len(outer) + len(values) > SELECTED_MAX:
+        if len(outer) + len(values) > MOST_SELECTED:
             raise BodyTooLarge("too-many-selected-values")
         outer += (_moved(value, one, text) for value in paused(values))
     findings.missing.update(indexes[at] for at in found.missing)

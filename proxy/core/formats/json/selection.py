@@ -12,7 +12,8 @@ from ...expressions.selectors import Inside, JsonSelector, Selector, Step
 from ...leaves import Finder
 from ...leaves.finder import PlainPath
 from ...leaves.strict_json import after_space, check, scan
-from ...slices import PIECE_BYTES, pause, paused
+from ...policy import PIECE_BYTES
+from ...slices import pause, paused
 from .lexer import NOT_JSON, Findings, FoundValue, Path
 from .names import Node, finish, insert
 from .nested import in_string, look_within

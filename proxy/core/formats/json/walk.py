@@ -8,9 +8,9 @@ from typing import Final
 
 from ...errors import BodyTooLarge, InvalidBody
 from ...expressions.name_readings import leads_to_prototype
-from ...leaves.finder import SELECTED_MAX
 from ...leaves.strict_json import after_space, scan
-from ...slices import PIECE_BYTES, pause, paused
+from ...policy import MOST_SELECTED, ODD_NAME_CHARS, PIECE_BYTES
+from ...slices import pause, paused
 from .lexer import (
     AFTER_ELEMENT,
     AFTER_MEMBER,
@@ -25,9 +25,6 @@ from .lexer import (
 )
 from .names import Node
 
-ODD_NAMES_MAX: Final = 2 * 1024 * 1024
-"""So many characters may the names of one text have that are not ASCII or have escapes, each name
-counted once and with forty more: to read one takes a microsecond and more."""
 _ODD_NAME: Final = 40
 SCANNED_MAX: Final = 4 * PIECE_BYTES
 """A longer text is not given to the scanner whole."""
@@ -56,9 +53,9 @@ class Walk:
         self.text = text
         self.findings = findings
         self._lenient = lenient
-        self._room = SELECTED_MAX
+        self._room = MOST_SELECTED
         self._odd: dict[str, str] = {}
-        self._odd_room = ODD_NAMES_MAX
+        self._odd_room = ODD_NAME_CHARS
         self._prototype: bool | None = None
         self._pieces = LongText(text) if len(text) > SCANNED_MAX else None
 

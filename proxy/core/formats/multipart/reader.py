@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 from ...errors import BodyTooLarge, InvalidBody, OpenFailed, UnsupportedBody
 from ...http.encoded_text import as_extended, decoded, extended
 from ...http.message import MediaType, parse_media_type
+from ...policy import FORM_PARTS, PART_HEAD_BYTES
 
 _CHARACTER: Final = rb"[A-Za-z0-9!#$&+.^_`|~-]"  # without `'`, a quote to PHP, `%` and `*`
 _TOKEN: Final = _CHARACTER + rb"+"
@@ -117,11 +118,6 @@ def spell_name(name: str) -> str:
 def _as_browsers_do(text: bytes) -> bytes:
     return _SPELLED.sub(lambda match: _QUOTED[match[0]], text)
 
-
-PARTS_MAX: Final = 1_000
-"""So many parts may a form have; frameworks allow a hundred to a thousand."""
-HEAD_MAX: Final = 8 * 1024
-"""So long may the head of a part be, in bytes; frameworks allow half a KiB to 80 KiB."""
 
 _BOUNDARY: Final = rb"[0-9A-Za-z_.+-]{1,70}"  # RFC 2046, less what needs quotes
 _NEXT: Final = rb"[ \t]*;[ \t]*"
@@ -235,7 +231,7 @@ def parts(body: bytes, boundary: Boundary) -> Iterator[Part]:
     at = body.find(delimiter)
     if at < 0 or not _BLANK.fullmatch(body, 0, at):
         raise InvalidBody("multipart-begin")
-    for _ in range(PARTS_MAX + 1):
+    for _ in range(FORM_PARTS + 1):
         start = at + len(delimiter)
         if body.startswith(b"--", start):
             if not _BLANK.fullmatch(body, start + 2):
@@ -256,7 +252,7 @@ def read_part(body: bytes, start: int, end: int, *, whole: bool = True) -> Part:
     Where it is not `whole`, more of it is to come, and its declared length is not compared.
     Raises as `parts` does.
     """
-    head_end = body.find(b"\r\n\r\n", start, min(end, start + HEAD_MAX))
+    head_end = body.find(b"\r\n\r\n", start, min(end, start + PART_HEAD_BYTES))
     if head_end < 0:
         raise InvalidBody("part-head")
     lines = _lines(body, start, head_end)

@@ -8,9 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from ...errors import ForbiddenValue, InvalidBody, UnlistedName, UnsupportedBody
-from ...expressions.name_readings import NAME_MAX, FieldNames
+from ...expressions.name_readings import FieldNames
 from ...expressions.selectors import Inside, JsonSelector, NamedSelector
 from ...http.message import HeadFacts
+from ...policy import NAME_BYTES_READ
 from ..body_format import BodyFormat, as_it_is
 from ..json import Findings, FoundValue
 from ..json import Selection as JsonSelection
@@ -173,7 +174,7 @@ class PartSelection:
     def _look_for_twins(self, name: str, findings: PartFindings) -> None:
         if not self._checked:
             return
-        if len(name) > NAME_MAX:
+        if len(name) > NAME_BYTES_READ:
             raise InvalidBody("name-too-long")
         for index, in_case in self._checked.readings(name):
             if not in_case:

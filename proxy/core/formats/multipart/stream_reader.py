@@ -10,13 +10,11 @@ from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 from ...errors import BodyTooLarge, InvalidBody
-from .reader import HEAD_MAX, PARTS_MAX, Boundary, Part, read_part
-
-WHOLE_MAX: Final = 64 * 1024
-"""A content of at most so many bytes is always handed on whole."""
+from ...policy import FORM_PARTS, PART_HEAD_BYTES, PART_WHOLE_BYTES
+from .reader import Boundary, Part, read_part
 
 _CRLF: Final = b"\r\n"
-_HELD: Final = HEAD_MAX + WHOLE_MAX
+_HELD: Final = PART_HEAD_BYTES + PART_WHOLE_BYTES
 
 
 class Came(NamedTuple):
@@ -140,7 +138,7 @@ class PartReader:
         if taken != _CRLF:
             raise InvalidBody("boundary-inside")
         self._count += 1
-        if self._count > PARTS_MAX:
+        if self._count > FORM_PARTS:
             raise BodyTooLarge("too-many-parts")
         self._step = self._short
         return (taken,)

@@ -7,11 +7,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from ...errors import BodyTooLarge, InvalidBody
+from ...policy import RECORDS
 from ...slices import paused
 from ..body_format import Lying, RecordFormat, Spell, Splitter, TextRecord
-
-RECORDS_MAX: Final = 30_000
-"""So many records may a body have: each takes as long to begin with as a value to seal."""
 
 _BLANK: Final = b" \t\r\n"
 _SEPARATOR: Final = b"\x1e"
@@ -28,7 +26,7 @@ def find_lines(body: bytes) -> Iterator[tuple[int, int]]:
 
 
 def _parted(body: bytes, separator: bytes) -> Iterator[tuple[int, int]]:
-    if body.count(separator) > RECORDS_MAX:
+    if body.count(separator) > RECORDS:
         raise BodyTooLarge("too-many-records")
     return _spans(body, separator)
 

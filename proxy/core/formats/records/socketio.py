@@ -14,13 +14,11 @@ from collections.abc import Iterator
 from typing import ClassVar, Final, NamedTuple
 
 from ...errors import BodyTooLarge, ForbiddenValue, InvalidBody
+from ...policy import ATTACHMENTS, RECORDS
 from .. import json as json_format
 from ..body_format import NOT_ANNOUNCED, RecordFormat, TextRecord
-from .json_lines import RECORDS_MAX
 
 SEPARATOR: Final = b"\x1e"
-ATTACHMENTS_MAX: Final = 10_000
-"""So many attachments may one packet announce."""
 
 # What Engine.IO says for itself: close, ping, pong, upgrade, noop; a probe before an upgrade.
 _PLAIN: Final = re.compile(rb"[12356]|[23]probe")
@@ -60,7 +58,7 @@ def find(body: bytes, awaited: int = 0) -> list[Packet]:
     packet, for an attachment that was not announced, and for a packet where one should have come;
     BodyTooLarge for more than thirty thousand packets.
     """
-    if body.count(SEPARATOR) > RECORDS_MAX:
+    if body.count(SEPARATOR) > RECORDS:
         raise BodyTooLarge("too-many-packets")
     found: list[Packet] = []
     at = 0
@@ -146,7 +144,7 @@ def _announced(event: re.Match[bytes], awaited: int) -> int:
     if awaited:
         raise InvalidBody("attachment-missing")
     count = int(event["count"] or 0)
-    if count > ATTACHMENTS_MAX:
+    if count > ATTACHMENTS:
         raise BodyTooLarge("too-many-attachments")
     return count
 

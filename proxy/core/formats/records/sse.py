@@ -13,13 +13,11 @@ from functools import partial
 from typing import ClassVar, Final, NamedTuple
 
 from ...errors import BodyTooLarge, ForbiddenValue, InvalidBody, OpenFailed
+from ...policy import EVENT_LINES
 from ...slices import paused
 from .. import embedded_tokens
 from ..body_format import IN_JSON, Lying, PlacedToken, RecordFormat, Spell, Splitter
 from ..escaping import Manner
-
-LINES_MAX: Final = 120_000
-"""So many lines may be read at once: four for each record that a body may have."""
 
 _LINE: Final = re.compile(rb"([^\r\n]*+)(?:\r\n|\r|\n|\Z)")
 _MARK: Final = b"\xef\xbb\xbf"
@@ -110,7 +108,7 @@ def find(body: bytes, *, strict: bool) -> Iterator[SseEvent]:
     than 120,000 lines and, where `strict`, ForbiddenValue for a field that only lax readers take
     for data, and for a line that is neither field nor comment: others may read all as JSON.
     """
-    if body.count(b"\n") + body.count(b"\r") > LINES_MAX:
+    if body.count(b"\n") + body.count(b"\r") > EVENT_LINES:
         raise BodyTooLarge("too-many-lines")
     lines: list[SseLine] = []
     place = 0

@@ -5,11 +5,8 @@ from __future__ import annotations
 import pytest
 
 from proxy.core.errors import BodyTooLarge, ForbiddenValue, InvalidBody, MessageError
-from proxy.core.formats.graphql.arguments import FIELDS_MAX, LEVELS_MAX, arguments_of
+from proxy.core.formats.graphql.arguments import arguments_of
 from proxy.core.formats.graphql.document import (
-    DEPTH_MAX,
-    DOCUMENT_MAX,
-    TOKENS_MAX,
     Field,
     ListValue,
     Literal,
@@ -17,6 +14,13 @@ from proxy.core.formats.graphql.document import (
     Spread,
     Variable,
     read,
+)
+from proxy.core.policy import (
+    DOCUMENT_CHARS,
+    DOCUMENT_DEPTH,
+    DOCUMENT_FIELDS,
+    DOCUMENT_LEVELS,
+    DOCUMENT_TOKENS,
 )
 
 NOTE = 'mutation A($n: String!) { send(note: $n, tags: ["a", B, 1, -2.5e3, true, null, {x: $n}]) }'
@@ -128,11 +132,11 @@ def test_what_servers_may_read_in_two_ways_is_refused(text: str, reason: str) ->
 @pytest.mark.parametrize(
     "text",
     [
-        "{a(b: " + "[" * (DEPTH_MAX + 1) + "]" * (DEPTH_MAX + 1) + ")}",
-        "{a" * (DEPTH_MAX + 1) + "}" * (DEPTH_MAX + 1),
-        "{" + "a " * TOKENS_MAX + "}",
+        "{a(b: " + "[" * (DOCUMENT_DEPTH + 1) + "]" * (DOCUMENT_DEPTH + 1) + ")}",
+        "{a" * (DOCUMENT_DEPTH + 1) + "}" * (DOCUMENT_DEPTH + 1),
+        "{" + "a " * DOCUMENT_TOKENS + "}",
         "query ($a: " + "[" * 100_000,
-        "{a} # " + "x" * DOCUMENT_MAX,
+        "{a} # " + "x" * DOCUMENT_CHARS,
     ],
 )
 def test_long_and_deep_documents_are_refused(text: str) -> None:
@@ -169,12 +173,12 @@ def test_fragments_cannot_multiply() -> None:
 
 
 def test_fragments_cannot_nest_without_end() -> None:
-    count = LEVELS_MAX + 1
+    count = DOCUMENT_LEVELS + 1
     chain = "".join(f"fragment F{at} on T {{...F{at + 1}}} " for at in range(count))
 
     with pytest.raises(BodyTooLarge):
         arguments_of(read("{...F0} " + chain + f"fragment F{count} on T {{a}}"))
-    assert count < FIELDS_MAX
+    assert count < DOCUMENT_FIELDS
 
 
 def test_arguments_below_are_those_of_their_field() -> None:
