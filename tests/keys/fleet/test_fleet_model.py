@@ -114,9 +114,9 @@ class Fleet(RuleBasedStateMachine):
         member.lease.start()
         return member
 
-    def reader(self, **more: bool) -> Member:
+    def reader(self, *, without_store: bool = True) -> Member:
         """Return a process that begins with the keyring's file as it is now."""
-        return Member(Line(self.store), mode=self.mode, keyring=self.file, **more)
+        return Member(Line(self.store), without_store, self.mode, keyring=self.file)
 
     def keep(self, name: str, least: int, *, of_record: bool = False) -> None:
         """Write into the keyring's file."""
