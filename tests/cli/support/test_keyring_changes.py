@@ -42,7 +42,7 @@ def test_a_kek_that_a_process_still_uses_is_not_destroyed(
         keyring_changes.require_disabled(place, "k1", None)
 
 
-@pytest.mark.parametrize("verb", ["promote", "destroy"])
+@pytest.mark.parametrize("verb", ["everywhere", "disabled"])  # `promote` and `destroy`
 def test_beside_a_row_that_nobody_can_read_nothing_is_promoted_or_destroyed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str
 ) -> None:
@@ -54,8 +54,6 @@ def test_beside_a_row_that_nobody_can_read_nothing_is_promoted_or_destroyed(
     rows = a_report(keyring, "good:1"), a_report(keyring, "good:2")
     monkeypatch.setattr(keyring_changes, "fence", lambda *_: Reach(rows, ("unreadable row p1",)))
     monkeypatch.setattr(time, "sleep", lambda _: None)
+    asks = getattr(keyring_changes, f"require_{verb}")
     with pytest.raises(console.Failure, match="unreadable row p1"):
-        if verb == "promote":
-            keyring_changes.require_everywhere(place, "k2", None)
-        else:
-            keyring_changes.require_disabled(place, "k1", None)
+        asks(place, "k2" if verb == "everywhere" else "k1", None)
