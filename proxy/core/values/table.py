@@ -206,7 +206,7 @@ class Values:
         """Return the sessions that the values need."""
         if len(self.hows) == 1 and type(self.what[0]) is bytes and not self.alike:
             scope = self.contexts[0].scope  # type: ignore[union-attr]  # what is sealed is bound
-            return Needs({scope: weight(len(self.what[0]))})
+            return Needs({scope: 1 + (len(self.what[0]) >> UNIT_BITS)})
         seals: dict[Scope, int] = {}
         opens: set[tuple[Scope, KeyId]] = set()
         head: object = None
