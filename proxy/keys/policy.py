@@ -24,7 +24,8 @@ CANCEL_AGAIN_SECONDS: Final = 0.2  # a cancellation can get lost in a library
 # How far a clock may be from the store's: 90 s, and what a measurement may be off.
 MAX_SKEW_SECONDS: Final = 95
 # With random 96-bit IVs a key is good for 2^32 messages (SP 800-38D, 8.3): 1,024 processes may each
-# spend this many under one session key without counting together.
+# spend this many under one session key without counting together. A long value counts for several,
+# so that these are 2^32 blocks of AES at most.
 MAX_MESSAGES: Final = 1 << 22
 # How far the clock of whoever made a KEK may be from those of the processes that seal under it.
 CLOCKS_SECONDS: Final = 24 * 3600

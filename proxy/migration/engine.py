@@ -93,6 +93,7 @@ async def run(  # noqa: PLR0913 - what a worker has, and the lease by name
     ended: then all that was reached is done.
     """
     batch = _Batch(verb, source, source.table.limits(source.widths()))
+    source.look = lease.look
     while page := source.page(part.after, part.until):
         counted, last = Tally(), page[-1].key
         counted.rows = len(page)

@@ -15,7 +15,8 @@ WAIT_SECONDS: Final = 1.0  # a run that is to wait asks again
 LOG_SECONDS: Final = 5.0  # between them elsewhere
 
 # --- sessions ---------------------------------------------------------------------
-SESSION_VALUES: Final = 1 << 20  # of one session, far below what random IVs allow (2^32)
+# Of one session: 2^32 blocks of AES even where each has 16 MiB.
+SESSION_VALUES: Final = 1 << 12
 SESSION_SECONDS: Final = 3600
 SESSIONS_KEPT: Final = 256
 

@@ -17,6 +17,7 @@ from proxy.keys.fleet.fence_log import FenceEvent, FenceLog
 from proxy.keys.keyring import merging
 from proxy.keys.keyring.keyring import create, shown
 from proxy.keys.policy import FENCES, LEASE_SECONDS, PROCESS_NAME_BYTES
+from proxy.process import place
 from tests.keys.builders import SCOPE, seal_need
 from tests.keys.desk import Desk
 from tests.keys.members import KEYRING, Line, Member, back, running
@@ -345,14 +346,15 @@ async def test_a_process_on_a_host_with_a_long_name_knows_its_row_again(
     await one.lease.renew()
     (row,) = await presence.rows(one.sessions.store, KEYRING)
     assert row.name == one.lease._name
-    assert row.name.endswith(f":{os.getpid()}")
+    assert row.name.endswith(f":{os.getpid()}~{place.mark()}")
 
 
 async def test_a_process_that_begins_again_takes_away_the_row_of_the_one_that_was_killed(
     subject: Subject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     killed, again, beside = a_member(subject), a_member(subject), a_member(subject)
-    beside.lease._name = "another:1"
+    # A pod with the network of the same node has this host and number, and is another place.
+    beside.lease._name = killed.lease._name[:-1] + "."
     for member in (killed, beside):
         await member.lease.renew()
     monkeypatch.setattr(lease, "LEASE_SECONDS", 0.0)
@@ -395,7 +397,7 @@ async def test_a_process_that_no_list_names_seals_nothing_until_it_is_found_agai
 
     store_of = other.sessions.store
     await other.lease.renew()
-    for place in {id(one): one for one in (store_of, other.lease._store)}.values():
-        monkeypatch.setattr(place, "listed", edited)  # somebody edits it in a loop
+    for held in {id(one): one for one in (store_of, other.lease._store)}.values():
+        monkeypatch.setattr(held, "listed", edited)  # somebody edits it in a loop
     await other.lease.renew()
     assert other.lease.held is not hidden

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy.core.errors import MigrationFailed
+from proxy.core.errors import KeyUnavailable, MigrationFailed
+from proxy.keys.fleet.lease import ENDED
 from tests.migration import servers, tables
 from tests.migration.tables import Database, a_table, contents, mysql, pages, postgresql, sqlite
 
@@ -194,6 +195,24 @@ def test_a_failed_write_leaves_everything_and_shows_no_value(database: Database)
     assert "canary" not in str(failed.value)
     assert failed.value.__cause__ is None
     assert contents(database) == ["text 1", "text 2"]
+    source.close()
+
+
+def test_what_is_not_to_be_written_any_more_is_not_committed(database: Database) -> None:
+    database.fill(2)
+    source = database.opened(a_table())
+    one, two = pages(source)
+
+    def ended() -> None:
+        raise KeyUnavailable(ENDED)
+
+    source.look = ended
+    with pytest.raises(KeyUnavailable, match="lease-ended"):
+        source.write([(one, (b"ours", None)), (two, (b"ours", None))])
+
+    assert contents(database) == ["text 1", "text 2"]
+    source.look = lambda: None
+    assert set(source.write([(one, (b"ours", None))])) == {one.key}
     source.close()
 
 

@@ -13,8 +13,17 @@ from typing import Final
 import pytest
 
 from proxy.config.settings import SecretReference
+from proxy.config.settings.roots.azure_kv import AzureKvOptions
+from proxy.config.settings.roots.gcp_kms import GcpFederation, GcpKmsOptions
 from proxy.keys.keyring.roots import PassphraseRoot
+from proxy.keys.keyring.roots.azure_kv import AzureKvRoot
+from proxy.keys.keyring.roots.gcp_kms import GcpKmsRoot
 from tests.drills.scene import Scene
+from tests.keys.keyring.roots.json_service import served
+from tests.keys.keyring.roots.test_azure_kv import AUDIENCE as AZURE_AUDIENCE
+from tests.keys.keyring.roots.test_azure_kv import KeyVault
+from tests.keys.keyring.roots.test_gcp_kms import AUDIENCE as GCP_AUDIENCE
+from tests.keys.keyring.roots.test_gcp_kms import RING, CloudKms
 from tests.scenarios.root_scenes import SCENES, RootScene, make_keyring
 
 VARIABLE: Final = "SEALYARD_PASSPHRASE"
@@ -32,9 +41,49 @@ def variable_scene(folder: Path) -> Iterator[RootScene]:
     )
 
 
+@contextmanager
+def gcp_scene(folder: Path) -> Iterator[RootScene]:
+    """Cloud KMS by workload identity federation: a double of ours."""
+    (folder / "platform.token").write_text("a.b.c")
+    kms = CloudKms()
+    with served(kms.answer) as (kms.url, kms.asked):
+        federation = GcpFederation(GCP_AUDIENCE, str(folder / "platform.token"))
+        options = GcpKmsOptions(f"{RING}/one", federation, kms.url, kms.url, kms.url)
+        root = GcpKmsRoot(options, {})
+        configured = (
+            f"gcp-kms: {{key: {RING}/one, endpoint: '{kms.url}', sts: '{kms.url}',"
+            f" iam: '{kms.url}',"
+            f" federation: {{audience: '{GCP_AUDIENCE}', token: {folder}/platform.token}}}}"
+        )
+        yield RootScene(folder, make_keyring(folder, root), root, configured, (kms.token.encode(),))
+
+
+@contextmanager
+def azure_scene(folder: Path) -> Iterator[RootScene]:
+    """Key Vault by workload identity: a double of ours."""
+    (folder / "platform.token").write_text("a.b.c")
+    variables = {
+        "AZURE_CLIENT_ID": "client",
+        "AZURE_TENANT_ID": "tenant",
+        "AZURE_FEDERATED_TOKEN_FILE": str(folder / "platform.token"),
+    }
+    vault = KeyVault()
+    with served(vault.answer) as (vault.url, vault.asked):
+        options = AzureKvOptions(vault.url, "one", audience=AZURE_AUDIENCE, authority=vault.url)
+        root = AzureKvRoot(options, variables)
+        configured = (
+            f"azure-kv: {{vault: '{vault.url}', key: one, audience: '{AZURE_AUDIENCE}',"
+            f" authority: '{vault.url}'}}"
+        )
+        made = make_keyring(folder, root)
+        yield RootScene(folder, made, root, configured, (vault.token.encode(),), variables)
+
+
 KINDS: Final[Mapping[str, Callable[[Path], AbstractContextManager[RootScene]]]] = {
     **SCENES,
     "passphrase in the environment": variable_scene,
+    "gcp-kms": gcp_scene,
+    "azure-kv": azure_scene,
 }
 EVERY_KIND: Final = pytest.mark.parametrize(
     "kind",

@@ -32,7 +32,7 @@ class Desk:
     def __init__(
         self,
         sessions: Sessions,
-        keep: Callable[[str, int], None] = lambda *_: None,
+        keep: Callable[..., None] = lambda *_, **__: None,
         pending: PendingRevocations | None = None,
     ) -> None:
         packages = PackageStore(sessions, clock=sessions.now, notice=lambda _: None)

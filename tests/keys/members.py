@@ -15,6 +15,7 @@ from proxy.core.crypto.token import decode
 from proxy.core.values.key_needs import Needs
 from proxy.keys.fleet.fence_log import FenceEvent
 from proxy.keys.fleet.lease import Lease
+from proxy.keys.keyring.keyring import Keyring
 from proxy.keys.sessions import session_control
 from proxy.keys.sessions.sessions import Sessions
 from proxy.keys.sessions.settings import SessionMode, SessionSettings
@@ -58,12 +59,13 @@ class Member:
     sessions: Sessions = field(init=False)
     lease: Lease = field(init=False)
     may_seal: bool = True
+    keyring: Keyring = KEYRING
     heard: list[FenceEvent] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         settings = SessionSettings(store_timeout=20.0)
         self.sessions = Sessions(
-            KEYRING,
+            self.keyring,
             self.store,
             settings,
             clock=time.time,
@@ -73,7 +75,7 @@ class Member:
         )
         self.lease = Lease(
             self.sessions.store.beside(),
-            keyring=lambda: KEYRING,
+            keyring=lambda: self.keyring,
             may_seal=lambda: self.may_seal,
             learn=self.learn,
             extend=lambda until: setattr(self.sessions, "sealing_until", until),

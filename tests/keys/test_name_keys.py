@@ -277,8 +277,8 @@ def test_impossible_name_keys_are_refused() -> None:
     for names, why in (
         ((former, former), "two name keys are the same"),
         ((replace(former, key=keyring.name_key),), "two name keys are the same"),
-        ((replace(former, since=-1),), "next or former"),
-        ((_fresh("x"),), "next or former"),
+        ((replace(former, since=-1),), "unknown state or time"),
+        ((_fresh("x"),), "unknown state or time"),
         (tuple(_fresh("next") for _ in range(2)), "at most one"),
         (
             tuple(_fresh("former") for _ in range(MAX_FORMER_NAMES + 1)),

@@ -35,6 +35,8 @@ class Lease:
         self.stood.append(epoch == self.epoch)
         yield self.stood[-1]
 
+    def look(self) -> None: ...
+
 
 async def test_a_batch_that_a_revocation_meets_is_sealed_again_and_written_once() -> None:
     lease: Any = Lease()
@@ -64,4 +66,5 @@ async def test_a_batch_that_a_revocation_meets_is_sealed_again_and_written_once(
     part = RowRange(0)
     await engine.run(part, "seal", source, treats, lambda *_: None, lease=lease)
     assert (treated, written) == ([NOW, NOW + 2], [[NOW + 2]])
+    assert source.look == lease.look  # before each COMMIT
     assert (lease.stood, part.done, part.tally.rows) == ([False, True], True, 1)

@@ -6,8 +6,10 @@ import asyncio
 import itertools
 import os
 import shlex
+import ssl
 import sys
 import time
+from _hashlib import get_fips_mode
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -37,6 +39,7 @@ from ..support import console, keyring_changes, upstream_probe
 from ..support.configuration import config_option, load_configuration
 from ..support.console import utc
 from ..support.serve_needs import Doctor, mend
+from .version import openssl
 
 _HERE: Final = ""
 
@@ -129,6 +132,7 @@ def _environment() -> Iterator[Finding]:
         versions = ", ".join(f"{name} {version}" for name, version in environment.versions.items())
         yield Finding("environment", "ok", versions)
     yield _native()
+    yield _modules()
     yield _memory()
     if time.time() < SANE_CLOCK:
         yield Finding(
@@ -144,6 +148,23 @@ def _memory() -> Finding:
         return Finding("memory", "warning", text)
     text = "no core dumps, and no other process of the user reads it; keep swap off"
     return Finding("memory", "ok", text)
+
+
+def _modules() -> Finding:
+    """Return which modules do what with keys in this process, and whether they run as FIPS's."""
+    from cryptography.hazmat.backends.openssl import backend  # noqa: PLC0415 - may be missing
+
+    modes = {
+        "cryptography": bool(getattr(backend, "_fips_enabled", False)),
+        "Python": bool(get_fips_mode()),
+    }
+    on = " and ".join(one for one, enabled in modes.items() if enabled)
+    text = (
+        f"{openssl()} of cryptography for tokens, keyring and signatures, {ssl.OPENSSL_VERSION} of"
+        " Python for HMAC and SHA-256, the kernel for IVs and keys;"
+        f" in FIPS mode: {on or 'neither'}"
+    )
+    return Finding("modules", "ok", text)
 
 
 def _native() -> Finding:
@@ -212,8 +233,21 @@ def _keyring(settings: Settings, doctor: Doctor) -> Iterator[Finding]:
         yield Finding(f"root {one.root.kind}", verdict, f"{one.root}: {one.reason or 'opens'}")
     for root in roots.listed:
         yield from _root(root)
+    yield _freshness(path)
     yield from keyring_changes.findings(settings.keys, keyring)
     yield from doctor.audit_head(keyring)
+
+
+def _freshness(keyring: Path) -> Finding:
+    """Return whether what operators take away outlives a store that is put back."""
+    if os.access(keyring.resolve().parent, os.W_OK):
+        text = f"verbs keep in {keyring} what they take away: an old store does not bring it back"
+        return Finding("freshness", "ok", text)
+    text = (
+        f"{keyring.parent} cannot be written here: verbs of this process answer `fresh:"
+        " this-process-until-restart`. Run them where the keyring is kept, and distribute it"
+    )
+    return Finding("freshness", "warning", text)
 
 
 def _store(settings: Settings, doctor: Doctor) -> Iterator[Finding]:

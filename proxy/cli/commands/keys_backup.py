@@ -9,6 +9,9 @@ from typing import Final
 
 import click
 
+from ...core.crypto.derivation import audit_key
+from ...core.errors import UnfitEnvironment
+from ...keys.audit import verification
 from ...keys.fleet.presence import FleetView
 from ...keys.keyring import file, kek, merging
 from ...keys.keyring.keyring import Keyring
@@ -87,14 +90,17 @@ def import_backup(  # noqa: PLR0913 - each is one option
     sealyard keys import backup.jwe --merge --yes
 
     Shows what the backup contains and asks for confirmation. `--merge` takes an older state of the
-    same keyring, or one that was changed beside it; a keyring with another id is refused. Where
-    processes share a store, it names the KEKs that they have and the backup lacks.
+    same keyring, or one that was changed beside it; a keyring with another id is refused. It names
+    the KEKs that the backup lacks: those of processes that share a store, else the last one that
+    was promoted, by the audit log.
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
     root = passphrase_root(backup_passphrase_env, backup_passphrase_file)
     restored = file.open_keyring(backup, root)
     _require_signed(place, backup, restored)
     view = None if merge else view_of(place, restored)
     lost = () if view is None else tuple(_lost(view, backup, restored))
+    if not merge and not lost:
+        lost = tuple(_promoted_since(place, backup, restored))
     if not yes:
         ask(*_held(place, backup, restored, merge=merge), *lost)
     else:
@@ -199,6 +205,29 @@ def _lost(view: FleetView, backup: Path, restored: Keyring) -> Iterator[str]:
             "they keep them until they end; what these sealed opens nowhere after that: look for a"
             " later backup, or for the file of a process"
         )
+
+
+def _promoted_since(place: KeyringPlace, backup: Path, restored: Keyring) -> Iterator[str]:
+    """Yield what the audit log says was sealed under, and the backup lacks.
+
+    Where no store is shared, nobody else knows. A line that is not authentic is told, too: the
+    record key may have been rotated since.
+    """
+    key = audit_key(restored.record_key)
+    try:
+        lines = verification.select(
+            (place.audit.path,), key, lambda one: one.event == "keys.promote", last=1
+        )
+    except UnfitEnvironment:
+        return
+    known = {one.id for one in restored.keks}
+    for promoted in (str(line.members.get("kek")) for line in lines):
+        if promoted not in known:
+            yield (
+                f"the audit log has that {console.printable(promoted)} was promoted, which {backup}"
+                " lacks: a process that runs keeps it until it ends, and what it sealed opens"
+                " nowhere after that: look for a later backup"
+            )
 
 
 def _held(place: KeyringPlace, backup: Path, restored: Keyring, *, merge: bool) -> Iterator[str]:

@@ -149,6 +149,8 @@ def _compromised(
         new = RecordKey(changed.record_key.reveal())
         _tell(asyncio.run(_resigned(keys, Signers(old, new, changed, confirmed))))
     console.say("the former record key counts for nothing any more; distribute the keyring now")
+    if keys is not None:
+        console.say("until a process has it, that one believes what the former key has signed")
     tell_reach(fence(place, changed, expect), "know of it", expect=expect)
 
 

@@ -89,9 +89,11 @@ def _destroyed(outcome: VerbOutcome) -> list[str]:
     told = f"{answer['scope']}: {len(answer['erased'])} session keys destroyed"
     if outcome.keys.sessions.mode == "ephemeral":
         return [told, *_kept(outcome)]
+    lasting = answer.get("fresh") == "keyring"
     return [
         told,
         "no durable session key was destroyed, and nothing was revoked",
+        f"keyring  {outcome.keyring if lasting else 'NOT WRITTEN: an old store brings them back'}",
         *_reached(answer),
     ]
 

@@ -33,7 +33,7 @@ def versions() -> dict[str, str | None]:
         "python": platform.python_version(),
         "aiohttp": _distribution("aiohttp"),
         "cryptography": _distribution("cryptography"),
-        "openssl": _openssl(),
+        "openssl": openssl(),
         "sealyard-native": leaves.NATIVE or f"not in use: {leaves.REASON}",
     }
 
@@ -46,7 +46,8 @@ def _distribution(name: str) -> str | None:
         return None
 
 
-def _openssl() -> str | None:
+def openssl() -> str | None:
+    """Return the version of the OpenSSL that `cryptography` has; None where that is missing."""
     try:
         from cryptography.hazmat.backends.openssl import backend  # noqa: PLC0415 - may be missing
     except ImportError:

@@ -23,7 +23,7 @@ from ..policy import KEPT_NAME_CHARS, KEPT_NEEDS, PORTION_BYTES, USUAL_BOUND_CHA
 from ..rules.model import Block, Item, NamedPart, Placed
 from ..slices import pause
 from ..values.hows import Open, Seal
-from ..values.key_needs import Needs
+from ..values.key_needs import UNIT_BITS, Needs
 from ..values.strings import UsualSpots, UsualTexts, UsualTokens
 from ..values.table import UNBOUND, Lookup, Values, lookup
 
@@ -81,13 +81,16 @@ class Bound:
         self._sealing: Final = Needs(counts)
         self._needs: Final[dict[object, Needs]] = {}
 
-    def needs_of(self, usual: UsualTexts | UsualTokens) -> Needs:
-        """Return the keys for usual strings; the same object for the same session."""
+    def needs_of(self, usual: UsualTexts | UsualTokens, size: int) -> Needs:
+        """Return the keys for usual strings of a body of `size` bytes.
+
+        That is the same object for the same session, unless the body is large.
+        """
         if isinstance(usual, UsualTexts):
-            count = len(usual.texts)
-            if count == len(self.contexts):
+            count, more = len(usual.texts), size >> UNIT_BITS
+            if count == len(self.contexts) and not more:
                 return self._sealing
-            return Needs(dict.fromkeys(self._sealing.seals, count))
+            return Needs(dict.fromkeys(self._sealing.seals, count + more))
         found = self._needs.get((usual.key_id,))
         if found is None:
             of_one = self.contexts[0].scope, usual.key_id
@@ -310,6 +313,7 @@ class FlatJson:
                 context = UNBOUND
             values.add(how, context, start, end, found)
         known = each and len(ids) == len(self._opens) and not values.alike
+        known = known and not len(body) >> UNIT_BITS  # where it may hold a long value
         return bound.needs(ids) if known else None
 
 

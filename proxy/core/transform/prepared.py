@@ -180,7 +180,7 @@ class PreparedJson(Prepared):
         """Return what a body becomes; None where it is planned."""
         usual, found = self._usual(body, places, bound), None
         if usual is not None:
-            found = keys.resolve_warm(bound.needs_of(usual))
+            found = keys.resolve_warm(bound.needs_of(usual, len(body)))
             changed = None if found is None else usual.changed(body, found)
             if changed is not False:
                 return changed
@@ -245,7 +245,8 @@ class PreparedWhole(Prepared):
         values = Values()
         values.add(self._how, self._bound.contexts[0], 0, len(body), what, self._cty)
         try:
-            done = carried_out(values, self._bound.needs(ids), keys, now)
+            needs = None if seals else self._bound.needs(ids)  # it may count as several
+            done = carried_out(values, needs, keys, now)
         except SealyardError:
             return None
         if done is None:

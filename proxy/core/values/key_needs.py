@@ -13,13 +13,24 @@ from ..crypto.token import KeyId, Token
 from ..errors import OpenFailed, Unopened
 from ..http.message import Direction
 
+UNIT_BITS: Final = 14
+"""A value counts once for each 16 KiB that it begins, which are 2^10 blocks of AES.
+
+So the bound of 2^22 values of a session bounds what it seals to 2^32 blocks, too.
+"""
+
+
+def weight(size: int) -> int:
+    """Return as how many values one of `size` bytes counts."""
+    return 1 + (size >> UNIT_BITS)
+
 
 @dataclass(slots=True)
 class Needs:
     """The sessions that a plan needs.
 
-    `seals` counts, for each scope, the values to be sealed; `opens` names the session of each token
-    to be opened, in the scope that it must belong to.
+    `seals` counts, for each scope, the values to be sealed, a long one as its `weight`; `opens`
+    names the session of each token to be opened, in the scope that it must belong to.
     """
 
     seals: Mapping[Scope, int]

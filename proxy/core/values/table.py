@@ -22,7 +22,7 @@ from ..leaves import token_parts, tokens
 from ..rules.model import Block
 from ..slices import pause, paused
 from .hows import How, Open, Seal, Span
-from .key_needs import Needs
+from .key_needs import UNIT_BITS, Needs, weight
 from .outcomes import Outcome
 from .part_streams import PartStream
 from .streams import Framing
@@ -206,7 +206,7 @@ class Values:
         """Return the sessions that the values need."""
         if len(self.hows) == 1 and type(self.what[0]) is bytes and not self.alike:
             scope = self.contexts[0].scope  # type: ignore[union-attr]  # what is sealed is bound
-            return Needs({scope: 1})
+            return Needs({scope: 1 + (len(self.what[0]) >> UNIT_BITS)})
         seals: dict[Scope, int] = {}
         opens: set[tuple[Scope, KeyId]] = set()
         head: object = None
@@ -218,7 +218,7 @@ class Values:
             if type(what) is tuple and what[0] is head and context is bound:
                 continue  # as nearly always in a list
             if type(what) is bytes and context is sealed:
-                count += 1
+                count += 1 + (len(what) >> UNIT_BITS)
                 continue
             if context is None:
                 continue
@@ -226,7 +226,7 @@ class Values:
             if type(what) is bytes or type(how) is Seal:  # or a content that becomes a stream
                 if sealed is not None:
                     seals[sealed.scope] = seals.get(sealed.scope, 0) + count
-                sealed, count = context, 1
+                sealed, count = context, weight(len(what)) if type(what) is bytes else 1
             if is_parts(what):
                 head, bound = what[0], context
                 opens.add((scope, decode_header(what[0]).key_id))

@@ -12,6 +12,7 @@ from ..lru_map import BoundedMap
 from ..participants.participant import Participant, ParticipantKey
 from ..participants.pins import PinBook, Pins
 from ..participants.registry import Participants, record_name
+from ..participants.stored_records import StaleRecord
 from ..policy import PARTICIPANTS_KNOWN, PINS_KNOWN
 from ..sessions.sessions import Sessions
 from ..stores.guarded import Notice
@@ -67,7 +68,12 @@ class Pinning:
         if pins is None:
             if self._mode == "off":
                 return participant
-            pins = await self._pinned(name, participant)
+            try:
+                pins = await self._pinned(name, participant)
+            except StaleRecord:  # it pins nothing anew
+                if enforced:
+                    raise
+                return participant
         for key in pins.unknown(participant, self._clock()):
             await self._report(name, key, refused=enforced)
         return pins.trusted(participant) if enforced else participant
@@ -76,7 +82,14 @@ class Pinning:
         """Return the pins in the store; keys of a use without pins are pinned now."""
         place = self.book.place(name)
         self._whose.put(place, name)
-        found, seen = await self.book.find(name), self._seen.get(place) or Pins()
+        seen = self._seen.get(place) or Pins()
+        try:
+            found = await self.book.find(name)
+        except StaleRecord:
+            if seen.epoch < self._sessions.keyring.not_before(place):
+                self._notice("record-stale")
+                raise
+            found = Pins()
         if found.epoch < seen.epoch:
             # The record is older than known, or was removed: that must not pin other keys.
             self._notice("record-stale")
@@ -164,10 +177,7 @@ class Directory:
             return known
         changes = self.changes
         try:
-            participant = await self._registry().find_named(name)
-            if known is not None and participant.epoch < known.participant.epoch:
-                self._notice("record-stale")
-                participant = known.participant
+            participant = await self._found(name, known)
             participant = await self._without_ended(name, participant)
             trusted = await self._pinning.trusted(name, participant)
         except ParticipantError:
@@ -182,6 +192,21 @@ class Directory:
         fresh_until = min([now + self._max_age, *ends])
         found = Known(participant, trusted, fresh_until if changes == self.changes else 0.0)
         self._known.put(name, found)
+        return found
+
+    async def _found(self, name: str, known: Known | None) -> Participant:
+        """Return the participant of the store, or the known one where that is a later one."""
+        try:
+            found = await self._registry().find_named(name)
+        except StaleRecord:
+            self._notice("record-stale")
+            least = self._sessions.keyring.not_before(name)
+            if known is None or known.participant.epoch < least:
+                raise
+            return known.participant
+        if known is not None and found.epoch < known.participant.epoch:
+            self._notice("record-stale")
+            return known.participant
         return found
 
     def changed(self, name: str | None) -> bool:

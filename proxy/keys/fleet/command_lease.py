@@ -86,6 +86,10 @@ class CommandLease:
         self.require()
         with self._turn:
             yield epoch == self.epoch
+        self.look()
+
+    def look(self) -> None:
+        """Raise KeyUnavailable where the lease has ended: nobody waits for what is written."""
         if not self._holds():
             raise KeyUnavailable(ENDED)
 
@@ -163,6 +167,9 @@ class NoLease:
     def writing(self, epoch: int) -> Iterator[bool]:
         """Yield that it may be written."""
         yield epoch == self.epoch
+
+    def look(self) -> None:
+        """Find nothing that has ended."""
 
 
 SealingLease = CommandLease | NoLease

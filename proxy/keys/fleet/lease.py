@@ -16,6 +16,7 @@ from contextlib import suppress
 from typing import Final
 
 from ...core.errors import KeyUnavailable
+from ...process import place
 from ...process.boot_clock import since_boot
 from ..keyring.kek import RandomBytes
 from ..keyring.keyring import Keyring
@@ -72,8 +73,8 @@ class Lease:
         self._process = random(presence.PROCESS_BYTES)
         self._place = presence.place_of(self._process)
         self._without_store = without_store
-        number = f":{os.getpid()}"
-        # A row names as much, and the host alone is not enough to know its own again by.
+        # By it a process knows the row of the one that was in its place before.
+        number = f":{os.getpid()}~{place.mark()}"
         self._name = socket.gethostname()[: PROCESS_NAME_BYTES - len(number)] + number
         self._burying_until = 0.0
         self._row: bytes | None = None
@@ -196,7 +197,7 @@ class Lease:
         return False
 
     async def _bury(self, keyring: Keyring) -> None:
-        """Take away the row of a process that was here before: it had this host and number.
+        """Take away the row of a process that was here before: it had this place and number.
 
         It may have been killed a moment ago: then it is looked for again once its lease has ended.
         """

@@ -286,9 +286,12 @@ def _with(
 
 
 def _merged(keyring: Keyring, other: Keyring) -> Keyring:
-    """Return the keyring with the revocations of both; of more than fit, the latest."""
+    """Return the keyring with the revocations of both; of more than fit, the latest.
+
+    Those of records have epochs in place of times, and go first.
+    """
     both = latest(other.revocations, keyring.revocations)
-    kept = sorted(both, key=lambda one: -one.not_before)[:MAX_REVOCATIONS]
+    kept = sorted(both, key=lambda one: (not one.of_record, -one.not_before))[:MAX_REVOCATIONS]
     return replace(keyring, revocations=tuple(kept))
 
 

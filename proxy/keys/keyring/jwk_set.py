@@ -9,7 +9,8 @@ of it that is made here stays in memory.
 from __future__ import annotations
 
 import json
-from typing import Any, Final, NoReturn, cast
+from collections.abc import Callable
+from typing import Any, Final, NoReturn, TypeVar, cast
 
 from ...core.crypto import base64url
 from ...core.crypto.secret import KEY_BYTES, IdentityKey, Kek, NameKey, RecordKey, Secret
@@ -17,14 +18,16 @@ from ...core.errors import KeyringError, OpenFailed
 from ...process import hardening
 from .kek import AdoptedKeyring, KekEntry, KekState, Revocation
 from .keyring import Keyring
-from .name_keys import NameKeyState, OtherNameKey
-from .record_keys import OtherRecordKey, RecordKeyState
+from .name_keys import OtherNameKey
+from .record_keys import OtherRecordKey
 
 VERSION: Final = 1
 
 _SET_MEMBERS: Final = frozenset({"sealyard", "generation", "retired", "keys"})
 # Only written where there are any.
 _REVOCATIONS: Final = "revocations"
+_EPOCHS: Final = "epochs"
+"""The lowest epochs of records that count."""
 _PRUNED: Final = "pruned"
 """Up to when revocations were dropped."""
 _KEY_MEMBERS: Final = frozenset({"kty", "use", "kid", "k"})
@@ -38,6 +41,8 @@ _OTHERS: Final = frozenset({"identity", "name", "record", "names", "records", "a
 """The uses of keys that are no KEKs."""
 
 _Members = dict[str, Any]
+_Key = TypeVar("_Key")
+_Other = TypeVar("_Other", OtherNameKey, OtherRecordKey)
 
 
 def encode(keyring: Keyring) -> bytes:
@@ -64,8 +69,10 @@ def encode(keyring: Keyring) -> bytes:
         "retired": sorted(keyring.retired),
         "keys": keys,
     }
-    if keyring.revocations:
-        members[_REVOCATIONS] = {one.name: one.not_before for one in keyring.revocations}
+    for member, of_record in ((_REVOCATIONS, False), (_EPOCHS, True)):
+        listed = [one for one in keyring.revocations if one.of_record is of_record]
+        if listed:
+            members[member] = {one.name: one.not_before for one in listed}
     if keyring.pruned:
         members[_PRUNED] = keyring.pruned
     return json.dumps(members, separators=(",", ":")).encode()
@@ -79,7 +86,7 @@ def decode(text: bytes) -> Keyring:
     version = members["sealyard"]
     if type(version) is not int or version > VERSION:
         raise KeyringError("the keyring was written by a newer Sealyard; install that one")
-    if version != VERSION or set(members) - {_REVOCATIONS, _PRUNED} != _SET_MEMBERS:
+    if version != VERSION or set(members) - {_REVOCATIONS, _EPOCHS, _PRUNED} != _SET_MEMBERS:
         raise KeyringError("the keyring is not a JWK Set of Sealyard")
     keys = members["keys"]
     if not isinstance(keys, list) or not all(isinstance(key, dict) for key in keys):
@@ -89,13 +96,14 @@ def decode(text: bytes) -> Keyring:
         IdentityKey(_only(keys, "identity", _IDENTITY_KID)),
         NameKey(_only(keys, "name", _NAME_KID)),
         RecordKey(_only(keys, "record", _RECORD_KID)),
-        revocations=_revocations(members.get(_REVOCATIONS, {})),
+        revocations=_revocations(members.get(_REVOCATIONS, {}), of_record=False)
+        + _revocations(members.get(_EPOCHS, {}), of_record=True),
         generation=_integer(members["generation"]),
         retired=_numbers(members["retired"]),
         pruned=_integer(members.get(_PRUNED, 0)),
         adopted=tuple(_adopted(key) for key in keys if key.get("use") == "adopted"),
-        names=tuple(_names(key) for key in keys if key.get("use") == "names"),
-        records=tuple(_records(key) for key in keys if key.get("use") == "records"),
+        names=_others(keys, "names", NameKey, OtherNameKey),
+        records=_others(keys, "records", RecordKey, OtherRecordKey),
     )
 
 
@@ -139,22 +147,20 @@ def _kek(jwk: _Members) -> KekEntry:
     )
 
 
-def _names(jwk: _Members) -> OtherNameKey:
-    material = _material(jwk, "names", _KEY_MEMBERS | {"state", "since"})
-    state = cast("NameKeyState", jwk["state"])  # the keyring itself refuses other states
-    found = OtherNameKey(NameKey(material), state, _integer(jwk["since"]))
-    if jwk["kid"] != found.id:
-        raise KeyringError("a name key of the keyring has another id")
-    return found
-
-
-def _records(jwk: _Members) -> OtherRecordKey:
-    material = _material(jwk, "records", _KEY_MEMBERS | {"state", "since"})
-    state = cast("RecordKeyState", jwk["state"])  # as above
-    found = OtherRecordKey(RecordKey(material), state, _integer(jwk["since"]))
-    if jwk["kid"] != found.id:
-        raise KeyringError("a record key of the keyring has another id")
-    return found
+def _others(
+    keys: list[_Members],
+    use: str,
+    key: Callable[[bytes], _Key],
+    other: Callable[[_Key, Any, int], _Other],
+) -> tuple[_Other, ...]:
+    """Return the keys of a use that lie beside the one in use; the keyring checks their states."""
+    found: list[_Other] = []
+    for jwk in (one for one in keys if one.get("use") == use):
+        material = _material(jwk, use, _KEY_MEMBERS | {"state", "since"})
+        found.append(other(key(material), jwk["state"], _integer(jwk["since"])))
+        if jwk["kid"] != found[-1].id:
+            raise KeyringError("a key beside the one in use has another id")
+    return tuple(found)
 
 
 def _adopted(jwk: _Members) -> AdoptedKeyring:
@@ -165,10 +171,10 @@ def _adopted(jwk: _Members) -> AdoptedKeyring:
     return AdoptedKeyring(jwk["kid"], names, RecordKey(material), _integer(jwk["since"]))
 
 
-def _revocations(members: object) -> tuple[Revocation, ...]:
+def _revocations(members: object, *, of_record: bool) -> tuple[Revocation, ...]:
     if not isinstance(members, dict):
         raise KeyringError("the keyring's revocations are not a JSON object")
-    return tuple(Revocation(name, _integer(value)) for name, value in members.items())
+    return tuple(Revocation(name, _integer(one), of_record) for name, one in members.items())
 
 
 def _numbers(listed: object) -> frozenset[int]:

@@ -6,10 +6,10 @@ import base64
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
 from ...core.crypto import derivation
-from ...core.crypto.secret import Kek, NameKey, RecordKey
+from ...core.crypto.secret import Kek, NameKey, RecordKey, Secret
 from ...core.crypto.token import KEK_ID_PATTERN
 from ...core.errors import KeyringError
 from ..policy import MAX_ADOPTED, MAX_RETIRED, MAX_REVOCATIONS
@@ -74,21 +74,26 @@ class AdoptedKeyring:
 
 @dataclass(frozen=True, slots=True)
 class Revocation:
-    """Sessions of the conversation `name` that began before `not_before` (seconds) are refused.
+    """What began before `not_before` (seconds since 1970) under a name of the store is refused.
 
-    `name` is the conversation's name in the store, which reveals nothing about it.
+    The name is that of a conversation's sessions or of its key packages, and reveals nothing about
+    it. `of_record`: it is that of a record of a participant or of pins, of which those with an
+    epoch below `not_before` are refused; that never ends.
     """
 
     name: str
     not_before: int
+    of_record: bool = False
 
 
 def latest(some: tuple[Revocation, ...], more: tuple[Revocation, ...]) -> tuple[Revocation, ...]:
-    """Return the revocations of both; of two of one conversation the later one."""
-    found: dict[str, int] = {}
+    """Return the revocations of both; of two of one name the later one."""
+    found: dict[str, Revocation] = {}
     for one in some + more:
-        found[one.name] = max(one.not_before, found.get(one.name, 0))
-    return tuple(Revocation(*row) for row in found.items())
+        known = found.get(one.name)
+        if known is None or known.not_before < one.not_before:
+            found[one.name] = one
+    return tuple(found.values())
 
 
 def marked_id(name: str, key: Kek) -> str:
@@ -142,6 +147,35 @@ def check_distinct(keks: Sequence[KekEntry]) -> None:
             raise KeyringError(f"two KEKs have the same {what}")
 
 
+class Beside(Protocol):
+    """A key that is not in use, and since when (seconds since 1970) it has its state."""
+
+    @property
+    def key(self) -> Secret:
+        """The key."""
+
+    @property
+    def state(self) -> str:
+        """What it is now."""
+
+    @property
+    def since(self) -> int:
+        """Since when."""
+
+
+def check_beside(
+    what: str, own: Secret, others: Sequence[Beside], states: Sequence[str], most: int
+) -> None:
+    """Raise KeyringError unless these can be the keys of one kind beside the one in use."""
+    if len(others) > most:
+        raise KeyringError(f"a keyring has at most {most} {what}s beside its own")
+    keys = [own, *(one.key for one in others)]
+    if any(one == other for at, one in enumerate(keys) for other in keys[:at]):
+        raise KeyringError(f"two {what}s are the same")
+    if any(one.state not in states or one.since < 0 for one in others):
+        raise KeyringError(f"a {what} beside the one in use has an unknown state or time")
+
+
 def check_adopted(keks: Sequence[KekEntry], adopted: Sequence[AdoptedKeyring], own: str) -> None:
     """Raise KeyringError unless each KEK is of this keyring or of one that is adopted."""
     known = [one.id for one in adopted]
@@ -169,7 +203,7 @@ def check_revocations(revocations: Sequence[Revocation]) -> None:
     if len(revocations) > MAX_REVOCATIONS:
         raise KeyringError(f"a keyring holds at most {MAX_REVOCATIONS} revocations: {_WAY_OUT}")
     if len({one.name for one in revocations}) != len(revocations):
-        raise KeyringError("a conversation is revoked twice")
+        raise KeyringError("a name is revoked twice")
     for one in revocations:
         if not _NAME.fullmatch(one.name) or one.not_before < 0:
             raise KeyringError("a revocation has a malformed name or time")

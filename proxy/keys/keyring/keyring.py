@@ -58,6 +58,7 @@ class Keyring:
     """The record keys beside the one in use."""
     origin: Origin | None = field(default=None, compare=False, repr=False)
     """The head and the signatures of the file that this, or what it was made of, was read from."""
+    _times: dict[str, int] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         """Raise KeyringError, naming the reason, for an impossible keyring."""
@@ -72,6 +73,8 @@ class Keyring:
             raise KeyringError("a keyring's generation is at least 1, and its times at least 0")
         kek.check_numbers([one.number for one in self.keks], self.retired)
         kek.check_revocations(self.revocations)
+        times = {one.name: one.not_before for one in self.revocations}
+        object.__setattr__(self, "_times", times)
         if self.adopted or any(entry.adopted for entry in self.keks):
             kek.check_adopted(self.keks, self.adopted, self.id)
         if self.names:
@@ -148,8 +151,11 @@ class Keyring:
         return None
 
     def not_before(self, name: str) -> int:
-        """Return the time (seconds) before which its sessions are revoked; 0 for none."""
-        return next((one.not_before for one in self.revocations if one.name == name), 0)
+        """Return the time (seconds) before which what is under a name is revoked; 0 for none.
+
+        Of a record, it is the epoch below which it does not count.
+        """
+        return self._times.get(name, 0)
 
     def names_of(self, scope: Scope) -> tuple[str, ...]:
         """Return the names of a conversation in stores and revocations: its own one first.
@@ -188,16 +194,19 @@ class Keyring:
         """Return before when (seconds) the sessions of a conversation are revoked; 0 for never."""
         return max(map(self.not_before, self.names_of(scope))) if self.revocations else 0
 
-    def revoke(self, name: str, not_before: int, *, now: int = 0) -> Keyring:
-        """Return the keyring that refuses the conversation's sessions from before `not_before`.
+    def revoke(
+        self, name: str, not_before: int, *, now: int = 0, of_record: bool = False
+    ) -> Keyring:
+        """Return the keyring that refuses what is under a name from before `not_before`.
 
-        A later time wins over an earlier one. Revocations that are idle at `now` (seconds since
-        1970; 0: not known) are dropped. Raises KeyringError when no more revocations fit.
+        That are sessions or key packages, or, `of_record`, records of lower epochs. A later time
+        wins over an earlier one. Revocations that are idle at `now` (seconds since 1970; 0: not
+        known) are dropped. Raises KeyringError when no more revocations fit.
         """
         pruned = self.without_idle(now)
         others = tuple(one for one in pruned.revocations if one.name != name)
         latest = max(not_before, self.not_before(name))
-        return replace(pruned, revocations=(*others, Revocation(name, latest)))
+        return replace(pruned, revocations=(*others, Revocation(name, latest, of_record)))
 
     @property
     def nearly_full(self) -> bool:
@@ -209,9 +218,10 @@ class Keyring:
 
         A durable session is no older than its KEK, by the clocks of those who made the two. An
         ephemeral one, or one from a key package, does not open for longer than `LONGEST_SECONDS`.
+        A record has no end.
         """
-        latest = self.idle_until(now)
-        return tuple(one for one in self.revocations if one.not_before <= latest)
+        latest, listed = self.idle_until(now), self.revocations
+        return tuple(one for one in listed if one.not_before <= latest and not one.of_record)
 
     def idle_until(self, now: int) -> int:
         """Return up to when (seconds since 1970) what was revoked refuses nothing any more."""

@@ -15,7 +15,7 @@ from ...core.crypto.context import Scope
 from ...core.crypto.secret import NameKey, RecordKey
 from ...core.errors import KeyringError
 from ..policy import CLOCKS_SECONDS, MAX_FORMER_NAMES
-from .kek import mark_of
+from .kek import check_beside, mark_of
 
 NameKeyState = Literal["next", "former"]
 STATES: Final[tuple[NameKeyState, ...]] = ("next", "former")
@@ -72,13 +72,7 @@ def packages_name(key: NameKey, scope: Scope) -> str:
 
 def check(own: NameKey, others: Sequence[OtherNameKey]) -> None:
     """Raise KeyringError for an impossible set of name keys."""
-    if len(others) > MAX_FORMER_NAMES:
-        raise KeyringError(f"a keyring has at most {MAX_FORMER_NAMES} name keys beside its own")
-    keys = [own, *(one.key for one in others)]
-    if any(one == other for at, one in enumerate(keys) for other in keys[:at]):
-        raise KeyringError("two name keys are the same")
-    if any(one.state not in STATES or one.since < 0 for one in others):
-        raise KeyringError("a name key beside the one in use is next or former")
+    check_beside("name key", own, others, STATES, MAX_FORMER_NAMES)
     if sum(one.state == "next" for one in others) > 1:
         raise KeyringError("at most one name key is next")
 

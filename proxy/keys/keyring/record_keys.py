@@ -9,9 +9,8 @@ from typing import Final, Literal
 
 from ...core.crypto import derivation
 from ...core.crypto.secret import RecordKey
-from ...core.errors import KeyringError
 from ..policy import MAX_RECORD_KEYS, RECORD_OVERLAP_SECONDS
-from .kek import mark_of
+from .kek import check_beside, mark_of
 
 RecordKeyState = Literal["next", "former", "ended", "leaked"]
 STATES: Final[tuple[RecordKeyState, ...]] = ("next", "former", "ended", "leaked")
@@ -44,13 +43,7 @@ class OtherRecordKey:
 
 def whole(own: RecordKey, others: Sequence[OtherRecordKey]) -> RecordKey:
     """Return the record key in use with the others; raise KeyringError for an impossible set."""
-    if len(others) > MAX_RECORD_KEYS:
-        raise KeyringError(f"a keyring has at most {MAX_RECORD_KEYS} record keys beside its own")
-    keys = [own, *(one.key for one in others)]
-    if any(one == other for at, one in enumerate(keys) for other in keys[:at]):
-        raise KeyringError("two record keys are the same")
-    if any(one.state not in STATES or one.since < 0 for one in others):
-        raise KeyringError("a record key beside the one in use has an unknown state or time")
+    check_beside("record key", own, others, STATES, MAX_RECORD_KEYS)
     alone = [(one, RecordKey(one.key.reveal())) for one in others]
     return RecordKey(
         own.reveal(),

@@ -22,6 +22,7 @@ from ..keyring.kek import KekEntry
 from ..participants import public_key, signature
 from ..participants.public_key import PublicKey
 from ..sessions.agreement import began
+from .verb import Fresh
 
 TYP: Final = "sealyard-erased+jwt"
 
@@ -32,9 +33,10 @@ _STORE_COPIES: Final = (
     "key packages that others have kept",
     "what was opened before",
 )
-_DURABLE: Final = (
-    "durable session keys of the conversation: they are derived from the KEK",
-    "a restored copy of the store: its key packages open again, since none was revoked",
+_DURABLE: Final = "durable session keys of the conversation: they are derived from the KEK"
+_STALE: Final = (
+    "a restored copy of the store: a process that begins opens what it brings back, since the"
+    " keyring could not be written"
 )
 _ADOPTED: Final = "the store of the adopted keyring {}, where the conversation is {}"
 _KEK_COPIES: Final = (
@@ -59,6 +61,7 @@ def of_sessions(  # noqa: PLR0913 - each is one fact
     reached: bool | None = None,
     durable: bool = False,
     elsewhere: Sequence[tuple[str, str]] = (),
+    fresh: Fresh | None = "keyring",
 ) -> dict[str, Any]:
     """Return the claims about ephemeral session keys; the scope only as a salted hash.
 
@@ -66,7 +69,7 @@ def of_sessions(  # noqa: PLR0913 - each is one fact
     there; `reached` is whether every process that may seal knows of it, None where no other has the
     store. With `durable`, only keys of packages could be destroyed, and nothing was revoked.
     `elsewhere` has the id of each adopted keyring and the name of the scope under it: what its own
-    store holds cannot be reached from here.
+    store holds cannot be reached from here. `fresh` is what keeps out a restored copy of the store.
     """
     salt = secrets.token_bytes(16)
     return {
@@ -82,8 +85,10 @@ def of_sessions(  # noqa: PLR0913 - each is one fact
         },
         "shared_store": shared,
         "reached": reached,
+        "fresh": fresh,
         "not_covered": [
-            *(_DURABLE if durable else ()),
+            *((_DURABLE,) if durable else ()),
+            *(() if fresh == "keyring" else (_STALE,)),
             *_STORE_COPIES,
             *(_ADOPTED.format(*one) for one in elsewhere),
         ],

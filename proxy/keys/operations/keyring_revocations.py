@@ -28,9 +28,10 @@ class KeyringRevocations:
     keyring_id: Callable[[], str]
     clock: Callable[[], float] = time.time
 
-    def revoke(self, name: str, not_before: int) -> None:
-        """Write into the keyring that sessions of `name` from before `not_before` are revoked.
+    def revoke(self, name: str, not_before: int, *, of_record: bool = False) -> None:
+        """Write into the keyring that what is under `name` from before `not_before` is revoked.
 
+        That are sessions or key packages, or, `of_record`, records of a lower epoch.
         It blocks, for about 0.3 s under a passphrase. Raises KeyringError or UnfitEnvironment,
         naming the file; then the keyring is as it was.
         """
@@ -39,9 +40,11 @@ class KeyringRevocations:
             if self.keyring_id() not in {keyring.id, *(one.id for one in keyring.adopted)}:
                 # There, a name of the keyring in use would revoke nothing.
                 raise KeyringError(f"{self.path} holds another keyring than the one in use")
-            changed = keyring.revoke(name, not_before, now=int(self.clock()))
+            now = int(self.clock())
+            changed = keyring.revoke(name, not_before, now=now, of_record=of_record)
             key, path = audit_key(keyring.record_key), str(self.path)
-            fields: dict[str, Value] = {"keyring": path, "scope": name, "not_before": not_before}
+            what = "record" if of_record else "scope"
+            fields: dict[str, Value] = {"keyring": path, what: name, "not_before": not_before}
             self.audit.write(key, "keys.revoke", **fields)
             return changed
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from ...core.errors import KeyringError, ParticipantError
 from ..keyring.root_secret import Passphrase
@@ -19,7 +19,10 @@ from ..participants.private_key import Opener
 from ..participants.public_key import Kind
 from ..participants.registry import Change
 from ..policy import DIRECTORY_SECONDS
-from .verb import At, Done
+from .verb import At, Done, Fresh
+
+_TAKES_AWAY: Final = frozenset({"revoke", "rotate", "expire"})
+"""The changes that an earlier record would undo to somebody's harm."""
 
 
 async def find(at: At, participant: str) -> Done:
@@ -134,7 +137,9 @@ async def accept(at: At, participant: str, kid: str) -> Done:
     key = found.find(kid)
     book.require_acceptable(name, key, at.clock())
     await at.write_down("participants.accept", participant=name, kid=kid)
-    return _done(at, "accept", name, key, await book.accept(name, key))
+    pins = await book.accept(name, key)
+    fresh = await at.outlives(book.place(name), pins.epoch, of_record=True)
+    return _done(at, "accept", name, key, pins, fresh)
 
 
 async def _added(  # noqa: PLR0913 - a change of a key, and whether it is accepted
@@ -147,15 +152,21 @@ async def _added(  # noqa: PLR0913 - a change of a key, and whether it is accept
 async def _change(at: At, action: str, participant: str, kid: str, change: Change) -> Done:
     people, book = await at.participants()
     name = people.name(participant)
-    change(await people.find(participant))  # an invalid change is no event
+    change(await people.find(participant, anew=True))  # an invalid change is no event
     await at.write_down(f"participants.{action}", participant=name, kid=kid)
     after: Participant = await people.change(participant, change)
-    return _done(at, action, name, after.find(kid), await book.find(name))
+    fresh: Fresh | None = None
+    if action in _TAKES_AWAY:
+        fresh = await at.outlives(name, after.epoch, of_record=True)
+    return _done(at, action, name, after.find(kid), await book.find(name), fresh)
 
 
-def _done(at: At, action: str, name: str, key: ParticipantKey, pins: Pins) -> Done:
+def _done(  # noqa: PLR0913, PLR0917 - what there is to tell
+    at: At, action: str, name: str, key: ParticipantKey, pins: Pins, fresh: Fresh | None
+) -> Done:
     told = {"participant": name, "kid": key.public.kid, "action": action}
-    return Done(_facts(at, key, pins), told)
+    more = {} if fresh is None else {"fresh": fresh}
+    return Done({**_facts(at, key, pins), **more}, told)
 
 
 def _facts(at: At, key: ParticipantKey, pins: Pins) -> dict[str, Any]:

@@ -58,8 +58,9 @@ _KEY: Final = schemas.record(
         "revoked": _TIME,
         "reason": TEXT,
         "jwk": _JWK,
+        "fresh": schemas.FRESH,
     },
-    ("prekey", "accepted", "expires", "retires", "revoked", "reason"),
+    ("prekey", "accepted", "expires", "retires", "revoked", "reason", "fresh"),
 )
 
 _WHO: Final = Argument("participant", "participant", required=True, word=True)

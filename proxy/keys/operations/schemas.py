@@ -19,6 +19,9 @@ NAME: Final[Schema] = TEXT
 """A name: tenant, conversation, field."""
 FLAG: Final[Schema] = {"type": "boolean"}
 
+FRESH: Final[Schema] = {"enum": ["keyring", "this-process-until-restart"]}
+"""What keeps out earlier records, should the store be put back to what it held before."""
+
 _PART: Final[Schema] = {"anyOf": [dict(NAME), *_joined(NAME)]}
 ANY_NAME: Final[Schema] = {"anyOf": [dict(NAME), *_joined(_PART)]}
 """A name, or several joined: a list, or `members` in any order. Any depth is read; the schema shows

@@ -27,7 +27,7 @@ from ..sessions import session_control
 from ..sessions.settings import SessionView
 from ..stores import StoreFailed, erased
 from .session_verbs import StillOpen
-from .verb import At, Done
+from .verb import At, Done, Fresh
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,7 @@ class SessionResult:
     why not; `open` where it does not hold yet, and `others_within` for how many seconds at most.
     `complete` is whether every process that may seal knows of it, of how many `processes` that have
     said so, and `missed` the names of those that were not reached; None without a shared store.
+    `fresh` is what keeps it so, should the store be put back to what it held before.
     `unknown` is True where nothing was known of the scope. `erased` are the ids of session keys
     that were destroyed, `receipt` the signed statement of it (a compact JWS), and `key` the public
     JWK that verifies it.
@@ -64,6 +65,7 @@ class SessionResult:
     complete: bool | None = None
     processes: int | None = None
     missed: tuple[str, ...] | None = None
+    fresh: Fresh | None = None
 
     @property
     def answer(self) -> dict[str, Any]:
@@ -176,6 +178,10 @@ async def erase(at: At, scope: Scope, expect: int | None = None) -> Done:
     # A process that has a key of such a package in memory begins another one.
     await _mark(at, scope)
     result = replace(revoked, erased=gone, unknown=None if gone else revoked.unknown)
+    if listed:
+        kept = [await at.outlives(place.packages, erasing) for place in places]
+        lost = [one for one in (*kept, revoked.fresh) if one not in {"keyring", None}]
+        result = replace(result, fresh=lost[0] if lost else "keyring")
     await _enter(at, scope, result.not_before, erasing)
     result = result.reaching(await _reach(at, told, expect))
     await _sweep(at, scope, result.not_before, erasing)
@@ -335,6 +341,7 @@ async def _revoke(
         replicas=sessions.store.copies(view.name) if store else None,
         kept=kept,
         durable=durable,
+        fresh="keyring" if durable else "this-process-until-restart",
         problem=problem,
         unknown=unknown,
     )
@@ -375,6 +382,7 @@ def _with_receipt(at: At, scope: Scope, result: SessionResult) -> SessionResult:
         revoked_in_keyring=bool(result.durable),
         shared=sessions.store.shared,
         durable=not sessions.ephemeral,
+        fresh=result.fresh,
         elsewhere=[(one.adopted, one.sessions) for one in places if one.adopted],
     )
     signed = erase_receipt.sign(said, key, now=int(sessions.now()))

@@ -53,6 +53,7 @@ _KEPT: Final = {
     "complete": FLAG,
     "processes": _NUMBER,
     "missed": schemas.many(TEXT),
+    "fresh": schemas.FRESH,
 }
 """What keeps a revocation, where it does not hold yet, if its scope is unknown here, and whether
 all processes know of it."""

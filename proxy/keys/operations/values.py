@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from ...core.crypto import token
-from ...core.crypto.context import Context
+from ...core.crypto.context import Context, Scope
 from ...core.crypto.session_cipher import Session
 from ...core.crypto.token import CTY_JSON, Form, Token
 from ...core.errors import OpenFailed, UnfitValue, Unopened
-from ...core.values.key_needs import Attempt, KeysInUse, Needs
+from ...core.values.key_needs import Attempt, KeysInUse, Needs, weight
 from ...core.values.spelling import as_text
 from ..policy import REPORT_AFTER_SECONDS
 from ..sessions.sessions import Sessions
@@ -46,8 +46,10 @@ class OpenedValue(NamedTuple):
 
 async def seal(sessions: Sessions, values: Sequence[ToSeal]) -> list[bytes]:
     """Return the token of each value; raise KeyUnavailable where a session is not available."""
-    needs = Needs(seals=Counter(one.context.scope for one in values))
-    keys = KeysInUse(await sessions.resolve(needs))
+    seals: Counter[Scope] = Counter()
+    for one in values:
+        seals[one.context.scope] += weight(len(one.plaintext))
+    keys = KeysInUse(await sessions.resolve(Needs(seals)))
     return [_sealed(keys, one) for one in values]
 
 

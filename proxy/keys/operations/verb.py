@@ -7,6 +7,7 @@ declaration, so that they cannot differ. A verb is added by one entry in the tab
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from importlib import import_module
@@ -54,6 +55,11 @@ PARTS: Final = ("tenant", "conversation")
 """The members or parameters of a `scope`."""
 Thing = Literal["sessions", "packages", "participants", "pins", "keyring", "values"]
 Reach = Literal["one", "told", "all"]
+Fresh = Literal["keyring", "this-process-until-restart"]
+"""What tells an old record from the last one, once the store has lost the difference.
+
+`keyring`: its file. Else the memory of processes that have seen the last one.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,9 +242,9 @@ class At:
     keys: KeySettings
     write_down: Callable[..., Awaitable[None]]
     """Writes an event and its values to the audit log; raises SealyardError where that fails."""
-    keep: Callable[[str, int], None]
-    """Writes into the keyring's file that the sessions of a scope's name from before a time are
-    revoked. It blocks; raises SealyardError."""
+    keep: Callable[..., None]
+    """Writes into the keyring's file that what is under a name from before a time is revoked, as
+    `Keyring.revoke` has it. It blocks; raises SealyardError."""
     pending: PendingRevocations | None
     participants: Callable[[], Awaitable[tuple[Participants, PinBook]]]
     """Returns the participants in the store, and which of their keys are accepted."""
@@ -257,6 +263,18 @@ class At:
     def of(self, call: Call) -> At:
         """Return the same for one call."""
         return replace(self, after=call.after, request_id=call.request_id)
+
+    async def outlives(self, name: str, least: int, *, of_record: bool = False) -> Fresh:
+        """Keep in the keyring what was taken away; return how long it stays so.
+
+        A store that is put back to what it held before does not bring back what the keyring
+        refuses.
+        """
+        try:
+            await asyncio.to_thread(self.keep, name, least, of_record=of_record)
+        except SealyardError:
+            return "this-process-until-restart"
+        return "keyring"
 
 
 def late(module: str, function: str) -> Callable[..., Awaitable[Done]]:

@@ -23,7 +23,7 @@ from ..stores.records import RecordUnknown
 from . import Use
 from .participant import Participant, ParticipantKey
 from .registry import record_name
-from .stored_records import Kept, RecordForm, StoredRecords, signed, verified
+from .stored_records import Kept, RecordForm, StaleRecord, StoredRecords, signed, verified
 
 _LABEL: Final = b"sealyard/v1/record/pins\x00"
 # A SCOPE begins with a label byte below a letter's, so that no conversation has such a name.
@@ -111,6 +111,7 @@ class PinBook:
         form = RecordForm("the pins", Pins(), encode, decode)
         self._records = StoredRecords(store, keyring, form, changed)
         self._names = keyring.participant_names
+        self._least = keyring.not_before
         self._listed = {
             record_name(self._names, who): Pins.only(kids) for who, kids in listed.items()
         }
@@ -125,8 +126,16 @@ class PinBook:
         return self._listed.get(name)
 
     async def find(self, name: str) -> Pins:
-        """Return the pins; raise ParticipantError where the store does not answer."""
-        return self.listed(name) or await self._records.find(self.place(name))
+        """Return the pins; raise ParticipantError where the store does not answer.
+
+        Raises StaleRecord where it has earlier ones than the keyring knows, or none any more: that
+        must not pin other keys.
+        """
+        listed, place = self.listed(name), self.place(name)
+        found = listed or await self._records.find(place)
+        if listed is None and found.epoch < self._least(place):
+            raise StaleRecord
+        return found
 
     async def pin_first(self, name: str, pins: Pins, participant: Participant, now: float) -> Pins:
         """Pin the keys of each use that has none; `pins` are what was found before."""
@@ -147,7 +156,7 @@ class PinBook:
     async def accept(self, name: str, key: ParticipantKey) -> Pins:
         """Accept a key beside those that are accepted, and return them all."""
         place = self.place(name)
-        found = await self._records.find(place)
+        found = await self._records.find(place, anew=True)
         return await self._records.change(place, found, lambda before: before.accept(key))
 
 

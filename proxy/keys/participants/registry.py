@@ -56,12 +56,13 @@ class Participants:
         """Return the name of the participant's record; raise ParticipantError for an invalid id."""
         return record_name(self.keyring.participant_names, participant_id)
 
-    async def find(self, participant_id: str) -> Participant:
+    async def find(self, participant_id: str, *, anew: bool = False) -> Participant:
         """Return the participant; an unknown one has no keys.
 
-        Raises ParticipantError where the store does not answer, or the record is not authentic.
+        With `anew`, one whose record is stale is unknown. Raises ParticipantError where the store
+        does not answer, or the record is not authentic, and StaleRecord for a stale one.
         """
-        return await self.find_named(self.name(participant_id))
+        return await self._records.find(self.name(participant_id), anew=anew)
 
     async def find_named(self, name: str) -> Participant:
         """Do as `find` by the name of the participant's record."""
@@ -79,7 +80,7 @@ class Participants:
 
         Raises ParticipantError as `find` and `change` do; then nothing is changed.
         """
-        before = await self.find(participant_id)
+        before = await self.find(participant_id, anew=True)
         return await self._records.change(self.name(participant_id), before, change)
 
 

@@ -50,6 +50,16 @@ def verified(record: bytes, label: bytes, name: str, key: RecordKey) -> tuple[in
     return epoch, members
 
 
+class StaleRecord(ParticipantError):
+    """A record of before what the keyring knows: somebody put it back, or restored the store."""
+
+    def __init__(self) -> None:
+        """Say what to do."""
+        super().__init__(
+            "an older record was put back: add and accept the keys of the participant anew"
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Kept:
     """What a record holds; `epoch` grows with every change."""
@@ -93,17 +103,19 @@ class StoredRecords(Generic[T]):
         self._form = form
         self._changed = changed
 
-    async def find(self, name: str) -> T:
-        """Return the value of a record.
+    async def find(self, name: str, *, anew: bool = False) -> T:
+        """Return the value of a record; with `anew`, one that is stale is as good as none.
 
-        Raises ParticipantError where the store does not answer, or the record is not authentic.
+        Raises ParticipantError where the store does not answer, or the record is not authentic, and
+        StaleRecord for one of a lower epoch than the keyring says.
         """
-        return self._decode(await self._note(name), name)
+        return self._decode(await self._note(name), name, anew=anew)
 
     async def change(self, name: str, before: T, change: Callable[[T], T]) -> T:
         """Apply a change to `before`, or to what the store holds by now; return the result.
 
-        Raises ParticipantError as `find` and `change` do; then nothing is changed.
+        A stale record is replaced. Raises ParticipantError as `find` and `change` do; then nothing
+        is changed.
         """
         # These are the stored bytes if this version wrote them; else the store returns its own.
         seen = self._encode(before, name) if before.epoch else None
@@ -111,13 +123,14 @@ class StoredRecords(Generic[T]):
             after = change(before)
             if after == before:
                 return before
-            after = replace(after, epoch=before.epoch + 1)
+            least = self._keyring.not_before(name)
+            after = replace(after, epoch=max(before.epoch, least) + 1)
             record = self._encode(after, name)
             held = await self._note(name, record, seen=seen, publish=True)
             if held == record:
                 self._changed(name)
                 return after
-            before, seen = self._decode(held, name), held
+            before, seen = self._decode(held, name, anew=True), held
         raise ParticipantError(f"{self._form.what} kept changing meanwhile: try again")
 
     def _encode(self, value: T, name: str) -> bytes:
@@ -136,12 +149,17 @@ class StoredRecords(Generic[T]):
         except StoreFailed as failed:
             raise ParticipantsUnavailable(f"the store does not answer: {failed}") from None
 
-    def _decode(self, record: bytes | None, name: str) -> T:
+    def _decode(self, record: bytes | None, name: str, *, anew: bool) -> T:
         if record is None:
             return self._form.none
         try:
-            return self._form.decode(record, name, self._keyring.record_key)
+            found = self._form.decode(record, name, self._keyring.record_key)
         except RecordRefused as refused:
             raise ParticipantError(
                 f"the record of {self._form.what} is refused: {refused}"
             ) from None
+        if found.epoch >= self._keyring.not_before(name):
+            return found
+        if anew:
+            return self._form.none
+        raise StaleRecord

@@ -58,15 +58,17 @@ def decode(record: bytes, name: str, key: RecordKey) -> Fence:
 class Fences:
     """What a process knows of fences. It never goes back to a lower epoch.
 
-    `key` returns the record key, `clock` seconds since 1970, `random` random bytes; `notice` is
+    `key` returns the record key, `revoked` before what time (seconds since 1970) the keyring
+    refuses what is under a name, `clock` seconds since 1970, `random` random bytes; `notice` is
     called with a reason where a record is refused.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what the sessions hand in, each by name
         self,
         store: GuardedStore,
         *,
         key: Callable[[], RecordKey],
+        revoked: Callable[[str], int],
         clock: Callable[[], float],
         random: RandomBytes,
         notice: Notice,
@@ -74,6 +76,7 @@ class Fences:
         """Know none."""
         self._store = store
         self._key = key
+        self._revoked = revoked
         self._clock = clock
         self._random = random
         self._notice = notice
@@ -83,7 +86,8 @@ class Fences:
 
     def erased_before(self, name: str) -> int:
         """Return before when what began under a name was erased, in seconds since 1970."""
-        return max(self._erased.get(name, 0), self._of(name).not_before)
+        known = self._erased.get(name, 0), self._of(name).not_before
+        return max(*known, self._revoked(name))
 
     def know(self, name: str, not_before: int) -> None:
         """Learn of an erasure from elsewhere than the store."""

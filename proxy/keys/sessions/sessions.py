@@ -129,7 +129,14 @@ class Sessions:
             begun=begun,
             leased=lambda: self.leased,
         )
-        self._fences = partial(Fences, self.store, clock=clock, random=random, notice=notice)
+        self._fences = partial(
+            Fences,
+            self.store,
+            revoked=self._revoked,
+            clock=clock,
+            random=random,
+            notice=notice,
+        )
         self.fences = self._fences(key=lambda: self.keyring.record_key)
         """What this process knows of erasures."""
         kept = self.store, settings, self.revocations, self.fences
@@ -204,10 +211,10 @@ class Sessions:
         """
         asked: float | None = None
         for _ in range(ROUNDS):
-            if not self.leased and (needs.seals or self._opening.needs_lease(needs.opens)):
-                await self.require_lease()
             if (keys := await self._found(needs, asked)) is not None:
                 return keys
+            if needs.seals or self._opening.needs_lease(needs.opens):
+                await self.require_lease()
             if max(needs.seals.values(), default=0) > self._settings.max_messages:
                 raise KeyUnavailable("too-many-values")
             await self._opening.require_room(needs)
@@ -280,6 +287,9 @@ class Sessions:
         await self.require_lease()
         if not self.stands(session):
             raise KeyUnavailable(WITHDRAWN if self.withdrawn else REVOKED)
+
+    def _revoked(self, name: str) -> int:
+        return self.keyring.not_before(name)
 
     def name(self, scope: Scope) -> str:
         """Return the name of a scope in the store."""

@@ -219,6 +219,7 @@ class HttpSource(ReadInOrder):
     def _send(
         self, listed: ListedRow, body: bytes, precondition: Mapping[str, str]
     ) -> BackendAnswer:
+        self.look()
         headers = {"Content-Type": self.table.media_type, **precondition}
         return self._backend.ask(self.table.write.method, listed.address, headers, body)
 

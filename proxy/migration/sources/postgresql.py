@@ -174,6 +174,7 @@ class PostgresqlSource(SqlTable):
                         texts = (None if one is None else one.decode() for one in new)
                         copy.write_row((at, *row.key, row.version, *texts))
                 update = self._update(keys, cells).replace("%%", "%")  # nothing fills it in
+                self.look()
                 found = self._rows.execute(f"{update}; COMMIT".encode(), prepare=False).fetchall()
             except BaseException:
                 with suppress(psycopg.Error):  # the first error says more

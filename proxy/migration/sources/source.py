@@ -6,7 +6,7 @@ SQLSTATE: the messages of databases hold values.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 from ...core.errors import MigrationFailed
@@ -24,6 +24,8 @@ class Source(Protocol):
 
     name: str
     """What distinguishes this place and table from another, without a secret."""
+    look: Callable[[], None]
+    """Called before a transaction commits or a request writes: what it raises undoes that."""
 
     @property
     def table(self) -> StoredTable | HttpCollection:
@@ -100,8 +102,14 @@ class Source(Protocol):
         """Give back what it holds. A write that has not returned is undone, or was done whole."""
 
 
+def nothing() -> None:
+    """Look at nothing."""
+
+
 class ReadInOrder:
     """What is the same for all that one process reads from its beginning to its end."""
+
+    look: Callable[[], None] = staticmethod(nothing)
 
     @property
     def refused(self) -> Mapping[Key, str]:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
+from cryptography.hazmat.backends import openssl
 
 from proxy.cli.commands import doctor
 from proxy.core import leaves
@@ -242,3 +244,25 @@ def test_the_command_tells_that_its_memory_is_guarded(tmp_path: Path) -> None:
     found = {one["check"]: one for one in json.loads(done.stdout)}
     assert found["memory"]["verdict"] == "ok", found["memory"]
     assert "no core dumps" in found["memory"]["text"]
+
+
+def test_it_tells_which_modules_have_the_keys_at_run_time(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (found,) = [one for one in doctor._environment() if one.check == "modules"]
+    assert ssl.OPENSSL_VERSION in found.text
+    assert openssl.backend.openssl_version_text() in found.text
+    assert found.text.endswith("in FIPS mode: neither")
+    monkeypatch.setattr(doctor, "get_fips_mode", lambda: 1)
+    assert examine(folder, status=0)["modules"]["text"].endswith("in FIPS mode: Python")
+
+
+def test_it_tells_how_long_stays_what_verbs_take_away(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert examine(folder, status=0)["freshness"]["verdict"] == "ok"
+    read_only = lambda place, mode: mode != os.W_OK or Path(place) != folder.resolve()  # noqa: E731 - the tests run as root
+    monkeypatch.setattr(os, "access", read_only)
+    found = examine(folder, status=0)["freshness"]
+    assert found["verdict"] == "warning"
+    assert "this-process-until-restart" in found["text"]

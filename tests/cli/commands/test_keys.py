@@ -225,6 +225,21 @@ def test_the_drill_back_up_lose_restore_verify(run: Run) -> None:
     run("verify", text, *BOUND, "--field", "content")
 
 
+def test_without_a_shared_store_the_audit_log_tells_what_an_older_backup_lacks(run: Run) -> None:
+    run("init")
+    run("export", "backup.jwe")
+    newer = run("add").stdout.strip()
+    run("promote", newer, "--anyway")
+    Path("keyring.jwe").rename("newer.jwe")
+    told = run("import", "--yes", "backup.jwe").stderr
+    assert f"the audit log has that {newer} was promoted, which backup.jwe lacks" in told
+    Path("keyring.jwe").unlink()
+    Path("newer.jwe").rename("keyring.jwe")
+    run("export", "later.jwe")
+    Path("keyring.jwe").unlink()
+    assert "promoted" not in run("import", "--yes", "later.jwe").stderr
+
+
 def test_a_backup_does_not_overwrite_and_merges_what_is_unknown(run: Run) -> None:
     run("init")
     ((first, _),) = states(run)

@@ -40,3 +40,20 @@ def test_a_kek_that_a_process_still_uses_is_not_destroyed(
     rows.append(a_report(older, "stale:1"))
     with pytest.raises(console.Failure, match="k1 is in use in stale:1"):
         keyring_changes.require_disabled(place, "k1", None)
+
+
+@pytest.mark.parametrize("verb", ["everywhere", "disabled"])  # `promote` and `destroy`
+def test_beside_a_row_that_nobody_can_read_nothing_is_promoted_or_destroyed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    """It is of a live process with another record key, of whose KEKs nothing is known."""
+    keyring = a_keyring("k2").promote("k2").disable("k1")
+    root, path = a_root(tmp_path), tmp_path / "keyring.jwe"
+    create_keyring(path, keyring, root)
+    place = KeyringPlace(path, Roots((root,)), AuditLog(file_beside(path), Time()))
+    rows = a_report(keyring, "good:1"), a_report(keyring, "good:2")
+    monkeypatch.setattr(keyring_changes, "fence", lambda *_: Reach(rows, ("unreadable row p1",)))
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    asks = getattr(keyring_changes, f"require_{verb}")
+    with pytest.raises(console.Failure, match="unreadable row p1"):
+        asks(place, "k2" if verb == "everywhere" else "k1", None)

@@ -115,7 +115,10 @@ def test_a_lease_that_ends_while_something_is_written_is_told(tmp_path: Path, st
         lease, writing = command._lease, command.writing(command.require())
         assert lease is not None
         assert writing.__enter__()
+        command.look()
         lease.give_up()
+        with pytest.raises(KeyUnavailable, match="lease-ended"):
+            command.look()
         with pytest.raises(KeyUnavailable, match="lease-ended"):
             writing.__exit__(None, None, None)
 

@@ -1,14 +1,17 @@
 """A model of a fleet: hypothesis draws messages, verbs and faults, and looks at what must hold.
 
 Processes seal under leases over one store; operators revoke and erase while messages are on their
-way; processes stand still, lose the store, are killed, and somebody tampers with rows and log.
+way; processes stand still, lose the store, are killed, and somebody tampers with rows and log, or
+puts back all that the store held before. What begins reads the keyring's file.
 Times are scaled down. `SEALYARD_MODEL_SECONDS` lets it run for so long; else it takes seconds.
 """
 
 from __future__ import annotations
 
 import asyncio
+import copy
 import os
+import threading
 import time
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
@@ -54,6 +57,7 @@ FAULTS: Final = (
     "keeps_the_log",
     "puts_the_log_back",
 )
+OF_THE_PROCESS: Final = {"_clock", "listeners", "shared", "subscribed"}
 NAME: Final = keyring_marker.name_of(KEYRING)
 
 
@@ -82,6 +86,7 @@ class Fleet(RuleBasedStateMachine):
     """Three processes, one store, two conversations."""
 
     mode: SessionMode = "durable"
+    faults: tuple[str, ...] = (*FAULTS, "store_is_copied", "store_is_put_back")
 
     def __init__(self) -> None:
         super().__init__()
@@ -91,7 +96,10 @@ class Fleet(RuleBasedStateMachine):
         self.sent: list[Sent] = []
         self.sealed: list[Sent] = []
         self.verbs: list[Verb] = []
-        self.erased: list[Sent] = []
+        self.gone: list[Sent] = []
+        self.file = KEYRING
+        self.lock = threading.Lock()
+        self.old_store: dict[str, Any] = {}
         self.old_log: bytes | None = None
         for _ in range(MEMBERS):
             self.members.append(self.run(self.a_member()))
@@ -100,18 +108,27 @@ class Fleet(RuleBasedStateMachine):
         return self.loop.run_until_complete(what)
 
     async def a_member(self) -> Member:
-        member = Member(Line(self.store), without_store=False, mode=self.mode)
+        member = self.reader(without_store=False)
         member.lease._name = f"host:{len(self.sealed)}-{id(member)}"
         await member.lease.renew()
         member.lease.start()
         return member
+
+    def reader(self, *, without_store: bool = True) -> Member:
+        """Return a process that begins with the keyring's file as it is now."""
+        return Member(Line(self.store), without_store, self.mode, keyring=self.file)
+
+    def keep(self, name: str, least: int, *, of_record: bool = False) -> None:
+        """Write into the keyring's file."""
+        with self.lock:
+            self.file = self.file.revoke(name, least, of_record=of_record)
 
     async def opens(self, text: bytes, scope: Scope, at: Member | None = None) -> bool:
         """Return whether a text opens, at a process that has just begun unless one is named."""
         from proxy.core.crypto.token import decode  # noqa: PLC0415 - for this alone
         from proxy.core.values.key_needs import Needs  # noqa: PLC0415 - as above
 
-        reader = at or Member(Line(self.store), mode=self.mode)
+        reader = at or self.reader()
         need = scope, decode(text).key_id
         try:
             return need in (await reader.sessions.resolve(Needs({}, frozenset({need})))).opening
@@ -158,7 +175,7 @@ class Fleet(RuleBasedStateMachine):
 
     @rule(who=WHO, scope=WHAT, erases=st.booleans())
     def take_away(self, who: int, scope: Scope, erases: bool) -> None:  # noqa: FBT001 - drawn
-        desk = Desk(self.members[who].sessions)
+        desk = Desk(self.members[who].sessions, self.keep)
         erases = erases and self.mode == "ephemeral"
         before = [one for one in self.sealed if one.scope == scope]
         verb = desk.run("erase" if erases else "revoke", scope)
@@ -176,17 +193,16 @@ class Fleet(RuleBasedStateMachine):
                 return
             if not answer.complete:
                 return
-            if verb.erases:
-                self.erased += verb.before
+            self.gone += verb.before
             for one in verb.before:
                 assert not one.standing.stands(one.session), "a false receipt"
 
         self.run(told())
-        self.nothing_erased_opens()
+        self.nothing_gone_opens()
 
-    def nothing_erased_opens(self) -> None:
+    def nothing_gone_opens(self) -> None:
         async def looking() -> None:
-            for one in self.erased[-8:]:
+            for one in self.gone[-8:]:
                 # Leases are for sealing: who has none opens what is in its memory for as long as
                 # `revocation_max_age`, since it has not heard of the erasure.
                 for at in (None, *(who for who in self.members if who.lease.held)):
@@ -200,10 +216,10 @@ class Fleet(RuleBasedStateMachine):
     def passes(self, seconds: float) -> None:
         self.run(asyncio.sleep(seconds))
 
-    @rule(who=WHO, kind=st.sampled_from(FAULTS))
-    def fault(self, who: int, kind: str) -> None:
+    @rule(who=WHO, which=st.integers(0, 1 << 16))
+    def fault(self, who: int, which: int) -> None:
         """One of what can go wrong: messages and verbs are drawn more often than each of them."""
-        getattr(self, kind)(who)
+        getattr(self, self.faults[which % len(self.faults)])(who)
 
     def stands_still(self, _: int) -> None:
         """No loop runs for longer than a lease, as after SIGSTOP or a sleep of the machine."""
@@ -242,6 +258,15 @@ class Fleet(RuleBasedStateMachine):
     def puts_the_log_back(self, _: int) -> None:
         self.plant(fence_log.PLACE, self.old_log)
 
+    def store_is_copied(self, _: int) -> None:
+        held = {one: value for one, value in vars(self.store).items() if one not in OF_THE_PROCESS}
+        self.old_store = copy.deepcopy(held)
+
+    def store_is_put_back(self, _: int) -> None:
+        """As by a restored backup, or whoever writes to it; nothing but the store goes back."""
+        vars(self.store).update(copy.deepcopy(self.old_store))
+        self.nothing_gone_opens()
+
     def found(self, place: str) -> bytes | None:
         held = self.run(self.store.find(NAME, (place,))).keys[0]
         return None if held is None else held.record
@@ -266,9 +291,13 @@ class Fleet(RuleBasedStateMachine):
 
 
 class Forgetting(Fleet):
-    """The same with ephemeral sessions, which can be erased."""
+    """The same with ephemeral sessions, which can be erased.
+
+    Their keys are in the store alone: what was sealed since a copy was made is lost with it.
+    """
 
     mode = "ephemeral"
+    faults = FAULTS
 
 
 @pytest.mark.parametrize("machine", [Fleet, Forgetting])

@@ -25,6 +25,7 @@ class Rig:
 
     def __init__(self, *, full: bool = False) -> None:
         self.written: list[tuple[str, Mapping[str, str]]] = []
+        self.kept: list[tuple[str, int, bool]] = []
         self.full = full
         store, self.keyring = guarded(), a_keyring()
         self.people = Participants(store, self.keyring)
@@ -34,6 +35,7 @@ class Rig:
             write_down=self._write,
             participants=self._participants,
             make=KeyMaker().make,
+            keep=lambda *one, of_record: self.kept.append((*one, of_record)),
             clock=lambda: NOW,
         )
 

@@ -35,8 +35,8 @@ async def test_of_changes_at_the_same_time_none_is_lost() -> None:
     store, held = MemoryStore(lambda: 0.0), asyncio.Barrier(5)
 
     class Slow(Participants):
-        async def find(self, participant_id: str) -> Participant:
-            found = await super().find(participant_id)
+        async def find(self, participant_id: str, *, anew: bool = False) -> Participant:
+            found = await super().find(participant_id, anew=anew)
             await held.wait()
             return found
 
