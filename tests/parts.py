@@ -287,6 +287,13 @@ PARTS: Final = (
     Part("fuzz-native", 10, ("fuzz-native", "600"), ("tests/vectors", "tools/fuzz")),
     Part("fuzz-backends", 10, ("fuzz-backends", "600"), ("tools/fuzz",)),
     Part("bench", 2, ("bench", "--quick"), ("tools/bench",)),
+    # A million rows and less, beside an application and under kills.
+    Part(
+        "migration-million",
+        3,
+        ("bench-migration", "postgresql-killed", "mariadb-killed", "sqlite-killed"),
+        ("tools/bench",),
+    ),
     Part("chaos", 5, ("chaos", "--seconds", "10"), ("tools/chaos",)),
     Part("flat", 5, ("flat", "20000"), ("tests/flat", "tools/scorecard")),
     Part("scorecard", 29, ("scorecard", *_LONG, "--only", _ROWS), ("docs", "tests", "tools")),

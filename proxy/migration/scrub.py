@@ -15,7 +15,7 @@ from typing import Final
 from ..core.errors import MigrationFailed
 from .policy import DRAWN_PLACES, DRAWN_VALUES, SOUGHT_BYTES
 from .report import MigrationRun
-from .search import Searched, Sought, below, search, sought
+from .search import Searched, Sought, below, is_there, search, sought
 from .sources.keepers import Inspection, ScrubStep
 from .sources.source import Source
 from .values.states import Tally
@@ -100,7 +100,7 @@ async def scrub(order: Order, folders: Sequence[Path], *, runs: bool) -> ScrubRu
         files = [each for one in folders for each in below(one)]
         files = files or list(dict.fromkeys(each for one in asked for each in one.files()))
         searched = search(files, values) if files else None
-        control = bool(values) and bool(files) and bool(search(files, tokens).found)
+        control = bool(values) and is_there(files, tokens)
         places = tuple(one.name for one in sources)
     return ScrubRun(
         verb="scrub",

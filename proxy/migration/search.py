@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -48,28 +48,46 @@ def sought(value: bytes) -> Sought | None:
     return Sought(text[:_LITERALS], re.compile(rb"[\s\S]?".join(map(re.escape, parts))))
 
 
-def search(files: Iterable[Path], values: Sequence[Sought]) -> Searched:
+def search(files: Iterable[Path], values: Iterable[Sought]) -> Searched:
     """Search files for values. Raises OSError for one that cannot be read."""
     count = size = 0
     found: list[Found] = []
+    groups = _by_first(values)
     for file in files:
         count += 1
-        there: set[int] = set()
+        there: set[Sought] = set()
         for piece in _pieces(file):
             size += len(piece)
-            there |= {at for at, one in enumerate(values) if at not in there and _holds(piece, one)}
+            for first, those in groups.items():
+                there.update(_held(piece, first, those - there))
         if there:
             found.append(Found(str(file), len(there)))
     return Searched(count, size, tuple(found))
 
 
-def _holds(piece: bytes, one: Sought) -> bool:
-    place = piece.find(one.first)
-    while place >= 0:
-        if one.pattern.match(piece, place):
-            return True
-        place = piece.find(one.first, place + 1)
-    return False
+def is_there(files: Iterable[Path], values: Iterable[Sought]) -> bool:
+    """Return whether some value is in a file. Raises OSError for one that cannot be read."""
+    groups = _by_first(values).items()
+    pieces = (piece for file in files for piece in _pieces(file))
+    return any(_held(piece, first, those) for piece in pieces for first, those in groups)
+
+
+def _by_first(values: Iterable[Sought]) -> dict[bytes, set[Sought]]:
+    """Return values by how they begin: those that begin alike are looked for together."""
+    groups: dict[bytes, set[Sought]] = {}
+    for one in values:
+        groups.setdefault(one.first, set()).add(one)
+    return groups
+
+
+def _held(piece: bytes, first: bytes, those: set[Sought]) -> set[Sought]:
+    """Return which of those that begin so a piece holds."""
+    held: set[Sought] = set()
+    place = piece.find(first)
+    while place >= 0 and len(held) < len(those):
+        held.update(one for one in those if one.pattern.match(piece, place))
+        place = piece.find(first, place + 1)
+    return held
 
 
 def _pieces(file: Path) -> Iterator[bytes]:

@@ -91,7 +91,10 @@ async def test_what_the_rule_does_not_know_is_refused(scene: Scene, name: str) -
         async with session.get(url, params={"query": f"{{messages(text: {canary})}}"}) as get:
             assert get.status == 403
 
-    assert answer.status in {400, 415}, refused
+    (error,) = json.loads(refused)["errors"]
+    assert (answer.status, answer.content_type) == (200, "application/json"), refused
+    assert error["extensions"]["code"] == answer.headers["Sealyard-Error"]
+    assert error["extensions"]["status"] in {400, 415}
     assert canary not in refused
     assert not search(canary, scene.written())
 

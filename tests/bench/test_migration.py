@@ -12,7 +12,7 @@ import pytest
 
 from proxy.keys.sessions.durable import durable_session
 from tests.keys.builders import a_keyring
-from tools.bench.migration import clinic, laws, page
+from tools.bench.migration import clinic, interrupted, laws, page
 from tools.bench.migration.places import PLACES
 
 COST = {"seconds": 2.0, "cpu_seconds": 1.0, "memory_kib": 50 * 1024, "status": 0}
@@ -105,6 +105,69 @@ def test_each_law_is_broken_by_what_it_forbids(
     run: dict[str, Any], change: dict[str, object]
 ) -> None:
     assert len(list(laws.broken(run | change, rows=3000))) == 1
+
+
+KILLED: dict[str, Any] = {
+    "rows": 3000,
+    "updates": 400,
+    "updates_per_second": 198,
+    "kills": 10,
+    "seal": COST,
+    "verify": COST,
+    "scrub": COST,
+    "open": COST,
+    "planned": {"seconds": 2.0, "files": 3 << 20, "log": 6 << 20},
+    "taken": {"seconds": 9.0, "files": 2 << 20, "log": 9 << 20},
+    "canaries": 3000,
+    "canaries_after_verify": 2500,
+    "canaries_after_scrub": 0,
+    "lost": 0,
+    "plain": 0,
+    "doubled": 0,
+    "not_byte_equal": 0,
+}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({one: 1} for one in ("lost", "plain", "doubled", "not_byte_equal")),
+        {"canaries_after_scrub": 1},
+        {"rows": 2999},
+        {"kills": 9},
+        {"updates": 0},
+        {"canaries": 0},
+        {"seal": COST | {"status": 3}},
+        {"verify": COST | {"status": 1}},
+        {"scrub": COST | {"status": 1}},
+        {"open": COST | {"status": 1}},
+        {"taken": {"files": (3 << 20) * 1.51, "log": 6 << 20}},
+        {"taken": {"files": 3 << 20, "log": (6 << 20) / 1.51}},
+    ],
+)
+def test_each_law_of_a_run_with_kills_is_broken_by_what_it_forbids(
+    change: dict[str, object],
+) -> None:
+    assert list(interrupted.broken(KILLED, rows=3000, kills=10)) == []
+    assert len(list(interrupted.broken(KILLED | change, rows=3000, kills=10))) == 1
+
+
+def test_the_page_shows_what_a_run_with_kills_left_and_took() -> None:
+    before = "<!-- migration: begin -->\n<!-- migration: end -->\n"
+    written = page.render({"sqlite-killed": found() | {"runs": [KILLED]}}, before)
+
+    assert "| 3,000 | 400, 198 / s | 10 | 0, 0, 0, 0 | 3,000, 2,500, 0 |" in written
+    assert "| files | 3.0 MiB | 2.0 MiB | 0.67 |" in written
+    assert "| log | 6.0 MiB | 9.0 MiB | 1.50 |" in written
+    assert "| seconds | 2.0 s | 9.0 s | 4.50 |" in written
+
+
+def test_old_values_are_counted_in_files_of_any_depth(tmp_path: Path) -> None:
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below" / "heap").write_bytes(b"\0" + 3 * clinic.letter(7).encode())
+    (tmp_path / "empty").touch()
+
+    assert interrupted.canaries(tmp_path) == 3
 
 
 MILLION = RUN | {"rows": 1_000_000, "seal": COST | {"seconds": 600.0}}

@@ -141,6 +141,57 @@ def test_a_token_that_is_not_kept_counts_as_a_text() -> None:
     assert token.encode() not in changed
 
 
+# Python's white space, JavaScript's and Java's: some backend trims each.
+WHITE = [one for one in map(chr, range(0x3001)) if one.isspace() or one <= " "] + ["\ufeff"]
+
+
+def checked(**settings: bool) -> Rule:
+    item = replace(an_item("$.content", min_chars=0), **settings)  # type: ignore[arg-type] # switches
+    return a_rule("POST /api/messages", request=a_block(encrypt=[item]))
+
+
+@pytest.mark.parametrize("text", ["", "".join(WHITE), *WHITE])
+def test_what_is_blank_to_some_backend_is_refused(text: str) -> None:
+    message = a_message(said(json.dumps(text)))
+    error = refusal(checked(not_blank=True), message)
+
+    assert (error.reason, error.detail) == ("blank", "content: more than white space is needed.")
+    sent(checked(), message)
+
+
+def test_what_is_not_blank_is_sealed_as_it_is() -> None:
+    assert opened(sent(checked(not_blank=True), a_message(said('" a "')))) == b" a "
+
+
+@pytest.mark.parametrize("white", WHITE)
+def test_what_is_trimmed_is_sealed_without_white_space_at_its_ends(white: str) -> None:
+    text = f"{white}{white}a{white}b{white}"
+    body = sent(checked(trim=True), a_message(said(json.dumps(text))))
+
+    assert opened(body) == f"a{white}b".encode()
+
+
+def test_what_is_trimmed_counts_as_it_is_then() -> None:
+    least = replace(an_item("$.content", min_chars=2), trim=True)
+    made = a_rule("POST /api/messages", request=a_block(encrypt=[least]))
+
+    assert refusal(made, a_message(said('"  a  "'))).reason == "too-few-characters"
+
+
+def test_a_token_that_is_kept_is_no_blank_and_stays_as_it_is() -> None:
+    context = Context(SCOPE, field="content")
+    blank, spaced = (a_session().seal(text, context).decode() for text in (b" \t", b" a "))
+    keeping = with_block(checked(not_blank=True, trim=True), already_sealed="keep")
+
+    assert refusal(keeping, a_message(said(f'"{blank}"'))).reason == "blank"
+    assert spaced.encode() in sent(keeping, a_message(said(f'"{spaced}"')))
+
+
+def opened(body: bytes) -> bytes:
+    token = decode(json.loads(body)["content"].encode())
+    return a_session().open(token, Context(SCOPE, field="content"), NOW)
+
+
 @pytest.mark.parametrize(
     ("selector", "headers", "short", "long"),
     [

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ from tests.migration import servers, tables
 from tests.migration.builders import CANARY, SET
 
 ROWS = 400
+FLUSH_SECONDS = 60
+"""A database writes its pages within them."""
 FACTOR = 1.5
 """By how much what a run costs may differ from what its plan says."""
 JOB = """\
@@ -56,6 +59,11 @@ class Clinic:
             if one.is_file() and CANARY.encode() in one.read_bytes()
         }  # fmt: skip
 
+    def without(self, places: Sequence[str]) -> list[str]:
+        """Return the patterns of which no file has a canary."""
+        found = self.holding()
+        return [each for each in places if found.isdisjoint(map(str, self.files.glob(each)))]
+
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -88,7 +96,8 @@ def postgresql(folder: Path, postgresql_server: tuple[int, Path]) -> Iterator[Cl
 
 @pytest.fixture(scope="module")
 def mariadb_server() -> Iterator[tuple[int, Path]]:
-    options = ("--general-log=0", "--log-bin=binlog", "--binlog-format=ROW")
+    flushing = "--innodb-max-dirty-pages-pct=0"  # pages are written at once
+    options = ("--general-log=0", "--log-bin=binlog", "--binlog-format=ROW", flushing)
     with servers.mariadb(*options, "--log-bin-trust-function-creators") as server:
         yield server
 
@@ -270,10 +279,49 @@ def test_no_file_of_postgresql_has_an_old_value_after_a_scrub(postgresql: Clinic
     for sql in (
         "CREATE INDEX by_content ON messages (left(content, 200))",
         "CREATE MATERIALIZED VIEW copied AS SELECT content FROM messages",
+        "ALTER TABLE messages ALTER content SET STORAGE EXTERNAL",
+        (
+            f"UPDATE messages SET content = '{CANARY} ' || id || repeat(md5(id::text), 90)"  # noqa: S608 - of this test
+            " WHERE id % 9 = 0"
+        ),
         "ANALYZE messages",
+        "CHECKPOINT",
     ):
         one.run(sql)
-    scrubbed(one, "--data-dir", str(one.files))
+    relations = (
+        "SELECT pg_relation_filepath(unnest(ARRAY['messages'::regclass, 'by_content', 'copied',"
+        " reltoastrelid])) FROM pg_class WHERE oid = 'messages'::regclass"
+    )
+    places = [name for (name,) in one.run(relations)]
+    scrubbed(one, [*places, "pg_wal/*"], "--data-dir", str(one.files))
+
+
+@servers.needs_postgresql
+def test_what_a_slot_of_postgresql_keeps_is_named_until_it_is_read(postgresql: Clinic) -> None:
+    one = postgresql
+    one.accept("WAL archive")
+    one.run("SELECT pg_create_logical_replication_slot('cdc', 'test_decoding')")
+    one.run(f"UPDATE messages SET content = '{CANARY} in the slot' WHERE id = 1")  # noqa: S608 - of this test
+    ((written,),) = one.run("SELECT pg_current_wal_lsn()")
+    invoke("migrate", "seal", "job.yaml")
+    invoke("migrate", "verify", "job.yaml")
+    changes = one.run(
+        f"SELECT lsn >= '{written}', data FROM pg_logical_slot_peek_changes('cdc', NULL, NULL)"  # noqa: S608 - a number
+    )
+    asked = ["migrate", "scrub", "job.yaml", "--run", "--data-dir", str(one.files)]
+    kept = invoke(*asked, "--report", "kept.jws", status=1)
+    held = one.holding()
+    one.run("SELECT pg_replication_slot_advance('cdc', pg_current_wal_lsn())")
+    invoke(*asked, "--report", "clean.jws")
+
+    # What was written before is in the slot, and nothing of what `seal` replaced.
+    assert {by_seal for by_seal, data in changes if CANARY in data} == {False}
+    assert sum(by_seal for by_seal, data in changes if "UPDATE" in data) >= ROWS
+    assert held
+    assert all("pg_wal" in file for file in held)
+    assert all(f"{file}: " in kept.output for file in held)
+    assert any("slot cdc" in each for each in signed("kept.jws").not_covered)
+    assert one.holding() == set()
 
 
 @servers.needs_mariadb
@@ -283,7 +331,9 @@ def test_no_file_of_mariadb_has_an_old_value_after_a_scrub_that_the_report_does_
     one = mariadb
     one.run("ALTER TABLE messages ADD SYSTEM VERSIONING")
     one.accept("binary log", "history of `messages`")
-    scrubbed(one, "--data-dir", str(one.files))
+    one.run("CREATE INDEX by_content ON messages (content(100))")
+    places = ["clinic/messages.ibd", "binlog.0*", "ib_logfile0"]
+    scrubbed(one, places, "--data-dir", str(one.files))
 
 
 def test_no_file_of_sqlite_has_an_old_value_after_a_scrub(sqlite: Clinic) -> None:
@@ -294,13 +344,20 @@ def test_no_file_of_sqlite_has_an_old_value_after_a_scrub(sqlite: Clinic) -> Non
     with closing(sqlite3.connect(one.files / "clinic.db")) as other:
         other.execute("PRAGMA secure_delete = OFF")
         other.execute("DROP TABLE copied")
-    scrubbed(one)
+        scrubbed(one, ["clinic.db", "clinic.db-wal"])
 
 
-def scrubbed(one: Clinic, *words: str) -> None:
-    """Seal, prove and scrub; no file may have a canary that the report does not name."""
+def scrubbed(one: Clinic, places: Sequence[str], *words: str) -> None:
+    """Seal, prove and scrub; no file may have a canary that the report does not name.
+
+    Those at `places` have some before.
+    """
     invoke("migrate", "seal", "job.yaml")
     proven = invoke("migrate", "verify", "job.yaml", "--report", "proof.jws")
+    until = time.monotonic() + FLUSH_SECONDS
+    while clean := one.without(places):
+        assert time.monotonic() < until, clean
+        time.sleep(0.5)
     listed = invoke("migrate", "scrub", "job.yaml", *words, status=1)
     before = one.holding()
     invoke("migrate", "scrub", "job.yaml", "--run", *words, "--report", "scrub.jws")
@@ -310,7 +367,6 @@ def scrubbed(one: Clinic, *words: str) -> None:
     assert proof.proves in proven.output
     assert proof.not_covered
     assert all(f"does not prove: {each}" in proven.output for each in proof.not_covered)
-    assert before
     assert all(f"{file}: " in listed.output for file in before)
     assert one.holding() == set()
     assert scrub.verb == "scrub"
@@ -358,6 +414,25 @@ def test_a_plan_tells_what_a_run_on_mariadb_costs(mariadb: Clinic) -> None:
     grown = one.size("clinic/messages.ibd") - before[0]
     assert 1 / FACTOR < told["disk"] / grown < FACTOR
     assert 1 / FACTOR < told["log"] / (one.size("binlog.0*") - before[1]) < FACTOR
+
+
+def test_a_plan_tells_what_a_run_on_sqlite_costs(sqlite: Clinic) -> None:
+    one = sqlite
+    file = one.files / "clinic.db"
+    one.run(
+        "WITH RECURSIVE seq(n) AS (SELECT 1000 UNION SELECT n + 1 FROM seq LIMIT 20000)"
+        " INSERT INTO messages SELECT n, 'clinic', 1, printf('%0200d', n), '[]' FROM seq"
+    )
+    with closing(sqlite3.connect(file)) as other:  # keeps the log while it is open
+        other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        told, size = costs(), file.stat().st_size
+        invoke("migrate", "seal", "job.yaml")
+        taken = Path(f"{file}-wal").stat().st_size
+        other.execute("PRAGMA wal_checkpoint")
+
+    assert told["log_name"] == "journal"
+    assert 1 / FACTOR < told["disk"] / (file.stat().st_size - size) < FACTOR
+    assert 1 / FACTOR < told["log"] / taken < FACTOR
 
 
 def costs() -> dict[str, Any]:

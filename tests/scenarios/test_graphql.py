@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -20,12 +21,15 @@ from tests.traffic.ours import local, proxied
 CANARY = "canary-90bd17"
 EXAMPLE = ROOT / "config" / "examples" / "graphql.yaml"
 CLAIMS = base64.urlsafe_b64encode(b'{"org":"acme"}').decode().rstrip("=")
+RESPONSE = "application/graphql-response+json"
 JWE = "eyJ0eXAiOiJzeTEi"
 BEARER = {"Authorization": f"Bearer e30.{CLAIMS}.c2ln"}
 
 
 @contextlib.asynccontextmanager
-async def graphql() -> AsyncIterator[tuple[list[str], aiohttp.ClientSession, str]]:
+async def graphql(
+    example: Path = EXAMPLE,
+) -> AsyncIterator[tuple[list[str], aiohttp.ClientSession, str]]:
     got: list[str] = []
 
     async def operation(request: web.Request) -> web.StreamResponse:
@@ -42,7 +46,7 @@ async def graphql() -> AsyncIterator[tuple[list[str], aiohttp.ClientSession, str
 
     app = web.Application()
     app.router.add_route("*", "/graphql", operation)
-    (listener,) = load(EXAMPLE, {}).settings.listeners
+    (listener,) = load(example, {}).settings.listeners
     book = RuleTable(listener.rules, pass_unmatched=listener.pass_unmatched)
     async with (
         serving(app, shutdown=0.1) as port,
@@ -80,6 +84,33 @@ async def test_an_operation_that_must_have_a_value_is_refused_without() -> None:
 async def test_an_operation_in_the_address_is_refused() -> None:
     async with graphql() as (got, session, url), session.get(url) as answer:
         assert answer.status == 403
+    assert got == []
+
+
+@pytest.mark.parametrize(
+    ("accept", "form", "status"),
+    [
+        ("*/*", "application/json", 200),
+        (f"application/json, {RESPONSE}", RESPONSE, 422),
+    ],
+)
+async def test_a_refusal_reaches_a_client_of_graphql_as_errors(
+    accept: str, form: str, status: int
+) -> None:
+    document = "mutation ($id: ID!) { sendMessage(conversationId: $id, text: 7) { id } }"
+    body = {"query": document, "variables": {"id": "c1"}}
+    async with (
+        graphql(EXAMPLE.with_name("graphql-operations.yaml")) as (got, session, url),
+        session.post(url, json=body, headers={"Accept": accept}) as answer,
+        session.get(url) as refused,
+    ):
+        (error,) = (await answer.json(content_type=None))["errors"]
+        assert answer.status == status
+        assert answer.content_type == form
+        assert answer.headers["Sealyard-Error"] == error["extensions"]["code"] == "unfit-value"
+        assert error["message"] == "text: a string is needed."
+        assert error["extensions"]["status"] == 422
+        assert (refused.status, refused.content_type) == (403, "application/problem+json")
     assert got == []
 
 

@@ -24,6 +24,14 @@ RULES = """\
         match: POST /strings
         conversation: const:c
         request: {encrypt: [{select: $.content, min_chars: 3}]}
+      - name: blanks
+        match: POST /blanks
+        conversation: const:c
+        request: {encrypt: [{select: $.content, not_blank: true}]}
+      - name: trimmed
+        match: POST /trimmed
+        conversation: const:c
+        request: {encrypt: [{select: $.content, trim: true, min_chars: 2}]}
       - name: renamed
         match: POST /renamed
         conversation: const:c
@@ -67,6 +75,11 @@ REFUSED = [
     ("/strings", JSON, '{"content":"ab"}', 422),
     ("/strings", JSON, '{"content":12345}', 422),
     ("/strings", LINES, f'{GOOD}\n{{"content":["{CANARY}"]}}\n', 422),
+    ("/blanks", JSON, '{"content":""}', 422),
+    ("/blanks", JSON, '{"content":" \\t\\r\\n\\u00a0\\u2003\\u3000\\ufeff"}', 422),
+    ("/blanks", JSON, '{"content":7}', 422),
+    ("/trimmed", JSON, '{"content":"  a \\n"}', 422),
+    ("/trimmed", JSON, '{"content":["ab"]}', 422),
     ("/closed", JSON, f'{{"content":"fine","id":1,"contnt":"{CANARY}"}}', 400),
     ("/closed", LINES, f'{GOOD}\n{{"content":"fine","{CANARY}":1}}\n', 400),
     ("/events", EVENTS, f"data: {GOOD}\n\ndata: {RENAMED}\n\n", 400),
@@ -78,6 +91,8 @@ REFUSED = [
 ]
 CODES = {
     "strings": "unfit-value",
+    "blanks": "unfit-value",
+    "trimmed": "unfit-value",
     "renamed": "nothing-sealed",
     "closed": "unlisted-name",
     "events": "unlisted-name",

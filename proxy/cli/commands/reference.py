@@ -50,7 +50,8 @@ def errors_page() -> str:
         "Sealyard responds in place of the backend only if it refuses a message. Such a response is"
         " `application/problem+json` (RFC 9457) and has the header `Sealyard-Error: <code>`. A"
         " response without that header comes from the backend. `instance` has the request id; the"
-        " log line with that id has the [reason](reasons.md).",
+        " log line with that id has the [reason](reasons.md). Clients of GraphQL get `{errors}`"
+        " ([how](../how-to/backends/graphql.md#how-clients-learn-of-it)).",
         "The last column is the status if the backend's response is at fault; a dash means that the"
         " error cannot occur there.",
         _table(("Status", "Code", "Title", "Cause", "What to do", "On a response"), rows),

@@ -6,7 +6,7 @@ Items conflict if they would change the same bytes or read different kinds of bo
 from __future__ import annotations
 
 from itertools import combinations
-from typing import Final
+from typing import Final, Literal
 
 from ...core.crypto.token import Form, KeyId, base64_length, encode_header, jwe_length, short_length
 from ...core.errors import InvalidExpression
@@ -195,7 +195,19 @@ def min_chars(item: ItemSyntax, field: FieldSyntax) -> int | None:
         return own.min_chars
     if general.min_chars is not None:
         return general.min_chars
-    return 0 if own.string or general.string else None
+    texts = (
+        own.string,
+        general.string,
+        switched("not_blank", item, field),
+        switched("trim", item, field),
+    )
+    return 0 if any(texts) else None
+
+
+def switched(name: Literal["not_blank", "trim"], item: ItemSyntax, field: FieldSyntax) -> bool:
+    """Return whether an item has a switch on: as it says itself, else as its field does."""
+    own = False if item.sealed.string is False else getattr(item.sealed, name)
+    return bool(getattr(field.sealed, name) if own is None else own)
 
 
 def check_item(item: Item, place: Place, problems: Problems) -> None:
@@ -208,7 +220,7 @@ def check_item(item: Item, place: Place, problems: Problems) -> None:
     elif item.selector is Whole.BODY and form == "short":
         problems.add(place, "form `short` cannot keep the media type of a body", "delete `form`")
     elif item.selector is Whole.BODY and least is not None:
-        problems.add(place, "`string` and `min_chars` do not apply to `body`", "select `text`")
+        problems.add(place, "what asks for a string does not apply to `body`", "select `text`")
     elif form == "short" and ends:
         problems.add(
             place,

@@ -79,6 +79,7 @@ _RESERVED_BEGINNINGS: Final = (
 )
 _NO_QUERY: Final = ("`query:` only applies to requests: a response has no query", "delete it")
 _AS: Final = re.compile(r"(.*\S) +as +([\w.-]+)", re.DOTALL)
+_HOW: Final = "`form`, `max_chars`, `string`, `min_chars`, `not_blank`, `trim`"
 _CHARS: Final = WholeNumber(1, 1_000_000_000)
 
 
@@ -146,7 +147,7 @@ class HowSealed:
         "Whether the value must be a string (422 otherwise); the backend cannot check this once it"
         " is sealed.",
         default=None,
-        absent="`false`; `true` with `min_chars`",
+        absent="`false`; `true` with `min_chars`, `not_blank` or `trim`",
     )
     min_chars: int | None = setting(
         _CHARS,
@@ -154,11 +155,29 @@ class HowSealed:
         " is sealed (422 otherwise).",
         default=None,
     )
+    not_blank: bool | None = setting(
+        Switch(),
+        "Whether a string must have more than white space (422 otherwise).",
+        default=None,
+        absent="`false`",
+    )
+    trim: bool | None = setting(
+        Switch(),
+        "Whether white space is taken from both ends of a string before it is checked and sealed,"
+        " as a backend does that trims.",
+        default=None,
+        absent="`false`",
+    )
 
 
 def _check_sealed(made: FieldSyntax | ItemSyntax, fields: Fields, problems: Problems) -> None:
-    if made.sealed.string is False and made.sealed.min_chars is not None:
-        problems.add(fields["min_chars"], "only applies to strings", "delete `string: false`")
+    for name in STRINGS if made.sealed.string is False else ():
+        if getattr(made.sealed, name) not in {None, False}:
+            problems.add(fields[name], "only applies to strings", "delete `string: false`")
+
+
+STRINGS: Final = ("min_chars", "not_blank", "trim")
+"""What asks for a string, whatever `string` says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,8 +299,7 @@ def _complaint(item: ItemSyntax, action: str) -> tuple[str, str]:
     if item.selector is Whole.TOKENS:
         return _tokens_complaint(item, action), ""
     if action == "decrypt" and item.says_how:
-        words = "`form`, `max_chars`, `string`, `min_chars` and `expires`"
-        return f"{words} only apply to what is sealed", "delete them in `decrypt`"
+        return f"{_HOW} and `expires` only apply to what is sealed", "delete them in `decrypt`"
     if not (item.field or _field(item.selector)):
         word = item.selector.value if isinstance(item.selector, Whole) else item.selector.text
         return f"{show(word)} has no member name for its field", f"write `{word} as NAME`"
@@ -326,7 +344,7 @@ def _tokens_complaint(item: ItemSyntax, action: str) -> str:
     if item.optional:
         return "`tokens` is never missing, so it cannot be `optional`"
     if item.says_how:
-        return "`tokens` cannot have `form`, `max_chars`, `string`, `min_chars` or `expires`"
+        return f"`tokens` cannot have {_HOW} or `expires`"
     return ""
 
 

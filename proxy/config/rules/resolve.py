@@ -223,6 +223,8 @@ class _Resolver:
             form=said or "jwe",
             max_chars=most,
             min_chars=item_checks.min_chars(syntax, field) if seals else None,
+            not_blank=seals and item_checks.switched("not_blank", syntax, field),
+            trim=seals and item_checks.switched("trim", syntax, field),
             optional=syntax.optional,
             expires=self._expires(syntax, block) if seals else None,
             purpose=purpose if "purpose" in bind else None,

@@ -281,9 +281,10 @@ class UnfitValue(MessageError):
     status = 422
     title = "A value does not satisfy the constraints of its field."
     cause = (
-        "The rule has `string` or `min_chars` for the field, and the value is a number, a list, an"
-        " object or a file, or has fewer characters; or it has `form: base64`, and the value is not"
-        " base64 with padding. Sealyard checks it, because the backend cannot check a sealed value."
+        "The rule has `string`, `min_chars`, `not_blank` or `trim` for the field, and the value is"
+        " a number, a list, an object or a file, has fewer characters, or is blank; or it has"
+        " `form: base64`, and the value is not base64 with padding. Sealyard checks it, because the"
+        " backend cannot check a sealed value."
     )
     remedy = "Send a string as `detail` names it."
 

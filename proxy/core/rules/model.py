@@ -56,7 +56,8 @@ class Item:
     """One selector with how its values are sealed.
 
     `bind` holds the parts that are bound; `max_chars` counts characters of the sealed value. With
-    `min_chars` the value must be a string of at least so many code points (0: any string).
+    `min_chars` the value must be a string of at least so many code points (0: any string), with
+    `not_blank` one that is more than white space; `trim` takes that from both its ends first.
     `expires` is for how many seconds they open; None: for ever.
     `parties` are those who choose the key of what is end to end: sender and recipients, or reader.
     `framed` says that a body may become a sealed stream, where a token is too small for it.
@@ -70,6 +71,8 @@ class Item:
     form: Form = "jwe"
     max_chars: int | None = None
     min_chars: int | None = None
+    not_blank: bool = False
+    trim: bool = False
     optional: bool = False
     purpose: str | None = None
     expires: int | None = None

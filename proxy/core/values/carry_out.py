@@ -27,6 +27,12 @@ from .table import Values, is_parts, splice, spliced
 
 _TOKENS: Final = {tuple}
 _HEAD: Final = itemgetter(0)
+_WHITE: Final = (
+    "".join(map(chr, range(0x21)))
+    + "\x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+    + "\u2028\u2029\u202f\u205f\u3000\ufeff"
+)
+"""What some backend trims: white space of Unicode and JavaScript, and what Java trims."""
 
 
 class CarriedOut:
@@ -198,7 +204,7 @@ class CarriedOut:
             opener, plaintext = self.keys.open(token, context, self._now)
         except OpenFailed:
             return False
-        require_text(item, token.as_text(plaintext), token.cty)
+        fitting(item, token.as_text(plaintext), token.cty)
         self._stay(row, "already_sealed", opener)
         return True
 
@@ -390,7 +396,7 @@ def _sealed(  # noqa: PLR0913, PLR0917 - what a token is made of
 ) -> bytes:
     """Return the token of a value; raise UnfitValue or ValueTooLong where it must not be sealed."""
     if item.min_chars is not None:
-        require_text(item, text, cty)
+        text = fitting(item, text, cty)
     if item.form == "base64":
         text = require_base64(item, text, cty)
     return session.seal(
@@ -404,25 +410,31 @@ def _sealed(  # noqa: PLR0913, PLR0917 - what a token is made of
     )
 
 
-def require_text(item: Item, plaintext: bytes, cty: str | None) -> None:
-    """Raise UnfitValue unless a value is the string that its item asks for, if it asks for one.
+def fitting(item: Item, plaintext: bytes, cty: str | None) -> bytes:
+    """Return a value as its item has it sealed; raise UnfitValue for one that is not as it asks.
 
     The backend sees a token and so a string, whatever the client sent: what it would have refused
     in plaintext must be refused here.
     """
     least = item.min_chars
     if least is None:
-        return
+        return plaintext
     try:
-        size = len(plaintext.decode())
+        text = None if cty is not None else plaintext.decode()
     except UnicodeDecodeError:
-        size = None
-    if cty is not None or size is None:
+        text = None
+    if text is None:
         raise UnfitValue("not-a-string", detail=f"{item.field}: a string is needed.")
-    if size < least:
+    if item.not_blank or item.trim:
+        trimmed = text.strip(_WHITE)
+        if item.not_blank and not trimmed:
+            raise UnfitValue("blank", detail=f"{item.field}: more than white space is needed.")
+        text = trimmed if item.trim else text
+    if len(text) < least:
         raise UnfitValue(
             "too-few-characters", detail=f"{item.field}: at least {least} characters are needed."
         )
+    return text.encode() if item.trim else plaintext
 
 
 def require_base64(item: Item, plaintext: bytes, cty: str | None) -> bytes:

@@ -8,7 +8,14 @@ from time import monotonic, sleep
 from typing import Any, Final
 
 from ...core.errors import MigrationFailed
-from ..policy import BINLOG_EVENT, INNODB_FILLED, PURGE_AGAIN_SECONDS, PURGE_SECONDS
+from ..policy import (
+    BINLOG_EVENT,
+    INNODB_FILLED,
+    PURGE_AGAIN_SECONDS,
+    PURGE_SECONDS,
+    UNDO_TRIES,
+    UNDO_WRITES,
+)
 from .keepers import LOCAL, Change, Cost, Effect, Keeper, ScrubStep, free_bytes
 
 Run = Callable[..., Sequence[Sequence[Any]]]
@@ -141,6 +148,8 @@ class MysqlInspection:
         if step.sql == _PURGE:
             self._run("SET GLOBAL innodb_undo_log_truncate = ON")
             self._run(_PURGE)
+            self._overwrite_undo()
+            self._run(_PURGE)
         elif step.sql == _BINARY_LOGS:
             self._purge()
         elif step.sql == _REDO:
@@ -155,6 +164,44 @@ class MysqlInspection:
     def files(self) -> Sequence[Path]:
         """Return none: they are the server's."""
         return ()
+
+    def _overwrite_undo(self) -> None:
+        """Fill the free pages of undo logs, which keep what was purged, until each file has grown.
+
+        Each transaction writes to the next file, and its pages pass the buffer of double writes.
+        """
+        waiting = set(self._undo())
+        self._run("SET SESSION sql_log_bin = 0")
+        self._run("DROP TABLE IF EXISTS sealyard_scrub")
+        self._run("CREATE TABLE sealyard_scrub (id INT PRIMARY KEY, filler VARBINARY(3000))")
+        try:
+            self._run(_FILL)
+            for _ in range(UNDO_TRIES):
+                if waiting:
+                    waiting -= self._fill_undo()
+        finally:
+            self._run("DROP TABLE sealyard_scrub")
+            self._run("SET SESSION sql_log_bin = 1")
+        if waiting:
+            raise MigrationFailed("undo-in-use")
+
+    def _fill_undo(self) -> set[str]:
+        """Write to one undo log, until it has grown; return its name."""
+        before = self._undo()
+        self._run("BEGIN")
+        try:
+            for number in range(UNDO_WRITES):
+                self._run("UPDATE sealyard_scrub SET filler = repeat(%s, 3000)", (str(number % 7),))
+                found = {one for one, size in self._undo().items() if size > before.get(one, size)}
+                if found:
+                    return found
+        finally:
+            self._run("COMMIT")
+        return set()
+
+    def _undo(self) -> dict[str, int]:
+        """Return the size of each undo log."""
+        return {str(name): int(size) for name, size in self._run(_UNDO)}
 
     def _purge(self) -> None:
         """Remove all binary logs but a new one; the server keeps for a while what InnoDB needs."""
@@ -205,5 +252,14 @@ class MysqlInspection:
 
 
 _PURGE: Final = "SET GLOBAL innodb_max_purge_lag_wait = 0"
+_UNDO: Final = (
+    "SELECT name, file_size FROM information_schema.innodb_sys_tablespaces"
+    " WHERE name LIKE 'innodb_undo%%'"
+)
+_FILL: Final = """
+INSERT INTO sealyard_scrub WITH RECURSIVE rows_of(n) AS (
+    SELECT 1 UNION ALL SELECT n + 1 FROM rows_of WHERE n < 1000
+) SELECT n, '' FROM rows_of
+"""
 _BINARY_LOGS: Final = "PURGE BINARY LOGS"
 _REDO: Final = "SET GLOBAL innodb_log_file_size"

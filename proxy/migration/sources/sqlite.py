@@ -96,9 +96,7 @@ class SqliteSource(ComparedTable):
         """Return what asks the compiler of SQLite."""
         from .sqlite_keepers import SqliteInspection  # noqa: PLC0415 - few runs ask
 
-        name = self.table.name.rpartition(".")[2]
-        columns = [one.name for one in self.table.columns]
-        return SqliteInspection(self._database, self._run, self._file, name, columns)
+        return SqliteInspection(self._database, self._run, self._file, self.table)
 
     def close(self) -> None:
         """Close the file."""

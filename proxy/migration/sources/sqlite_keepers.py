@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from ...core.errors import MigrationFailed
+from ..job.model import StoredTable
 from ..policy import SQLITE_PAGES
 from .keepers import Change, Cost, Keeper, ScrubStep, free_bytes
 
@@ -33,20 +34,17 @@ class SqliteInspection:
     snapshot = "the write-ahead log grows"
 
     def __init__(
-        self,
-        database: sqlite3.Connection,
-        run: Run,
-        file: Path,
-        table: str,
-        columns: Sequence[str],
+        self, database: sqlite3.Connection, run: Run, file: Path, table: StoredTable
     ) -> None:
-        """Use a connection in autocommit; `table` is without quotes and schema."""
+        """Use a connection in autocommit."""
         self._database = database
         self._run = run
         self._file = file
-        self._table = table
+        self._table = table.name.rpartition(".")[2]
+        columns = [one.name for one in table.columns]
         self._columns = {one.lower() for one in columns}
-        self._quoted = ['"' + one.replace('"', '""') + '"' for one in (table, *columns)]
+        self._batch = table.batch
+        self._quoted = ['"' + one.replace('"', '""') + '"' for one in (self._table, *columns)]
 
     def keepers(self) -> Iterator[Keeper]:
         """Yield what depends on the columns, then the file."""
@@ -79,11 +77,21 @@ class SqliteInspection:
         yield Keeper(f"free pages of {self._file.name}", "keeps", told, "migrate scrub (VACUUM)")
 
     def cost(self, change: Change) -> Cost:
-        """Return what the file grows by; its log has a copy of each page that is written."""
+        """Return what the file grows by, and the journal of a transaction, or that of a WAL.
+
+        A WAL begins anew with each checkpoint, unless another holds a snapshot open.
+        """
         ((mode,),) = self._run("PRAGMA journal_mode")
+        ((page,),) = self._run("PRAGMA page_size")
+        ((pages,),) = self._run("PRAGMA wal_autocheckpoint")
         size = self._file.stat().st_size
         grown = round((change.after - change.before) * SQLITE_PAGES)
-        log = (size + grown) if mode == "wal" else size
+        one = (size + grown) * min(self._batch / max(change.rows, 1), 1.0)
+        log = size + grown
+        if mode != "wal":
+            log = round(min(one, size))
+        elif pages:
+            log = round(min(log, pages * (page + _FRAME) + one))
         return Cost(grown, log, "journal", free_bytes(str(self._file.parent)))
 
     def steps(self) -> Iterator[ScrubStep]:
@@ -133,6 +141,7 @@ class SqliteInspection:
                 yield name
 
 
+_FRAME: Final = 24  # bytes of a WAL before each page
 _STORED: Final = 3  # `hidden` of a generated column that is stored
 _EXPRESSION: Final = -2  # `cid` of what an index computes
 

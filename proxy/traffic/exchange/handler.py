@@ -130,7 +130,7 @@ class Handler:
             record.status = CLIENT_CLOSED
             raise
         except Exception as error:  # noqa: BLE001 - its text may hold a message's: neither log nor answer may
-            refusal = self.steps.refusal(deliberate(error), record)
+            refusal = self.steps.refusal(deliberate(error), record, request.raw.headers)
             # What did not pass the gate may have several readings: read nothing after it.
             request.refuse(refusal, close=not record.method)
         except BaseException:  # cancelled: the client is gone, or time is up

@@ -24,7 +24,7 @@ from ...core.errors import (
     TrafficError,
     Unopened,
 )
-from ...core.http.message import DIRECTIONS, Direction, ResponseHead
+from ...core.http.message import DIRECTIONS, Direction, Headers, ResponseHead
 from ...core.planning.exchange import Exchange, Messages
 from ...core.planning.mistyped_response import Look
 from ...core.planning.plan import Plan
@@ -54,7 +54,7 @@ from ..http1.forwarding_headers import ForwardingHeaders, Peer
 from ..http1.framing import Framing
 from ..http1.gate import Admitted, RawRequest, admit
 from ..http1.pointing_headers import LocationRewrite
-from ..http1.problem import Problem, problem, status_of
+from ..http1.problem import Problem, form_for, problem
 from ..interfaces import Reporter, UpstreamResponse
 from ..message_record import MessageRecord, MessageWatch
 from ..policy import MOST_CLAIMS
@@ -123,6 +123,11 @@ class Steps(PreparedSteps):
         self._shutting = frozenset(
             one.rule.name for one in rule_table.rules if one.rule.shuts_on_poison
         )
+        self._of_graphql = frozenset(
+            one.rule.name
+            for one in rule_table.rules
+            if any(each.format == "graphql" for each in one.rule.blocks)
+        )
         self._rewrite = lru_cache(maxsize=64)(partial(LocationRewrite, self._names))
         self._claims: dict[tuple[str, str, int], Claim] = {}
         self._prefix = secrets.token_hex(6)
@@ -149,20 +154,26 @@ class Steps(PreparedSteps):
             record.changes = []
         return record
 
-    def refusal(self, error: TrafficError, record: MessageRecord) -> Problem:
-        """Record that a message was refused, and return the problem for its client."""
+    def refusal(self, error: TrafficError, record: MessageRecord, headers: Headers = ()) -> Problem:
+        """Record that a message was refused, and return the problem for its client.
+
+        `headers` are those of the request, if they were read.
+        """
         direction = record.direction
         if isinstance(error, OpenFailed):
             record.did_not_open(error.unopened or (Unopened(error.reason, b""),))
-        record.refused(error, status_of(error, direction))
-        return problem(
+        operations = record.method == "POST" and record.rule in self._of_graphql
+        found = problem(
             error,
             record.request_id,
             direction=direction,
             now=self.clock(),
             trace_id=record.trace_id,
             named=bool(record.own_id) or self.request_ids.adds,
+            form=form_for(headers, operations=operations),
         )
+        record.refused(error, found.status)
+        return found
 
     def report(self, records: Sequence[MessageRecord]) -> None:
         """Write the lines of messages that are over, and report tokens that did not open.

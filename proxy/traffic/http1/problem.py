@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import Final
+from typing import Final, Literal
 
 from ...core.errors import InternalError, MessageError, OpenFailed, TrafficError
-from ...core.http.message import Direction, Headers
+from ...core.http.message import Direction, Headers, header_values
+
+Form = Literal["application/problem+json", "application/graphql-response+json", "application/json"]
+"""How a refusal is written: the last two as a response of GraphQL."""
 
 _ALLOW: Final = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 _REASONS: Final = {status.value: status.phrase.encode("ascii") for status in HTTPStatus}
+
+
+_OF_OPERATIONS: Final = frozenset({400, 415, 422})
+"""What says that an operation is wrong, or that no block takes it."""
+_ACCEPTED: Final = re.compile(
+    rb"(?:^|,)[ \t]*application/graphql-response\+json[ \t]*"
+    rb"(?:;(?![ \t]*q=0(?:\.0*)?[ \t]*(?:,|$))[^,;]*)*(?=,|$)",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +61,16 @@ def status_of(error: TrafficError, direction: Direction) -> int:
     return error.status
 
 
+def form_for(headers: Headers, *, operations: bool) -> Form:
+    """Return how the refusal of a request is written; `operations`: its rule reads GraphQL.
+
+    https://graphql.github.io/graphql-over-http/draft/
+    """
+    if _ACCEPTED.search(b",".join(header_values(headers, b"accept"))):
+        return "application/graphql-response+json"
+    return "application/json" if operations else "application/problem+json"
+
+
 def problem(  # noqa: PLR0913 - what one response consists of, most by name
     error: TrafficError,
     request_id: str,
@@ -56,6 +79,7 @@ def problem(  # noqa: PLR0913 - what one response consists of, most by name
     now: float | None = None,
     trace_id: str = "",
     named: bool = False,
+    form: Form = "application/problem+json",
 ) -> Problem:
     """Return the response for `error`; `now`, in seconds since 1970, is its Date.
 
@@ -76,7 +100,7 @@ def problem(  # noqa: PLR0913 - what one response consists of, most by name
     if error.detail and not isinstance(error, OpenFailed):
         members["detail"] = error.detail
     headers = [
-        (b"Content-Type", b"application/problem+json"),
+        (b"Content-Type", form.encode("ascii")),
         (b"Cache-Control", b"no-store"),
         (b"Sealyard-Error", error.code.encode("ascii")),
     ]
@@ -88,5 +112,11 @@ def problem(  # noqa: PLR0913 - what one response consists of, most by name
         headers.append((b"Allow", _ALLOW))  # RFC 9110 section 15.5.6 requires it
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers.append((b"Retry-After", b"%d" % error.retry_after))
+    if form != "application/problem+json":
+        message = members.get("detail", error.title)
+        members = {"errors": [{"message": message, "extensions": {"code": error.code} | members}]}
+        # As JSON alone, only a response of 200 is one of GraphQL to its clients.
+        if form == "application/json" and status in _OF_OPERATIONS:
+            status = HTTPStatus.OK.value
     body = json.dumps(members, ensure_ascii=False, separators=(",", ":")).encode()
     return Problem(status, tuple(headers), body)

@@ -142,6 +142,11 @@ def test_an_item_takes_form_and_max_chars_from_its_field() -> None:
         ("{min_chars: 2}", ", string: false", None),
         ("{string: true}", ", string: false", None),
         ("{string: false}", ", string: true", 0),
+        ("{not_blank: true}", "", 0),
+        ("{}", ", trim: true", 0),
+        ("{trim: true, not_blank: true}", ", min_chars: 3", 3),
+        ("{trim: true, not_blank: true}", ", string: false", None),
+        ("{trim: true}", ", trim: false", None),
     ],
 )
 def test_an_item_asks_for_strings_as_it_or_its_field_says(
@@ -152,7 +157,11 @@ def test_an_item_asks_for_strings_as_it_or_its_field_says(
 
     rule = _rule(keys, top=top)
 
-    assert _request(rule).encrypt[0].min_chars == least
+    (found,) = _request(rule).encrypt
+    asked = field + item if "false" not in item else ""
+
+    assert found.min_chars == least
+    assert (found.trim, found.not_blank) == ("trim: true" in asked, "not_blank" in asked)
     assert _response(rule).decrypt[0].min_chars is None
 
 
@@ -180,7 +189,7 @@ def test_every_text_may_be_asked_for(selector: str) -> None:
 
 def test_a_body_is_no_string() -> None:
     (told,) = _told("request: {encrypt: {select: body, string: true}}")
-    assert told.endswith("`string` and `min_chars` do not apply to `body`; select `text`")
+    assert told.endswith("what asks for a string does not apply to `body`; select `text`")
 
 
 def test_max_chars_holds_at_least_an_empty_token() -> None:

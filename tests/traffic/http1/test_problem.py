@@ -5,6 +5,7 @@ import json
 import pytest
 
 from proxy.core.errors import (
+    Busy,
     InternalError,
     InvalidBody,
     OpenFailed,
@@ -12,7 +13,7 @@ from proxy.core.errors import (
     ValueTooLong,
     traffic_errors,
 )
-from proxy.traffic.http1.problem import deliberate, problem
+from proxy.traffic.http1.problem import deliberate, form_for, problem
 
 
 @pytest.mark.parametrize("kind", traffic_errors())
@@ -56,6 +57,64 @@ def test_what_nobody_raised_on_purpose_says_nothing() -> None:
     assert isinstance(error, InternalError)
     assert error.reason == "ValueError"
     assert b"CANARY" not in problem(error, "id").body
+
+
+GRAPHQL = "application/graphql-response+json"
+
+
+@pytest.mark.parametrize(
+    ("accept", "form"),
+    [
+        ("application/graphql-response+json", GRAPHQL),
+        ("text/html, Application/GraphQL-Response+JSON;charset=utf-8 ;q=0.5", GRAPHQL),
+        ("application/graphql-response+json;q=0.9,application/json", GRAPHQL),
+        ("application/graphql-response+json;q=0, application/json", ""),
+        ("application/graphql-response+json;q=0.00", ""),
+        ("application/graphql-response+json-ish", ""),
+        ("*/*", ""),
+        ("", ""),
+    ],
+)
+@pytest.mark.parametrize("operations", [True, False])
+def test_a_client_of_graphql_is_told_by_what_it_accepts(
+    accept: str,
+    form: str,
+    operations: bool,  # noqa: FBT001 - a parameter
+) -> None:
+    other = "application/json" if operations else "application/problem+json"
+    headers = ((b"Accept", accept.encode()),) if accept else ()
+
+    assert form_for(headers, operations=operations) == (form or other)
+
+
+def test_a_refusal_is_a_response_of_graphql_without_data() -> None:
+    error = ValueTooLong("too-long", detail="content: 12 bytes fit")
+    made = problem(error, "id", form="application/graphql-response+json")
+    legacy = problem(error, "id", form="application/json")
+    busy = problem(Busy("closing"), "id", form="application/json")
+
+    assert json.loads(made.body) == {
+        "errors": [
+            {
+                "message": "content: 12 bytes fit",
+                "extensions": {
+                    "code": "value-too-long",
+                    "type": "urn:sealyard:error:value-too-long",
+                    "title": error.title,
+                    "status": 422,
+                    "instance": "id",
+                    "detail": "content: 12 bytes fit",
+                },
+            }
+        ]
+    }
+    assert (made.status, dict(made.headers)[b"Content-Type"]) == (422, GRAPHQL.encode())
+    # As JSON alone, only 200 says that a response is one of GraphQL.
+    assert (legacy.status, legacy.body) == (200, made.body)
+    assert dict(legacy.headers)[b"Content-Type"] == b"application/json"
+    assert dict(legacy.headers)[b"Sealyard-Error"] == b"value-too-long"
+    assert (busy.status, dict(busy.headers)[b"Retry-After"]) == (503, b"1")
+    assert json.loads(busy.body)["errors"][0]["extensions"]["code"] == "busy"
 
 
 def test_a_problem_on_the_wire() -> None:

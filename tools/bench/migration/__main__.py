@@ -12,17 +12,19 @@ import tempfile
 from pathlib import Path
 from typing import Any, Final
 
-from . import kinto, laws, measure, page
-from .clinic import JOB
+from . import interrupted, kinto, laws, measure, page
 from .places import PLACES
 
-_PARTS: Final = ("pipe", *PLACES, "kinto")
+_KILLED: Final = {f"{one}-killed": one for one in PLACES}
+"""Parts that are kept whatever else the machine does: they show what is left and what it takes."""
+_PARTS: Final = ("pipe", *PLACES, "kinto", *_KILLED)
 _LONG: Final = {"postgresql": 1_000_000, "mariadb": 100_000, "sqlite": 100_000}
 _SHORT_ROWS: Final = 3_000
 _LETTERS: Final = 300_000
 _KILLS: Final = 200
 _SHORT_KILLS: Final = 5
 _KILLED_ROWS: Final = 100_000
+_WHOLE_KILLS: Final = 10
 _NAIVE_ROWS: Final = 20_000
 _RECORDS: Final = 5_000
 _SHORT_RECORDS: Final = 300
@@ -54,10 +56,14 @@ def main() -> None:
             continue
         with tempfile.TemporaryDirectory(prefix="sealyard-migration-") as folder:
             found, broken = _measured(part, Path(folder), asked)
-        busy = page.busy(about)
+        busy = page.busy(about) and part not in _KILLED
         for one in broken:
             _say(f"{part}: broken: {one}")
-        missed = [one for run in found["runs"] for one in laws.missed(part, run)]
+        missed = (
+            []
+            if part in _KILLED
+            else [one for run in found["runs"] for one in laws.missed(part, run)]
+        )
         for one in missed if whole else ():
             _say(f"{part}: missed: {one}")
         wrong |= bool(broken or (whole and missed and not busy))
@@ -80,6 +86,8 @@ def _measured(
         records = asked.rows or (_SHORT_RECORDS if asked.quick else _RECORDS)
         run = _printed(part, kinto.in_kinto(folder, records))
         return {"runs": [run]}, list(laws.broken(run, rows=records))
+    if part in _KILLED:
+        return _interrupted(part, folder, asked)
     rows = asked.rows or (_SHORT_ROWS if asked.quick else _LONG[part])
     kills = asked.kills if asked.kills is not None else _SHORT_KILLS if asked.quick else _KILLS
     runs: list[dict[str, Any]] = []
@@ -94,10 +102,24 @@ def _measured(
             )
             runs.append(_printed(part, found))
             broken += laws.broken(found, rows=some, kills=killed)
-        keyring = measure.Bench(folder, JOB.format(source=database.source)).keyring()
+        keyring = measure.Bench(folder, measure.job_of(database)).keyring()
         naive = round(measure.naive(database, keyring, min(rows, _NAIVE_ROWS)))
         _printed(part, {"naive_rows_per_second": naive})
     return {"runs": runs, "naive_rows_per_second": naive}, broken
+
+
+def _interrupted(
+    part: str, folder: Path, asked: argparse.Namespace
+) -> tuple[dict[str, Any], list[str]]:
+    """Measure a run that is killed and begun again."""
+    rows = asked.rows or (_KILLED_ROWS if asked.quick else _LONG[_KILLED[part]])
+    kills = asked.kills if asked.kills is not None else _WHOLE_KILLS
+    data, here = folder / "data", folder / "job"
+    for one in (data, here):
+        one.mkdir()
+    with PLACES[_KILLED[part]](data) as database:
+        run = interrupted.run(here, database, rows, updates=laws.UPDATES, kills=kills)
+    return {"runs": [_printed(part, run)]}, list(interrupted.broken(run, rows=rows, kills=kills))
 
 
 def _printed(part: str, found: dict[str, Any]) -> dict[str, Any]:

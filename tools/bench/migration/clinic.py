@@ -18,6 +18,8 @@ from proxy.keys.sessions.durable import durable_session
 
 ROWS_OF_A_CONVERSATION: Final = 100
 LETTER_BYTES: Final = 200
+CANARY: Final = b"canary letter "
+"""What each letter begins with, and nothing else has."""
 _PAGE: Final = 1000
 
 Execute = Callable[[str, tuple[object, ...]], list[tuple[Any, ...]]]
@@ -26,7 +28,7 @@ Connect = Callable[[], AbstractContextManager[Execute]]
 
 def letter(number: int, version: int = 0) -> str:
     """Return the text of a row, of 200 bytes; no two are equal."""
-    return f"canary letter {number} version {version} ".ljust(LETTER_BYTES, "x")
+    return f"{CANARY.decode()}{number} version {version} ".ljust(LETTER_BYTES, "x")
 
 
 Row = tuple[int, str, str, str]
@@ -84,6 +86,7 @@ class Writer:
     rate: float
     versions: dict[int, int] = field(default_factory=dict)
     seconds: float = 0.0
+    updates: int = 0
     _failed: Exception | None = None
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
@@ -112,7 +115,7 @@ class Writer:
 
     def _write(self) -> None:
         sid = int(time.time()).to_bytes(4) + secrets.token_bytes(8)
-        began, count = time.monotonic(), 0
+        began = time.monotonic()
         with self.connect() as execute:
             while not self._stop.is_set():
                 number = secrets.randbelow(self.rows) + 1
@@ -122,8 +125,8 @@ class Writer:
                 sealed = session.seal(letter(number, version).encode(), bound).decode()
                 execute("UPDATE messages SET content = %s WHERE id = %s", (sealed, number))
                 self.versions[number] = version
-                count += 1
-                self._stop.wait(max(began + count / self.rate - time.monotonic(), 0))
+                self.updates += 1
+                self._stop.wait(max(began + self.updates / self.rate - time.monotonic(), 0))
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,12 +87,13 @@ class Bench:
         cpu = used.ru_utime + used.ru_stime
         return Cost(time.monotonic() - began, cpu, memory, process.returncode)
 
-    def planned(self) -> float:
-        """Return how many seconds `plan` says that `seal` takes."""
+    def planned(self) -> dict[str, Any]:
+        """Return what `plan` says."""
         with (self.folder / "plan.json").open("w+b") as told:
             self.run("migrate", "plan", "job.yaml", "--json", stdout=told)
             told.seek(0)
-            return float(json.load(told)["seconds"])
+            found: dict[str, Any] = json.load(told)
+            return found
 
     def killed(self, kills: int, *options: str) -> int:
         """Kill so many runs, each at a random time; return how many were. Nothing is left open.
@@ -106,23 +107,43 @@ class Bench:
         for _ in range(_TRIES * kills):
             if hit == kills:
                 break
-            process = self.begin("migrate", verb, "job.yaml", *options)
-            try:
-                status = process.wait(starts + _LONGEST * secrets.randbelow(1000) / 1000)
-            except subprocess.TimeoutExpired:
-                workers = children(process.pid)
-                if workers and hit % 2:
-                    os.kill(secrets.choice(workers), signal.SIGKILL)
-                    with suppress(subprocess.TimeoutExpired):
-                        process.wait(0.2)
-                process.kill()
-                status = process.wait()
-                hit += 1
-            if status not in {0, 1, -signal.SIGKILL}:
-                raise RuntimeError(f"`migrate {verb}` ended with status {status}")
+            status = self.killed_once(
+                verb,
+                starts + _LONGEST * secrets.randbelow(1000) / 1000,
+                *options,
+                worker=bool(hit % 2),
+            )
+            hit += status < 0
             if not status:
                 verb, other = other, verb
         return hit
+
+    def killed_once(self, verb: str, after: float, *options: str, worker: bool = False) -> int:
+        """Begin a run and kill it after so many seconds; return its status.
+
+        With `worker`, one of its workers is killed first. Raises RuntimeError where it fails.
+        """
+        process = self.begin("migrate", verb, "job.yaml", *options)
+        try:
+            status = process.wait(after)
+        except subprocess.TimeoutExpired:
+            workers = children(process.pid)
+            if workers and worker:
+                os.kill(secrets.choice(workers), signal.SIGKILL)
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(0.2)
+            process.kill()
+            process.wait()
+            status = -signal.SIGKILL
+        if status not in {0, 1, -signal.SIGKILL}:
+            raise RuntimeError(f"`migrate {verb}` ended with status {status}")
+        return status
+
+
+def job_of(database: Database) -> str:
+    """Return the job of a database."""
+    accepts = f"accept: {json.dumps(database.accepts)}\n" if database.accepts else ""
+    return JOB.format(source=database.source) + accepts
 
 
 def in_database(  # noqa: PLR0913 - each is one thing that is varied
@@ -130,10 +151,10 @@ def in_database(  # noqa: PLR0913 - each is one thing that is varied
 ) -> dict[str, Any]:
     """Seal a table beside a writer and under kills, prove it, and take everything out."""
     database.fill(rows)
-    bench = Bench(folder, JOB.format(source=database.source))
+    bench = Bench(folder, job_of(database))
     keyring = bench.keyring()
     together = ("--workers", str(workers))
-    planned = bench.planned() if workers == 1 and not kills else None
+    planned = bench.planned()["seconds"] if workers == 1 and not kills else None
     writer = Writer(database.connect, keyring, rows, updates)
     with writer:
         hit = bench.killed(kills, *together) if kills else 0
@@ -145,11 +166,10 @@ def in_database(  # noqa: PLR0913 - each is one thing that is varied
     opened = bench.run("migrate", "open", "job.yaml", *together)
     with database.connect() as execute:
         wrong = changed(execute, rows, writer.versions)
-    done = sum(writer.versions.values())
     return {
         "workers": workers,
-        "updates": done,
-        "updates_per_second": round(done / writer.seconds),
+        "updates": writer.updates,
+        "updates_per_second": round(writer.updates / writer.seconds),
         "kills": hit,
         "planned_seconds": planned,
         "seal": asdict(sealed),

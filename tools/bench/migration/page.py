@@ -27,6 +27,9 @@ TITLES: Final = {
     "mariadb": "MariaDB",
     "sqlite": "SQLite",
     "kinto": "Kinto, over HTTP",
+    "postgresql-killed": "PostgreSQL, killed and begun again",
+    "mariadb-killed": "MariaDB, killed and begun again",
+    "sqlite-killed": "SQLite, killed and begun again",
 }
 _VERBS: Final = ("seal", "verify", "open")
 _WRONG: Final = ("lost", "plain", "doubled", "not_byte_equal")
@@ -141,12 +144,51 @@ def _database(found: Found) -> Iterator[str]:
     yield f"A script that goes row by row seals {found['naive_rows_per_second']:,} rows / s."
 
 
-_OF: Final = {"pipe": _pipe, "kinto": _kinto}
+def _killed(found: Found) -> Iterator[str]:
+    (run,) = found["runs"]
+    yield from _table(
+        {
+            "rows": f"{run['rows']:,}",
+            "updates beside it": f"{run['updates']:,}, {run['updates_per_second']:,} / s",
+            "killed": f"{run['kills']:,}",
+            "lost, plain, doubled, not byte-equal": ", ".join(f"{run[one]:,}" for one in _WRONG),
+            "old values in files: before, after `verify`, after `scrub`": ", ".join(
+                f"{run[one]:,}"
+                for one in ("canaries", "canaries_after_verify", "canaries_after_scrub")
+            ),
+        }
+        for run in found["runs"]
+    )
+    yield ""
+    yield from _table(
+        {
+            "": one,
+            "`plan` said": size(run["planned"][one]),
+            "`seal` took": size(run["taken"][one]),
+            "factor": f"{run['taken'][one] / max(run['planned'][one], 1):.2f}",
+        }
+        for one, size in (("files", _bytes), ("log", _bytes), ("seconds", _clock))
+    )
+
+
+_OF: Final = {
+    "pipe": _pipe,
+    "kinto": _kinto,
+    **dict.fromkeys(("postgresql-killed", "mariadb-killed", "sqlite-killed"), _killed),
+}
+
+
+def _bytes(size: float) -> str:
+    return f"{size / _MEBIBYTE**2:,.1f} MiB"
+
+
+def _clock(seconds: float) -> str:
+    return f"{seconds:,.1f} s"
 
 
 def _planned(run: Mapping[str, Any]) -> str:
     said = run["planned_seconds"]
-    return "" if said is None else f"{said:,.1f} s"
+    return "" if said is None else _clock(said)
 
 
 def _rate(run: Mapping[str, Any]) -> str:
@@ -154,12 +196,12 @@ def _rate(run: Mapping[str, Any]) -> str:
 
 
 def _seconds(cost: Mapping[str, float]) -> str:
-    return f"{cost['seconds']:,.1f} s"
+    return _clock(cost["seconds"])
 
 
 def _memory(run: Mapping[str, Any], verbs: Sequence[str]) -> str:
     most: int = max(run[verb]["memory_kib"] for verb in verbs)
-    return f"{most / _MEBIBYTE:.1f} MiB"
+    return _bytes(most * _MEBIBYTE)
 
 
 def _table(rows: Iterable[Mapping[str, str]]) -> Iterator[str]:

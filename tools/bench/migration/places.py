@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import psycopg
 import pymysql
@@ -24,13 +24,26 @@ _CREATE: Final = (
 _INSERT: Final = "INSERT INTO messages VALUES"
 
 
+class Sizes(NamedTuple):
+    """Bytes: of the files of the table, and of what its log has received so far."""
+
+    files: int
+    log: int
+
+
 @dataclass(frozen=True, slots=True)
 class Database:
-    """A database that runs: its `source` in a job, and how others connect to it."""
+    """A database that runs: its `source` in a job, how others connect to it, and its files."""
 
     source: str
     connect: Connect
     fill: Callable[[int], None]
+    folder: Path
+    sizes: Callable[[], Sizes]
+    accepts: tuple[str, ...] = ()
+    """What of it may receive plaintext."""
+    log_grows: bool = True
+    """Whether its log has every change, or begins anew."""
 
 
 def _rows(count: int) -> Iterator[Row]:
@@ -40,7 +53,7 @@ def _rows(count: int) -> Iterator[Row]:
 @contextmanager
 def postgresql(_: Path) -> Iterator[Database]:
     """Run PostgreSQL without fsync: the disk is not what is measured."""
-    with servers.postgresql("log_statement=none", "max_wal_size=4GB") as (port, _log):
+    with servers.postgresql("log_statement=none", "max_wal_size=4GB") as (port, log):
         address = f"host=127.0.0.1 port={port} user=clinic dbname=postgres"
 
         @contextmanager
@@ -62,19 +75,29 @@ def postgresql(_: Path) -> Iterator[Database]:
                         copy.write_row(one)
                 database.execute("VACUUM ANALYZE messages")
 
-        yield Database(f"postgresql: {address}", connect, fill)
+        def sizes() -> Sizes:
+            sql = "SELECT pg_total_relation_size('messages'), pg_current_wal_lsn() - '0/0'::pg_lsn"
+            with connect() as execute:
+                ((files, written),) = execute(sql, ())
+            return Sizes(int(files), int(written))
+
+        yield Database(f"postgresql: {address}", connect, fill, log.parent, sizes)
 
 
 @contextmanager
 def mariadb(_: Path) -> Iterator[Database]:
-    """Run MariaDB."""
-    with servers.mariadb() as (port, _log):
+    """Run MariaDB with a binary log."""
+    with servers.mariadb("--general-log=0", "--log-bin=binlog", "--binlog-format=ROW") as (
+        port,
+        log,
+    ):
+        data = log.parent / "data"
 
         @contextmanager
         def connect() -> Iterator[Execute]:
             with closing(
                 pymysql.connect(
-                    host="127.0.0.1", port=port, user="clinic", database="clinic", autocommit=True
+                    host="127.0.0.1", port=port, user="root", database="clinic", autocommit=True
                 )
             ) as database:
 
@@ -85,8 +108,12 @@ def mariadb(_: Path) -> Iterator[Database]:
 
                 yield execute
 
-        source = f"mysql: {{database: clinic, port: {port}, user: clinic}}"
-        yield Database(source, connect, partial(_fill, connect))
+        def sizes() -> Sizes:
+            return Sizes(_bytes(data, "clinic/messages.ibd"), _bytes(data, "binlog.0*"))
+
+        source = f"mysql: {{database: clinic, port: {port}, user: root}}"
+        fill = partial(_fill, connect)
+        yield Database(source, connect, fill, data, sizes, ("binary log",))
 
 
 @contextmanager
@@ -104,7 +131,15 @@ def sqlite(folder: Path) -> Iterator[Database]:
 
             yield execute
 
-    yield Database(f"sqlite: {file}", connect, partial(_fill, connect))
+    def sizes() -> Sizes:
+        return Sizes(_bytes(folder, file.name), _bytes(folder, f"{file.name}-wal"))
+
+    fill = partial(_fill, connect)
+    yield Database(f"sqlite: {file}", connect, fill, folder, sizes, log_grows=False)
+
+
+def _bytes(folder: Path, pattern: str) -> int:
+    return sum(one.stat().st_size for one in folder.glob(pattern))
 
 
 def _fill(connect: Connect, count: int) -> None:
