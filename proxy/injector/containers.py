@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from typing import Final
 
+from ..process.fitness import INTERCEPTION_VARIABLE
 from ..process.policy import MOST_GRACE_SECONDS
 from . import keys, policy, roots
 from .annotations import (
@@ -21,7 +22,6 @@ from .annotations import (
     CONFIG_VOLUME,
     EMPTY_DIR,
     HEALTH_VARIABLE,
-    INTERCEPTION_VARIABLE,
     KEYS_FOLDER,
     KEYS_VOLUME,
     LISTEN_VARIABLE,

@@ -79,7 +79,7 @@ def inject(pod: Json, settings: InjectorSettings, namespace: str = "") -> Json:
     found = (
         *violations.of_annotations(options, settings),
         *violations.of_ports(mesh.applications(running), ports),
-        *violations.of_pod(spec, [*inits, *apps], options, settings),
+        *violations.of_pod(pod, [*inits, *apps], options, settings),
     )
     used = require_permitted(found, settings.policy, namespace)
     forwarded = probes.rewrite(behind, ports, known, options.health_port)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from ..process.fitness import INTERCEPTION_VARIABLE
 from .annotations import (
     CONTAINERS,
-    INTERCEPTION_VARIABLE,
     PASSED_VARIABLE,
     SIDECAR,
     InjectorSettings,

@@ -6,14 +6,13 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from ..process.fitness import Finding
+from ..process.fitness import INTERCEPTION_VARIABLE, Finding
 from ..process.listening import TcpSocket, sockets
 from . import mesh, walls
 from .annotations import (
     ADDRESSES_VARIABLE,
     CONTAINERS,
     HEALTH_PORTS,
-    INTERCEPTION_VARIABLE,
     LABEL,
     PASSED_VARIABLE,
     PORTS_VARIABLE,

@@ -60,16 +60,17 @@ _TLS_PORTS: Final = frozenset({443, 8443})
 
 
 def of_pod(
-    spec: Json, containers: Sequence[Json], options: PodOptions, settings: InjectorSettings
+    pod: Json, containers: Sequence[Json], options: PodOptions, settings: InjectorSettings
 ) -> Iterator[Violation]:
     """Yield what stands in the pod; `containers` are all of it without Sealyard's own."""
+    spec = mapping(pod, "spec")
     sources = (settings.keys_secret, options.keys_secret)
     yield from keys.exposures(named(spec, "volumes"), containers, sources)
     yield from roots.exposures(named(spec, "volumes"), settings.root)
     yield from _of_audit_log(named(spec, "volumes"), {settings.audit_volume, options.audit_volume})
     yield from walls.of_containers(spec, containers, settings.policy)
     yield from walls.of_volumes(named(spec, "volumes"))
-    yield from walls.of_names(spec)
+    yield from walls.of_names(pod)
     if spec.get("hostPID"):
         yield Violation("hostPID: containers could read the memory of the sidecar", "host")
 

@@ -39,6 +39,15 @@ _VOLUMES: Final = frozenset(
 )
 """Kinds of volumes that hold what they say themselves, or what an operator made."""
 
+_OF_THE_CLUSTER: Final = frozenset({"", "ClusterFirst", "ClusterFirstWithHostNet"})
+_WAYS_TO_ASK: Final = frozenset(
+    {
+        *("attempts", "edns0", "inet6", "no-aaaa", "no-reload", "no-tld-query", "rotate"),
+        *("single-request", "single-request-reopen", "timeout", "trust-ad", "use-vc"),
+    }
+)
+"""Options of a resolver that change how it asks, not for what."""
+
 
 def of_containers(spec: Json, containers: Sequence[Json], policy: Policy) -> Iterator[Violation]:
     """Yield the rights by which a container gets around the sidecar.
@@ -96,15 +105,25 @@ def of_volumes(volumes: Sequence[Json]) -> Iterator[Violation]:
                 yield Violation(told, "volume-driver")
 
 
-def of_names(spec: Json) -> Iterator[Violation]:
-    """Yield what of the pod decides which machine a name is, for the sidecar too."""
-    config = mapping(spec, "dnsConfig")
+def of_names(pod: Json) -> Iterator[Violation]:
+    """Yield what of the pod decides which machine a name is, for the sidecar too.
+
+    A hostname is in the hosts file of the pod, with and without `subdomain`. StatefulSets give the
+    pod's own name, indexed Jobs what it begins with. `ndots` and `dnsPolicy` decide whether the
+    cluster's search domains are asked before the world: `cache.shop` is a name there, too.
+    """
+    spec, metadata = mapping(pod, "spec"), mapping(pod, "metadata")
+    own = (text(metadata, "name"), text(metadata, "generateName").removesuffix("-"))
+    config, policy = mapping(spec, "dnsConfig"), text(spec, "dnsPolicy")
+    options = {text(one, "name") for one in objects(config, "options")}
     found = {
         "hostAliases": spec.get("hostAliases"),
+        "hostname": text(spec, "hostname") not in {"", *own},
         "hostnameOverride": spec.get("hostnameOverride"),
-        "dnsPolicy None": text(spec, "dnsPolicy") == "None",
+        f"dnsPolicy {policy}": policy not in _OF_THE_CLUSTER,
         "dnsConfig.nameservers": config.get("nameservers"),
         "dnsConfig.searches": config.get("searches"),
+        **{f"dnsConfig.options {name}": True for name in sorted(options - _WAYS_TO_ASK)},
     }
     for place, given in found.items():
         if given:

@@ -36,6 +36,9 @@ _MESHES: Final[dict[str, tuple[MeshKind, ...]]] = {
 }
 """Paths, and the meshes that the namespaces whose pods are sent there are in."""
 
+_REFUSED: Final = ("content-type", "internal-error", "malformed", "too-large")
+"""Reasons, counted from 0: an alert asks for an increase."""
+
 
 class Webhook:
     """Serves `POST /mutate`, `/livez`, `/readyz` and `/metrics`, over TLS only.
@@ -61,6 +64,8 @@ class Webhook:
         self._mistaken: tuple[str, ...] = ()
         self._samples = Samples()
         self._samples.add(BUILD, 1, labels=(__version__, platform.python_version(), leaves.NATIVE))
+        for reason in _REFUSED:
+            self._samples.add(INJECTOR_REFUSALS, 0, labels=(reason,))
         self.app = web.Application(client_max_size=REVIEW_BYTES)
         self.app.add_routes(
             [

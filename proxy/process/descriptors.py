@@ -9,7 +9,13 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from ..core.errors import UnfitEnvironment
-from .policy import LEAST_CLIENTS, LINGERING_SHARE, MOST_LINGERING, OWN_DESCRIPTORS
+from .policy import (
+    LEAST_CLIENTS,
+    LINGERING_SHARE,
+    LISTENER_DESCRIPTORS,
+    MOST_LINGERING,
+    OWN_DESCRIPTORS,
+)
 
 
 class Places(NamedTuple):
@@ -28,7 +34,7 @@ class Places(NamedTuple):
 
 
 def lingering(limit: int) -> int:
-    """Return how many refused clients of a listener may linger until they have read the answer."""
+    """Return how many refused clients may linger until they have read the answer."""
     return min(MOST_LINGERING, limit // LINGERING_SHARE)
 
 
@@ -46,7 +52,11 @@ def highest() -> int:
 
 def wanted(listeners: Sequence[Places]) -> int:
     """Return how many descriptors a process needs for all its listeners."""
-    return OWN_DESCRIPTORS + sum(MOST_LINGERING + one.descriptors for one in listeners)
+    return _own(listeners) + MOST_LINGERING + sum(one.descriptors for one in listeners)
+
+
+def _own(listeners: Sequence[Places]) -> int:
+    return OWN_DESCRIPTORS + LISTENER_DESCRIPTORS * len(listeners)
 
 
 def provide(number: int) -> int:
@@ -58,28 +68,20 @@ def provide(number: int) -> int:
     return current()
 
 
-def fitting(listeners: Sequence[Places], limit: int) -> tuple[int, ...]:
-    """Return how many clients each listener may have, so that all fit in `limit` descriptors.
+def fitting(listeners: Sequence[Places], limit: int) -> int | None:
+    """Return how many clients all listeners may have together in `limit` descriptors.
 
-    Where they do not, all have fewer by the same share. Raises UnfitEnvironment below
-    LEAST_CLIENTS.
+    None: as many as each of them may have. Raises UnfitEnvironment below LEAST_CLIENTS.
     """
     if wanted(listeners) <= limit:
-        return tuple(one.clients for one in listeners)
-    needed = sum(one.descriptors for one in listeners)
-    room = min(needed, limit - OWN_DESCRIPTORS - len(listeners) * lingering(limit))
-    parts = [room * one.descriptors // needed for one in listeners]
+        return None
+    room = limit - _own(listeners) - lingering(limit)
     # With few descriptors each client may have one at the upstream; with many, not all do.
-    found = tuple(
-        max(part // 2, part - one.upstream) for part, one in zip(parts, listeners, strict=True)
-    )
-    if any(
-        clients < min(LEAST_CLIENTS, one.clients)
-        for clients, one in zip(found, listeners, strict=True)
-    ):
+    found = max(room // 2, room - sum(one.upstream for one in listeners))
+    if found < min(max(LEAST_CLIENTS, 2 * len(listeners)), sum(one.clients for one in listeners)):
         raise UnfitEnvironment(
             "descriptors",
-            detail=f"the limit of open files is {limit}, too few for a listener's clients:"
+            detail=f"the limit of open files is {limit}, too few for the listeners' clients:"
             f" {wanted(listeners)} are needed for `limits`. Raise the hard limit (ulimit -n,"
             " LimitNOFILE).",
         )

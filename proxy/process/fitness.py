@@ -11,6 +11,9 @@ from ..core.errors import UnfitEnvironment
 # Below these, requests can be smuggled or the ciphers lack what the wire format needs.
 FLOORS: Final = {"aiohttp": "3.14.5", "cryptography": "50.0.2"}
 
+INTERCEPTION_VARIABLE: Final = "SEALYARD_INTERCEPTION"
+"""What the injector gives to a sidecar: where it is set, others write parts of the pod."""
+
 
 @dataclass(frozen=True, slots=True)
 class Environment:

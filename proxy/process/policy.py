@@ -7,10 +7,11 @@ SOON_DAYS: Final = 14  # `doctor` warns of a certificate that ends within
 KILLED_SECONDS: Final = 1.0  # for a child process to end after SIGKILL
 
 # --- file descriptors -------------------------------------------------------------
-OWN_DESCRIPTORS: Final = 64  # beside the connections of listeners: log, keys, store, admin
+OWN_DESCRIPTORS: Final = 64  # beside those of listeners: log, keys, store, admin
+LISTENER_DESCRIPTORS: Final = 4  # of each process: a host name may have several addresses
 MOST_LINGERING: Final = 256  # connections that were refused and are read to their end
 LINGERING_SHARE: Final = 16  # one in so many descriptors, at most
-LEAST_CLIENTS: Final = 16  # of a listener; with fewer, a process does not start
+LEAST_CLIENTS: Final = 16  # of a process, or two for each listener; with fewer, it does not start
 
 # --- memory -----------------------------------------------------------------------
 TRIM_SECONDS: Final = 10.0  # between looks at what may be given back

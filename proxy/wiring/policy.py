@@ -55,7 +55,6 @@ LONGEST_PAUSE_SECONDS: Final = 5.0
 STEADY_SECONDS: Final = 10.0  # after a life of at least this, without a pause
 ORPHAN_GRACE_SECONDS: Final = 25.0  # without a supervisor, or at a SIGTERM of its own
 SUPERVISOR_DESCRIPTORS: Final = 1024
-LISTENER_DESCRIPTORS: Final = 4  # of a worker: a host name may have several addresses
 CHANNEL_BYTES: Final = 64 * 1024 * 1024  # of one answer of a worker
 SECRET_BYTES: Final = 65_536  # the capacity of a pipe (pipe(7)): writing must not wait for a reader
 

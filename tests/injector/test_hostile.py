@@ -134,6 +134,11 @@ def by_ports_and_names() -> Specs:
         {"hostAliases": [{"ip": "10.0.0.1", "hostnames": ["redis"]}]},
         {"dnsPolicy": "None", "dnsConfig": {"nameservers": ["10.0.0.1"]}},
         {"dnsConfig": {"searches": ["evil.example"]}},
+        {"dnsConfig": {"options": [{"name": "ndots", "value": "1"}]}},
+        {"dnsConfig": {"options": [{"name": "of-tomorrow"}]}},
+        {"dnsPolicy": "Default"},
+        {"hostname": "redis"},
+        {"hostname": "redis-0", "subdomain": "redis"},
         {"hostnameOverride": "vault.security.svc.cluster.local"},
     ):
         yield "names", "the pod would choose where the sidecar finds", a_pod(**names)

@@ -209,6 +209,13 @@ VIOLATIONS = pytest.mark.parametrize(
 )
 
 
+def named(metadata: Json, **spec: str) -> Json:
+    """Return a pod with these names."""
+    pod = a_pod(None, **spec)
+    labels = {"labels": pod["metadata"]["labels"]}
+    return {**pod, "metadata": metadata | labels}
+
+
 @VIOLATIONS
 def test_what_weakens_is_denied_with_a_sentence(told: str, pod: Json, permission: str) -> None:
     with pytest.raises(CannotInject) as refused:
@@ -243,7 +250,10 @@ def test_the_operator_allows_it_for_a_namespace_or_all(permission: str, pod: Jso
         with_volume(image={"reference": "registry.example/data:1"}),
         with_volume(ephemeral={"volumeClaimTemplate": {}}),
         with_security(capabilities={"add": ["SYS_PTRACE"]}),  # of its own processes
-        a_pod(dnsConfig={"options": [{"name": "ndots", "value": "1"}]}),
+        a_pod(dnsConfig={"options": [{"name": "timeout", "value": "1"}, {"name": "use-vc"}]}),
+        a_pod(dnsPolicy="ClusterFirstWithHostNet"),
+        named({"name": "db-0"}, hostname="db-0", subdomain="db"),  # of a StatefulSet
+        named({"generateName": "job-0-"}, hostname="job-0"),  # of an indexed Job
         a_pod(restartPolicy="Never"),
     ],
     ids=str,

@@ -218,6 +218,8 @@ async def test_metrics_count_what_became_of_pods(
     client: TestClient[web.Request, web.Application],
 ) -> None:
     headers = {"Content-Type": "application/json"}
+    before = await (await client.get("/metrics")).text()
+    assert before.count("sealyard_injector_refusals_total{") == 4
     assert (await client.post("/mutate", data=a_body(), headers=headers)).status == 200
     assert (await client.post("/mutate", data=b"{", headers=headers)).status == 400
     text = await (await client.get("/metrics")).text()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from proxy.core.errors import UnfitEnvironment
 from proxy.process.descriptors import Places, fitting, lingering, provide, wanted
-from proxy.process.policy import LEAST_CLIENTS, OWN_DESCRIPTORS
+from proxy.process.policy import LEAST_CLIENTS, LISTENER_DESCRIPTORS, OWN_DESCRIPTORS
 
 LISTENERS = st.lists(
     st.builds(Places, st.integers(1, 100_000), st.integers(1, 100_000)), min_size=1, max_size=5
@@ -20,34 +20,34 @@ LISTENERS = st.lists(
 
 @given(listeners=LISTENERS, limit=st.integers(0, 400_000))
 def test_as_many_clients_as_fit_and_no_more(listeners: list[Places], limit: int) -> None:
+    own = OWN_DESCRIPTORS + LISTENER_DESCRIPTORS * len(listeners)
+    every = sum(one.clients for one in listeners)
     try:
         found = fitting(listeners, limit)
     except UnfitEnvironment:
         assert limit < wanted(listeners)
         return
-    fewer = [Places(clients, one.upstream) for clients, one in zip(found, listeners, strict=True)]
+    if found is None:
+        assert limit >= wanted(listeners)
+        return
 
-    taken = sum(lingering(limit) + one.descriptors for one in fewer)
-    assert OWN_DESCRIPTORS + taken <= limit
-    assert all(clients <= one.clients for clients, one in zip(found, listeners, strict=True))
-    assert all(
-        clients >= min(LEAST_CLIENTS, one.clients)
-        for clients, one in zip(found, listeners, strict=True)
-    )
-    if limit >= wanted(listeners):
-        assert found == tuple(one.clients for one in listeners)
+    upstream = min(found, sum(one.upstream for one in listeners))
+    assert own + lingering(limit) + found + upstream <= limit
+    assert min(max(LEAST_CLIENTS, 2 * len(listeners)), every) <= found
 
 
 def test_examples() -> None:
     usual = Places(10_000, 2_300)
+    own = OWN_DESCRIPTORS + LISTENER_DESCRIPTORS
 
-    assert wanted([usual]) == OWN_DESCRIPTORS + 256 + 12_300
-    assert fitting([usual], 20_000) == (10_000,)
-    assert fitting([usual], OWN_DESCRIPTORS + 256 + 8_300) == (6_000,)
-    assert fitting([usual], 1600) == ((1600 - OWN_DESCRIPTORS - 100) // 2,)
-    assert fitting([usual, usual], 1600) == ((1600 - OWN_DESCRIPTORS - 200) // 4,) * 2
+    assert wanted([usual]) == own + 256 + 12_300
+    assert fitting([usual], 20_000) is None
+    assert fitting([usual], own + 256 + 8_300) == 6_000
+    assert fitting([usual], 1600) == (1600 - own - 100) // 2
+    assert fitting([usual] * 2, 1600) == (1600 - own - LISTENER_DESCRIPTORS - 100) // 2
+    assert fitting([usual] * 100, 1024) == (1024 - OWN_DESCRIPTORS - 400 - 64) // 2
     with pytest.raises(UnfitEnvironment, match="descriptors"):
-        fitting([usual], OWN_DESCRIPTORS + 2 * LEAST_CLIENTS)
+        fitting([usual], own + 2 * LEAST_CLIENTS)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import pytest
 
 from proxy.config.settings import (
     KeySettings,
+    RedisSentinels,
     RedisSettings,
     RootSettings,
     SecretReference,
@@ -23,7 +24,8 @@ from proxy.config.settings.keys import KeyringSettings
 from proxy.config.settings.store import StoreSettings
 from proxy.core.errors import UnfitEnvironment
 from proxy.keys.stores import check_store, open_store
-from proxy.process.fitness import Finding
+from proxy.keys.stores.redis.capabilities import astray
+from proxy.process.fitness import INTERCEPTION_VARIABLE, Finding
 from proxy.wiring.policy import STORE_START_SECONDS
 from proxy.wiring.sidecar import session_facts
 from tests.scenarios.rig import backend
@@ -94,6 +96,33 @@ async def test_a_redis_of_this_machine_passes_every_check(server: Server) -> Non
     assert told(findings) == {}
     assert list(findings) == ["version", "TLS", "rights", "writes", "eviction", "clock"]
     assert await started(server.settings, "ephemeral") == []
+
+
+@pytest.mark.parametrize(
+    ("host", "tls", "fits"),
+    [
+        ("redis", False, False),
+        ("localhost", False, False),
+        ("redis", True, True),
+        ("10.0.0.1", False, True),
+        ("fd00::1", False, True),
+    ],
+)
+async def test_in_a_pod_a_name_without_tls_is_whatever_its_containers_say(
+    host: str, *, tls: bool, fits: bool
+) -> None:
+    settings = RedisSettings(TcpAddress(host, 1), tls=tls)
+    sentinels = RedisSettings(RedisSentinels("s", (TcpAddress(host, 1),), None, None), tls=tls)
+    inside = {INTERCEPTION_VARIABLE: "mesh"}
+    for one in (settings, sentinels):
+        assert [each.verdict for each in astray(one, inside)] == ([] if fits else ["failed"])
+        assert list(astray(one, {})) == []
+    if not fits:
+        with pytest.raises(UnfitEnvironment) as refused:
+            await session_facts.require(
+                the_keys(settings), Reported(), inside, clock=time.time, seconds=1
+            )
+        assert "write `rediss://`" in refused.value.detail
 
 
 async def test_a_user_with_the_documented_rights_passes_and_the_policy_is_not_its_to_ask(

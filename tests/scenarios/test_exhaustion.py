@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import re
 import resource
 import select
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
 import pytest
+import yaml
 
-from proxy.process.policy import OWN_DESCRIPTORS
-from tests.scenarios.rig import A_FORM, Served, backend, served
+from proxy.process.policy import LISTENER_DESCRIPTORS, OWN_DESCRIPTORS
+from tests.scenarios.rig import (
+    A_FORM,
+    Served,
+    backend,
+    configured,
+    running,
+    served,
+    write_keys,
+)
+from tests.servers import free_port
 
 SPARE = 12
 _MESSAGE = {"conversationId": "c", "content": "x", "note": "y"}
@@ -96,7 +108,10 @@ async def test_b20_so_many_clients_are_accepted_as_there_are_descriptors_for(
                 while await send_one(ours) != 200:  # noqa: ASYNC110 - nobody tells
                     await asyncio.sleep(0.1)
 
-    assert (short["limit"], short["clients"]) == (200, (200 - OWN_DESCRIPTORS - 200 // 16) // 2)
+    assert (short["limit"], short["clients"]) == (
+        200,
+        (200 - OWN_DESCRIPTORS - LISTENER_DESCRIPTORS - 200 // 16) // 2,
+    )
     assert short["wanted"] > short["limit"]
     assert {one.result() for one in sending} <= {200, 503}
     assert re.search(r'clients_refused_total{.*"accept"} 0', metrics) is not None
@@ -104,11 +119,39 @@ async def test_b20_so_many_clients_are_accepted_as_there_are_descriptors_for(
     assert behind.forms() == {A_FORM}
 
 
+async def test_a_hundred_listeners_share_the_descriptors_of_one_process(tmp_path: Path) -> None:
+    """With 1,024, which a login has; and clients of one listener leave room at the others."""
+    async with backend() as behind:
+        write_keys(tmp_path)
+        port, admin, health = free_port(), free_port(), free_port()
+        document = yaml.safe_load(configured(behind.port, f"127.0.0.1:{port}", admin, health, {}))
+        [listener] = document["listeners"]
+        others = [free_port() for _ in range(99)]
+        document["listeners"] += [
+            {**listener, "name": f"app{one}", "listen": f"127.0.0.1:{one}"} for one in others
+        ]
+        text = json.dumps(document)
+        with running(tmp_path, text, files=1024, port=port, admin=admin, health=health) as ours:
+            await ours.event("server.ready")
+            short = await ours.event("descriptors.short")
+            held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(300)]
+            answered = [await send_one(replace(ours, port=one)) for one in others]
+            counted = await ours.metrics()
+            for _, writer in held:
+                writer.close()
+
+    taken = re.search(r'client_connections{listener="api"} (\d+)', counted)
+    assert short["clients"] == (1024 - OWN_DESCRIPTORS - 100 * LISTENER_DESCRIPTORS - 64) // 2
+    assert answered == [200] * 99
+    assert taken is not None
+    assert short["clients"] // 2 <= int(taken[1]) <= short["clients"] - 99
+
+
 async def test_b20_with_hardly_any_descriptors_it_does_not_start(tmp_path: Path) -> None:
     async with backend() as behind:
         with served(tmp_path, behind.port, files=OWN_DESCRIPTORS + 20) as ours:
             assert await ours.ended() == 3
-    assert "too few for a listener's clients" in ours.log.read_text()
+    assert "too few for the listeners' clients" in ours.log.read_text()
 
 
 async def test_b20_a_log_that_cannot_be_written_holds_no_message_up(tmp_path: Path) -> None:

@@ -183,9 +183,8 @@ def _files(settings: Settings) -> Finding:
         found = descriptors.fitting(places, limit)
     except SealyardError as error:
         return Finding("open files", "failed", console.message(error))
-    if limit < wanted:
-        clients = ", ".join(map(str, found))
-        text = f"the hard limit is {limit}, and `limits` want {wanted}: only {clients} clients fit"
+    if found is not None:
+        text = f"the hard limit is {limit}, and `limits` want {wanted}: only {found} clients fit"
         return Finding("open files", "warning", text)
     return Finding("open files", "ok", f"{wanted} are enough for `limits`")
 

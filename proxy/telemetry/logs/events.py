@@ -84,9 +84,9 @@ _PROCESS: Final = (
     Event(
         "descriptors.short",
         "warning",
-        ("listener", "limit", "wanted", "clients"),
+        ("limit", "wanted", "clients"),
         "The hard limit of open files is too low for the `limits` of the configuration, which want"
-        " `wanted`. The listener accepts `clients` instead of `limits.clients`.",
+        " `wanted`. All listeners together accept `clients` instead of their `limits.clients`.",
     ),
     Event(
         "clients.refused",

@@ -120,6 +120,10 @@ class Owner(Protocol):
     def linger(self) -> float:
         """Seconds for reading on from a client that is refused."""
 
+    @property
+    def lingers(self) -> bool:
+        """Whether one more client that is refused may linger."""
+
 
 @dataclass(frozen=True, slots=True)
 class FrontProxies:
@@ -165,7 +169,7 @@ class Acceptor:
         self._bound: Sockets = ()
         self._listening: Sockets = ()
         self._arriving: set[asyncio.Task[None]] = set()
-        self._lingering: set[Refused] = set()
+        self.lingering: set[Refused] = set()
         self._at_once = 1
         self._pause = LEAST_PAUSE_SECONDS
         self._paused: asyncio.TimerHandle | None = None
@@ -211,7 +215,7 @@ class Acceptor:
         for task in self._arriving:
             task.cancel()
         await asyncio.gather(*self._arriving, return_exceptions=True)
-        for refused in tuple(self._lingering):
+        for refused in tuple(self.lingering):
             refused.abort()
 
     # --- accepting ----------------------------------------------------------------------------
@@ -313,12 +317,11 @@ class Acceptor:
                 return client
             reason = client
         self._note(reason)
-        most = descriptors.lingering(descriptors.current())
-        lingers = len(self._lingering) < most and left > RESERVED_DESCRIPTORS // 2
+        lingers = self._owner.lingers and left > RESERVED_DESCRIPTORS // 2
         if self.tls is not None and not lingers:
             return None
-        refused = Refused(reason, self._lingering, self._owner.linger if lingers else 0)
-        self._lingering.add(refused)
+        refused = Refused(reason, self.lingering, self._owner.linger if lingers else 0)
+        self.lingering.add(refused)
         return refused
 
     def _lost(self, protocol: ClientLifecycle | Refused, sock: socket.socket) -> None:

@@ -11,6 +11,7 @@ from typing import Protocol
 from ...config.limits import Timeouts, TrafficLimits
 from ...config.settings import Address, ClientClose
 from ...core.errors import MalformedRequest, TrafficError
+from ...process import descriptors
 from ..http1.problem import Problem, deliberate
 from ..interfaces import Listener
 from ..policy import IDLE_GRACE_SECONDS, LAST_LOOK_SECONDS, MOST_PORTS_TOLD
@@ -21,6 +22,40 @@ from .client_lifecycle import ClientLifecycle
 from .connection import Answerer, ClientConnection
 from .connections import Connections
 from .sockets import Sockets
+
+
+class Room:
+    """The clients that all listeners of a process have together.
+
+    There are `most` at once, where descriptors are few; None: as many as their limits say. Half of
+    them are kept for all listeners in equal parts, so that a flood at one leaves room at the
+    others.
+    """
+
+    __slots__ = ("_listeners", "most")
+
+    def __init__(self, most: int | None = None) -> None:
+        self.most = most
+        self._listeners: list[HttpListener] = []
+
+    def join(self, listener: HttpListener) -> None:
+        """Count a listener in."""
+        self._listeners.append(listener)
+
+    def admits(self, listener: HttpListener) -> bool:
+        """Return whether one more client of a listener fits."""
+        if self.most is None:
+            return True
+        part = self.most // (2 * len(self._listeners))
+        if listener.connections < min(part, listener.limits.clients):
+            return True
+        taken = (max(min(part, one.limits.clients), one.connections) for one in self._listeners)
+        return sum(taken) < self.most
+
+    @property
+    def refused(self) -> int:
+        """How many refused clients linger."""
+        return sum(one.refused for one in self._listeners)
 
 
 class HttpListener:
@@ -43,12 +78,14 @@ class HttpListener:
         proxies: FrontProxies = NO_PROXIES,
         name: str = "",
         report: Callable[..., None] | None = None,
+        room: Room | None = None,
     ) -> None:
         """Open nothing before `start`.
 
         `sockets` listen already and remain the caller's; without them, `start` binds. Where
         clients are `redirected`, the original port of each connection is looked up. `report` takes
-        the events of connections that are refused, under the `name` of the listener.
+        the events of connections that are refused, under the `name` of the listener. `room` is
+        that of all listeners.
         """
         self.answerer = answerer
         self.limits = limits or TrafficLimits()
@@ -67,6 +104,8 @@ class HttpListener:
         self._acceptor = Acceptor(
             address, self, self.refusals, tls=tls, proxies=proxies, sockets=sockets
         )
+        self._room = Room() if room is None else room
+        self._room.join(self)
         self._timer = RepeatingTimer(
             self._clients.check, interval=interval(self.timeouts), rests=lambda: not self._clients
         )
@@ -75,6 +114,11 @@ class HttpListener:
     def connections(self) -> int:
         """How many clients are connected."""
         return len(self._clients)
+
+    @property
+    def refused(self) -> int:
+        """How many clients that were refused linger."""
+        return len(self._acceptor.lingering)
 
     @property
     def port(self) -> int:
@@ -152,8 +196,15 @@ class HttpListener:
         """Seconds for reading on from a client that is refused."""
         return self.timeouts.linger
 
+    @property
+    def lingers(self) -> bool:
+        """Whether one more client that is refused may linger."""
+        return self._room.refused < descriptors.lingering(descriptors.current())
+
     def welcome(self, address: str) -> ClientConnection | str:
         """Count a client in, and return what serves it, or the reason for which nothing does."""
+        if not self._room.admits(self):
+            return "descriptors"
         client = ClientConnection(self, asyncio.get_running_loop(), address)
         self._timer.start()
         return self._clients.refuses(client, self.limits, self._acceptor.proxies.trusted) or client

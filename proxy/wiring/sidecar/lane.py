@@ -7,7 +7,7 @@ import ssl
 import time
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias, get_args
 
 from ...config.settings import Address, ListenerSettings, OriginalPort
@@ -18,7 +18,7 @@ from ...telemetry.metrics import upstream as metrics
 from ...telemetry.metrics.samples import Samples
 from ...telemetry.reporter import MessageReporter
 from ...traffic.downstream.acceptor import REASONS, FrontProxies
-from ...traffic.downstream.listener import HttpListener, Lane
+from ...traffic.downstream.listener import HttpListener, Lane, Room
 from ...traffic.downstream.sockets import Sockets
 from ...traffic.exchange.handler import Handler
 from ...traffic.exchange.steps import Watches, rules_with_packets
@@ -50,7 +50,6 @@ class LaneChange:
     handler: LaneHandler
     upstream: LaneUpstream
     fresh: bool
-    clients: int
 
     async def discard(self) -> None:
         """Close the new upstream, if there is one."""
@@ -114,14 +113,14 @@ class WiredLane:
         """How many former upstreams still finish messages."""
         return len(self._retired)
 
-    def open(self, sockets: Sockets, clients: int) -> None:
-        """Create the listener on open sockets, for at most so many clients."""
+    def open(self, sockets: Sockets, room: Room) -> None:
+        """Create the listener on open sockets, for clients in the room of all."""
         settings = self._material.settings
         self._listener = HttpListener(
             settings.listen,
             self._handler,
             tls=self._material.tls,
-            limits=replace(settings.limits, clients=clients),
+            limits=settings.limits,
             timeouts=settings.timeouts,
             sockets=sockets,
             redirected=isinstance(settings.upstream.address, OriginalPort),
@@ -129,13 +128,14 @@ class WiredLane:
             proxies=_proxies(settings),
             name=settings.name,
             report=self._reporter.report,
+            room=room,
         )
 
-    def change(self, old: ListenerMaterial, new: ListenerMaterial, clients: int) -> LaneChange:
+    def change(self, old: ListenerMaterial, new: ListenerMaterial) -> LaneChange:
         """Return the change from one material to another, with nothing changed yet."""
         fresh = not new.same_upstream(old)
         upstream = _upstream(new) if fresh else self._upstream
-        return LaneChange(new, self._wire(new, upstream), upstream, fresh, clients)
+        return LaneChange(new, self._wire(new, upstream), upstream, fresh)
 
     def take(self, change: LaneChange) -> None:
         """Serve new requests with `change`; those in progress finish with the old handler."""
@@ -145,7 +145,7 @@ class WiredLane:
         self._upstream = change.upstream
         self.listener.answer_with(
             change.handler,
-            limits=replace(settings.limits, clients=change.clients),
+            limits=settings.limits,
             timeouts=settings.timeouts,
             on_client_close=settings.on_client_close,
             tls=change.material.tls,

@@ -25,7 +25,7 @@ from ...telemetry.metrics import upstream as metrics
 from ...telemetry.metrics.samples import Check, Facts, Samples
 from ...telemetry.reporter import CountingReporter, MessageReporter, Reporter
 from ...traffic.downstream import sockets
-from ...traffic.downstream.listener import TrafficServer
+from ...traffic.downstream.listener import Room, TrafficServer
 from ...traffic.downstream.sockets import Sockets
 from ...traffic.slices import Slices
 from ...traffic.timers import RepeatingTimer
@@ -64,6 +64,7 @@ class Sidecar:
         self._material = material
         self._given = dict(given) if given is not None else None
         self._opened: dict[str, Sockets] = {}
+        self._room = Room()
         self._started = asyncio.Event()
         self._draining = False
         self.keys = SidecarKeys(material, reporter, clock, environ=environ, accepted=accepted)
@@ -139,9 +140,9 @@ class Sidecar:
         await self.keys.record_start()
         if not self._opened:
             await self.open()
-        clients = self._clients(self.settings)
+        self._room.most = self._clients(self.settings)
         for name, lane in self.lanes.items():
-            lane.open(self._opened[name], clients[name])
+            lane.open(self._opened[name], self._room)
         self._server.replace([lane.lane for lane in self.lanes.values()])
         try:
             await self.keys.open()
@@ -192,16 +193,19 @@ class Sidecar:
             report_keyring(self._reporter, material)
         clients = self._clients(material.settings)
         changes = {
-            name: self.lanes[name].change(self._material.listeners[name], one, clients[name])
+            name: self.lanes[name].change(self._material.listeners[name], one)
             for name, one in material.listeners.items()
         }
-        return ConfigChange(self, material, changes)
+        return ConfigChange(self, material, changes, clients)
 
-    async def take(self, material: Material, changes: Mapping[str, LaneChange]) -> None:
+    async def take(
+        self, material: Material, changes: Mapping[str, LaneChange], clients: int | None
+    ) -> None:
         """Switch to another configuration: it serves the requests that begin from now on."""
         telemetry_setup.follow(self._reporter, material.settings)
         newly_accepting = self.keys.take(material)
         self._material = self._held(material)
+        self._room.most = clients
         for name, change in changes.items():
             self.lanes[name].take(change)
         self._server.replace([lane.lane for lane in self.lanes.values()])
@@ -245,8 +249,8 @@ class Sidecar:
         """
         return replace(material, keyring=self.keys.watch.lineage.held)
 
-    def _clients(self, settings: Settings) -> Mapping[str, int]:
-        """Return how many clients each listener may have, and report where they are fewer.
+    def _clients(self, settings: Settings) -> int | None:
+        """Return how many clients all may have together where they are fewer, and report it.
 
         Raises UnfitEnvironment where hardly any may be open at once.
         """
@@ -257,16 +261,9 @@ class Sidecar:
         wanted = descriptors.wanted(places)
         limit = descriptors.provide(wanted)
         found = descriptors.fitting(places, limit)
-        for one, clients in zip(settings.listeners, found, strict=True):
-            if clients < one.limits.clients:
-                self._reporter.report(
-                    "descriptors.short",
-                    listener=one.name,
-                    limit=limit,
-                    wanted=wanted,
-                    clients=clients,
-                )
-        return {one.name: clients for one, clients in zip(settings.listeners, found, strict=True)}
+        if found is not None:
+            self._reporter.report("descriptors.short", limit=limit, wanted=wanted, clients=found)
+        return found
 
     def _samples(self) -> Samples:
         reporter = self._reporter
@@ -331,18 +328,23 @@ class Sidecar:
 class ConfigChange:
     """A prepared change of configuration for a running sidecar: applied or discarded, once."""
 
-    __slots__ = ("_changes", "_material", "_sidecar")
+    __slots__ = ("_changes", "_clients", "_material", "_sidecar")
 
     def __init__(
-        self, sidecar: Sidecar, material: Material, changes: Mapping[str, LaneChange]
+        self,
+        sidecar: Sidecar,
+        material: Material,
+        changes: Mapping[str, LaneChange],
+        clients: int | None,
     ) -> None:
         self._sidecar = sidecar
         self._material = material
         self._changes = changes
+        self._clients = clients
 
     async def apply(self) -> None:
         """Put it in force."""
-        await self._sidecar.take(self._material, self._changes)
+        await self._sidecar.take(self._material, self._changes, self._clients)
 
     async def discard(self) -> None:
         """Close what was made for it."""

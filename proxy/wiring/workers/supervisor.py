@@ -17,6 +17,7 @@ from ...keys.fleet.presence import PROCESS_BYTES
 from ...keys.keyring.file import open_keyring
 from ...keys.keyring.roots import serving
 from ...process import descriptors
+from ...process.policy import LISTENER_DESCRIPTORS
 from ...telemetry.metrics import table
 from ...telemetry.metrics.samples import Check, Facts, Samples
 from ...telemetry.reporter import Reporter
@@ -108,7 +109,7 @@ class Supervisor:
         listeners = len(self._source.loaded.settings.listeners)
         descriptors.provide(
             policy.SUPERVISOR_DESCRIPTORS
-            + len(self._slots) * (policy.LISTENER_DESCRIPTORS * listeners + 2)
+            + len(self._slots) * (LISTENER_DESCRIPTORS * listeners + 2)
         )
         await asyncio.to_thread(self._sockets.open)
 

@@ -193,6 +193,12 @@ CASES = [
         {DENIED: "0x40", DENIED.replace("denied", "injected"): "0+1x40"},
         "20m",
     ),
+    Case(
+        "SealyardInjectorDenies",
+        {DENIED: "_x5 1x60"},  # the first of its namespace
+        {DENIED.replace("denied", "injected"): "_x5 1x60"},
+        "18m",
+    ),
     once("SealyardInjectorFails", 'sealyard_injector_refusals_total{reason="malformed"}'),
     level("SealyardRevocationsFill", "sealyard_keyring_revocations", 8000, 7999),
     Case(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final, Literal
 
 from ....config.settings import RedisCluster, RedisSentinels, RedisSettings, TcpAddress
-from ....process.fitness import Finding
+from ....process.fitness import INTERCEPTION_VARIABLE, Finding
 from ...policy import NOTABLE_SKEW_MS, OLDEST_REDIS
 from ..store import CLOCK_SKEW_MS
 
@@ -68,6 +68,23 @@ def _transport(settings: RedisSettings) -> Finding:
         "warning",
         "The password and all records cross the network unencrypted: write `rediss://`.",
     )
+
+
+def astray(settings: RedisSettings, environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Yield what is wrong where the store is another machine for whoever writes the pod.
+
+    The name of a pod is in its hosts file, which all its containers share, as its nameservers: a
+    root process writes both. Only a certificate tells then which machine has answered.
+    """
+    if settings.tls or INTERCEPTION_VARIABLE not in environ:
+        return
+    for place in _places(settings):
+        if isinstance(place, TcpAddress) and _address(place) is None:
+            text = (
+                f"Containers of the pod decide which machine `{place.host}` is: write `rediss://`,"
+                " or its IP address."
+            )
+            yield Finding("redis TLS", "failed", text)
 
 
 def _rights(facts: RedisFacts, settings: RedisSettings) -> Iterator[Finding]:
@@ -163,10 +180,15 @@ def _places(settings: RedisSettings) -> tuple[object, ...]:
 def _near(place: object) -> bool:
     if not isinstance(place, TcpAddress):
         return True  # a Unix socket
+    address = _address(place)
+    return place.host == "localhost" or (address is not None and address.is_loopback)
+
+
+def _address(place: TcpAddress) -> IPv4Address | IPv6Address | None:
     try:
-        return place.host == "localhost" or ip_address(place.host).is_loopback
+        return ip_address(place.host)
     except ValueError:
-        return False
+        return None
 
 
 def _number(version: str) -> int:

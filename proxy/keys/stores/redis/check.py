@@ -11,7 +11,7 @@ from ....config.settings import RedisSettings
 from ....process.fitness import Finding
 from . import replies
 from .access import PasswordUnreadable, TlsUnusable
-from .capabilities import Mode, RedisFacts, judged
+from .capabilities import Mode, RedisFacts, astray, judged
 from .client import Client
 from .connection import Answer, AnsweredError, LoginRefused, RedisError, UsersUnknown
 from .scripts import PROBE, Script
@@ -47,6 +47,8 @@ async def examined(
 
     Raises UnfitEnvironment where a certificate, a key or the password cannot be read.
     """
+    if found := tuple(astray(settings, environ)):
+        return found
     way = reach(settings, environ)
     try:
         async with asyncio.timeout(seconds):
