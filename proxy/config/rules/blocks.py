@@ -20,7 +20,7 @@ from ..declared.section import Fields, Section, inline, setting
 from ..policy import SENTINEL_CHARS
 from ..yaml.nodes import Mapping, Place, Problems, Scalar, Sequence, show, suggest
 from ..yaml.scalars import elements, expected, text
-from .items import ITEMS, JSON_SELECTOR, PLAIN, ItemSyntax, PlainSelector, items_in
+from .items import ITEMS, JSON_SELECTOR, PLAIN, RECORDS, ItemSyntax, PlainSelector, items_in
 from .options import BindSyntax, NamesSyntax, OptionsSyntax, bind
 from .stream_kinds import BATCH, SENTINELS
 
@@ -163,6 +163,14 @@ class BlockSyntax:
         default=(),
         name="html",
     )
+    records: tuple[JsonSelector, Place] | None = setting(
+        WithPlace(RECORDS),
+        "The body, or a member of it (`one-or-many $.data`), is one record or a list of records."
+        " All selectors and names of the block, and the names of its rule in a request, are then"
+        " those of a record: `$.content` is read from each.",
+        default=None,
+        absent="selectors are those of the body",
+    )
     when: tuple[Condition, ...] = setting(
         _CONDITIONS,
         "The values that a body must have for the block to apply; in bodies of many records, each"
@@ -266,7 +274,7 @@ class Behaviour:
         if not node.entries or (not several and not _acts(node)):
             problems.add(place, "a block needs `encrypt`, `decrypt` or `plain`")
         made: BlockSyntax | None = BLOCKS[self.direction].read(place, problems)
-        if made is not None and (several or made.when):
+        if made is not None and (several or made.when or made.records):
             _refuse_head_in_lists(made, problems)
         return made
 
@@ -292,8 +300,8 @@ def _refuse_head_in_lists(block: BlockSyntax, problems: Problems) -> None:
         if isinstance(selector, NamedSelector) and selector.of_head:
             problems.add(
                 place,
-                f"{show(selector.text)} needs a rule with one block, without `when`: without a"
-                " body, nothing tells blocks apart",
+                f"{show(selector.text)} needs a rule with one block, without `when` and `records`:"
+                " without a body, nothing tells blocks apart",
             )
 
 

@@ -18,10 +18,12 @@ from ..expressions.sources import (
     json_sources,
     name_sources,
 )
+from ..http.message import Direction
 from ..http.path import REMEMBERED, REMEMBERED_MAX, CanonicalPath
 from ..rules.model import NAMED_PARTS, Behaviour, Block, Rule, Verdict
 from .block import CompiledBlock
 from .closed_world import ClosedQuery, closed_query
+from .one_or_many import shapes
 from .request_names import NamesOfHead
 
 CompiledBlocks = tuple[CompiledBlock, ...]
@@ -227,14 +229,14 @@ class _Routes(NamedTuple):
 
 
 def _compile(rule: Rule) -> CompiledRule:
-    response = tuple(CompiledBlock(one, rule.names, "response") for one in _blocks(rule.response))
+    response = _compiled(rule, _blocks(rule.response), "response")
     keeps = tuple(_kept_names(rule, response))
     blocks = _blocks(rule.request)
     if not blocks and keeps:
         # The response's names are in the request's body: read it, change nothing.
         allowed = all(one.block.elsewhere_allowed for one in response)
         blocks = (Block(elsewhere_allowed=allowed),)
-    request = tuple(CompiledBlock(one, rule.names, "request", keeps=keeps) for one in blocks)
+    request = _compiled(rule, blocks, "request", keeps)
     several = len(request) > 1 or any(one.when for one in request)
     if several and any(one.in_head for one in request):
         # Without a body the first block would be taken, and what the others select would pass.
@@ -254,6 +256,19 @@ def _compile(rule: Rule) -> CompiledRule:
         opens_response=any(one.block.decrypt for one in response),
         names=_of_head((*request, *response)),
         query=closed_query(rule, _blocks(rule.request)),
+    )
+
+
+def _compiled(
+    rule: Rule,
+    blocks: tuple[Block, ...],
+    direction: Direction,
+    keeps: tuple[JsonSource, ...] = (),
+) -> CompiledBlocks:
+    return tuple(
+        CompiledBlock(one, rule.names, direction, keeps=keeps, shape=shape)
+        for one in blocks
+        for shape in shapes(one)
     )
 
 

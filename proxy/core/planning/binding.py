@@ -225,7 +225,15 @@ class Binder:
     def keep_facts(self) -> None:
         """Keep the rule's names from this request for its answer."""
         for source in self.compiled.keeps:
-            self._exchange.facts[source] = self._value(source, 0, ())
+            self._exchange.facts[source] = self._kept(source)
+
+    def _kept(self, source: JsonSource) -> Name | None:
+        """Return the name that the message has, or all of its records where it has several."""
+        shape = self.compiled.shape
+        if shape is None or not shape.many:
+            return self._value(source, 0, ())
+        names = set(self._read(source, shape.depth).values())
+        return names.pop() if len(names) == 1 else None
 
     def _part(self, part: NamedPart, shared: Mapping[JsonSource, int], path: Path) -> Name:
         here = part, self._element(part, shared, path)
