@@ -8,11 +8,13 @@ from typing import Final
 from ...core.expressions.name_readings import fold_field, tells_of_client
 from ...core.expressions.selectors import NamedSelector, Whole
 from ...core.expressions.sources import (
+    AskSource,
     FirstSource,
     JsonSource,
     NameSource,
     SameSource,
     Source,
+    ask_sources,
     giving,
     json_sources,
     name_sources,
@@ -46,6 +48,7 @@ def check(resolved: ResolvedRule, *, trusted_names: bool, problems: Problems) ->
     for source in _sources(resolved):
         _check_captures(source, resolved, problems)
         _check_headers(source, problems)
+    _check_asked(resolved, problems)
     for part in NAMED_PARTS:
         _check_bodies(part, resolved, problems)
         _check_labels(part, resolved, problems)
@@ -97,6 +100,34 @@ def _check_headers(syntax: SourceSyntax, problems: Problems) -> None:
             problems.add(syntax.place, f"the header {show(source.name)} {complaint}", hint)
 
 
+def _check_asked(resolved: ResolvedRule, problems: Problems) -> None:
+    """Report what the backend is asked for a response, and with what the rule seals."""
+    sealed = {
+        one.item.selector.name
+        for one in resolved.items
+        if isinstance(one.item.selector, NamedSelector) and one.item.selector.place == "query"
+    }
+    sockets = any(one.websocket for one in resolved.rule.patterns)
+    for source in _sources(resolved):
+        for ask in ask_sources(source.source):
+            if sockets:
+                told = "a WebSocket outlives a name that the backend was asked for"
+                problems.add(source.place, told, "use `path:` or `query:`")
+            shown = {one.name for one in ask.parts if one.place == "query"} & sealed
+            for name in sorted(shown):
+                told = f"would show the backend `query:{name}`, which the rule seals"
+                problems.add(source.place, told, "ask with another name")
+    answers = resolved.shared.response
+    for block in answers if isinstance(answers, tuple) else ():
+        for part in NAMED_PARTS:
+            own = block.names.get(part)
+            if own is not None and any(True for _ in ask_sources(own.source)):
+                told = "`ask` is for what a request lacks, and this is of its answer"
+                problems.add(
+                    own.place, told, "write it in the rule, or read the name from `$.path`"
+                )
+
+
 def _captures(source: Source, *, everywhere: bool) -> Iterator[tuple[str, bool]]:
     if isinstance(source, NameSource):
         if source.place == "path":
@@ -116,19 +147,25 @@ def _check_labels(part: NamedPart, resolved: ResolvedRule, problems: Problems) -
     syntax = resolved.shared.names.get(part)
     source = None if syntax is None else syntax.source
     same = source if isinstance(source, SameSource) else SameSource(source)  # type: ignore[arg-type]  # looked at next
-    if syntax is None or not isinstance(same.source, NameSource) or same.source.place != "path":
+    own = same.source
+    if isinstance(own, AskSource):
+        name, told, spelled = own.selector.field or "", own.text, f"ask: '{own.text}'"
+    elif isinstance(own, NameSource) and own.place == "path":
+        name, told, spelled = own.name, f"path:{own.name}", f"from: path:{own.name}"
+    else:
         return
+    assert syntax is not None  # noqa: S101 - it has a source
     needed = any(part in placed.item.bind for placed in resolved.items)
-    label = fold_field(same.source.name)
+    label = fold_field(name)
     said = {one.selector.text for one in same.also if isinstance(one, JsonSource)}
     said |= {f"query:{one.name}" for one in same.also if isinstance(one, NameSource)}
     said |= {one.value if isinstance(one, Whole) else one.text for one in same.unrelated}
-    for text, name in _plain(resolved) if needed else ():
-        if text not in said and (name.lower().endswith("id") or fold_field(name) == label):
+    for text, plain in _plain(resolved) if needed else ():
+        if text not in said and (plain.lower().endswith("id") or fold_field(plain) == label):
             problems.add(
                 syntax.place,
-                f"{show(text)} stays plain and may name what `path:{same.source.name}` names",
-                f"write `{{from: path:{same.source.name}, also: ['{text}']}}`, or `unrelated`",
+                f"{show(text)} stays plain and may name what `{told}` names",
+                f"write `{{{spelled}, also: ['{text}']}}`, or `unrelated`",
             )
 
 

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from ..errors import InvalidExpression
 from ..expressions.selectors import Any, JsonSelector, NamedSelector, Selector, Whole, is_in_json
 from ..expressions.sources import (
+    AskSource,
     JsonSource,
     Source,
+    ask_sources,
     giving,
     json_sources,
     name_sources,
@@ -62,7 +64,8 @@ class CompiledBlock(MessageMatch):
 
     Names: `sources` says for each part where it is read, `from_message` which parts are read from
     the message at hand; others were kept from the request. `keeps` are the JSON sources that are
-    kept from a request for its response. `source_index` has for each JSON source its index in the
+    kept from a request for its response. `echoes` find the names again in an answer that the
+    backend was asked for. `source_index` has for each JSON source its index in the
     selection, and how many of its leading steps must be fixed for it to give one value at most.
     `sources_elsewhere` compares names with other places of the request. `shape` says where the
     record or the records of a body lie, None where the body itself is what selectors are of.
@@ -89,6 +92,7 @@ class CompiledBlock(MessageMatch):
         "closed",
         "decrypt",
         "deltas",
+        "echoes",
         "elsewhere",
         "encrypt",
         "escape",
@@ -137,6 +141,7 @@ class CompiledBlock(MessageMatch):
         super().__init__(block, direction)
         self.sources, self.from_message = choose_sources(block.names, names, direction)
         self.keeps = keeps
+        self.echoes = self._echoes()
         self.source_index = self._number_sources(first=_count_placed(block))
         self.encrypt = self._place(block.encrypt, first=0)
         self.decrypt = self._place(block.decrypt, first=len(self.encrypt))
@@ -207,6 +212,17 @@ class CompiledBlock(MessageMatch):
     def _at(self, source: JsonSource) -> JsonSelector | NamedSelector:
         """Return where a source is read in the body."""
         return source.selector if self.shape is None else self.shape.of(source.selector)
+
+    def _echoes(self) -> dict[NamedPart, tuple[tuple[AskSource, JsonSelection], ...]]:
+        """Return what finds the names again in an answer that were asked for."""
+        if self.direction == "request":
+            return {}
+        place = (lambda one: one) if self.shape is None else self.shape.of_body
+        return {
+            part: tuple((ask, JsonSelection((place(ask.selector),))) for ask in ask_sources(source))
+            for part, source in self.sources.items()
+            if part not in self.from_message
+        }
 
     def _place(self, items: tuple[Item, ...], *, first: int) -> tuple[Placed, ...]:
         chosen = [

@@ -56,6 +56,13 @@ class Shape:
         steps = (*self._steps, *selector.steps)
         return JsonSelector(f"{self._text}{selector.text[1:]}", steps)  # type: ignore[return-value]  # of its own kind
 
+    def of_body(self, selector: JsonSelector) -> JsonSelector:
+        """Return where a selector of a body with one record selects in a body of this shape."""
+        at, steps = len(self._steps) - self.many, selector.steps
+        if steps[:at] != self._steps[:at]:
+            return selector
+        return JsonSelector(selector.text, (*self._steps, *steps[at:]))
+
     def place(self, block: Block) -> Block:
         """Return a block with selectors of the body for those of a record."""
         return replace(

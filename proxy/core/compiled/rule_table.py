@@ -11,16 +11,18 @@ from typing import Final, NamedTuple
 from ..errors import AmbiguousRequest, InvalidExpression, RejectedByRule
 from ..expressions.routes import Pattern, RouteTable
 from ..expressions.sources import (
+    AskSource,
     FirstSource,
     JsonSource,
     NameSource,
+    ask_sources,
     giving,
     json_sources,
     name_sources,
 )
 from ..http.message import Direction
 from ..http.path import REMEMBERED, REMEMBERED_MAX, CanonicalPath
-from ..rules.model import NAMED_PARTS, Behaviour, Block, Rule, Verdict
+from ..rules.model import NAMED_PARTS, Behaviour, Block, NamedPart, Rule, Verdict
 from .block import CompiledBlock
 from .closed_world import ClosedQuery, closed_query
 from .one_or_many import shapes
@@ -39,7 +41,7 @@ class CompiledRule:
     `varies` are the request headers that bind what a response holds; `seals_response` says that
     some block encrypts responses, `opens_response` that some block decrypts them. `names` are those
     that bind values and are read from the head of requests; `query` lists the names that a query
-    may hold, None where that is any.
+    may hold, None where that is any. `asks` are names that the backend is asked for.
     """
 
     rule: Rule
@@ -50,6 +52,7 @@ class CompiledRule:
     opens_response: bool
     names: NamesOfHead | None = None
     query: ClosedQuery | None = None
+    asks: Mapping[AskSource, NamedPart] = field(default_factory=dict)
     chosen: dict[object, CompiledBlock] = field(default_factory=dict, repr=False, compare=False)
     """The blocks of responses by what decides: status and type, if nothing else does."""
 
@@ -256,6 +259,13 @@ def _compile(rule: Rule) -> CompiledRule:
         opens_response=any(one.block.decrypt for one in response),
         names=_of_head((*request, *response)),
         query=closed_query(rule, _blocks(rule.request)),
+        asks={
+            ask: part
+            for one in (*request, *response)
+            for part, source in one.sources.items()
+            if one.needs(part)
+            for ask in ask_sources(source)
+        },
     )
 
 
@@ -304,6 +314,9 @@ def _refuse_misfits(
     """Raise InvalidExpression for what the messages of a WebSocket do not have."""
     if keeps:
         raise InvalidExpression("a WebSocket has no one request to keep a name from")
+    named = (source for one in (*request, *response) for source in one.sources.values())
+    if any(True for source in named for _ in ask_sources(source)):
+        raise InvalidExpression("a WebSocket outlives a name that the backend was asked for")
     if any(one.traits.changes_head for one in response) or any(
         one.in_head or one.selects_names for one in (*request, *response)
     ):
@@ -324,6 +337,8 @@ def _varies(response: CompiledBlocks) -> Iterator[bytes]:
                         yield name.name.title().encode()
                     elif name.place == "jwt":
                         yield b"Authorization"
+                if any(True for _ in ask_sources(source)):
+                    yield from (b"Authorization", b"Cookie")
 
 
 def _kept_names(rule: Rule, response: CompiledBlocks) -> Iterator[JsonSource]:

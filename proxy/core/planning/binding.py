@@ -10,8 +10,9 @@ from typing import Final
 from ..compiled.block import CompiledBlock
 from ..crypto.context import Context, Parties, Scope
 from ..crypto.joined_names import Joined, Name
-from ..errors import AmbiguousRequest, BodyTooLarge, MissingValue, OpenFailed
+from ..errors import AmbiguousRequest, BodyTooLarge, InvalidBody, MissingValue, OpenFailed
 from ..expressions.sources import (
+    AskSource,
     FirstSource,
     JsonSource,
     NameSource,
@@ -20,7 +21,7 @@ from ..expressions.sources import (
     giving,
     json_sources,
 )
-from ..formats.json import Findings, Path, unescape
+from ..formats.json import Findings, Path, Selection, unescape
 from ..rules.model import Item, NamedPart, Placed
 from ..slices import paused
 from ..values.hows import Open, Seal, Spell
@@ -260,7 +261,19 @@ class Binder:
             text = self._exchange.read(source, self._reader(part, shared, path))
         if text is None:
             raise MissingValue(f"missing-{part}", detail=f"The {part} of the message is missing.")
+        for ask, selection in self.compiled.echoes.get(part, ()):
+            if not self._has_no_other(selection, self._exchange.asked.get(ask)):
+                raise MissingValue("asked-differs", detail=f"The answer is of another {part}.")
         return text
+
+    def _has_no_other(self, selection: Selection, name: str | None) -> bool:
+        """Return whether an answer has no other name than the one that was asked for."""
+        try:
+            findings = selection.find(self._body, lenient=True)
+        except InvalidBody:
+            return True  # what is no JSON has no names
+        raws = (one.raw(self._body) for one in findings.found[0])
+        return not findings.twins and all(name_of(raw) == name for raw in raws)
 
     def _parties(self, item: Item, shared: Mapping[JsonSource, int], path: Path) -> Parties:
         if "reader" in item.parties:
@@ -296,9 +309,11 @@ class Binder:
     ) -> list[str]:
         """Return every text that a source gives, where `_part` would make one of them."""
         source = giving(source)
-        if source is None or isinstance(source, NameSource):
-            text = self._exchange.name(source) if source is not None else None
-            return [] if text is None else [text]
+        if source is None:
+            return []
+        if isinstance(source, NameSource | AskSource):
+            text = self._exchange.read(source, self._reader(part, shared, path))
+            return [] if text is None else _texts(text)
         if isinstance(source, JsonSource):
             name = self._reader(part, shared, path)(source)
             return [] if name is None else _texts(name)
@@ -347,14 +362,19 @@ class Binder:
         return {path: texts[0] for path, texts in found.items()}
 
     def _text(self, source: JsonSource, path: Path, raw: bytes) -> str:
-        if source.member_name or raw.startswith(b'"'):
-            text = str(path[-1]) if source.member_name else unescape(raw)
-            if not text:
-                raise MissingValue("empty-name", detail="A name of the message is empty.")
-            return text
-        if _CANONICAL_INTEGER.fullmatch(raw):
-            return raw.decode("ascii")
-        raise MissingValue("name-not-text", detail="A name must be a string or a whole number.")
+        text = str(path[-1]) if source.member_name else name_of(raw)
+        if text is None:
+            raise MissingValue("name-not-text", detail="A name must be a string or a whole number.")
+        if not text:
+            raise MissingValue("empty-name", detail="A name of the message is empty.")
+        return text
+
+
+def name_of(raw: bytes) -> str | None:
+    """Return the name that a JSON value is, None for what is neither text nor a whole number."""
+    if raw.startswith(b'"'):
+        return unescape(raw)
+    return raw.decode("ascii") if _CANONICAL_INTEGER.fullmatch(raw) else None
 
 
 def _spoiled(compiled: CompiledBlock, findings: Findings | None) -> Spoiled | None:
