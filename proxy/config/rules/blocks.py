@@ -15,7 +15,7 @@ from ...core.rules.conditions import Condition, text_value
 from ...core.rules.model import Batching, Nothing, Verdict
 from ...core.rules.model import Block as CoreBlock
 from ..declared.composed import ByName, ByShape, ListOf, OneOrMore, WithPlace
-from ..declared.kinds import Choice, PlainText, WholeNumber
+from ..declared.kinds import Choice, PlainText, Switch, WholeNumber
 from ..declared.section import Fields, Section, inline, setting
 from ..policy import SENTINEL_CHARS
 from ..yaml.nodes import Mapping, Place, Problems, Scalar, Sequence, show, suggest
@@ -200,6 +200,13 @@ class BlockSyntax:
         make=dict,
         name="names",
     )
+    unbound_accepted: bool = setting(
+        Switch(),
+        "Whether `tokens` may open by names of the answer alone: whoever can write to the backend's"
+        " store moves a value with its names, and it opens there.",
+        default=False,
+        name="accept_unbound",
+    )
     format: tuple[Kind, Place] | None = setting(
         WithPlace(Choice(*FORMATS)),
         "The format that bodies are read as, whatever their Content-Type.",
@@ -311,8 +318,9 @@ def _acts(node: Mapping) -> bool:
 
 def _refuse_misplaced(fields: Fields, direction: Direction, problems: Problems) -> None:
     status, on_error = fields.get("status"), fields.get("on_error")
-    if (renamed := fields.get("names")) is not None and direction == "request":
-        problems.add(renamed, "only applies to responses", "delete it")
+    for key in ("names", "accept_unbound") if direction == "request" else ():
+        if (one := fields.get(key)) is not None:
+            problems.add(one, "only applies to responses", "delete it")
     opens = direction == "response" and fields.get("decrypt") is not None
     for one in (fields.get("escape"), fields.get("html")):
         if one is not None and not opens:

@@ -21,6 +21,7 @@ from ...core.expressions.selectors import (
 )
 from ...core.expressions.sources import (
     AskSource,
+    ComposedSource,
     FirstSource,
     JsonSource,
     ListSource,
@@ -28,7 +29,9 @@ from ...core.expressions.sources import (
     NameSource,
     SameSource,
     Source,
+    json_sources,
     parse_ask,
+    parse_name,
     parse_source,
 )
 from ...core.formats.escaping import ESCAPES, Escape
@@ -41,12 +44,13 @@ from ..yaml.nodes import Place, Problems, show
 Joined = ListSource | MembersSource | FirstSource
 
 
-def _outside(written: str) -> NameSource:
+def _outside(written: str) -> NameSource | ComposedSource:
     """Return a source outside the body; raise InvalidExpression for another."""
-    source = parse_source(written)
-    if isinstance(source, JsonSource):
+    source = parse_name(written)
+    if any(True for _ in json_sources(source)):
         told = f"{show(written)} is read from the body"
         raise InvalidExpression(told, hint="write it in place of the mapping, or under `also`")
+    assert not isinstance(source, JsonSource)  # noqa: S101 - as was just looked at
     return source
 
 
@@ -60,7 +64,7 @@ def _joined(kind: Callable[[tuple[Source, ...]], Joined]) -> ListOf:
 
 
 def _written() -> Kind:
-    return ByShape(PlainText("source", parse=parse_source), _joined(ListSource), SOURCES)
+    return ByShape(PlainText("source", parse=parse_name), _joined(ListSource), SOURCES)
 
 
 SOURCE: Final = Named("source", _written, "source")
@@ -70,7 +74,7 @@ SOURCE: Final = Named("source", _written, "source")
 class _Sources:
     """Sources that are joined, or one with places that name the same thing."""
 
-    joined: Joined | NameSource | AskSource = one_of(
+    joined: Joined | NameSource | ComposedSource | AskSource = one_of(
         Key("members", _joined(MembersSource), "All of them, in an order that does not matter."),
         Key("first", _joined(FirstSource), "The first one that has a value."),
         Key(
@@ -108,7 +112,7 @@ class _Sources:
 
 
 def _source(values: dict[str, Any], fields: Fields, problems: Problems) -> Source | None:
-    joined: Joined | NameSource | AskSource | None = values.get("joined")
+    joined: Joined | NameSource | ComposedSource | AskSource | None = values.get("joined")
     also, unrelated = values.get("also", ()), values.get("unrelated", ())
     select, said = values.get("select"), fields.get("select")
     if isinstance(joined, AskSource):
@@ -119,7 +123,7 @@ def _source(values: dict[str, Any], fields: Fields, problems: Problems) -> Sourc
         return SameSource(asked, (JsonSource(select), *also), unrelated)
     if said is not None:
         problems.add(said, "only applies with `ask`", "delete it")
-    if isinstance(joined, NameSource):
+    if isinstance(joined, NameSource | ComposedSource):
         return SameSource(joined, also, unrelated)
     for key in ("also", "unrelated"):
         if (one := fields.get(key)) is not None:

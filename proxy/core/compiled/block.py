@@ -6,7 +6,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..errors import InvalidExpression
-from ..expressions.selectors import Any, JsonSelector, NamedSelector, Selector, Whole, is_in_json
+from ..expressions.selectors import (
+    Any,
+    JsonSelector,
+    NamedSelector,
+    Selector,
+    Step,
+    Whole,
+    is_in_json,
+)
 from ..expressions.sources import (
     AskSource,
     JsonSource,
@@ -31,7 +39,7 @@ from .batches import around
 from .closed_world import closed_world
 from .flat_json import FlatJson, is_simple
 from .message_match import MessageMatch
-from .one_or_many import Deciding, Shape
+from .one_or_many import Deciding, RecordShape
 from .other_places import SourcesElsewhere, elsewhere
 from .stream_records import deltas, sentinels
 
@@ -65,7 +73,8 @@ class CompiledBlock(MessageMatch):
     Names: `sources` says for each part where it is read, `from_message` which parts are read from
     the message at hand; others were kept from the request. `keeps` are the JSON sources that are
     kept from a request for its response. `echoes` find the names again in an answer that the
-    backend was asked for. `source_index` has for each JSON source its index in the
+    backend was asked for. `elements` lead to the element that names tokens, which shares so many
+    steps with them. `source_index` has for each JSON source its index in the
     selection, and how many of its leading steps must be fixed for it to give one value at most.
     `sources_elsewhere` compares names with other places of the request. `shape` says where the
     record or the records of a body lie, None where the body itself is what selectors are of.
@@ -93,6 +102,8 @@ class CompiledBlock(MessageMatch):
         "decrypt",
         "deltas",
         "echoes",
+        "elements",
+        "elements_shared",
         "elsewhere",
         "encrypt",
         "escape",
@@ -124,7 +135,7 @@ class CompiledBlock(MessageMatch):
         direction: Direction,
         *,
         keeps: tuple[JsonSource, ...] = (),
-        shape: Shape | None = None,
+        shape: RecordShape | None = None,
     ) -> None:
         """Compile `block` of a rule with `names`, for bodies of one `shape` where it has two.
 
@@ -143,6 +154,8 @@ class CompiledBlock(MessageMatch):
         self.keeps = keeps
         self.echoes = self._echoes()
         self.source_index = self._number_sources(first=_count_placed(block))
+        self.elements = dict(self._elements())
+        self.elements_shared = {source: len(steps) for source, steps in self.elements.items()}
         self.encrypt = self._place(block.encrypt, first=0)
         self.decrypt = self._place(block.decrypt, first=len(self.encrypt))
         read = (self._at(one) for one in self.source_index if not one.member_name)
@@ -223,6 +236,21 @@ class CompiledBlock(MessageMatch):
             for part, source in self.sources.items()
             if part not in self.from_message
         }
+
+    def _elements(self) -> Iterator[tuple[JsonSource, tuple[Step, ...]]]:
+        """Yield the steps to the innermost element from which a name of tokens is read.
+
+        Tokens stand anywhere: only where they stand tells which of several names is theirs.
+        """
+        item = self.whole_decrypt
+        if item is None or item.selector is not Whole.TOKENS:
+            return
+        named = (part for part in NAMED_PARTS if part in self.from_message and item.needs(part))
+        for source in (one for part in named for one in json_sources(self.sources[part])):
+            steps = self._at(source).steps
+            if not any(one.deep for one in steps):
+                found = steps[: self.source_index[source][1]]
+                yield from ((source, found),) if found else ()
 
     def _place(self, items: tuple[Item, ...], *, first: int) -> tuple[Placed, ...]:
         chosen = [

@@ -19,7 +19,7 @@ _BLANK: Final = b" \t\r\n"
 Placeable = TypeVar("Placeable", bound=Selector)
 
 
-class Shape:
+class RecordShape:
     """One of the two: whether the value `at` a place of the body is a list. It is a condition."""
 
     __slots__ = ("_selection", "_steps", "_text", "many")
@@ -77,12 +77,12 @@ class Shape:
         return replace(item, selector=self.of(item.selector))
 
 
-def shapes(block: Block) -> tuple[Shape | None, ...]:
+def shapes(block: Block) -> tuple[RecordShape | None, ...]:
     """Return the shapes that the bodies of a block may have, None for any."""
     if block.records is None:
         return (None,)
-    return tuple(Shape(block.records, many=many) for many in (False, True))
+    return tuple(RecordShape(block.records, many=many) for many in (False, True))
 
 
-Deciding = Conditions | Shape
+Deciding = Conditions | RecordShape
 """What decides by a body whether a block takes it."""

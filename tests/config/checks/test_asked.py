@@ -42,7 +42,7 @@ def test_what_can_be_asked(ask: str) -> None:
             "only applies with",
         ),
         (
-            "conversation: {ask: 'GET /n?q={query:q}', select: $.a}\nrequest: {encrypt: ['query:q']}",
+            asks("GET /n?q={query:q}").replace("$.text", "['query:q']"),
             "would show the backend `query:q`",
         ),
         (
