@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 import socket
 from base64 import b64encode
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
@@ -114,10 +115,20 @@ class _Peer:
 
 
 class PlayedBackend:
-    """A backend that answers every request alike, and notes the last one."""
+    """A backend that answers every request alike, and notes the last one.
 
-    def __init__(self, answer: PlayedAnswer, *, reads_messages: bool) -> None:
+    `questions` are the targets at which it is asked for a name first, with what it answers there.
+    """
+
+    def __init__(
+        self,
+        answer: PlayedAnswer,
+        *,
+        reads_messages: bool,
+        questions: Mapping[str, PlayedAnswer] | None = None,
+    ) -> None:
         self.answer = answer
+        self._questions = dict(questions or {})
         self.reads_messages = reads_messages
         self._peers: list[_Peer] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -162,6 +173,11 @@ class PlayedBackend:
             body = await peer.body(headers, until_end=False)
             if body is None:
                 return
+            method, target, _ = first.decode("latin-1").split(" ")
+            told = self._questions.pop(target, None) if method == "GET" else None
+            if told is not None:
+                peer.writer.write(_response(told, head_only=False))
+                continue
             self.asked, self.body = first, body
             if self.reads_messages:
                 self.socket = peer

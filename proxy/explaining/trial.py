@@ -24,7 +24,7 @@ from ..config.settings import Address, ListenerSettings, OriginalPort, TcpAddres
 from ..core.compiled.rule_table import RuleTable
 from ..core.crypto.session_cipher import Session
 from ..core.crypto.token import ASSUMED_KEK_ID
-from ..core.errors import Unopened
+from ..core.errors import TrafficError, Unopened
 from ..core.explain.dry_run import assumed_keys, with_trial_sealing
 from ..core.explain.endings import unended
 from ..core.explain.explanation import (
@@ -35,6 +35,9 @@ from ..core.explain.explanation import (
     considered_for,
 )
 from ..core.http.message import TOKEN, Direction, Headers, RequestHead, header_values
+from ..core.http.path import canonical
+from ..core.planning.asked import example, question
+from ..core.planning.exchange import Exchange
 from ..core.values.key_needs import Attempt, Keys, Needs
 from ..telemetry.logs.access_line import MessageLine
 from ..traffic.downstream.listener import HttpListener
@@ -52,6 +55,8 @@ _METHOD: Final = re.compile(r"[A-Z][A-Z-]*")
 _HEADER: Final = re.compile(TOKEN)
 _AS_GET: Final = "for example `GET`"
 _JSON_TYPE: Final = (b"Content-Type", b"application/json")
+_MADE_UP: Final = "asked"
+"""The name that a played backend tells."""
 
 
 class TrialKeys:
@@ -132,7 +137,11 @@ async def explain(
     """
     notes = Notes()
     table = table or RuleTable(listener.rules, pass_unmatched=listener.pass_unmatched)
-    backend = PlayedBackend(wanted.answer or PlayedAnswer(), reads_messages=wanted.websocket)
+    backend = PlayedBackend(
+        wanted.answer or PlayedAnswer(),
+        reads_messages=wanted.websocket,
+        questions=_questions(table, wanted),
+    )
     address, context = _address(listener), None
     if listener.upstream.tls:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # for the names: no connection uses it
@@ -162,6 +171,25 @@ async def explain(
         await upstream.close()
         await backend.close()
     return _told(wanted, table, notes, backend, received)
+
+
+def _questions(table: RuleTable, wanted: Wanted) -> dict[str, PlayedAnswer]:
+    """Return where the backend is asked for names that a request lacks, and what it answers."""
+    table = table.raised or table
+    found: dict[str, PlayedAnswer] = {}
+    path, mark, query = wanted.target.partition("?")
+    try:
+        spelled = canonical(path)
+        head = RequestHead(wanted.method, spelled.text, query if mark else None, wanted.headers)
+        exchange = Exchange(table.decide(wanted.method, spelled), head)
+        for source in exchange.asks:
+            asked = question(exchange, source)
+            target = asked.path if asked.query is None else f"{asked.path}?{asked.query}"
+            body = example(source.selector, _MADE_UP)
+            found[target] = wanted.asked or PlayedAnswer(headers=(_JSON_TYPE,), body=body)
+    except TrafficError:
+        pass  # the message is refused, and tells why
+    return found
 
 
 async def _connect(door: HttpListener) -> PlayedClient:
@@ -242,6 +270,7 @@ def _told(
     considered = considered_for(table, wanted)
     rule = None if record is None else record.rule
     observed = {} if record is None else dict(record.observations)
+    observed.pop("asked_ms", None)  # it says how fast this machine is
     request = Explanation(considered, rule, observed=observed)
     response = Explanation((), rule)
     if wanted.websocket:

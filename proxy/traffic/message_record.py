@@ -167,6 +167,12 @@ class MessageRecord(MessageLine):
         if self.changes is not None:
             self.changes.append((self.direction, time.perf_counter() - began))
 
+    def asked(self, began: float) -> None:
+        """Note that the backend was asked for a name since `began` (`time.perf_counter`)."""
+        before = int(self.observations.get("asked_ms", 0))
+        took = before + round((time.perf_counter() - began) * 1000)
+        self.observations = {**self.observations, "asked_ms": took}
+
     def sending(self) -> None:
         """Note that the request goes upstream."""
         self._sent = time.perf_counter()

@@ -221,6 +221,12 @@ class _CaseKeys:
     )
     body: bytes = setting(_Content(), "The body of the request.", default=b"", absent="none")
     response: PlayedAnswer | None = setting(RESPONSE, "What the backend answers.", default=None)
+    asked: PlayedAnswer | None = setting(
+        RESPONSE,
+        "What the backend answers where the rule asks it for a name (`ask`).",
+        default=None,
+        absent="the name `asked`",
+    )
     messages: tuple[_Message, ...] = setting(
         ListOf(MESSAGE, "list of messages"),
         "The messages of the WebSocket, in order. It ends at the first that is refused: one behind"
@@ -239,7 +245,8 @@ def _case(values: dict[str, Any], fields: Fields, problems: Problems) -> Case | 
     method, _, target = made.request.partition(" ")
     headers = with_json_type(made.headers, made.body)
     sent = tuple(one.sent for one in made.messages)
-    wanted = Wanted(method, target, headers, _lined(headers, made.body), made.response, sent)
+    body, answers = _lined(headers, made.body), (made.response, sent, made.asked)
+    wanted = Wanted(method, target, headers, body, *answers)
     if sent and not wanted.websocket:
         problems.add(fields["messages"], "are for WebSockets", "begin `request` with WS")
     line = fields.place.node.position.line

@@ -37,7 +37,7 @@ def check(resolved: ResolvedRule, problems: Problems) -> None:
                     "never applies: a block before it without `when` takes the same messages;"
                     " put this one first",
                 )
-            if not later[0].block.when:
+            if not later[0].block.when and later[0].block.records is None:
                 before.append(later)
 
 

@@ -15,12 +15,12 @@ from ...core.rules.conditions import Condition, text_value
 from ...core.rules.model import Batching, Nothing, Verdict
 from ...core.rules.model import Block as CoreBlock
 from ..declared.composed import ByName, ByShape, ListOf, OneOrMore, WithPlace
-from ..declared.kinds import Choice, PlainText, WholeNumber
+from ..declared.kinds import Choice, PlainText, Switch, WholeNumber
 from ..declared.section import Fields, Section, inline, setting
 from ..policy import SENTINEL_CHARS
 from ..yaml.nodes import Mapping, Place, Problems, Scalar, Sequence, show, suggest
 from ..yaml.scalars import elements, expected, text
-from .items import ITEMS, JSON_SELECTOR, PLAIN, ItemSyntax, PlainSelector, items_in
+from .items import ITEMS, JSON_SELECTOR, PLAIN, RECORDS, ItemSyntax, PlainSelector, items_in
 from .options import BindSyntax, NamesSyntax, OptionsSyntax, bind
 from .stream_kinds import BATCH, SENTINELS
 
@@ -163,6 +163,14 @@ class BlockSyntax:
         default=(),
         name="html",
     )
+    records: tuple[JsonSelector, Place] | None = setting(
+        WithPlace(RECORDS),
+        "The body, or a member of it (`one-or-many $.data`), is one record or a list of records."
+        " All selectors and names of the block, and the names of its rule in a request, are then"
+        " those of a record: `$.content` is read from each.",
+        default=None,
+        absent="selectors are those of the body",
+    )
     when: tuple[Condition, ...] = setting(
         _CONDITIONS,
         "The values that a body must have for the block to apply; in bodies of many records, each"
@@ -191,6 +199,13 @@ class BlockSyntax:
         " are bound to their field open by the name of the member that they lie in.",
         make=dict,
         name="names",
+    )
+    unbound_accepted: bool = setting(
+        Switch(),
+        "Whether `tokens` may open by names of the answer alone: whoever can write to the backend's"
+        " store moves a value with its names, and it opens there.",
+        default=False,
+        name="accept_unbound",
     )
     format: tuple[Kind, Place] | None = setting(
         WithPlace(Choice(*FORMATS)),
@@ -266,7 +281,7 @@ class Behaviour:
         if not node.entries or (not several and not _acts(node)):
             problems.add(place, "a block needs `encrypt`, `decrypt` or `plain`")
         made: BlockSyntax | None = BLOCKS[self.direction].read(place, problems)
-        if made is not None and (several or made.when):
+        if made is not None and (several or made.when or made.records):
             _refuse_head_in_lists(made, problems)
         return made
 
@@ -292,8 +307,8 @@ def _refuse_head_in_lists(block: BlockSyntax, problems: Problems) -> None:
         if isinstance(selector, NamedSelector) and selector.of_head:
             problems.add(
                 place,
-                f"{show(selector.text)} needs a rule with one block, without `when`: without a"
-                " body, nothing tells blocks apart",
+                f"{show(selector.text)} needs a rule with one block, without `when` and `records`:"
+                " without a body, nothing tells blocks apart",
             )
 
 
@@ -303,8 +318,9 @@ def _acts(node: Mapping) -> bool:
 
 def _refuse_misplaced(fields: Fields, direction: Direction, problems: Problems) -> None:
     status, on_error = fields.get("status"), fields.get("on_error")
-    if (renamed := fields.get("names")) is not None and direction == "request":
-        problems.add(renamed, "only applies to responses", "delete it")
+    for key in ("names", "accept_unbound") if direction == "request" else ():
+        if (one := fields.get(key)) is not None:
+            problems.add(one, "only applies to responses", "delete it")
     opens = direction == "response" and fields.get("decrypt") is not None
     for one in (fields.get("escape"), fields.get("html")):
         if one is not None and not opens:

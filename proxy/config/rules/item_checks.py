@@ -32,6 +32,7 @@ def check_block(block: BlockSyntax, problems: Problems) -> None:
     """Report every item that overlaps an earlier one or reads another kind of body."""
     _check_kinds(block, problems)
     _check_format(block, problems)
+    _check_records(block, problems)
     placed = [(item, "encrypt") for item in block.encrypt]
     placed += [(item, "decrypt") for item in block.decrypt]
     for (first, first_action), (second, second_action) in combinations(placed, 2):
@@ -100,6 +101,20 @@ def _check_format(block: BlockSyntax, problems: Problems) -> None:
         kinds_read_as(kind, selectors, names_in_json=bool(block.when))
     except InvalidExpression as error:
         problems.add(place, error.message, "delete `format`, or select values of that format")
+
+
+def _check_records(block: BlockSyntax, problems: Problems) -> None:
+    """Report what a block with `records` cannot have: they are of JSON, each like the others."""
+    if block.records is None:
+        return
+    place = block.records[1]
+    for key, given in (("when", block.when), ("batch", block.batch)):
+        if given:
+            problems.add(place, f"does not apply with `{key}`", "write a block for each of the two")
+    items = ((one.selector, one.place) for one in (*block.encrypt, *block.decrypt))
+    for selector, at in (*items, *plain_in(block)):
+        if not isinstance(selector, JsonSelector) and selector is not Whole.TOKENS:
+            problems.add(at, f"{_name(selector)} is no place in a record of JSON")
 
 
 def overlap(first: JsonSelector, second: JsonSelector) -> bool:

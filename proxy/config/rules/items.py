@@ -94,6 +94,26 @@ def json_selector(written: str) -> JsonSelector:
 JSON_SELECTOR: Final = PlainText("JSON selector", parse=json_selector, pattern=r"\$[\s\S]*")
 
 
+_ONE_OR_MANY: Final = re.compile(r"one-or-many(?: +(\$.*))?", re.DOTALL)
+
+
+def _records(written: str) -> JsonSelector:
+    match = _ONE_OR_MANY.fullmatch(written)
+    if match is None:
+        hint = "write `one-or-many`, or `one-or-many $.data` for a member"
+        raise InvalidExpression(f"{show(written)} does not say where records are", hint=hint)
+    at = json_selector(match[1] or "$")
+    if not all(isinstance(step.key, str) and not step.deep for step in at.steps):
+        told = f"{show(at.text)} may be more than one place"
+        raise InvalidExpression(told, hint="write a path of names")
+    return at
+
+
+RECORDS: Final = PlainText(
+    "`one-or-many`, `one-or-many $.path`", parse=_records, pattern=_ONE_OR_MANY.pattern
+)
+
+
 _SEVERAL: Final = re.compile(r"(.*[.:])\{([^{}]*)\}", re.DOTALL)
 
 PlainSelector = JsonSelector | NamedSelector

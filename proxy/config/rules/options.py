@@ -13,8 +13,15 @@ from datetime import UTC, datetime
 from typing import Any, Final, Literal, TypeVar
 
 from ...core.errors import InvalidExpression
-from ...core.expressions.selectors import Selector, parse_selector
+from ...core.expressions.selectors import (
+    JsonSelector,
+    Selector,
+    parse_json_selector,
+    parse_selector,
+)
 from ...core.expressions.sources import (
+    AskSource,
+    ComposedSource,
     FirstSource,
     JsonSource,
     ListSource,
@@ -22,6 +29,9 @@ from ...core.expressions.sources import (
     NameSource,
     SameSource,
     Source,
+    json_sources,
+    parse_ask,
+    parse_name,
     parse_source,
 )
 from ...core.formats.escaping import ESCAPES, Escape
@@ -34,13 +44,19 @@ from ..yaml.nodes import Place, Problems, show
 Joined = ListSource | MembersSource | FirstSource
 
 
-def _outside(written: str) -> NameSource:
+def _outside(written: str) -> NameSource | ComposedSource:
     """Return a source outside the body; raise InvalidExpression for another."""
-    source = parse_source(written)
-    if isinstance(source, JsonSource):
+    source = parse_name(written)
+    if any(True for _ in json_sources(source)):
         told = f"{show(written)} is read from the body"
         raise InvalidExpression(told, hint="write it in place of the mapping, or under `also`")
+    assert not isinstance(source, JsonSource)  # noqa: S101 - as was just looked at
     return source
+
+
+def _asked(written: str) -> AskSource:
+    """Return what asks for a name that is yet to be selected; raise InvalidExpression."""
+    return parse_ask(written, JsonSelector("$", ()))
 
 
 def _joined(kind: Callable[[tuple[Source, ...]], Joined]) -> ListOf:
@@ -48,7 +64,7 @@ def _joined(kind: Callable[[tuple[Source, ...]], Joined]) -> ListOf:
 
 
 def _written() -> Kind:
-    return ByShape(PlainText("source", parse=parse_source), _joined(ListSource), SOURCES)
+    return ByShape(PlainText("source", parse=parse_name), _joined(ListSource), SOURCES)
 
 
 SOURCE: Final = Named("source", _written, "source")
@@ -58,7 +74,7 @@ SOURCE: Final = Named("source", _written, "source")
 class _Sources:
     """Sources that are joined, or one with places that name the same thing."""
 
-    joined: Joined | NameSource = one_of(
+    joined: Joined | NameSource | ComposedSource | AskSource = one_of(
         Key("members", _joined(MembersSource), "All of them, in an order that does not matter."),
         Key("first", _joined(FirstSource), "The first one that has a value."),
         Key(
@@ -66,29 +82,52 @@ class _Sources:
             PlainText("source", parse=_outside),
             "One outside the body, such as `path:room`.",
         ),
+        Key(
+            "ask",
+            PlainText("`GET /path/{label}`", parse=_asked),
+            "One that the request lacks: the backend is asked, with the headers of the request and"
+            " at most every five seconds. `{id}` is a label of the path, `{query:id}` a name of the"
+            " query. An answer other than 2xx refuses the request; with `select`.",
+        ),
         make=lambda _, value: value,
     )
     also: tuple[NameSource | JsonSource, ...] = setting(
         ListOf(PlainText("source", parse=parse_source), "list of sources"),
-        "With `from`: places of a request that name the same thing. Where they have a name, it must"
-        " be equal (400).",
+        "With `from` and `ask`: places of a request that name the same thing. Where they have a"
+        " name, it must be equal (400). `select` of `ask` is one of them.",
         default=(),
     )
     unrelated: tuple[Selector, ...] = setting(
         ListOf(PlainText("selector", parse=parse_selector), "list of selectors"),
-        "With `from`: plain places, or names of the query (`query:name`), that look like the same"
-        " thing and are not.",
+        "With `from` and `ask`: plain places, or names of the query (`query:name`), that look like"
+        " the same thing and are not.",
         default=(),
+    )
+    select: JsonSelector | None = setting(
+        PlainText("JSON selector", parse=parse_json_selector, pattern=r"\$[\s\S]*"),
+        "With `ask`: where the answer has the name. The answer to the request is compared with it.",
+        default=None,
+        absent="required with `ask`",
     )
 
 
 def _source(values: dict[str, Any], fields: Fields, problems: Problems) -> Source | None:
-    joined: Source | None = values.get("joined")
-    if isinstance(joined, NameSource):
-        return SameSource(joined, values.get("also", ()), values.get("unrelated", ()))
+    joined: Joined | NameSource | ComposedSource | AskSource | None = values.get("joined")
+    also, unrelated = values.get("also", ()), values.get("unrelated", ())
+    select, said = values.get("select"), fields.get("select")
+    if isinstance(joined, AskSource):
+        if select is None:
+            problems.add(fields["ask"], "lacks `select`", "for example `select: $.conversationId`")
+            return None
+        asked = dataclasses.replace(joined, selector=select)
+        return SameSource(asked, (JsonSource(select), *also), unrelated)
+    if said is not None:
+        problems.add(said, "only applies with `ask`", "delete it")
+    if isinstance(joined, NameSource | ComposedSource):
+        return SameSource(joined, also, unrelated)
     for key in ("also", "unrelated"):
         if (one := fields.get(key)) is not None:
-            problems.add(one, "only applies with `from`", "delete it")
+            problems.add(one, "only applies with `from` and `ask`", "delete it")
     return joined
 
 

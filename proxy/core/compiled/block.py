@@ -6,10 +6,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..errors import InvalidExpression
-from ..expressions.selectors import Any, JsonSelector, NamedSelector, Selector, Whole, is_in_json
+from ..expressions.selectors import (
+    Any,
+    JsonSelector,
+    NamedSelector,
+    Selector,
+    Step,
+    Whole,
+    is_in_json,
+)
 from ..expressions.sources import (
+    AskSource,
     JsonSource,
     Source,
+    ask_sources,
     giving,
     json_sources,
     name_sources,
@@ -29,6 +39,7 @@ from .batches import around
 from .closed_world import closed_world
 from .flat_json import FlatJson, is_simple
 from .message_match import MessageMatch
+from .one_or_many import Deciding, RecordShape
 from .other_places import SourcesElsewhere, elsewhere
 from .stream_records import deltas, sentinels
 
@@ -61,9 +72,12 @@ class CompiledBlock(MessageMatch):
 
     Names: `sources` says for each part where it is read, `from_message` which parts are read from
     the message at hand; others were kept from the request. `keeps` are the JSON sources that are
-    kept from a request for its response. `source_index` has for each JSON source its index in the
+    kept from a request for its response. `echoes` find the names again in an answer that the
+    backend was asked for. `elements` lead to the element that names tokens, which shares so many
+    steps with them. `source_index` has for each JSON source its index in the
     selection, and how many of its leading steps must be fixed for it to give one value at most.
-    `sources_elsewhere` compares names with other places of the request.
+    `sources_elsewhere` compares names with other places of the request. `shape` says where the
+    record or the records of a body lie, None where the body itself is what selectors are of.
 
     Values: `encrypt` and `decrypt` are known by index. `selection` finds them in a body,
     `other_selections` in one of these kinds instead, `parts` in a multipart form, `query` in a
@@ -71,7 +85,7 @@ class CompiledBlock(MessageMatch):
     `closed` what else a request may hold (None: anything), `elsewhere` what must not be in another
     place of it. `variants_checked` are the
     selectors of which no member may occur in another spelling, `twins_checked` those of which none
-    may occur twice or hidden. `when` are the conditions on the body, None without any.
+    may occur twice or hidden. `when` decides by the body, None where the head does alone.
 
     Short cuts: `flat` is what is done to plain JSON, where that is all; a block that has it takes
     JSON of any name. `alone` is the item that seals or opens the body where nothing else is read
@@ -87,6 +101,9 @@ class CompiledBlock(MessageMatch):
         "closed",
         "decrypt",
         "deltas",
+        "echoes",
+        "elements",
+        "elements_shared",
         "elsewhere",
         "encrypt",
         "escape",
@@ -100,6 +117,7 @@ class CompiledBlock(MessageMatch):
         "rendered",
         "selection",
         "sentinels",
+        "shape",
         "source_index",
         "sources",
         "sources_elsewhere",
@@ -117,8 +135,9 @@ class CompiledBlock(MessageMatch):
         direction: Direction,
         *,
         keeps: tuple[JsonSource, ...] = (),
+        shape: RecordShape | None = None,
     ) -> None:
-        """Compile `block` of a rule with `names`.
+        """Compile `block` of a rule with `names`, for bodies of one `shape` where it has two.
 
         Raises InvalidExpression for a short form of what has no place there: the type of a body, or
         the time at which a value ends.
@@ -126,17 +145,25 @@ class CompiledBlock(MessageMatch):
         _refuse_short_forms(block)
         if block.format is not None:
             FORMATS[block.format].load()
+        self.shape = shape
+        self.elsewhere = elsewhere(block, direction)
+        if shape is not None:
+            block = shape.place(block)
         super().__init__(block, direction)
         self.sources, self.from_message = choose_sources(block.names, names, direction)
         self.keeps = keeps
+        self.echoes = self._echoes()
         self.source_index = self._number_sources(first=_count_placed(block))
+        self.elements = dict(self._elements())
+        self.elements_shared = {source: len(steps) for source, steps in self.elements.items()}
         self.encrypt = self._place(block.encrypt, first=0)
         self.decrypt = self._place(block.decrypt, first=len(self.encrypt))
-        self.closed = closed_world(block, direction, self.source_index)
+        read = (self._at(one) for one in self.source_index if not one.member_name)
+        self.closed = closed_world(block, direction, read)
         self.escape, self.whole_place = _writing(block, direction)
         selectors = (
             *(one.item.selector for one in (*self.encrypt, *self.decrypt)),
-            *(source.selector for source in self.source_index),
+            *map(self._at, self.source_index),
             *block.rendered,
         )
         self.rendered = range(len(selectors) - len(block.rendered), len(selectors))
@@ -152,11 +179,11 @@ class CompiledBlock(MessageMatch):
         self.in_head = tuple(self._in_head(first=len(selectors)))
         self.traits = self._traits()
         self.twins_checked, self.variants_checked = self._checked()
-        self.when = _conditions(block)
+        self.when: Deciding | None = shape or _conditions(block)
         self.sentinels = sentinels(block, selectors)
         self.deltas = deltas(block)
         self.query = self._query_selection()
-        self.elsewhere, self.sources_elsewhere = elsewhere(block, direction), self._other_sources()
+        self.sources_elsewhere = self._other_sources()
         self.alone = self._alone()
         self.flat = self._flat()
 
@@ -191,9 +218,39 @@ class CompiledBlock(MessageMatch):
         wanted = [one for part in parts for one in json_sources(self.sources[part])]
         wanted += self.keeps
         return {
-            source: (first + at, single_from(source))
+            source: (first + at, single_from(self._at(source)))
             for at, source in enumerate(dict.fromkeys(wanted))
         }
+
+    def _at(self, source: JsonSource) -> JsonSelector | NamedSelector:
+        """Return where a source is read in the body."""
+        return source.selector if self.shape is None else self.shape.of(source.selector)
+
+    def _echoes(self) -> dict[NamedPart, tuple[tuple[AskSource, JsonSelection], ...]]:
+        """Return what finds the names again in an answer that were asked for."""
+        if self.direction == "request":
+            return {}
+        place = (lambda one: one) if self.shape is None else self.shape.of_body
+        return {
+            part: tuple((ask, JsonSelection((place(ask.selector),))) for ask in ask_sources(source))
+            for part, source in self.sources.items()
+            if part not in self.from_message
+        }
+
+    def _elements(self) -> Iterator[tuple[JsonSource, tuple[Step, ...]]]:
+        """Yield the steps to the innermost element from which a name of tokens is read.
+
+        Tokens stand anywhere: only where they stand tells which of several names is theirs.
+        """
+        item = self.whole_decrypt
+        if item is None or item.selector is not Whole.TOKENS:
+            return
+        named = (part for part in NAMED_PARTS if part in self.from_message and item.needs(part))
+        for source in (one for part in named for one in json_sources(self.sources[part])):
+            steps = self._at(source).steps
+            if not any(one.deep for one in steps):
+                found = steps[: self.source_index[source][1]]
+                yield from ((source, found),) if found else ()
 
     def _place(self, items: tuple[Item, ...], *, first: int) -> tuple[Placed, ...]:
         chosen = [
@@ -208,7 +265,7 @@ class CompiledBlock(MessageMatch):
 
     def shared(self, selector: JsonSelector | NamedSelector) -> dict[JsonSource, int]:
         """Return for each source how many leading steps a selector has in common with it."""
-        steps = {one: shared_steps(selector, one.selector) for one in self.source_index}
+        steps = {one: shared_steps(selector, self._at(one)) for one in self.source_index}
         return {source: count for source, count in steps.items() if count}
 
     def _find_selections(self, selectors: tuple[Selector, ...]) -> dict[Kind, Selection]:
@@ -274,7 +331,7 @@ class CompiledBlock(MessageMatch):
         block, traits = self.block, self.traits
         if traits.takes_whole or traits.changes_head or (self.reads and not traits.reads_json):
             return True
-        chosen = block.when or block.types or block.format is not None
+        chosen = self.when is not None or block.types or block.format is not None
         written = self.rendered or self.whole_place is not EXACT or block.batch is not None
         return bool(chosen or written or self.around.selectors)
 
@@ -406,10 +463,10 @@ def choose_sources(
     return sources, frozenset(here)
 
 
-def single_from(source: JsonSource) -> int:
-    """Return how many leading steps must be fixed for a source to give one value at most."""
-    steps = source.selector.steps
-    many = (at for at, step in enumerate(steps, 1) if step.deep or isinstance(step.key, Any))
+def single_from(selector: JsonSelector | NamedSelector) -> int:
+    """Return how many leading steps must be fixed for a selector to give one value at most."""
+    steps = enumerate(selector.steps, 1)
+    many = (at for at, step in steps if step.deep or isinstance(step.key, Any))
     return max(many, default=0)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 
 from ..errors import InvalidExpression, UnlistedName
 from ..expressions.selectors import JsonSelector, NamedSelector, Selector, Step
-from ..expressions.sources import JsonSource, Source, name_sources
+from ..expressions.sources import Source, name_sources
 from ..formats.json.closed import ClosedJson, ClosedNames
 from ..formats.multipart.reader import spell_name
 from ..formats.parameters import fields_of_query
@@ -29,15 +29,14 @@ class ClosedWorld:
 
     __slots__ = ("json", "names", "rest")
 
-    def __init__(self, block: Block, sources: Iterable[JsonSource]) -> None:
-        """Take the lists of a block, and the sources that it reads.
+    def __init__(self, block: Block, sources: Iterable[Selector]) -> None:
+        """Take the lists of a block, and the selectors of the sources that it reads.
 
         Raises InvalidExpression for a selector with `..`, which stands for no place.
         """
         self.rest: Item | None = block.rest if block.others == "seal" else None
         changed = [one.selector for one in (*block.encrypt, *block.decrypt)]
-        read: list[Selector] = [one.selector for one in sources if not one.member_name]
-        read += [one.selector for one in block.when]
+        read = [*sources, *(one.selector for one in block.when)]
         if any(map(_is_deep, (*changed, *block.plain))):
             raise InvalidExpression(
                 "`..` stands for no place", hint="write the path, or `others: pass`"
@@ -65,7 +64,7 @@ class ClosedWorld:
 
 
 def closed_world(
-    block: Block, direction: Direction, sources: Iterable[JsonSource]
+    block: Block, direction: Direction, sources: Iterable[Selector]
 ) -> ClosedWorld | None:
     """Return what a block of requests lists; None where everything else passes."""
     if direction == "response" or block.others == "pass":

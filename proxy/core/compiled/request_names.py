@@ -134,7 +134,7 @@ _DECODES: Final = 4
 _CLIMBING: Final = re.compile(r"(?:\A|[/\\])\.\.? *[/\\]|[/\\]\.\.? *\Z")
 
 
-def _refuse_other_segments(name: str) -> None:
+def refuse_other_segments(name: str) -> None:
     """Raise AmbiguousRequest for a segment of a path in which servers find another name."""
     if ";" in name:
         # Servlets, and not they alone, take what follows for parameters.
@@ -202,7 +202,7 @@ class NamesOfHead:
         if self in facts.cleared:
             return
         for name in self._captures:
-            _refuse_other_segments(names.captures.get(name, ""))
+            refuse_other_segments(names.captures.get(name, ""))
         if self._parameters:
             self._look_at_query(names)
         if self._headers or self._jwt:

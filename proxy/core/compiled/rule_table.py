@@ -11,18 +11,22 @@ from typing import Final, NamedTuple
 from ..errors import AmbiguousRequest, InvalidExpression, RejectedByRule
 from ..expressions.routes import Pattern, RouteTable
 from ..expressions.sources import (
+    AskSource,
     FirstSource,
     JsonSource,
     NameSource,
+    ask_sources,
     giving,
     json_sources,
     name_sources,
 )
+from ..http.message import Direction
 from ..http.path import REMEMBERED, CanonicalPath
 from ..policy import KEPT_PATH_CHARS
-from ..rules.model import NAMED_PARTS, Behaviour, Block, Rule, Verdict
+from ..rules.model import NAMED_PARTS, Behaviour, Block, NamedPart, Rule, Verdict
 from .block import CompiledBlock
 from .closed_world import ClosedQuery, closed_query
+from .one_or_many import shapes
 from .request_names import NamesOfHead
 
 CompiledBlocks = tuple[CompiledBlock, ...]
@@ -38,7 +42,7 @@ class CompiledRule:
     `varies` are the request headers that bind what a response holds; `seals_response` says that
     some block encrypts responses, `opens_response` that some block decrypts them. `names` are those
     that bind values and are read from the head of requests; `query` lists the names that a query
-    may hold, None where that is any.
+    may hold, None where that is any. `asks` are names that the backend is asked for.
     """
 
     rule: Rule
@@ -49,6 +53,7 @@ class CompiledRule:
     opens_response: bool
     names: NamesOfHead | None = None
     query: ClosedQuery | None = None
+    asks: Mapping[AskSource, NamedPart] = field(default_factory=dict)
     chosen: dict[object, CompiledBlock] = field(default_factory=dict, repr=False, compare=False)
     """The blocks of responses by what decides: status and type, if nothing else does."""
 
@@ -228,14 +233,14 @@ class _Routes(NamedTuple):
 
 
 def _compile(rule: Rule) -> CompiledRule:
-    response = tuple(CompiledBlock(one, rule.names, "response") for one in _blocks(rule.response))
+    response = _compiled(rule, _blocks(rule.response), "response")
     keeps = tuple(_kept_names(rule, response))
     blocks = _blocks(rule.request)
     if not blocks and keeps:
         # The response's names are in the request's body: read it, change nothing.
         allowed = all(one.block.elsewhere_allowed for one in response)
         blocks = (Block(elsewhere_allowed=allowed),)
-    request = tuple(CompiledBlock(one, rule.names, "request", keeps=keeps) for one in blocks)
+    request = _compiled(rule, blocks, "request", keeps)
     several = len(request) > 1 or any(one.when for one in request)
     if several and any(one.in_head for one in request):
         # Without a body the first block would be taken, and what the others select would pass.
@@ -255,6 +260,26 @@ def _compile(rule: Rule) -> CompiledRule:
         opens_response=any(one.block.decrypt for one in response),
         names=_of_head((*request, *response)),
         query=closed_query(rule, _blocks(rule.request)),
+        asks={
+            ask: part
+            for one in (*request, *response)
+            for part, source in one.sources.items()
+            if one.needs(part)
+            for ask in ask_sources(source)
+        },
+    )
+
+
+def _compiled(
+    rule: Rule,
+    blocks: tuple[Block, ...],
+    direction: Direction,
+    keeps: tuple[JsonSource, ...] = (),
+) -> CompiledBlocks:
+    return tuple(
+        CompiledBlock(one, rule.names, direction, keeps=keeps, shape=shape)
+        for one in blocks
+        for shape in shapes(one)
     )
 
 
@@ -290,6 +315,9 @@ def _refuse_misfits(
     """Raise InvalidExpression for what the messages of a WebSocket do not have."""
     if keeps:
         raise InvalidExpression("a WebSocket has no one request to keep a name from")
+    named = (source for one in (*request, *response) for source in one.sources.values())
+    if any(True for source in named for _ in ask_sources(source)):
+        raise InvalidExpression("a WebSocket outlives a name that the backend was asked for")
     if any(one.traits.changes_head for one in response) or any(
         one.in_head or one.selects_names for one in (*request, *response)
     ):
@@ -310,6 +338,8 @@ def _varies(response: CompiledBlocks) -> Iterator[bytes]:
                         yield name.name.title().encode()
                     elif name.place == "jwt":
                         yield b"Authorization"
+                if any(True for _ in ask_sources(source)):
+                    yield from (b"Authorization", b"Cookie")
 
 
 def _kept_names(rule: Rule, response: CompiledBlocks) -> Iterator[JsonSource]:

@@ -29,6 +29,8 @@ from .operator import (
 )
 from .traffic import (
     AmbiguousRequest,
+    AskNotFound,
+    AskRefused,
     BodyTooLarge,
     Busy,
     DigestMismatch,
@@ -65,6 +67,8 @@ from .traffic import (
 __all__ = [
     "AddressUnavailable",
     "AmbiguousRequest",
+    "AskNotFound",
+    "AskRefused",
     "BodyTooLarge",
     "Busy",
     "CasesError",

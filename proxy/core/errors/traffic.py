@@ -198,6 +198,29 @@ class RejectedByRule(TrafficError):
     """The name of the rule that rejects, for the log."""
 
 
+class AskRefused(TrafficError):
+    """The backend does not tell the caller the name that the request lacks."""
+
+    code = "ask-refused"
+    status = 403
+    title = "The backend does not tell the caller what the message belongs to."
+    cause = (
+        "The rule asks the backend (`ask`) for a name that the request lacks, with the headers of"
+        " the request, and the backend answered with another status than 2xx."
+    )
+    remedy = "Send credentials with which the backend answers what the rule asks."
+
+
+class AskNotFound(AskRefused):
+    """What the request is for does not exist, as far as the backend tells the caller."""
+
+    code = "ask-not-found"
+    status = 404
+    title = "What the message is for does not exist."
+    cause = "The rule asks the backend (`ask`) for a name that the request lacks: 404 or 410."
+    remedy = "Send the id of something that exists and that the caller may read."
+
+
 class MethodNotAllowed(TrafficError):
     """The method is never forwarded."""
 

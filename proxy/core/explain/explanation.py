@@ -89,8 +89,9 @@ class SocketMessage:
 class Wanted:
     """A message to be explained: a request, and what the backend answers it with.
 
-    Without an `answer` the request alone is explained. The `messages` are those of a WebSocket that
-    the request opens, in order.
+    Without an `answer` the request alone is explained. What the rule asks the backend for is
+    answered with `asked`, or with a name that is made up. The `messages` are those of a WebSocket
+    that the request opens, in order.
     """
 
     method: str
@@ -99,6 +100,7 @@ class Wanted:
     body: bytes = b""
     answer: PlayedAnswer | None = None
     messages: tuple[SocketMessage, ...] = ()
+    asked: PlayedAnswer | None = None
 
     @property
     def websocket(self) -> bool:

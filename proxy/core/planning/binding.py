@@ -10,8 +10,11 @@ from typing import Final
 from ..compiled.block import CompiledBlock
 from ..crypto.context import Context, Parties, Scope
 from ..crypto.joined_names import Joined, Name
-from ..errors import AmbiguousRequest, BodyTooLarge, MissingValue, OpenFailed
+from ..errors import AmbiguousRequest, BodyTooLarge, InvalidBody, MissingValue, OpenFailed
+from ..expressions.selectors import Any, Step
 from ..expressions.sources import (
+    AskSource,
+    ComposedSource,
     FirstSource,
     JsonSource,
     NameSource,
@@ -20,7 +23,7 @@ from ..expressions.sources import (
     giving,
     json_sources,
 )
-from ..formats.json import Findings, Path, unescape
+from ..formats.json import Findings, Path, Selection, unescape
 from ..policy import BOUND_CHARS
 from ..rules.model import Item, NamedPart, Placed
 from ..slices import paused
@@ -199,6 +202,20 @@ class Binder:
         except MissingValue:
             return None
 
+    def token_context(self, placed: Placed, path: Path) -> Context | None:
+        """Return the context of a token at a path, by the names of the element that it stands in.
+
+        None where it stands in none, or a name is missing there, or has a second reading.
+        """
+        if not all(_stands_in(steps, path) for steps in self.compiled.elements.values()):
+            return None
+        if self.spoils(placed, path):
+            return None
+        try:
+            return self.context(placed, path)
+        except MissingValue:
+            return None
+
     def _bind(
         self,
         item: Item,
@@ -222,7 +239,15 @@ class Binder:
     def keep_facts(self) -> None:
         """Keep the rule's names from this request for its answer."""
         for source in self.compiled.keeps:
-            self._exchange.facts[source] = self._value(source, 0, ())
+            self._exchange.facts[source] = self._kept(source)
+
+    def _kept(self, source: JsonSource) -> Name | None:
+        """Return the name that the message has, or all of its records where it has several."""
+        shape = self.compiled.shape
+        if shape is None or not shape.many:
+            return self._value(source, 0, ())
+        names = set(self._read(source, shape.depth).values())
+        return names.pop() if len(names) == 1 else None
 
     def _part(self, part: NamedPart, shared: Mapping[JsonSource, int], path: Path) -> Name:
         here = part, self._element(part, shared, path)
@@ -249,7 +274,19 @@ class Binder:
             text = self._exchange.read(source, self._reader(part, shared, path))
         if text is None:
             raise MissingValue(f"missing-{part}", detail=f"The {part} of the message is missing.")
+        for ask, selection in self.compiled.echoes.get(part, ()):
+            if not self._has_no_other(selection, self._exchange.asked.get(ask)):
+                raise MissingValue("asked-differs", detail=f"The answer is of another {part}.")
         return text
+
+    def _has_no_other(self, selection: Selection, name: str | None) -> bool:
+        """Return whether an answer has no other name than the one that was asked for."""
+        try:
+            findings = selection.find(self._body, lenient=True)
+        except InvalidBody:
+            return True  # what is no JSON has no names
+        raws = (one.raw(self._body) for one in findings.found[0])
+        return not findings.twins and all(name_of(raw) == name for raw in raws)
 
     def _parties(self, item: Item, shared: Mapping[JsonSource, int], path: Path) -> Parties:
         if "reader" in item.parties:
@@ -285,9 +322,11 @@ class Binder:
     ) -> list[str]:
         """Return every text that a source gives, where `_part` would make one of them."""
         source = giving(source)
-        if source is None or isinstance(source, NameSource):
-            text = self._exchange.name(source) if source is not None else None
-            return [] if text is None else [text]
+        if source is None:
+            return []
+        if isinstance(source, NameSource | AskSource | ComposedSource):
+            text = self._exchange.read(source, self._reader(part, shared, path))
+            return [] if text is None else _texts(text)
         if isinstance(source, JsonSource):
             name = self._reader(part, shared, path)(source)
             return [] if name is None else _texts(name)
@@ -336,14 +375,26 @@ class Binder:
         return {path: texts[0] for path, texts in found.items()}
 
     def _text(self, source: JsonSource, path: Path, raw: bytes) -> str:
-        if source.member_name or raw.startswith(b'"'):
-            text = str(path[-1]) if source.member_name else unescape(raw)
-            if not text:
-                raise MissingValue("empty-name", detail="A name of the message is empty.")
-            return text
-        if _CANONICAL_INTEGER.fullmatch(raw):
-            return raw.decode("ascii")
-        raise MissingValue("name-not-text", detail="A name must be a string or a whole number.")
+        text = str(path[-1]) if source.member_name else name_of(raw)
+        if text is None:
+            raise MissingValue("name-not-text", detail="A name must be a string or a whole number.")
+        if not text:
+            raise MissingValue("empty-name", detail="A name of the message is empty.")
+        return text
+
+
+def _stands_in(steps: tuple[Step, ...], path: Path) -> bool:
+    """Return whether a path leads through an element that some steps lead to."""
+    return len(path) >= len(steps) and all(
+        isinstance(step.key, Any) or step.key == key for step, key in zip(steps, path, strict=False)
+    )
+
+
+def name_of(raw: bytes) -> str | None:
+    """Return the name that a JSON value is, None for what is neither text nor a whole number."""
+    if raw.startswith(b'"'):
+        return unescape(raw)
+    return raw.decode("ascii") if _CANONICAL_INTEGER.fullmatch(raw) else None
 
 
 def _spoiled(compiled: CompiledBlock, findings: Findings | None) -> Spoiled | None:

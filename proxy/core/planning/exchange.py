@@ -6,7 +6,7 @@ hand; those of a rule are kept from the request for the answer.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from ..compiled.block import CompiledBlock
@@ -15,8 +15,10 @@ from ..compiled.request_names import RequestNames
 from ..compiled.rule_table import Decision
 from ..crypto.context import Context
 from ..crypto.joined_names import Joined, Name
-from ..errors import AmbiguousRequest, InvalidBody
+from ..errors import AmbiguousRequest, InvalidBody, MissingValue
 from ..expressions.sources import (
+    AskSource,
+    ComposedSource,
     FirstSource,
     JsonSource,
     MembersSource,
@@ -26,7 +28,7 @@ from ..expressions.sources import (
 )
 from ..formats.body_format import NOT_ANNOUNCED
 from ..http.message import Direction, RequestHead
-from ..rules.model import Block, Item
+from ..rules.model import Block, Item, NamedPart
 
 
 class Attachment(NamedTuple):
@@ -50,15 +52,17 @@ class Exchange(RequestNames):
 
     `facts` are names of the request's body that the response needs. `announced` are the attachments
     that are to come in each direction: planning takes those of before, and leaves those after.
+    `asked` are the names that the backend has told.
     """
 
-    __slots__ = ("announced", "decision", "facts")
+    __slots__ = ("announced", "asked", "decision", "facts")
 
     def __init__(self, decision: Decision, head: RequestHead) -> None:
         """Begin an exchange for a request that passed the gate and was decided."""
         super().__init__(head, decision.captures)
         self.decision = decision
         self.facts: dict[JsonSource, Name | None] = {}
+        self.asked: dict[AskSource, str] = {}
         self.announced: dict[Direction, Announced] = {}
 
     @property
@@ -66,6 +70,12 @@ class Exchange(RequestNames):
         """The sources in the request's body whose names the response needs."""
         compiled_rule = self.decision.compiled_rule
         return compiled_rule.request[0].keeps if compiled_rule and compiled_rule.request else ()
+
+    @property
+    def asks(self) -> Mapping[AskSource, NamedPart]:
+        """The names that the backend must be asked for, each with what it names."""
+        compiled_rule = self.decision.compiled_rule
+        return {} if compiled_rule is None else compiled_rule.asks
 
     @property
     def kept(self) -> Kept:
@@ -95,11 +105,11 @@ class Exchange(RequestNames):
 
         Raises AmbiguousRequest where a name occurs twice, MissingValue where it is not text.
         """
-        if isinstance(source, NameSource):
-            return self.name(source)
-        if isinstance(source, JsonSource):
-            return json_reader(source)
+        if isinstance(source, NameSource | JsonSource | AskSource):
+            return self._read_one(source, json_reader)
         names = (self.read(part, json_reader) for part in source.parts)
+        if isinstance(source, ComposedSource):
+            return _composed(source, *names)
         if isinstance(source, SameSource):
             name, *others = names
             if any(one is not None and one != name for one in others):
@@ -111,6 +121,21 @@ class Exchange(RequestNames):
         if len(found) < len(source.parts):
             return None
         return Joined("members" if isinstance(source, MembersSource) else "list", found)
+
+    def _read_one(
+        self, source: NameSource | JsonSource | AskSource, json_reader: JsonReader
+    ) -> Name | None:
+        if isinstance(source, NameSource):
+            return self.name(source)
+        return self.asked.get(source) if isinstance(source, AskSource) else json_reader(source)
+
+
+def _composed(source: ComposedSource, name: Name | None) -> str | None:
+    if name is None:
+        return None
+    if not isinstance(name, str) or "/" in name:
+        raise MissingValue("slash-in-name", detail="A name has a `/` where it is part of a text.")
+    return f"{source.before}{name}{source.after}"
 
 
 class Messages:

@@ -120,6 +120,7 @@ class Block:
     the block occur in other places of a request, unread. `escape` says how what a
     response held sealed is written into markup, `rendered` selects what is HTML there. `sentinels`
     are records that pass though they are no JSON; None: `[DONE]`, where the block reads JSON.
+    `records` is where a body has one record or a list of them, of which selectors and names select.
     `batch` says that what a response's records seal are parts of one text, to be joined. `renamed`
     has the fields of values under other names of members, for tokens that open by their place.
     """
@@ -148,6 +149,7 @@ class Block:
     sentinels: tuple[str, ...] | None = None
     batch: Batching | None = None
     renamed: Mapping[str, str] = derived(default_factory=dict, hash=False)
+    records: JsonSelector | None = None
 
 
 class Verdict(Enum):

@@ -9,7 +9,7 @@ may not go on.
 
 from .changed import Applied, apply
 from .forwardable import Changed, Forwardable, Frame
-from .passing import begin_stream, pass_handshake, pass_request, pass_response
+from .passing import ask_backend, begin_stream, pass_handshake, pass_request, pass_response
 from .planner import (
     plan_bodiless,
     plan_flowing_request,
@@ -45,6 +45,7 @@ __all__ = [
     "PreparedWhole",
     "WarmKeys",
     "apply",
+    "ask_backend",
     "begin_stream",
     "pass_handshake",
     "pass_request",

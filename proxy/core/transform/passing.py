@@ -6,9 +6,11 @@ from collections.abc import Callable
 from functools import partial
 
 from ..compiled.block import CompiledBlock
+from ..expressions.sources import AskSource
 from ..formats.body_format import Kind
 from ..formats.table import RECORDS, splitter
 from ..http.message import RequestHead, ResponseHead
+from ..planning.asked import question
 from ..planning.block_choice import (
     alternatives,
     choose_bodiless,
@@ -36,6 +38,15 @@ def pass_request(exchange: Exchange) -> Forwardable:
         raise TypeError(message)
     exchange.refuse_unclear()
     return mint(exchange.head, ruled=exchange.decision.may_read_response)
+
+
+def ask_backend(exchange: Exchange, source: AskSource) -> tuple[Forwardable, RequestHead]:
+    """Return what asks the backend for a name that a request lacks, and its head.
+
+    Raises AmbiguousRequest and MissingValue as `question` does.
+    """
+    head = question(exchange, source)
+    return mint(head, b"", ruled=True), head
 
 
 def pass_handshake(exchange: Exchange) -> Forwardable:

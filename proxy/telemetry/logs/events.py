@@ -37,6 +37,7 @@ _MESSAGE_KEYS: Final = (
     "direction",
     "duration_ms",
     "upstream_ms",
+    "asked_ms",
     "request_bytes",
     "response_bytes",
     *_OUTCOMES,

@@ -73,6 +73,7 @@ class DryRun(Copies):
         super().__init__(steps.ladder, admitted, record, limit)
         self._steps = steps
         self._exchange = exchange
+        self._asker = admitted.claim, admitted.forwarding
         self._next: Direction = "request"
 
     async def conclude(self, *, cut: bool = False) -> None:
@@ -86,6 +87,8 @@ class DryRun(Copies):
             await super().conclude(cut=cut)
         if exchange is None:
             self._steps.ladder.tried(self._record, "request", refused(self._reason))
+            return
+        if not await self._asked(exchange):
             return
         decision = exchange.decision
         if request is not None and decision.reads_request and cut and not request.ended:
@@ -116,6 +119,17 @@ class DryRun(Copies):
     def give_up(self) -> None:
         """Record that what has not been tried was not observed."""
         self._steps.ladder.tried(self._record, self._next, refused(UNOBSERVED))
+
+    async def _asked(self, exchange: Exchange) -> bool:
+        """Ask the backend as the rule would; record why the message would have been refused."""
+        try:
+            if self._steps.asking is not None:
+                await self._steps.asking.ask(exchange, *self._asker, self._record)
+        except Exception as error:  # noqa: BLE001 - a dry run must not fail the message
+            result = refused(deliberate(error).reason)
+            self._steps.ladder.tried(self._record, "request", result)
+            return False
+        return True
 
     def _cut_off(self, direction: Direction, headers: Headers) -> None:
         if streams_records(headers):

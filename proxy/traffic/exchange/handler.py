@@ -116,6 +116,10 @@ class Handler:
             add_request_id=add_request_id,
             watches=watches,
         )
+        if any(one.asks for one in rule_table.rules):
+            from .asking import BackendNames  # noqa: PLC0415 - loaded with its rules
+
+            self.steps.asking = BackendNames(upstream)
         self._conclusions = Conclusions(self.steps.report)
 
     async def handle(self, request: Request) -> None:
@@ -157,6 +161,8 @@ class Handler:
             raise Busy("loop-lag")
         self.upstream.permits.refuse_if_full(admitted.claim)
         forwarding = self.steps.request_ids.forwarding(admitted, record)
+        if self.steps.asking is not None:
+            await self.steps.asking.ask(admitted.exchange, admitted.claim, forwarding, record)
         permit: Permit | None = None
         copies = self._copies(admitted, record) if self.steps.ladder.on else None
         if copies is not None:

@@ -71,6 +71,7 @@ from .uncovered import PathShapes, Unread
 if TYPE_CHECKING:  # imported where the configuration has it
     from ...telemetry.tap import Piece, Tap
     from .announcements import Announcements, Begun
+    from .asking import BackendNames
 
 Watches = Callable[[MessageRecord], MessageWatch]
 """Returns what watches a message."""
@@ -85,7 +86,8 @@ class Steps(PreparedSteps):
     """The steps that the messages of one listener take. `name` is the listener's, for the log.
 
     `slices` are for those steps of a long message that would hold the event loop for long.
-    `ladder` takes what is reported of rules below `enforce`, and of what no rule covers.
+    `ladder` takes what is reported of rules below `enforce`, and of what no rule covers. `asking`
+    learns the names that requests lack, where rules say how.
     """
 
     def __init__(  # noqa: PLR0913 - what the wiring hands in, each by name
@@ -140,6 +142,7 @@ class Steps(PreparedSteps):
 
             self._announcements = Announcements(time.monotonic)
         self._shapes = PathShapes()
+        self.asking: BackendNames | None = None
         self.ladder: Final = Ladder(
             reporter, name, rule_table, shapes=self._shapes, wanted=ladder, clock=clock
         )
