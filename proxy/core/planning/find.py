@@ -66,6 +66,8 @@ def find_values(
         binder = Binder(compiled, exchange, values)  # no record's names are those of the head
     else:
         binder = _add_text(values, exchange, compiled, head, body, measured=measured)
+    if type(head) is ResponseHead:
+        values.passes_plain = compiled.passes_plain(head.status)
     shield_page(compiled, head, values)
     if compiled.in_head and not isinstance(head, SocketHead):
         add_head(binder, head)
@@ -88,6 +90,8 @@ def piece_values(
     assert kind is not None  # noqa: S101 - a stream of records is one
     values = Values()
     count = _add_records(values, exchange, compiled, head, records, kind)
+    if type(head) is ResponseHead:
+        values.passes_plain = compiled.passes_plain(head.status)
     shield_page(compiled, head, values)
     return values, count
 
@@ -138,6 +142,7 @@ def _refuse_in_body(
 def head_values(exchange: Exchange, compiled: CompiledBlock, head: ResponseHead) -> Values:
     """Return what the block does to a response without a body; raise as `find_values` does."""
     values = Values()
+    values.passes_plain = compiled.passes_plain(head.status)
     add_head(Binder(compiled, exchange, values), head, bodiless=True)
     return values
 

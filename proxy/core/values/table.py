@@ -74,6 +74,7 @@ class Values:
         alike: The tokens that values to be sealed look to be.
         wholes: Where values lie that are in a text of the body.
         parts: The parts that values lie in.
+        passes_plain: What was to be opened and is no token passes.
         heads: The places in the head that values lie in, as `HeadSpan` has them.
         framing: What makes a sealed stream of the body, or opens it as one.
         noted: Messages and records that pass, with where they lie.
@@ -91,6 +92,7 @@ class Values:
         "hows",
         "noted",
         "parts",
+        "passes_plain",
         "refusal",
         "starts",
         "unlisted",
@@ -112,6 +114,7 @@ class Values:
         self.heads: dict[int, int] = {}
         self.framing: list[Framing] = []
         self.noted: list[tuple[Outcome, int, int]] = []
+        self.passes_plain = False
         self.refusal: tuple[MessageError, int] | None = None
         self.unlisted: tuple[MessageError, Block] | None = None
 
