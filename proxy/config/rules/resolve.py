@@ -165,6 +165,7 @@ class _Resolver:
             query=_query(options) if direction == "request" and item_checks.closes(block) else None,
             sentinels=streams.check_sentinels(block, self._problems),
             renamed=block.renamed,
+            accept=frozenset(options.accept or ()),
             batch=streams.check_batch(block, encrypt, options, direction, self._problems),
         )
 

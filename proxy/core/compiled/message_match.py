@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from ..crypto import sealed_stream
-from ..errors import InvalidExpression
+from ..errors import InvalidExpression, UnsupportedBody
 from ..expressions.selectors import Selector, Whole
 from ..expressions.sources import json_sources
 from ..formats.body_format import BodyFormat, Kind, Packets
@@ -18,6 +19,11 @@ JOSE: Final = "application/jose"
 SEALED_TYPES: Final = frozenset({JOSE, sealed_stream.MEDIA_TYPE})
 """What a body is once it has been sealed as one value."""
 MULTI_STATUS: Final = 207
+_LIKE_ASCII: Final = re.compile(
+    r"ascii|(?:iso[-_]?8859[-_]?|latin-?|windows-?125|cp-?125)\d{1,2}|koi8-[ru]|euc-(?:jp|kr)|gb(?:k|2312|18030)"
+)
+"""Charsets in which ASCII is ASCII."""
+_CODED: Final = re.compile(rb"%[89A-Fa-f]")
 _ANY_STATUS: Final = ((100, 599),)
 _SUCCESS: Final = ((200, 299),)
 _ANSWERS: Final = (*_SUCCESS, (304, 304))
@@ -114,6 +120,17 @@ class MessageMatch:
             return kind if reads_by_type(kind, self.block, self.direction) else None
         return kind if kind in self.reads else None
 
+    def require_charset(self, media_type: MediaType | None, body: bytes) -> None:
+        """Raise UnsupportedBody unless a body with this type is UTF-8, or ASCII where that does."""
+        if media_type is None or media_type.is_utf8:
+            return
+        accepted = "ascii-charset" in self.block.accept
+        if not (accepted and is_ascii(media_type, body)):
+            raise UnsupportedBody(
+                "charset",
+                detail="Send UTF-8. `accept: ascii-charset` takes a body that is ASCII.",
+            )
+
     def passes_plain(self, status: int) -> bool:
         """Return whether what is no token passes where the block opens values by their names.
 
@@ -130,6 +147,13 @@ class MessageMatch:
             if low <= status <= high:
                 return True
         return False
+
+
+def is_ascii(media_type: MediaType, body: bytes) -> bool:
+    """Return whether a body reads alike in its charset and in UTF-8."""
+    if _LIKE_ASCII.fullmatch(media_type.charset or "") is None or not body.isascii():
+        return False
+    return media_type.is_json or not _CODED.search(body)
 
 
 def _reads(block: Block, direction: Direction) -> frozenset[Kind]:

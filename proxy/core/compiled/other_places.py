@@ -277,6 +277,8 @@ class SourcesElsewhere:
 
 def _first_key(source: JsonSource) -> str | None:
     """Return the name of a source's first step; None where it has none."""
+    if isinstance(source.selector, NamedSelector) and source.selector.inner is None:
+        return source.selector.name
     steps = source.selector.steps
     key = steps[0].key if steps else None
     return key if isinstance(key, str) else None

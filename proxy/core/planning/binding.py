@@ -11,6 +11,7 @@ from ..compiled.block import CompiledBlock
 from ..crypto.context import Context, Parties, Scope
 from ..crypto.joined_names import Joined, Name
 from ..errors import AmbiguousRequest, BodyTooLarge, MissingValue, OpenFailed
+from ..expressions.selectors import NamedSelector
 from ..expressions.sources import (
     FirstSource,
     JsonSource,
@@ -21,6 +22,7 @@ from ..expressions.sources import (
     json_sources,
 )
 from ..formats.json import Findings, Path, unescape
+from ..formats.urlencoded import decode
 from ..rules.model import Item, NamedPart, Placed
 from ..slices import paused
 from ..values.hows import Open, Seal, Spell
@@ -339,6 +341,11 @@ class Binder:
         return {path: texts[0] for path, texts in found.items()}
 
     def _text(self, source: JsonSource, path: Path, raw: bytes) -> str:
+        if isinstance(source.selector, NamedSelector) and source.selector.inner is None:
+            text = decode(raw).decode()
+            if not text:
+                raise MissingValue("empty-name", detail="A name of the message is empty.")
+            return text
         if source.member_name or raw.startswith(b'"'):
             text = str(path[-1]) if source.member_name else unescape(raw)
             if not text:

@@ -119,6 +119,7 @@ class Block:
     are records that pass though they are no JSON; None: `[DONE]`, where the block reads JSON.
     `batch` says that what a response's records seal are parts of one text, to be joined. `renamed`
     has the fields of values under other names of members, for tokens that open by their place.
+    `accept` is what lax writers send that is read all the same.
     """
 
     encrypt: tuple[Item, ...] = ()
@@ -145,6 +146,7 @@ class Block:
     sentinels: tuple[str, ...] | None = None
     batch: Batching | None = None
     renamed: Mapping[str, str] = derived(default_factory=dict, hash=False)
+    accept: frozenset[str] = frozenset()
 
 
 class Verdict(Enum):

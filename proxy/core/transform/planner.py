@@ -10,6 +10,7 @@ from ..expressions.selectors import Whole
 from ..http.content_coding import coding_of, decode
 from ..http.digests import Digests, digests_of, verify
 from ..http.message import Head, RequestHead, ResponseHead, SocketHead, media_type
+from ..leaves.lax_json import masked
 from ..planning.block_choice import (
     alternatives,
     choose,
@@ -204,7 +205,8 @@ def _taking(
     """Return the block that takes a body, that or one behind it; records choose one each."""
     if compiled.records(media_type(head.facts)) is not None:
         return compiled
-    return choose(alternatives(exchange, compiled, head), body, head)
+    text, _ = masked(body, compiled.block.accept)
+    return choose(alternatives(exchange, compiled, head), text, head)
 
 
 def _plan_flowing(

@@ -29,7 +29,7 @@ KNOWN_TO_VALIDATE_ALONE: Final = {
     r"a segment is a literal|a literal segment|canonical form|more than one way": "a pattern",
     r"the same name twice|cannot be combined with other methods": "a pattern",
     r"lacks a (valid )?name after the colon|write a name with other|reads more than": "a selector",
-    r"only JSON in a form has names|has no member name for its field": "a selector",
+    r"gives a name only where it is JSON|has no member name for its field": "a selector",
     r"contains a control character or half of a surrogate pair": "a selector",
     # In a text, what is not regular, or would be a regular expression that nobody reads.
     r"is not an IPv6 address|is not a network|is not a time|is not a calendar day": "numbers in it",
