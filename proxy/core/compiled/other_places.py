@@ -143,7 +143,9 @@ def _inner_names(selector: Selector) -> Iterator[str]:
 
 def _refuse(place: str) -> NoReturn:
     raise ForbiddenValue(
-        f"name-in-{place}", detail=f"A name that the rule selects occurs in the {place} as well."
+        f"name-in-{place}",
+        detail=f"A name that the rule selects occurs in the {place} as well: send it once, or set"
+        " `elsewhere: allow`.",
     )
 
 

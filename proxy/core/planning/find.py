@@ -287,7 +287,9 @@ def refuse_variants(compiled: CompiledBlock, variants: set[int]) -> None:
     """Raise ForbiddenValue where a name that the rule reads occurs in another spelling."""
     if variants and variants & compiled.variants_checked:
         raise ForbiddenValue(
-            "name-variant", detail="A name that the rule reads occurs in another spelling."
+            "name-variant",
+            detail="A name that the rule reads occurs in another spelling as well: use one, or set"
+            " `case_variants: allow`.",
         )
 
 

@@ -59,7 +59,10 @@ def plan_request(
     if body:
         compiled = fitting(compiled_rule.request, media_type(facts), None)
         if compiled is None:
-            raise UnsupportedBody("request-fits-no-block")
+            raise UnsupportedBody(
+                "request-fits-no-block",
+                detail="The rule reads no body of this type: `format: json` reads one of any type.",
+            )
     else:
         # An empty body fits any block, so what any of them forbids in the head is forbidden.
         for one in compiled_rule.request:

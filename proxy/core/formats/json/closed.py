@@ -283,7 +283,7 @@ def refuse(path: Path, reason: str = "unlisted-name") -> None:
     shown = "".join(_shown(step) for step in path)
     if len(shown) > _SHOWN:
         shown = f"{shown[: _SHOWN - 1]}…"
-    raise UnlistedName(reason, detail=f"The rule does not list this place: ${shown}")
+    raise UnlistedName(reason, detail=f"Neither sealed nor `plain`: ${shown}")
 
 
 def look_like_a_name(path: Path) -> None:
