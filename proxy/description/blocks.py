@@ -238,7 +238,7 @@ def _breadth(status: str) -> int:
 
 
 def _statuses(status: str) -> tuple[str, ...]:
-    return () if status == "DEFAULT" else (re.sub("X", "x", status),)
+    return ("all",) if status == "DEFAULT" else (re.sub("X", "x", status),)
 
 
 def _joined(blocks: Iterable[WrittenBlock]) -> Iterator[WrittenBlock]:
@@ -247,9 +247,11 @@ def _joined(blocks: Iterable[WrittenBlock]) -> Iterator[WrittenBlock]:
     for one in blocks:
         if waiting is None:
             waiting = one
-        elif (waiting.items, waiting.types) == (one.items, one.types) and waiting.statuses:
-            statuses = (*waiting.statuses, *one.statuses) if one.statuses else ()
-            waiting = WrittenBlock(one.items, one.types, statuses)
+        elif (waiting.items, waiting.types) == (one.items, one.types):
+            statuses = (*waiting.statuses, *one.statuses)
+            waiting = WrittenBlock(
+                one.items, one.types, ("all",) if "all" in statuses else statuses
+            )
         else:
             yield waiting
             waiting = one

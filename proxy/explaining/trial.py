@@ -158,6 +158,7 @@ async def explain(
         trusted_proxies=listener.trusted_proxies,
         upstream_names=frozenset(one.encode() for one in listener.upstream_names),
         add_request_id=listener.add_request_id,
+        accept=frozenset(listener.accept),
         watches=partial(NotedMessage, notes),
     )
     door = HttpListener(listener.listen, handler, limits=listener.limits, sockets=())

@@ -169,7 +169,7 @@ def test_answers_are_opened_by_their_status(tmp_path: Path) -> None:
     assert rule(tmp_path, document)["response"] == [
         {"status": [201, 202], "decrypt": ["$.a"]},
         {"status": [404]},
-        {"decrypt": ["$.b"]},
+        {"status": ["all"], "decrypt": ["$.b"]},
     ]
 
 

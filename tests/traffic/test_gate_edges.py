@@ -7,6 +7,7 @@ import pytest
 from proxy.core.errors import TrafficError
 from proxy.core.http.message import Headers
 from proxy.core.http.path import canonical
+from proxy.traffic.http1.accepted import accepted
 from proxy.traffic.http1.framing import Framing
 from proxy.traffic.http1.gate import RawRequest, admit
 from tools.raw_requests import raw_request
@@ -65,6 +66,39 @@ def test_the_log_learns_which_part_was_refused(raw: RawRequest, reason: str) -> 
     with pytest.raises(TrafficError) as caught:
         admit(raw)
     assert caught.value.reason == reason
+
+
+NAMES = frozenset({"header-underscores"})
+
+
+def test_a_name_with_an_underscore_passes_where_it_is_accepted() -> None:
+    raw = a_head((b"api_key", b"k"), (b"X-Room", b"1"))
+
+    assert admit(accepted(raw, NAMES)).head.headers == raw.headers
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        *((b"Content_Length",), (b"Transfer_Encoding",), (b"content_type",), (b"Host_",)),
+        *((b"X_Forwarded_For",), (b"X_HTTP_Method_Override",), (b"X_Original_URL",)),
+        *((b"api_key", b"Api-Key"), (b"api_key", b"api_key"), (b"api_key", b"X.Room")),
+        *((b"api_ke.y",), (b"Proxy_",), (b"co_okie",), (b"Authorization_",)),
+    ],
+)
+def test_what_cgi_takes_for_another_header_does_not(names: tuple[bytes, ...]) -> None:
+    with pytest.raises(TrafficError, match="header-name"):
+        admit(accepted(a_head(*((one, b"1") for one in names)), NAMES))
+
+
+def test_a_target_in_raw_utf_8_is_encoded_where_it_is_accepted() -> None:
+    raw, plain = "/café?q=ü".encode().decode("latin-1"), frozenset({"raw-targets"})
+    admitted = admit(accepted(a_head(target=raw), plain))
+
+    assert (admitted.path.text, admitted.head.query) == ("/caf%C3%A9", "q=%C3%BC")
+    for accept, target in ((frozenset[str](), raw), (plain, "/caf\xe9"), (plain, raw + "#")):
+        with pytest.raises(TrafficError, match="target-character"):
+            admit(accepted(a_head(target=target), accept))
 
 
 def test_what_is_matched_and_what_is_sent_are_told() -> None:

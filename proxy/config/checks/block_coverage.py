@@ -1,4 +1,4 @@
-"""Which messages the blocks of a rule take: blocks that never take one."""
+"""Which messages the blocks of a rule take, and which blocks and statuses none is for."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from ...core.compiled.message_match import MessageMatch
 from ...core.errors import InvalidExpression
 from ...core.http.message import Direction
 from ...core.rules.model import Block
+from ..rules.blocks import BlockSyntax
 from ..rules.resolve import ResolvedRule
 from ..yaml.nodes import Problems
 
@@ -30,7 +31,10 @@ def check(resolved: ResolvedRule, problems: Problems) -> None:
         if not isinstance(blocks, tuple) or not isinstance(said, tuple):
             continue
         before: list[_Taken] = []
-        for at, later in enumerate(_taken(blocks, direction)):
+        taken = _taken(blocks, direction)
+        if direction == "response":
+            _warn_of_unsealed_statuses(taken, said, problems)
+        for at, later in enumerate(taken):
             if any(_covers(one, later) for one in before):
                 problems.warn(
                     said[at].place,
@@ -39,6 +43,22 @@ def check(resolved: ResolvedRule, problems: Problems) -> None:
                 )
             if not later[0].block.when and later[0].block.records is None:
                 before.append(later)
+
+
+def _warn_of_unsealed_statuses(
+    taken: Sequence[_Taken], said: Sequence[BlockSyntax], problems: Problems
+) -> None:
+    """Warn of a rule that seals responses of some statuses alone, because it names these."""
+    sealing = [at for at, (match, _) in enumerate(taken) if match.block.encrypt]
+    if not any(taken[at][0].block.statuses for at in sealing):
+        return
+    sealed = frozenset[int]().union(*(taken[at][1] for at in sealing))
+    if len(sealed) < len(_STATUSES):
+        problems.warn(
+            said[sealing[0]].place,
+            "seals responses of some statuses alone: what the backend puts into the others, such as"
+            " the echo of a refused value, reaches clients in plaintext; delete `status`",
+        )
 
 
 def _taken(blocks: Sequence[Block], direction: Direction) -> list[_Taken]:

@@ -129,7 +129,7 @@ class BlockSyntax:
         OneOrMore(_Status(), _Status.syntax),
         "The response status codes that the block applies to; only on responses.",
         default=(),
-        absent="`all`; with `tokens` `2xx`",
+        absent="`all`; of a block that only opens, `2xx` and 304",
         name="status",
     )
     names: NamesSyntax = inline(

@@ -36,7 +36,7 @@ from ...core.expressions.sources import (
 )
 from ...core.formats.escaping import ESCAPES, Escape
 from ...core.rules.model import PARTS, NamedPart, Others, Part
-from ..declared.composed import ByName, ByShape, ListOf, Named, WithPlace, Words
+from ..declared.composed import ByName, ByShape, ListOf, Named, OneOrMore, WithPlace, Words
 from ..declared.kinds import DAY, Choice, Duration, Kind, PlainText
 from ..declared.section import Fields, Key, Section, one_of, setting
 from ..yaml.nodes import Place, Problems, show
@@ -322,6 +322,18 @@ class OptionsSyntax:
         default=None,
         absent="`refuse`",
         name="case_variants",
+    )
+    accept: tuple[str, ...] | None = setting(
+        OneOrMore(
+            Choice("ascii-charset", "byte-order-mark", "lone-surrogates", "nan", "undelimited")
+        ),
+        "What lax writers send that is read all the same, and forwarded as it came."
+        " `ascii-charset`: a charset such as ISO-8859-1, if the body is ASCII. `byte-order-mark`:"
+        " one before JSON. `lone-surrogates`: half of a surrogate pair in JSON. `nan`: the numbers"
+        " NaN and Infinity. Neither of these is accepted in a value that the rule seals, opens or"
+        " reads. `undelimited`: a response of JSON that ends with its connection.",
+        default=None,
+        absent="nothing",
     )
     expires: float | None = expires()
 

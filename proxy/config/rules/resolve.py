@@ -166,6 +166,7 @@ class _Resolver:
             sentinels=streams.check_sentinels(block, self._problems),
             renamed=block.renamed,
             records=block.records[0] if block.records else None,
+            accept=frozenset(options.accept or ()),
             batch=streams.check_batch(block, encrypt, options, direction, self._problems),
         )
 

@@ -178,5 +178,13 @@ class ListenerSettings:
         " Sealyard's log line. Those that have one are forwarded as they came.",
         default=False,
     )
+    accept: tuple[str, ...] = setting(
+        ListOf(Choice("header-underscores", "raw-targets"), "list of words"),
+        "What lax clients send that is taken all the same. `header-underscores`: names of headers"
+        " with `_`, unless CGI takes one for a standard header or for another of the request;"
+        " servers such as nginx drop them. `raw-targets`: paths and queries in UTF-8 that are not"
+        " percent-encoded; they are forwarded encoded.",
+        default=(),
+    )
     log: Mapping[str, RuleLog] = field(default_factory=dict)
     ladder: LadderSettings = inline(LadderSettings)

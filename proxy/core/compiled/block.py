@@ -272,7 +272,11 @@ class CompiledBlock(MessageMatch):
         """Return what finds the values in each kind of body; formats may share it."""
         if not (selectors or self.closed) or self.parts is not None:
             return {}
-        checked = self._checked_for_spelling()
+        checked = self._checked_for_spelling() | {
+            index
+            for source, (index, _) in self.source_index.items()
+            if value_place(source.selector) == "form"
+        }
         each = frozenset(one.index for one in (*self.encrypt, *self.decrypt) if one.item.each)
         read = {kind: FORMATS[kind].selection for kind in {*self.reads, self.standard.kind}}
         made = {one: one.of(selectors, checked, each) for one in read.values()}
@@ -329,7 +333,12 @@ class CompiledBlock(MessageMatch):
     def _does_more(self) -> bool:
         """Return whether the block does more to plain JSON than to seal and open values."""
         block, traits = self.block, self.traits
-        if traits.takes_whole or traits.changes_head or (self.reads and not traits.reads_json):
+        if (
+            block.accept
+            or traits.takes_whole
+            or traits.changes_head
+            or (self.reads and not traits.reads_json)
+        ):
             return True
         chosen = self.when is not None or block.types or block.format is not None
         written = self.rendered or self.whole_place is not EXACT or block.batch is not None

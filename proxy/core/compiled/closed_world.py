@@ -6,7 +6,9 @@ name has to be known for that. Responses are never closed.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 from ..errors import InvalidExpression, UnlistedName
 from ..expressions.selectors import JsonSelector, NamedSelector, Selector, Step
@@ -19,6 +21,7 @@ from ..http.message import Direction, RequestHead
 from ..rules.model import NAMED_PARTS, Block, Item, Names, Rule
 
 _Steps = tuple[Step, ...]
+_SHOWN: Final = 64
 
 
 class ClosedWorld:
@@ -85,7 +88,11 @@ class ClosedQuery:
         """Raise UnlistedName for a name that is not listed, be it behind a `;`."""
         for name, value in fields_of_query(head.query) if head.query else ():
             if name not in self._names and (name or value):
-                raise UnlistedName("unlisted-query", detail="The query has a name not listed.")
+                shown = json.dumps(name)[1:-1][:_SHOWN]
+                raise UnlistedName(
+                    "unlisted-query",
+                    detail=f"The rule does not list this name under `query`: {shown}",
+                )
 
 
 def closed_query(rule: Rule, blocks: tuple[Block, ...]) -> ClosedQuery | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from ..crypto import sealed_stream
-from ..errors import InvalidExpression
+from ..errors import InvalidExpression, UnsupportedBody
 from ..expressions.selectors import Selector, Whole
 from ..expressions.sources import json_sources
 from ..formats.body_format import BodyFormat, Kind, Packets
@@ -17,8 +17,11 @@ from ..rules.model import NAMED_PARTS, Block, Item, kinds_read, kinds_read_as, r
 JOSE: Final = "application/jose"
 SEALED_TYPES: Final = frozenset({JOSE, sealed_stream.MEDIA_TYPE})
 """What a body is once it has been sealed as one value."""
+MULTI_STATUS: Final = 207
 _ANY_STATUS: Final = ((100, 599),)
 _SUCCESS: Final = ((200, 299),)
+_ANSWERS: Final = (*_SUCCESS, (304, 304))
+"""Where sealed values come back; the head of a 304 is that of the answer it stands for."""
 
 
 class MessageMatch:
@@ -54,9 +57,10 @@ class MessageMatch:
         # Names in a body say what it is where its type does not; else it is JSON.
         named = (one for kind, one in FORMATS.items() if kind in self.reads and not one.in_parts)
         self.standard = next(named, JSON)
-        tokens = self.whole_decrypt is not None and self.whole_decrypt.selector is Whole.TOKENS
+        only_opens = bool(block.decrypt) and not block.encrypt
         polls = self.packets is not None  # what refuses a poll is no packet
-        self._statuses = block.statuses or (_SUCCESS if tokens or polls else _ANY_STATUS)
+        usual = _SUCCESS if polls else _ANSWERS if only_opens else _ANY_STATUS
+        self._statuses = block.statuses or usual
 
     @property
     def guards_request(self) -> bool:
@@ -109,6 +113,27 @@ class MessageMatch:
         if Whole.TEXT in self.wholes and "text" in RECORDS[kind].places:
             return kind if reads_by_type(kind, self.block, self.direction) else None
         return kind if kind in self.reads else None
+
+    def require_charset(self, media_type: MediaType | None, body: bytes) -> None:
+        """Raise UnsupportedBody unless a body with this type is UTF-8, or ASCII where that does."""
+        if media_type is None or media_type.is_utf8:
+            return
+        accepted = "ascii-charset" in self.block.accept
+        if not (accepted and media_type.is_ascii(body)):
+            raise UnsupportedBody(
+                "charset",
+                detail="Send UTF-8. `accept: ascii-charset` takes a body that is ASCII.",
+            )
+
+    def passes_plain(self, status: int) -> bool:
+        """Return whether what is no token passes where the block opens values by their names.
+
+        It does in a 207, whose parts have statuses of their own, and where a block takes a status
+        only because it seals something there.
+        """
+        if status == MULTI_STATUS:
+            return True
+        return not self.block.statuses and not 200 <= status <= 299  # noqa: PLR2004 - a success
 
     def fits_status(self, status: int) -> bool:
         """Return whether responses with this status are for this block."""

@@ -143,7 +143,9 @@ def _inner_names(selector: Selector) -> Iterator[str]:
 
 def _refuse(place: str) -> NoReturn:
     raise ForbiddenValue(
-        f"name-in-{place}", detail=f"A name that the rule selects occurs in the {place} as well."
+        f"name-in-{place}",
+        detail=f"A name that the rule selects occurs in the {place} as well: send it once, or set"
+        " `elsewhere: allow`.",
     )
 
 
@@ -277,6 +279,8 @@ class SourcesElsewhere:
 
 def _first_key(source: JsonSource) -> str | None:
     """Return the name of a source's first step; None where it has none."""
+    if isinstance(source.selector, NamedSelector) and source.selector.inner is None:
+        return source.selector.name
     steps = source.selector.steps
     key = steps[0].key if steps else None
     return key if isinstance(key, str) else None

@@ -18,6 +18,15 @@ from ..http.path_readings import alike as paths_alike
 
 _METHOD: Final = re.compile(r"[A-Z][A-Z-]*")
 _METHODS: Final = re.compile(r"[A-Z][A-Z,-]*")
+_EVERY: Final = frozenset({"*", "ALL", "ANY"})
+"""What other tools write for all methods."""
+_FOREIGN: Final = re.compile(
+    r":([A-Za-z_]\w*)[?*+]?"  # Express, Rails, Gin
+    r"|<(?:[A-Za-z_]\w*:)?([A-Za-z_]\w*)>"  # Django, Flask
+    r"|\$((?:\w+_)?(?:id|pk|slug|uuid)|\w+Id)"  # other operations of FHIR and OData begin with `$`
+    r"|\[([A-Za-z_]\w*)\]"  # Next.js
+)
+"""Captures as other tools write them."""
 _CAPTURE: Final = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _ANY: Final = None
 NEVER_FORWARDED: Final = frozenset({"CONNECT", "TRACE"})
@@ -110,7 +119,7 @@ def _parse_methods(text: str) -> tuple[frozenset[str], bool]:
     if methods == ["WS"]:
         return frozenset({"GET"}), True
     for method in methods:
-        if not _METHOD.fullmatch(method):
+        if not _METHOD.fullmatch(method) or method in _EVERY:
             raise InvalidExpression(f"`{method}` is not a method", hint=_meant(method))
         if method == "WS":
             raise InvalidExpression(
@@ -128,7 +137,7 @@ def _meant(method: str) -> str:
     """Return a hint for a word that is no method."""
     if not method:
         return "delete the comma that has no method beside it"
-    if method == "*":
+    if method.upper() in _EVERY:
         return "for all methods, write the path alone"
     if _METHOD.fullmatch(method.upper()):
         return f"methods are in upper case: `{method.upper()}`"
@@ -141,6 +150,12 @@ def _parse_segment(segment: str, text: str) -> tuple[str | None, str | None]:
     capture = _CAPTURE.fullmatch(segment)
     if capture:
         return _ANY, capture[1]
+    foreign = _FOREIGN.fullmatch(segment)
+    if foreign:
+        raise InvalidExpression(
+            f"`{segment}` in `{text}` is no capture here, and no client sends it as it is",
+            hint=f"write `{{{next(filter(None, foreign.groups()))}}}`",
+        )
     if set(segment) & set("{}*"):
         raise _no_capture(segment, text)
     try:

@@ -29,7 +29,7 @@ class NameSource:
 class JsonSource:
     """A value of the body, or with `~` the name of the member where the selector ends.
 
-    In a form it lies in the JSON text that a pair or a part is.
+    In a form it is the text of a pair, or lies in the JSON text that a pair or a part is.
 
     Sources compare by identity, which the look-ups on the path of a message need: each place where
     one is written is a separate source.
@@ -125,17 +125,20 @@ def parse_source(text: str) -> NameSource | JsonSource:
         return JsonSource(parse_json_selector(text.removesuffix("~")), member_name)
     if text.startswith(("form:", "part:")):
         selector = parse_selector(text.removesuffix("~"))
-        if isinstance(selector, NamedSelector) and selector.inner is not None:
+        assert isinstance(selector, NamedSelector)  # noqa: S101 - by its beginning
+        of_field = selector.place == "form" and not text.endswith("~")
+        if selector.inner is not None or of_field:
             return JsonSource(selector, text.endswith("~"))
         raise InvalidExpression(
-            f"`{text}` is not a source: only JSON in a form has names",
+            f"`{text}` is not a source: a part gives a name only where it is JSON",
             hint=f"write `{text} $.name`",
         )
     place, colon, name = text.partition(":")
     if not colon or place not in _PLACES:
         hint = f"`const:{text}`" if re.fullmatch(r"[\w-]+", text) else ""
         raise InvalidExpression(
-            f"`{text}` is not a source; one of: $.path, path:, query:, header:, jwt:, const:",
+            f"`{text}` is not a source; one of: $.path, form:, path:, query:, header:, jwt:,"
+            " const:",
             hint=f"did you mean {hint}?" if hint else "",
         )
     if not name:

@@ -168,7 +168,7 @@ class FormSelection:
     `each` those of which every occurrence is taken.
     """
 
-    __slots__ = ("_checked", "_closed", "_each", "_indexes", "_inner", "_size")
+    __slots__ = ("_again", "_checked", "_closed", "_each", "_indexes", "_inner", "_size")
 
     @classmethod
     def of(
@@ -194,7 +194,12 @@ class FormSelection:
     ) -> None:
         """Prepare the names by their indexes."""
         self._size = size
-        self._indexes = {name: index for index, name in names.items()}
+        self._indexes: dict[str, int] = {}
+        self._again: list[tuple[int, int]] = []
+        for index, name in names.items():
+            first = self._indexes.setdefault(name, index)
+            if first != index:  # several sources read one field
+                self._again.append((first, index))
         self._checked = FieldNames({one: name for one, name in names.items() if one in checked})
         self._each = each
         self._inner: dict[str, tuple[tuple[int, ...], JsonSelection]] = {}
@@ -245,12 +250,18 @@ class FormSelection:
                 self._look_at_other(self._closed, pair, body, findings, unlisted)
         for name in self.hidden_names(body):
             self._look_for_twins(name, findings, hidden=True)
+        self._end(findings, within)
+        return findings
+
+    def _end(self, findings: Findings, within: set[str]) -> None:
+        """Note what is missing; `within` are the names of JSON texts that are there."""
+        for first, index in self._again:
+            findings.found[index] = findings.found[first]
         findings.missing.update(
             index for index in self._indexes.values() if not findings.found[index]
         )
         for name in self._inner.keys() - within:
             findings.missing.update(self._inner[name][0])
-        return findings
 
     def _look_within(self, pair: Pair, body: bytes, findings: Findings, *, lenient: bool) -> None:
         indexes, inner = self._inner[pair.name]

@@ -195,6 +195,13 @@ _NO_NAMES: Final = names_in(())
 _NOTHING_READ_BY_RULES: Final = HeadFacts((), _NO_NAMES)
 
 
+_LIKE_ASCII: Final = re.compile(
+    r"ascii|(?:iso[-_]?8859[-_]?|latin-?|windows-?125|cp-?125)\d{1,2}|koi8-[ru]|euc-(?:jp|kr)|gb(?:k|2312|18030)"
+)
+"""Charsets in which ASCII is ASCII."""
+_CODED: Final = re.compile(rb"%[89A-Fa-f]")
+
+
 @dataclass(frozen=True, slots=True)
 class MediaType:
     """A Content-Type (RFC 9110 section 8.3.1): its essence in lower case, and all of it as text.
@@ -215,6 +222,12 @@ class MediaType:
     def is_utf8(self) -> bool:
         """Whether the type names no charset, or UTF-8 (of which US-ASCII is a part)."""
         return self.charset in {None, "utf-8", "utf8", "us-ascii"}
+
+    def is_ascii(self, body: bytes) -> bool:
+        """Return whether a body is ASCII that reads alike in its charset and in UTF-8."""
+        if _LIKE_ASCII.fullmatch(self.charset or "") is None or not body.isascii():
+            return False
+        return self.is_json or not _CODED.search(body)
 
 
 @lru_cache(maxsize=256)

@@ -73,7 +73,10 @@ def decoded(body: bytes) -> str:
     if not body.isascii():
         require_utf8(body)
         if body.startswith(b"\xef\xbb\xbf"):
-            raise InvalidBody("byte-order-mark")
+            raise InvalidBody(
+                "byte-order-mark",
+                detail="It begins with a byte order mark: `accept: byte-order-mark` takes it.",
+            )
     if body.find(b"\\") >= 0:  # `in` takes four times as long
         _check_surrogates(body)
     return body.decode("latin-1")
@@ -115,7 +118,10 @@ def _check_surrogates(body: bytes) -> None:
         return
     text = b"".join(piece.replace(rb"\\", b"__") for piece in _apart_from_escapes(body))
     if _search(_LONE_SURROGATE, text, first) is not None:
-        raise InvalidBody("lone-surrogate")
+        raise InvalidBody(
+            "lone-surrogate",
+            detail="A text has half of a surrogate pair: `accept: lone-surrogates` takes it.",
+        )
 
 
 def _search(pattern: re.Pattern[bytes], text: bytes, at: int) -> int | None:

@@ -11,7 +11,7 @@ from ..compiled.block import CompiledBlock
 from ..crypto.context import Context, Parties, Scope
 from ..crypto.joined_names import Joined, Name
 from ..errors import AmbiguousRequest, BodyTooLarge, InvalidBody, MissingValue, OpenFailed
-from ..expressions.selectors import Any, Step
+from ..expressions.selectors import Any, NamedSelector, Step
 from ..expressions.sources import (
     AskSource,
     ComposedSource,
@@ -24,6 +24,7 @@ from ..expressions.sources import (
     json_sources,
 )
 from ..formats.json import Findings, Path, Selection, unescape
+from ..formats.urlencoded import decode
 from ..policy import BOUND_CHARS
 from ..rules.model import Item, NamedPart, Placed
 from ..slices import paused
@@ -375,7 +376,10 @@ class Binder:
         return {path: texts[0] for path, texts in found.items()}
 
     def _text(self, source: JsonSource, path: Path, raw: bytes) -> str:
-        text = str(path[-1]) if source.member_name else name_of(raw)
+        if isinstance(source.selector, NamedSelector) and source.selector.inner is None:
+            text: str | None = decode(raw).decode()
+        else:
+            text = str(path[-1]) if source.member_name else name_of(raw)
         if text is None:
             raise MissingValue("name-not-text", detail="A name must be a string or a whole number.")
         if not text:

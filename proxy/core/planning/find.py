@@ -15,6 +15,7 @@ from ..formats.json import Selection as JsonSelection
 from ..formats.multipart.selection import PartFindings
 from ..formats.table import FORMATS, RECORDS, kind_of
 from ..http.message import Head, RequestHead, ResponseHead, SocketHead, media_type
+from ..leaves.lax_json import masked
 from ..rules.model import Placed
 from ..slices import paused
 from ..values.table import Values
@@ -37,6 +38,7 @@ from .flat_values import add_flat
 from .refusals import (
     pass_unsealed,
     refuse_in_packets,
+    refuse_masked,
     refuse_nested,
     refuse_unsealed_elements,
     shield_page,
@@ -56,9 +58,11 @@ def find_values(
     `measured`: the body is complete and its message declared its length.
     """
     kind = compiled.records(media_type(head.facts)) if body else None
+    values = Values()
+    if compiled.block.accept and kind is None:
+        body, values.masked = masked(body, compiled.block.accept)
     if isinstance(head, RequestHead):
         refuse_elsewhere(exchange, compiled, head, body)
-    values = Values()
     if kind is not None:
         count = _add_records(values, exchange, compiled, head, body, kind)
         if not count and RECORDS[kind].packets is None and not RECORDS[kind].has_controls:
@@ -66,9 +70,16 @@ def find_values(
         binder = Binder(compiled, exchange, values)  # no record's names are those of the head
     else:
         binder = _add_text(values, exchange, compiled, head, body, measured=measured)
+    if type(head) is ResponseHead:
+        values.passes_plain = compiled.passes_plain(head.status)
     shield_page(compiled, head, values)
     if compiled.in_head and not isinstance(head, SocketHead):
         add_head(binder, head)
+    if values.masked:
+        refuse_masked(
+            values.masked,
+            (values.span(row) for row in range(len(values)) if row not in values.heads),
+        )
     if compiled.traits.optional and body and kind is None and not values.seals:
         pass_unsealed(compiled, values)
     return values
@@ -88,6 +99,8 @@ def piece_values(
     assert kind is not None  # noqa: S101 - a stream of records is one
     values = Values()
     count = _add_records(values, exchange, compiled, head, records, kind)
+    if type(head) is ResponseHead:
+        values.passes_plain = compiled.passes_plain(head.status)
     shield_page(compiled, head, values)
     return values, count
 
@@ -138,6 +151,7 @@ def _refuse_in_body(
 def head_values(exchange: Exchange, compiled: CompiledBlock, head: ResponseHead) -> Values:
     """Return what the block does to a response without a body; raise as `find_values` does."""
     values = Values()
+    values.passes_plain = compiled.passes_plain(head.status)
     add_head(Binder(compiled, exchange, values), head, bodiless=True)
     return values
 
@@ -172,6 +186,8 @@ def _add_text(  # noqa: PLR0913 - those of find_values
         if not lenient:
             raise
         findings = None
+    if values.masked and findings is not None:
+        refuse_masked(values.masked, (one[1:3] for each in findings.found for one in each))
     parts = _part_findings(compiled, head, body) if compiled.parts is not None and body else None
     found = findings if parts is None else parts.values
     binder = Binder(compiled, exchange, values, body, found)
@@ -251,8 +267,7 @@ def _walk(
     media = media_type(head.facts)
     if not compiled.reads and not (media is not None and media.is_json):
         return None  # only names of the rule would be read from it
-    if media is not None and not media.is_utf8:
-        raise UnsupportedBody("charset")
+    compiled.require_charset(media, body)
     if compiled.guards_request:
         selection.refuse_other(body)
     findings = selection.find(body, lenient=compiled.traits.only_opens_responses)
@@ -272,7 +287,9 @@ def refuse_variants(compiled: CompiledBlock, variants: set[int]) -> None:
     """Raise ForbiddenValue where a name that the rule reads occurs in another spelling."""
     if variants and variants & compiled.variants_checked:
         raise ForbiddenValue(
-            "name-variant", detail="A name that the rule reads occurs in another spelling."
+            "name-variant",
+            detail="A name that the rule reads occurs in another spelling as well: use one, or set"
+            " `case_variants: allow`.",
         )
 
 

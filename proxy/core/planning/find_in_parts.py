@@ -169,7 +169,7 @@ def _frame_head(part: Part, content: bytes) -> StreamHead | OpenFailed | None:
 
 
 def _require_text(part: Part, content: bytes) -> None:
-    if not part.is_utf8:
+    if not part.reads_as_utf8(content):
         raise UnsupportedBody("part-charset")
     try:
         content.decode()

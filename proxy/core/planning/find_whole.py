@@ -152,7 +152,7 @@ def _seal_whole(binder: Binder, item: Item, head: Head, body: bytes, *, measured
         )
     media = media_type(head.facts)
     if item.selector is Whole.TEXT:
-        _require_text(body, media)
+        _require_text(binder.compiled, body, media)
         binder.seal(item, binder.whole_context(item), 0, size, body)
         return
     cty = sealable_type(media)
@@ -221,9 +221,8 @@ def _frame_head(body: bytes) -> StreamHead | OpenFailed:
         return error
 
 
-def _require_text(body: bytes, media: MediaType | None) -> None:
-    if media is not None and not media.is_utf8:
-        raise UnsupportedBody("charset")
+def _require_text(compiled: CompiledBlock, body: bytes, media: MediaType | None) -> None:
+    compiled.require_charset(media, body)
     try:
         body.decode()
     except UnicodeDecodeError:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 from ..compiled.block import CompiledBlock
@@ -78,6 +79,15 @@ def _refuse_named(text: bytes, names: frozenset[str]) -> None:
                 )
 
     json.JSONDecoder(object_pairs_hook=look, parse_int=len, parse_float=len).decode(text.decode())
+
+
+def refuse_masked(places: Sequence[int], spans: Iterable[tuple[int, int]]) -> None:
+    """Raise InvalidBody where a value that is read has what readers differ over; in order."""
+    for start, end in paused(spans):
+        if bisect_left(places, start) < bisect_left(places, end):
+            raise InvalidBody(
+                "lax-value", detail="A value that the rule reads has half of a pair, or is NaN."
+            )
 
 
 def refuse_renamed(exchange: Exchange, renamed: frozenset[str]) -> None:

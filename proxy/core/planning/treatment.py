@@ -13,6 +13,7 @@ from ..compiled.block import CompiledBlock
 from ..crypto.sealed_stream import read_head
 from ..errors import OpenFailed, UpstreamFailed
 from ..formats.body_format import Kind
+from ..formats.json.body import JSON
 from ..formats.table import RECORDS
 from ..http.message import RequestHead, ResponseHead, media_type
 from ..policy import KEPT_BLOCKS
@@ -167,12 +168,23 @@ def treat_response(
         return PASS if block is None else LookAt(block, reports=not is_exact(head))
     if not delimited:
         kind = streamed_response(block, head, length)
-        if kind is None or not RECORDS[kind].open_ended:
+        ends = kind is not None and RECORDS[kind].open_ended
+        if not ends and not _shows_its_end(block, head):
             # Truncated and complete look alike: half a body must not pass for all of it.
-            raise UpstreamFailed("response-not-delimited")
+            raise UpstreamFailed(
+                "response-not-delimited",
+                detail="Its end is that of its connection: `accept: undelimited` takes JSON.",
+            )
     if key is not None and len(compiled_rule.chosen) < KEPT_BLOCKS:
         compiled_rule.chosen[key] = block
     return ReadResponse(block)
+
+
+def _shows_its_end(block: CompiledBlock, head: ResponseHead) -> bool:
+    """Return whether a cut body is no JSON, so that it could not pass for all of it."""
+    media = media_type(head.facts)
+    is_json = media is not None and media.is_json and block.kind(media) == JSON.kind
+    return "undelimited" in block.block.accept and is_json and not block.traits.takes_whole
 
 
 def _decisive(head: ResponseHead) -> tuple[int, bytes] | None:

@@ -123,6 +123,7 @@ class Block:
     `records` is where a body has one record or a list of them, of which selectors and names select.
     `batch` says that what a response's records seal are parts of one text, to be joined. `renamed`
     has the fields of values under other names of members, for tokens that open by their place.
+    `accept` is what lax writers send that is read all the same.
     """
 
     encrypt: tuple[Item, ...] = ()
@@ -150,6 +151,7 @@ class Block:
     batch: Batching | None = None
     renamed: Mapping[str, str] = derived(default_factory=dict, hash=False)
     records: JsonSelector | None = None
+    accept: frozenset[str] = frozenset()
 
 
 class Verdict(Enum):

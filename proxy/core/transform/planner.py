@@ -10,6 +10,7 @@ from ..expressions.selectors import Whole
 from ..http.content_coding import coding_of, decode
 from ..http.digests import Digests, digests_of, verify
 from ..http.message import Head, RequestHead, ResponseHead, SocketHead, media_type
+from ..leaves.lax_json import masked
 from ..planning.block_choice import (
     alternatives,
     choose,
@@ -58,7 +59,10 @@ def plan_request(
     if body:
         compiled = fitting(compiled_rule.request, media_type(facts), None)
         if compiled is None:
-            raise UnsupportedBody("request-fits-no-block")
+            raise UnsupportedBody(
+                "request-fits-no-block",
+                detail="The rule reads no body of this type: `format: json` reads one of any type.",
+            )
     else:
         # An empty body fits any block, so what any of them forbids in the head is forbidden.
         for one in compiled_rule.request:
@@ -204,7 +208,8 @@ def _taking(
     """Return the block that takes a body, that or one behind it; records choose one each."""
     if compiled.records(media_type(head.facts)) is not None:
         return compiled
-    return choose(alternatives(exchange, compiled, head), body, head)
+    text, _ = masked(body, compiled.block.accept)
+    return choose(alternatives(exchange, compiled, head), text, head)
 
 
 def _plan_flowing(

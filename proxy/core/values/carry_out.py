@@ -328,7 +328,8 @@ class CarriedOut:
     def _lets_pass(self, block: Block) -> bool:
         """Return whether what was never sealed may stay."""
         until = block.permissive_until
-        return self._permissive or (until is not None and self._now < until)
+        passes = self._permissive or self._values.passes_plain
+        return passes or (until is not None and self._now < until)
 
     def _stream(self, how: How, row: int, context: Context) -> None:
         """Seal or open a content that is a sealed stream, or becomes one."""

@@ -74,8 +74,10 @@ class Values:
         alike: The tokens that values to be sealed look to be.
         wholes: Where values lie that are in a text of the body.
         parts: The parts that values lie in.
+        passes_plain: What was to be opened and is no token passes.
         heads: The places in the head that values lie in, as `HeadSpan` has them.
         framing: What makes a sealed stream of the body, or opens it as one.
+        masked: Where the body has what readers differ over, in order.
         noted: Messages and records that pass, with where they lie.
         refusal: What is wrong behind so many of the rows, if anything is: a record at fault.
         unlisted: What a block does not list that has a mode `permissive`.
@@ -89,8 +91,10 @@ class Values:
         "framing",
         "heads",
         "hows",
+        "masked",
         "noted",
         "parts",
+        "passes_plain",
         "refusal",
         "starts",
         "unlisted",
@@ -112,6 +116,8 @@ class Values:
         self.heads: dict[int, int] = {}
         self.framing: list[Framing] = []
         self.noted: list[tuple[Outcome, int, int]] = []
+        self.masked: list[int] = []
+        self.passes_plain = False
         self.refusal: tuple[MessageError, int] | None = None
         self.unlisted: tuple[MessageError, Block] | None = None
 

@@ -95,6 +95,7 @@ class Handler:
         announcements: Announcements | None = None,
         ladder: LadderSettings | None = None,
         add_request_id: bool = False,
+        accept: frozenset[str] = frozenset(),
         watches: Watches | None = None,
     ) -> None:
         self._timeouts = timeouts or Timeouts()
@@ -114,6 +115,7 @@ class Handler:
             announcements=announcements,
             ladder=ladder or LadderSettings(),
             add_request_id=add_request_id,
+            accept=accept,
             watches=watches,
         )
         if any(one.asks for one in rule_table.rules):

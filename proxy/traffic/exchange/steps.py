@@ -50,6 +50,7 @@ from ...core.transform import (
 from ...core.values.key_needs import NO_KEYS, Attempt, Keys
 from ...telemetry.body_shapes import Streamed, known_names
 from ...telemetry.logs.access_line import METHODS, OTHER_METHOD
+from ..http1.accepted import accepted
 from ..http1.forwarding_headers import ForwardingHeaders, Peer
 from ..http1.framing import Framing
 from ..http1.gate import Admitted, RawRequest, admit
@@ -107,10 +108,12 @@ class Steps(PreparedSteps):
         announcements: Announcements | None,
         ladder: LadderSettings,
         add_request_id: bool,
+        accept: frozenset[str] = frozenset(),
         watches: Watches | None = None,
     ) -> None:
         super().__init__(keys, tap, clock, slices)
         self._watches = watches
+        self._accept = accept
         self.request_ids: Final = RequestIds(rule_table, adds=add_request_id)
         self.reporter = reporter
         self.lag: Final = lag
@@ -200,7 +203,7 @@ class Steps(PreparedSteps):
         self.request_ids.take(record, raw)
         if record.watch is not None:
             record.watch.arrived(raw.headers)
-        request = admit(raw)
+        request = admit(accepted(raw, self._accept) if self._accept else raw)
         method = request.head.method
         record.method = method if method in METHODS else OTHER_METHOD
         return request

@@ -201,7 +201,9 @@ def _check_line(raw: RawRequest) -> None:
         if raw.method not in _OTHER:
             _refuse("method")
     if _BAD_TARGET.search(raw.target):
-        _refuse("target-character")
+        raise MalformedRequest(
+            "target-character", detail="Percent-encode it, or set `accept: [raw-targets]`."
+        )
 
 
 def _notable(raw: RawRequest) -> dict[bytes, list[bytes]]:
@@ -231,7 +233,10 @@ def _add_odd(notable: dict[bytes, list[bytes]], headers: Headers) -> None:
     """Add what CGI reads as another header than it is called; refuse what it may take for two."""
     for name, value in headers:
         if b"_" in name:  # CGI folds `Content_Length` and `Content-Length` into one
-            _refuse("header-name")
+            raise MalformedRequest(
+                "header-name",
+                detail="A name has `_`: use `-`, or set `accept: [header-underscores]`.",
+            )
         heeded = _HEEDED.get(fold_header(name))
         if heeded is not None and _ODD_NAME.search(name):
             notable.setdefault(heeded, []).append(value)

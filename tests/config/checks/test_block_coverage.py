@@ -62,3 +62,31 @@ def test_it_is_told_of_websockets_as_well() -> None:
 )
 def test_a_block_that_may_still_apply_is_not(first: str, second: str) -> None:
     assert told(first, second) == []
+
+
+def unsealed(*blocks: str) -> list[str]:
+    """Return the warnings of statuses that no block of a response seals."""
+    rules = "      - name: send\n        match: POST /a\n        response:\n"
+    rules += "".join(f"          - {{{one}}}\n" for one in blocks)
+    return [one for one in warnings_of(with_rules(rules)) if "some statuses alone" in one]
+
+
+@pytest.mark.parametrize(
+    "blocks",
+    [
+        ("encrypt: $.a",),
+        ("status: all, encrypt: $.a",),
+        ("status: 2xx, decrypt: $.a",),
+        ("status: 200, encrypt: $.a", "encrypt: $.b"),
+        ("status: 2xx, decrypt: $.a", "status: all, encrypt: $.b"),
+    ],
+)
+def test_a_rule_that_seals_every_status_is_not_warned_of(blocks: tuple[str, ...]) -> None:
+    assert unsealed(*blocks) == []
+
+
+@pytest.mark.parametrize(
+    "blocks", [("status: 2xx, encrypt: $.a",), ("status: 200, encrypt: $.a", "decrypt: $.b")]
+)
+def test_a_rule_that_seals_some_statuses_alone_is_warned_of(blocks: tuple[str, ...]) -> None:
+    assert len(unsealed(*blocks)) == 1

@@ -31,7 +31,7 @@ KNOWN_TO_VALIDATE_ALONE: Final = {
     r"lacks a (valid )?name after the colon|write a name with other|reads more than": "a selector",
     r"does not say what to ask|is no name of the request's|has a brace|text with one": "a source",
     r"may be more than one place|does not say where records are": "where records are",
-    r"only JSON in a form has names|has no member name for its field": "a selector",
+    r"gives a name only where it is JSON|has no member name for its field": "a selector",
     r"contains a control character or half of a surrogate pair": "a selector",
     # In a text, what is not regular, or would be a regular expression that nobody reads.
     r"is not an IPv6 address|is not a network|is not a time|is not a calendar day": "numbers in it",

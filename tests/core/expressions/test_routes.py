@@ -178,6 +178,33 @@ def test_a_path_that_all_readers_take_for_one_rule_is_found(
 
 
 @pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("ANY /a", "for all methods, write the path alone"),
+        ("all /a", "for all methods, write the path alone"),
+        ("GET,* /a", "for all methods, write the path alone"),
+        ("GET /rooms/:id", "write `{id}`"),
+        ("GET /rooms/:id?", "write `{id}`"),
+        ("GET /rooms/<int:pk>", "write `{pk}`"),
+        ("GET /rooms/<room_id>/", "write `{room_id}`"),
+        ("GET /rooms/$id", "write `{id}`"),
+        ("GET /rooms/$roomId", "write `{roomId}`"),
+        ("GET /rooms/[id]", "write `{id}`"),
+    ],
+)
+def test_what_cannot_match_is_told_with_the_spelling_that_was_meant(text: str, meant: str) -> None:
+    with pytest.raises(InvalidExpression) as refused:
+        parse_pattern(text)
+
+    assert refused.value.hint == meant
+
+
+@pytest.mark.parametrize("text", ["GET /Patient/{id}/$everything", "POST /v1/messages:send"])
+def test_names_of_operations_are_no_captures(text: str) -> None:
+    assert parse_pattern(text).text == text
+
+
+@pytest.mark.parametrize(
     ("text", "complaint"),
     [
         ("", "does not begin with `/`"),

@@ -278,8 +278,8 @@ def refuse(path: Path, reason: str = "unlisted-name") -> None:
     """Raise UnlistedName for the place at a path."""
     shown = "".join(_shown(step) for step in path)
     if len(shown) > SHOWN_CHARS:
-        shown = f"{shown[: SHOWN_CHARS - 1]}…"
-    raise UnlistedName(reason, detail=f"The rule does not list this place: ${shown}")
+        shown = f"{shown[: SHOWN_CHARS - 1]}â¦"
+    raise UnlistedName(reason, detail=f"Neither sealed nor `plain`: ${shown}")
 
 
 def look_like_a_name(path: Path) -> None:

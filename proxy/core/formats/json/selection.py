@@ -120,6 +120,7 @@ def _broken(text: str) -> InvalidBody:
             json.loads(text, parse_int=str)  # one of many digits is an error of another kind
         except json.JSONDecodeError as error:
             return InvalidBody(NOT_JSON, detail=f"The JSON is broken from its byte {error.pos} on.")
+        return InvalidBody(NOT_JSON, detail="A number is NaN or Infinity: `accept: nan` takes it.")
     return InvalidBody(NOT_JSON)
 
 

@@ -19,10 +19,13 @@ from ...policy import FORM_PARTS, PART_HEAD_BYTES
 _CHARACTER: Final = rb"[A-Za-z0-9!#$&+.^_`|~-]"  # without `'`, a quote to PHP, `%` and `*`
 _TOKEN: Final = _CHARACTER + rb"+"
 _TEXT: Final = rb'[^"\\\x00-\x1f\x7f]*'
+# A filename may have escapes, as Go and Ruby write them, or the backslashes of a path.
+_FILE: Final = rb'(?:[^"\\\x00-\x1f\x7f]|\\[^\x00-\x1f\x7f])*'
+_ESCAPED: Final = re.compile(rb'\\(["\\])')
 _DISPOSITION: Final = re.compile(
     rb'form-data; *name=(?:"(%b)"|(%b))(?:; *filename=(?:"(%b)"|(%b))'
     rb"(?:; *filename\*=(?i:utf-8)''((?:%%[0-9A-Fa-f]{2}|%b)*))?)?"
-    % (_TEXT, _TOKEN, _TEXT, _TOKEN, _CHARACTER)
+    % (_TEXT, _TOKEN, _FILE, _TOKEN, _CHARACTER)
 )
 PARAMETER: Final = re.compile(rb"name[0-9*]*\s*=", re.IGNORECASE)
 """What some readers look for in all of a head."""
@@ -43,6 +46,8 @@ class Filename(NamedTuple):
     def read(self, body: bytes) -> bytes:
         """Return the filename; raise InvalidBody where it is given twice and not the same."""
         text = body[self.start : self.end]
+        if self.quoted and b"\\" in text:
+            text = _ESCAPED.sub(rb"\1", text)
         if self.again is None:
             return text
         whole = extended(_UTF_8 + body[slice(*self.again)])
@@ -120,11 +125,12 @@ def _as_browsers_do(text: bytes) -> bytes:
 
 
 _BOUNDARY: Final = rb"[0-9A-Za-z_.+-]{1,70}"  # RFC 2046, less what needs quotes
+_QUOTED_BOUNDARY: Final = rb"[0-9A-Za-z_.+=-]{1,70}"
 _NEXT: Final = rb"[ \t]*;[ \t]*"
 _CHARSET: Final = rb'charset="?(?i:utf-8)"?'
 _CONTENT_TYPE: Final = re.compile(
     rb'(?i:multipart/form-data)(?:%b%b)?%bboundary=(?:"(%b)"|(%b))(?:%b%b)?'
-    % (_NEXT, _CHARSET, _NEXT, _BOUNDARY, _BOUNDARY, _NEXT, _CHARSET)
+    % (_NEXT, _CHARSET, _NEXT, _QUOTED_BOUNDARY, _BOUNDARY, _NEXT, _CHARSET)
 )
 _LINE: Final = re.compile(rb"([A-Za-z0-9-]+): *([^\x00-\x1f\x7f]*)(?<! )")
 _BLANK: Final = re.compile(rb"(?:\r\n)*")
@@ -186,6 +192,10 @@ class Part(NamedTuple):
         """Whether the part names no other charset."""
         return self.media is None or self.media.is_utf8
 
+    def reads_as_utf8(self, content: bytes) -> bool:
+        """Return whether its content is UTF-8 by its type, or ASCII that reads alike."""
+        return self.media is None or self.media.is_utf8 or self.media.is_ascii(content)
+
     @property
     def is_unfilled(self) -> bool:
         """Whether the part is a file input left empty (HTML, section 4.10.21.4)."""
@@ -203,7 +213,7 @@ def read_boundary(content_types: Sequence[bytes]) -> Boundary:
         raise UnsupportedBody("multipart-content-type")
     quoted, bare = match.groups()
     boundary = bare if quoted is None else quoted
-    if not boundary.strip(b"-.+_"):
+    if not boundary.strip(b"-.+_="):
         raise UnsupportedBody("multipart-boundary")
     return Boundary(b"--" + boundary, quoted is not None)
 

@@ -99,9 +99,10 @@ class PartSelection:
         if part.media is not None and part.media.is_json and part.name not in self._inner:
             refuse((part.name,))
         if part.is_text or part.name in self._inner:
-            if not part.is_utf8:
+            content = body[part.start : part.end]
+            if not part.reads_as_utf8(content):
                 raise UnsupportedBody("part-charset")
-            closed.look_at(part.name, body[part.start : part.end])
+            closed.look_at(part.name, content)
 
     def find(
         self, body: bytes, content_types: Sequence[bytes], *, lenient: bool = False

@@ -31,7 +31,7 @@ from proxy.core.formats.multipart.reader import Boundary
 from proxy.core.http.message import Headers
 from proxy.core.http.path import canonical
 from proxy.core.rules.model import Item, Names, Rule
-from proxy.core.transform import Applied
+from proxy.core.transform import Applied, plan_request
 from tests.core.explained import explain_request
 from tests.factories import (
     JSON_TYPE,
@@ -653,3 +653,42 @@ def test_a_message_that_is_no_form_needs_a_block_of_its_own() -> None:
 
     with pytest.raises(UnsupportedBody):
         trip.request()
+
+
+@pytest.mark.parametrize(
+    ("spelled", "read"),
+    [
+        (r"the \"final\" one.txt", '"final"'),
+        (r"C:\\notes\\a.txt", r"C:\notes"),
+        (r"C:\notes\a.txt", r"C:\notes"),
+    ],
+)
+def test_escapes_in_a_filename_are_read_where_it_is_sealed(spelled: str, read: str) -> None:
+    body = a_body(a_part("card", CANARY), a_part("file", b"x", filename=spelled))
+    values = Trip((SEAL,), a_message(body, headers=TYPE))
+    plan = plan_request(values.exchange, body)
+
+    assert any(isinstance(one, bytes) and read.encode() in one for one in plan.values.what)
+    assert read.encode() not in through(SEAL, body)
+
+
+@pytest.mark.parametrize(
+    "spelled", [r"a\"; name=\"card", "a\\", "a\\\x00b", r"a\"; filename*=utf-8b; x=\""]
+)
+def test_an_escape_does_not_hide_what_others_read_as_a_name(spelled: str) -> None:
+    body = a_body(a_part("card", CANARY), a_part("file", b"x", filename=spelled))
+    with pytest.raises(InvalidBody):
+        through(SEAL, body)
+
+
+@pytest.mark.parametrize(
+    ("boundary", "taken"), [('"==1=="', True), ("==1==", False), ('"=="', False), ('"a;b"', False)]
+)
+def test_a_boundary_has_an_equals_sign_in_quotes_alone(boundary: str, *, taken: bool) -> None:
+    kind = ((b"Content-Type", b"multipart/form-data; boundary=" + boundary.encode()),)
+    body = a_body(a_part("card", CANARY)).replace(b"of-parts", boundary.strip('"').encode())
+    if taken:
+        assert CANARY not in through(SEAL, body, kind)
+        return
+    with pytest.raises(UnsupportedBody):
+        through(SEAL, body, kind)
