@@ -19,9 +19,10 @@ from ..expressions.sources import (
     name_sources,
 )
 from ..http.path import REMEMBERED, REMEMBERED_MAX, CanonicalPath
-from ..rules.model import NAMED_PARTS, Behaviour, Block, Rule, Verdict
+from ..rules.model import NAMED_PARTS, Behaviour, Block, Others, Rule, Verdict
 from .block import CompiledBlock
 from .closed_world import ClosedQuery, closed_query
+from .other_methods import OtherMethod, OtherMethods
 from .request_names import NamesOfHead
 
 CompiledBlocks = tuple[CompiledBlock, ...]
@@ -58,6 +59,11 @@ class CompiledRule:
         acts = rejects or bool(self.request) or self.seals_response
         return acts and not self.rule.observes
 
+    @property
+    def takes_no_body(self) -> bool:
+        """Whether it reads answers alone, and does not say `pass` of requests or of others."""
+        return not self.request and self.query is not None
+
 
 class Decision:
     """Which rule takes a request, with its captures; `compiled` is None for unmatched traffic.
@@ -68,7 +74,9 @@ class Decision:
     bind what a response holds. A rule that only `observes`
     stands there, and the message passes as if there were none. `overridable`: with another method,
     another rule would take the request, and one that must not be gone around. `pattern` is the one
-    of the rule's that took it.
+    of the rule's that took it. `ruled`: a rule in force takes requests to this path, with some
+    method. `other` is what the request must not hold since none reads it, `takes_no_body`: that is
+    a body.
     """
 
     __slots__ = (
@@ -77,14 +85,17 @@ class Decision:
         "may_open_response",
         "may_read_response",
         "observes",
+        "other",
         "overridable",
         "pattern",
         "reads_request",
         "rule",
+        "ruled",
+        "takes_no_body",
         "varies",
     )
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what was decided, most by name
         self,
         compiled_rule: CompiledRule | None,
         captures: Mapping[str, str] = MappingProxyType({}),
@@ -92,9 +103,15 @@ class Decision:
         observes: CompiledRule | None = None,
         overridable: bool = False,
         pattern: Pattern | None = None,
+        ruled: bool = False,
+        other: OtherMethod | None = None,
     ) -> None:
         """Draw from the rule what every message asks."""
         self.pattern = pattern
+        self.ruled = ruled or compiled_rule is not None
+        self.other = other
+        unread = compiled_rule is not None and compiled_rule.takes_no_body
+        self.takes_no_body = unread or other is not None
         self.overridable = overridable
         self.compiled_rule = compiled_rule
         self.captures = captures
@@ -149,7 +166,8 @@ class RuleTable:
             )
         named = (pattern.methods for rule in rules for pattern in rule.patterns)
         methods = frozenset({"PUT"}.union(*named)) - {_OVERRIDDEN}
-        self._routes = _Routes(self.rules, table, self._enforced, methods, pass_unmatched)
+        others = OtherMethods(rules, [one.query for one in self.rules])
+        self._routes = _Routes(self.rules, table, self._enforced, methods, others, pass_unmatched)
         # What remembers must not hold this table: the cycle would keep it long after a reload.
         self._remembered = lru_cache(maxsize=REMEMBERED)(self._routes.decide)
 
@@ -165,7 +183,14 @@ class RuleTable:
 
     def rules_path(self, path: CanonicalPath) -> bool:
         """Return whether a rule in force takes requests to this path, be it in a laxer reading."""
-        return self._enforced.touches(path)
+        return bool(self._enforced.of_path(path))
+
+    def preflight(self, asked: str, path: CanonicalPath) -> Decision | None:
+        """Return the decision for what a browser asks before it sends a request with a method.
+
+        None where a rule takes OPTIONS by its name, or where none takes what is to come.
+        """
+        return self._routes.preflight(asked, path)
 
 
 class _Routes(NamedTuple):
@@ -175,7 +200,18 @@ class _Routes(NamedTuple):
     table: RouteTable
     enforced: RouteTable
     methods: frozenset[str]
+    others: OtherMethods
     pass_unmatched: bool
+
+    def preflight(self, asked: str, path: CanonicalPath) -> Decision | None:
+        found = self._find("OPTIONS", path, websocket=False)
+        if found is not None and found[1].methods:
+            return None
+        taken = self.enforced.find(asked, path)
+        if taken is None:
+            return None
+        other = self.others.preflight(self.enforced.of_path(path), taken[0])
+        return None if other is None else Decision(None, ruled=True, other=other)
 
     def decide(
         self,
@@ -184,26 +220,40 @@ class _Routes(NamedTuple):
         websocket: bool,  # noqa: FBT001 - of a function with a cache
     ) -> Decision:
         found = self._find(method, path, websocket=websocket)
-        if websocket and found is None and self.enforced.find(method, path) is not None:
-            # A handshake must not carry messages around the rules of its route.
-            raise RejectedByRule("upgrade-on-ruled-route")
+        overridable = self._overridable(method, path, None if found is None else found[0])
         if found is None:
-            if self.pass_unmatched:
-                return Decision(None, overridable=self._overridable(method, path, None))
-            raise RejectedByRule("no-rule")
+            ruled = self.enforced.of_path(path)
+            other = self.others.at(ruled, None)
+            if websocket and (other is not None or self.enforced.find(method, path) is not None):
+                # A handshake must not carry messages around the rules of its route.
+                raise RejectedByRule("upgrade-on-ruled-route")
+            if not self.pass_unmatched:
+                raise RejectedByRule("no-rule")
+            return Decision(None, overridable=overridable, ruled=bool(ruled), other=other)
         index, pattern = found
         compiled_rule = self.rules[index]
         captures = MappingProxyType(pattern.captures(path))
-        overridable = self._overridable(method, path, index)
         if compiled_rule.rule.observes:
+            ruled = self.enforced.of_path(path)
             return Decision(
-                None, captures, observes=compiled_rule, overridable=overridable, pattern=pattern
+                None,
+                captures,
+                observes=compiled_rule,
+                overridable=overridable,
+                pattern=pattern,
+                ruled=bool(ruled),
+                other=self.others.at(ruled, None),
             )
         if compiled_rule.rule.request is Verdict.REJECT:
             refusal = RejectedByRule("rule-rejects")
             refusal.rule = compiled_rule.rule.name
             raise refusal
-        return Decision(compiled_rule, captures, overridable=overridable, pattern=pattern)
+        other = None
+        if not compiled_rule.request and not compiled_rule.takes_no_body:
+            other = self.others.at(self.enforced.of_path(path), pattern)
+        return Decision(
+            compiled_rule, captures, overridable=overridable, pattern=pattern, other=other
+        )
 
     def _find(
         self, method: str, path: CanonicalPath, *, websocket: bool
@@ -233,7 +283,8 @@ def _compile(rule: Rule) -> CompiledRule:
     if not blocks and keeps:
         # The response's names are in the request's body: read it, change nothing.
         allowed = all(one.block.elsewhere_allowed for one in response)
-        blocks = (Block(elsewhere_allowed=allowed),)
+        others: Others = "pass" if rule.query is None else "refuse"
+        blocks = (Block(elsewhere_allowed=allowed, others=others, query=rule.query),)
     request = tuple(CompiledBlock(one, rule.names, "request", keeps=keeps) for one in blocks)
     several = len(request) > 1 or any(one.when for one in request)
     if several and any(one.in_head for one in request):

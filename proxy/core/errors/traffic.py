@@ -199,13 +199,22 @@ class RejectedByRule(TrafficError):
 
 
 class MethodNotAllowed(TrafficError):
-    """The method is never forwarded."""
+    """The method is never forwarded, or not with what the request holds."""
 
     code = "method-not-allowed"
     status = 405
     title = "The method is not allowed."
-    cause = "Sealyard never forwards CONNECT and TRACE."
-    remedy = "Use another method."
+    cause = (
+        "Sealyard never forwards CONNECT, TRACE and methods that it does not know. Or rules take"
+        " requests to this path with other methods, and this one has a body, or a query name that"
+        " those rules select or read."
+    )
+    remedy = (
+        "Use a method that `Allow` names. If the backend takes this one, give it a rule that names"
+        " this path and this method."
+    )
+    allow = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+    """The methods that the answer names (RFC 9110 section 15.5.6 requires it)."""
 
 
 class SlowRequest(TrafficError):

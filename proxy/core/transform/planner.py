@@ -49,11 +49,14 @@ def plan_request(
     `measured` says that it has a Content-Length. Raises MessageError where it cannot be done.
     """
     compiled_rule = exchange.decision.compiled_rule
-    if compiled_rule is None or not compiled_rule.request:
-        message = "a request that no rule reads has no plan"
-        raise TypeError(message)
-    exchange.refuse_unclear()
     head = exchange.head
+    exchange.refuse_unclear()
+    if compiled_rule is None or not compiled_rule.request:
+        if body or not exchange.decision.takes_no_body:
+            exchange.refuse_body()
+            message = "a request that no rule reads has no plan"
+            raise TypeError(message)
+        return _plan(exchange, None, head, body, limit, measured=measured)
     facts = head.facts
     if body:
         compiled = fitting(compiled_rule.request, media_type(facts), None)
