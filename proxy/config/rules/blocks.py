@@ -309,7 +309,9 @@ def _refuse_misplaced(fields: Fields, direction: Direction, problems: Problems) 
     for one in (fields.get("escape"), fields.get("html")):
         if one is not None and not opens:
             problems.add(one, "only applies with `decrypt` in a response", "delete it")
-    for key in ("plain", "others", "query") if direction == "response" else ():
+    for key in (
+        ("plain", "others", "query", "headers", "filenames") if direction == "response" else ()
+    ):
         if (one := fields.get(key)) is not None:
             problems.add(one, "only applies to requests: a response is never closed", "delete it")
     if status is not None and direction == "request":

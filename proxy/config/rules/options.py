@@ -25,8 +25,8 @@ from ...core.expressions.sources import (
     parse_source,
 )
 from ...core.formats.escaping import ESCAPES, Escape
-from ...core.rules.model import PARTS, NamedPart, Others, Part
-from ..declared.composed import ByName, ByShape, ListOf, Named, WithPlace, Words
+from ...core.rules.model import PARTS, Filenames, NamedPart, Others, Part
+from ..declared.composed import ByName, ByShape, ListOf, Named, OneOrMore, WithPlace, Words
 from ..declared.kinds import DAY, Choice, Duration, Kind, PlainText
 from ..declared.section import Fields, Key, Section, one_of, setting
 from ..yaml.nodes import Place, Problems, show
@@ -205,8 +205,40 @@ def _mode(word: str) -> Mode:
     return Mode(day.timestamp())
 
 
+_HEADER: Final = re.compile(r"[A-Za-z0-9-]+")
+
+
+def _low(name: str) -> bytes:
+    return name.lower().encode()
+
+
 AlreadySealed = Literal["seal", "keep", "reject"]
 QueryUse = Literal["plain", "refuse"]
+
+
+@dataclass(frozen=True, slots=True)
+class HeadersSyntax:
+    """What headers a request may have beside the usual ones and those that the rule reads."""
+
+    others: Literal["pass", "refuse"] = setting(
+        Choice("pass", "refuse"),
+        "What happens with a header that the rule neither reads nor seals nor lists, and that is"
+        " none of HTTP, of browsers or of proxies: `refuse` answers 400 (`unlisted-header`).",
+        default="pass",
+    )
+    plain: tuple[bytes, ...] = setting(
+        OneOrMore(PlainText("header", _HEADER, "is not the name of a header", parse=_low)),
+        "With `refuse`: headers that may be there.",
+        default=(),
+    )
+
+    @property
+    def listed(self) -> frozenset[bytes] | None:
+        """The headers that are listed, None where any may be there."""
+        return frozenset(self.plain) if self.others == "refuse" else None
+
+
+HEADERS: Final = Section(HeadersSyntax, "headers", "The headers of requests")
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +307,20 @@ class OptionsSyntax:
         " adds to those of `defaults`, a block to those of its rule; `refuse` takes a name away.",
         default=None,
         absent="none",
+    )
+    headers: HeadersSyntax | None = setting(
+        HEADERS,
+        "What headers a request may have.",
+        default=None,
+        absent="any",
+    )
+    filenames: Filenames | None = setting(
+        Choice("seal", "replace", "plain"),
+        "What becomes of filenames in the parts of a request that no item selects: `replace` writes"
+        " `file` with the extension, of up to five characters; `seal` seals them as the field"
+        " `filename`; `plain` lets them pass.",
+        default=None,
+        absent="`replace`, with `others: pass` `plain`",
     )
     case_variants_allowed: bool | None = setting(
         Choice(refuse=False, allow=True),

@@ -16,6 +16,7 @@ from ...core.rules.model import (
     PARTS,
     Behaviour,
     Block,
+    Filenames,
     Item,
     NamedPart,
     Names,
@@ -95,6 +96,7 @@ class _Resolver:
             observes=self._observes(),
             connections=self._syntax.connections,
             query=self._query(),
+            headers=self._shared.options.headers.listed if self._shared.options.headers else None,
         )
         return ResolvedRule(
             rule, self._syntax, self._shared, tuple(self._items), tuple(self._rests)
@@ -141,6 +143,9 @@ class _Resolver:
         others: Others = "pass"
         if direction == "request" and item_checks.closes(block):
             others = item_checks.others(block, options.others, self._problems)
+        filenames: Filenames = "plain"
+        if direction == "request":
+            filenames = options.filenames or ("plain" if others == "pass" else "replace")
         return Block(
             encrypt=encrypt,
             decrypt=decrypt,
@@ -161,8 +166,10 @@ class _Resolver:
             nothing=item_checks.nothing(block, self._syntax.name, self._problems),
             plain=tuple(one for one, _ in item_checks.plain_in(block)),
             others=others,
-            rest=self._rest(block, inherited=inherited) if others == "seal" else None,
+            rest=self._rest(block, inherited=inherited) if "seal" in {others, filenames} else None,
             query=_query(options) if direction == "request" and item_checks.closes(block) else None,
+            headers=options.headers.listed if options.headers and direction == "request" else None,
+            filenames=filenames,
             sentinels=streams.check_sentinels(block, self._problems),
             renamed=block.renamed,
             batch=streams.check_batch(block, encrypt, options, direction, self._problems),

@@ -21,7 +21,7 @@ from ..expressions.sources import (
 from ..http.path import REMEMBERED, REMEMBERED_MAX, CanonicalPath
 from ..rules.model import NAMED_PARTS, Behaviour, Block, Others, Rule, Verdict
 from .block import CompiledBlock
-from .closed_world import ClosedQuery, closed_query
+from .closed_world import ClosedHeaders, ClosedQuery, closed_headers, closed_query
 from .other_methods import OtherMethod, OtherMethods
 from .request_names import NamesOfHead
 
@@ -38,7 +38,7 @@ class CompiledRule:
     `varies` are the request headers that bind what a response holds; `seals_response` says that
     some block encrypts responses, `opens_response` that some block decrypts them. `names` are those
     that bind values and are read from the head of requests; `query` lists the names that a query
-    may hold, None where that is any.
+    may hold, `headers` those that headers may have, None where that is any.
     """
 
     rule: Rule
@@ -49,6 +49,7 @@ class CompiledRule:
     opens_response: bool
     names: NamesOfHead | None = None
     query: ClosedQuery | None = None
+    headers: ClosedHeaders | None = None
     chosen: dict[object, CompiledBlock] = field(default_factory=dict, repr=False, compare=False)
     """The blocks of responses by what decides: status and type, if nothing else does."""
 
@@ -305,6 +306,7 @@ def _compile(rule: Rule) -> CompiledRule:
         opens_response=any(one.block.decrypt for one in response),
         names=_of_head((*request, *response)),
         query=closed_query(rule, _blocks(rule.request)),
+        headers=closed_headers(rule, _blocks(rule.request)),
     )
 
 

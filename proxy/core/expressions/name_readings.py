@@ -111,6 +111,8 @@ _IGNORED: Final = re.compile(
     "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffd\U000e0000-\U000e0fff]"
 )
 _DOTLESS: Final = {0x130: "i", 0x131: "i"}  # upper and lower case of i, to some readers
+_NO_NAME: Final = re.compile(r"\0|=\?")
+"""What readers drop, cut at or decode again (RFC 2047), each in its own way."""
 _WIDE_TRIPLET: Final = re.compile(r"%[uU]([0-9A-Fa-f]{4})")
 _STEP: Final = re.compile(r"[^\[\].\s\x00-\x20\x7f+'\"]+")
 _WORDS: Final = re.compile(r"[A-Za-z0-9_\[\]-]+")
@@ -319,12 +321,14 @@ class FieldNames:
     def readings(self, name: str) -> Sequence[NameReading]:
         """Return for which of the names some readers take one that is decoded once.
 
-        Raises ForbiddenValue for one that leads to a prototype.
+        Raises ForbiddenValue for one that leads to a prototype, or that is no name.
         """
         if name.isascii() and name.isidentifier():  # as nearly all are: one word
             keys = self._folded.get(fold_member(name), ())
             if name[0] != "_":
                 return [NameReading(key, in_case=True) for key in keys]
+        if _NO_NAME.search(_decoded(name) if "%" in name else name):
+            raise ForbiddenValue("no-name", detail="A name has a NUL or an encoded word.")
         lax = lax_field(name)
         if field_leads_to_prototype(lax):
             raise ForbiddenValue(

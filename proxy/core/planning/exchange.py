@@ -90,6 +90,8 @@ class Exchange(RequestNames):
             return
         if compiled_rule.query is not None:
             compiled_rule.query.refuse_others(self.head)
+        if compiled_rule.headers is not None:
+            compiled_rule.headers.refuse_others(self.head)
         if compiled_rule.names is not None:
             compiled_rule.names.refuse_unclear(self)
 

@@ -23,6 +23,7 @@ Part = Literal["tenant", "conversation", "field", "message", "purpose"]
 PARTS: tuple[Part, ...] = ("tenant", "conversation", "field", "message", "purpose")
 Nothing = Literal["refuse", "pass"]
 Others = Literal["refuse", "seal", "pass"]
+Filenames = Literal["seal", "replace", "plain"]
 NamedPart = Literal["tenant", "conversation", "message", "sender", "recipients", "reader"]
 NAMED_PARTS: tuple[NamedPart, ...] = (
     "tenant",
@@ -113,7 +114,9 @@ class Block:
     what happens to messages with none of the values, where all that is sealed is optional.
     `others` says what happens to values of a request that the block neither selects nor reads nor
     lists as `plain`; those that it seals are sealed as `rest` says. `query` are the names that may
-    occur in the query of a request beside those; None: any. `elsewhere_allowed` lets all names of
+    occur in the query of a request beside those, `headers` those of its headers, in lower case;
+    None: any. `filenames` says what becomes of those in parts of a request that no item selects.
+    `elsewhere_allowed` lets all names of
     the block occur in other places of a request, unread. `escape` says how what a
     response held sealed is written into markup, `rendered` selects what is HTML there. `sentinels`
     are records that pass though they are no JSON; None: `[DONE]`, where the block reads JSON.
@@ -142,6 +145,8 @@ class Block:
     others: Others = "pass"
     rest: Item | None = None
     query: frozenset[str] | None = None
+    headers: frozenset[bytes] | None = None
+    filenames: Filenames = "plain"
     sentinels: tuple[str, ...] | None = None
     batch: Batching | None = None
     renamed: Mapping[str, str] = derived(default_factory=dict, hash=False)
@@ -165,7 +170,7 @@ class Rule:
     `observes` that it changes nothing, and reports what it would do. `connections` is the largest
     number of its requests that are under way at the upstream, 0 where only the listener limits it.
     `query` are the names that may occur in the query of a request that no block reads, beside those
-    that the rule reads itself; None: any.
+    that the rule reads itself, `headers` those of its headers, in lower case; None: any.
     """
 
     name: str
@@ -178,6 +183,7 @@ class Rule:
     observes: bool = False
     connections: int = 0
     query: frozenset[str] | None = None
+    headers: frozenset[bytes] | None = None
 
     @property
     def blocks(self) -> tuple[Block, ...]:
