@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from proxy.cli.commands.init import init
+from proxy.config.load import parse
 from proxy.core.compiled.rule_table import RuleTable
 from tests.config.builders import loaded, with_rules
 from tests.keys.builders import a_world
@@ -270,3 +274,80 @@ async def test_an_override_is_judged_by_both_methods(
     data = get(b"/api/messages" + query, JSON, sized, *lines, method=b"POST") + body
     answer, seen = await through(data)
     assert (answer.status == 200, len(seen)) == (passes, int(passes))
+
+
+SORTED = """
+      - name: send
+        match: POST /api/messages
+        conversation: $.conversationId
+        request: {encrypt: [$.content, $.patient.full_name, 'optional $.files.*.title']}
+      - name: list
+        match: GET /api/rooms/{id}/messages
+        conversation: path:id
+        query: {sort: plain, filter: plain, where: plain, page: plain, fields: names}
+        response: {decrypt: DECRYPT}
+"""
+
+
+@pytest.mark.parametrize("decrypt", ["tokens", "$.items.*.content"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "sort=content",
+        "sort=-content",
+        "sort=Content",
+        "sort=createdAt,-content",
+        "sort=content:desc",
+        "sort=content.desc",
+        "sort=content_desc",
+        "sort=contentAsc",
+        "sort=items.content",
+        "sort=%7B%22content%22%3A1%7D",
+        "sort=%2563ontent",
+        "filter=content%20eq%20%27Penicillin%27",
+        "filter=%5B%22content%22,%22like%22,%22Penicillin%22%5D",
+        "where=content~Penicillin",
+        "where=(content~*penic)",
+    ],
+)
+async def test_no_query_sorts_or_filters_by_what_is_sealed(query: str, decrypt: str) -> None:
+    target = f"/api/rooms/7/messages?{query}".encode()
+    answer, seen = await through(get(target), SORTED.replace("DECRYPT", decrypt))
+    assert (answer.status, seen) == (400, [])
+
+
+@pytest.mark.parametrize(
+    "query", ["sort=full_name", "sort=fullName", "sort=full-name:asc", "sort=patient.FullName"]
+)
+async def test_where_tokens_open_no_sealed_field_is_named(query: str) -> None:
+    target = f"/api/rooms/7/messages?{query}".encode()
+    answer, seen = await through(get(target), SORTED.replace("DECRYPT", "tokens"))
+    assert (answer.status, seen) == (400, [])
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["sort=createdAt", "sort=contents", "page=2&sort=-id", "fields=id,content", "sort=discontent"],
+)
+async def test_a_query_may_sort_by_what_is_plain_and_ask_for_what_is_sealed(query: str) -> None:
+    target = f"/api/rooms/7/messages?{query}".encode()
+    answer, seen = await through(get(target), SORTED.replace("DECRYPT", "tokens"))
+    assert (answer.status, len(seen)) == (200, 1)
+
+
+@pytest.mark.parametrize(
+    "query", ["q=Penicillin", "search=Penicillin", "content=Penicillin", "filter[content]=x"]
+)
+async def test_the_words_of_a_search_reach_no_backend_with_the_first_file(
+    query: str, tmp_path: Path
+) -> None:
+    assert CliRunner().invoke(init, [str(tmp_path)]).exit_code == 0
+    text = (tmp_path / "sealyard.yaml").read_text()
+    (listener,) = parse(text, tmp_path / "sealyard.yaml", {}).settings.listeners
+    made = RuleTable(listener.rules, pass_unmatched=listener.pass_unmatched)
+    for path in ("/api/messages", "/api/conversations/7/messages"):
+        origin = Origin()
+        async with running(origin), proxied(local(origin.port), rule_table=made) as ours:
+            answer = await talk(ours.port, get(f"{path}?{query}".encode()))
+        assert answer.status in {400, 403}
+        assert origin.seen == []

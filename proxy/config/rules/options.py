@@ -213,7 +213,7 @@ def _low(name: str) -> bytes:
 
 
 AlreadySealed = Literal["seal", "keep", "reject"]
-QueryUse = Literal["plain", "refuse"]
+QueryUse = Literal["plain", "names", "refuse"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,6 +288,14 @@ class OptionsSyntax:
         absent="`refuse`",
         name="elsewhere",
     )
+    cookies_ignored: bool | None = setting(
+        Choice(compare=False, ignore=True),
+        "Whether cookies are compared with the names that the rule reads in forms and queries, as"
+        " PHP may merge them; `ignore`: for backends that do not.",
+        default=None,
+        absent="`compare`",
+        name="cookies",
+    )
     others: Others | None = setting(
         Choice("refuse", "seal", "pass"),
         "What happens with what a request holds beside the places that the block seals, opens,"
@@ -299,12 +307,14 @@ class OptionsSyntax:
     )
     query: Mapping[str, QueryUse] | None = setting(
         ByName(
-            Choice("plain", "refuse"),
-            "mapping of names, each with `plain` or `refuse`",
+            Choice("plain", "names", "refuse"),
+            "mapping of names, each with `plain`, `names` or `refuse`",
             PlainText(),
         ),
-        "The names that may occur in the query beside those that the rule seals or reads. A rule"
-        " adds to those of `defaults`, a block to those of its rule; `refuse` takes a name away.",
+        "The names that may occur in the query beside those that the rule seals or reads. The value"
+        " of one that is `plain` must not name a sealed field (`sort=content`), that of `names` may"
+        " (`fields=content`). A rule adds to those of `defaults`, a block to those of its rule;"
+        " `refuse` takes a name away.",
         default=None,
         absent="none",
     )

@@ -96,6 +96,7 @@ class _Resolver:
             observes=self._observes(),
             connections=self._syntax.connections,
             query=self._query(),
+            naming=_naming(self._shared.options),
             headers=self._shared.options.headers.listed if self._shared.options.headers else None,
         )
         return ResolvedRule(
@@ -157,6 +158,7 @@ class _Resolver:
             already_sealed=options.already_sealed or "seal",
             case_variants_allowed=bool(options.case_variants_allowed),
             elsewhere_allowed=bool(options.elsewhere_allowed),
+            cookies_ignored=bool(options.cookies_ignored),
             max_tokens=block.max_tokens,
             placeholder=block.placeholder,
             escape=self._escape(options, decrypt, direction, block),
@@ -168,6 +170,7 @@ class _Resolver:
             others=others,
             rest=self._rest(block, inherited=inherited) if "seal" in {others, filenames} else None,
             query=_query(options) if direction == "request" and item_checks.closes(block) else None,
+            naming=_naming(options) if direction == "request" else frozenset(),
             headers=options.headers.listed if options.headers and direction == "request" else None,
             filenames=filenames,
             sentinels=streams.check_sentinels(block, self._problems),
@@ -284,6 +287,10 @@ def _query(options: OptionsSyntax) -> frozenset[str] | None:
     if options.others == "pass":
         return None
     return frozenset(name for name, use in (options.query or {}).items() if use == "plain")
+
+
+def _naming(options: OptionsSyntax) -> frozenset[str]:
+    return frozenset(name for name, use in (options.query or {}).items() if use == "names")
 
 
 def _names(syntax: NamesSyntax) -> Names:

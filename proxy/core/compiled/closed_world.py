@@ -6,11 +6,20 @@ name has to be known for that. Responses are never closed.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import Final, TypeVar
 
-from ..errors import InvalidExpression, UnlistedName
-from ..expressions.selectors import JsonSelector, NamedSelector, Selector, Step
+from ..errors import ForbiddenValue, InvalidExpression, UnlistedName
+from ..expressions.name_readings import fold_member, words_of
+from ..expressions.selectors import (
+    JsonSelector,
+    NamedSelector,
+    Selector,
+    Step,
+    Whole,
+    is_in_json,
+)
 from ..expressions.sources import JsonSource, name_sources
 from ..formats.json.closed import ClosedJson, ClosedNames
 from ..formats.multipart.reader import spell_name
@@ -75,25 +84,83 @@ def closed_world(
 
 
 class ClosedQuery:
-    """The names that may occur in the query of the requests of a rule."""
+    """The names that may occur in the query of the requests of a rule.
 
-    __slots__ = ("_names",)
+    The values of `plain` ones name none of the `sealed` fields: to sort, to filter and to search by
+    what is sealed finds nothing, and tells the backend the words.
+    """
 
-    def __init__(self, names: Iterable[str]) -> None:
-        """List the names."""
-        self._names = frozenset(names)
+    __slots__ = ("_names", "_plain", "_sealed")
+
+    def __init__(
+        self,
+        names: frozenset[str],
+        plain: frozenset[str] = frozenset(),
+        sealed: Iterable[str] = (),
+    ) -> None:
+        """List the names, and fold the fields."""
+        self._names = names
+        self._sealed = frozenset(map(fold_member, sealed))
+        self._plain = plain if self._sealed else frozenset[str]()
 
     def refuse_others(self, head: RequestHead) -> None:
-        """Raise UnlistedName for a name that is not listed, be it behind a `;`."""
+        """Raise UnlistedName for a name that is not listed, be it behind a `;`.
+
+        Raises ForbiddenValue for a value that names a sealed field.
+        """
         for name, value in fields_of_query(head.query) if head.query else ():
             if name not in self._names and (name or value):
                 raise UnlistedName("unlisted-query", detail="The query has a name not listed.")
+            if value and name in self._plain and not value.isdigit():
+                self._look_at(value)
+
+    def _look_at(self, value: str) -> None:
+        for word in words_of(value):
+            if word in self._sealed or _DIRECTION.sub("", word) in self._sealed:
+                raise ForbiddenValue(
+                    "names-sealed-field", detail="A value of the query names a sealed field."
+                )
 
 
-def closed_query(rule: Rule, blocks: tuple[Block, ...]) -> ClosedQuery | None:
-    """Return what the queries of a rule may hold; None where its blocks let any name pass."""
+_DIRECTION: Final = re.compile(r"\A(?:asc|desc)|(?:asc|desc)(?:ending)?\Z")
+
+
+def sealed_fields(rules: Iterable[Rule]) -> Iterator[str]:
+    """Yield the names of what rules seal in requests."""
+    for rule in rules:
+        for block in rule.request if isinstance(rule.request, tuple) else ():
+            yield from _fields(block.encrypt)
+
+
+def _fields(items: Iterable[Item]) -> Iterator[str]:
+    """Yield the last name of each item, by which a backend knows its values."""
+    for one in items:
+        selector = one.selector
+        steps = getattr(selector, "steps", ()) if is_in_json(selector) else ()
+        names = [step.key for step in steps if isinstance(step.key, str)]
+        if names:
+            yield names[-1]
+        elif isinstance(selector, NamedSelector):
+            yield selector.name
+
+
+def closed_query(
+    rule: Rule, blocks: tuple[Block, ...], sealed: frozenset[str]
+) -> ClosedQuery | None:
+    """Return what the queries of a rule may hold; None where its blocks let any name pass.
+
+    `sealed` are the fields that any rule seals: what opens in answers as `tokens` may be any.
+    """
     listed = _listed([one.query for one in blocks] if blocks else [rule.query])
-    return None if listed is None else ClosedQuery(listed.union(_in_head(rule, blocks, "query")))
+    if listed is None:
+        return None
+    naming = frozenset[str]().union(*(one.naming for one in blocks or (rule,)))
+    read = frozenset(_in_head(rule, blocks, "query"))
+    items = [item for one in rule.blocks for item in (*one.encrypt, *one.decrypt)]
+    fields = frozenset(_fields(items))
+    if any(isinstance(one.selector, Whole) for one in items):
+        fields |= sealed
+    return ClosedQuery(listed | naming | read, listed - naming - read, fields)
 
 
 USUAL_HEADERS: Final = frozenset(
@@ -103,8 +170,9 @@ USUAL_HEADERS: Final = frozenset(
     b" content-md5 content-type cookie date dnt expect forwarded host if-match if-modified-since"
     b" if-none-match if-range if-unmodified-since keep-alive last-event-id max-forwards origin"
     b" pragma priority proxy-authorization proxy-connection range referer repr-digest te"
-    b" traceparent tracestate trailer transfer-encoding upgrade upgrade-insecure-requests user-agent"
-    b" via want-content-digest want-repr-digest x-real-ip x-request-id x-requested-with".split()
+    b" traceparent tracestate trailer transfer-encoding upgrade upgrade-insecure-requests"
+    b" user-agent via want-content-digest want-repr-digest x-real-ip x-request-id"
+    b" x-requested-with".split()
 )
 """Headers that every request may have: those of HTTP itself, of browsers, of proxies and traces."""
 _OF_BROWSERS: Final = (b"sec-ch-", b"sec-fetch-", b"sec-gpc", b"sec-websocket-", b"x-forwarded-")

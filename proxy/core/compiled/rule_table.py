@@ -21,7 +21,13 @@ from ..expressions.sources import (
 from ..http.path import REMEMBERED, REMEMBERED_MAX, CanonicalPath
 from ..rules.model import NAMED_PARTS, Behaviour, Block, Others, Rule, Verdict
 from .block import CompiledBlock
-from .closed_world import ClosedHeaders, ClosedQuery, closed_headers, closed_query
+from .closed_world import (
+    ClosedHeaders,
+    ClosedQuery,
+    closed_headers,
+    closed_query,
+    sealed_fields,
+)
 from .other_methods import OtherMethod, OtherMethods
 from .request_names import NamesOfHead
 
@@ -144,7 +150,8 @@ class RuleTable:
 
     def __init__(self, rules: tuple[Rule, ...], *, pass_unmatched: bool) -> None:
         """Build the route table of `rules`; unmatched requests pass or are rejected."""
-        self.rules = tuple(_compile(rule) for rule in rules)
+        sealed = frozenset(sealed_fields(one for one in rules if not one.observes))
+        self.rules = tuple(_compile(rule, sealed) for rule in rules)
         self.end_to_end = any(map(_has_parties, rules))
         table = RouteTable(
             [(index, pattern) for index, rule in enumerate(rules) for pattern in rule.patterns]
@@ -277,7 +284,7 @@ class _Routes(NamedTuple):
         )
 
 
-def _compile(rule: Rule) -> CompiledRule:
+def _compile(rule: Rule, sealed: frozenset[str]) -> CompiledRule:
     response = tuple(CompiledBlock(one, rule.names, "response") for one in _blocks(rule.response))
     keeps = tuple(_kept_names(rule, response))
     blocks = _blocks(rule.request)
@@ -305,7 +312,7 @@ def _compile(rule: Rule) -> CompiledRule:
         seals_response=any(one.block.encrypt for one in response),
         opens_response=any(one.block.decrypt for one in response),
         names=_of_head((*request, *response)),
-        query=closed_query(rule, _blocks(rule.request)),
+        query=closed_query(rule, _blocks(rule.request), sealed),
         headers=closed_headers(rule, _blocks(rule.request)),
     )
 
@@ -320,7 +327,8 @@ def _of_head(compiled_blocks: CompiledBlocks) -> NamesOfHead | None:
         one.sources[part] for one in compiled_blocks for part in one.sources if one.needs(part)
     }
     replaced = any(isinstance(one, FirstSource) for one in sources)
-    return NamesOfHead(names, replaced=replaced, elsewhere_allowed=allowed)
+    ignored = all(one.block.cookies_ignored for one in compiled_blocks)
+    return NamesOfHead(names, replaced=replaced, elsewhere_allowed=allowed, cookies_ignored=ignored)
 
 
 def _names_of_head(compiled_blocks: CompiledBlocks) -> Iterator[NameSource]:

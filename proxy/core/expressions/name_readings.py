@@ -111,6 +111,7 @@ _IGNORED: Final = re.compile(
     "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffd\U000e0000-\U000e0fff]"
 )
 _DOTLESS: Final = {0x130: "i", 0x131: "i"}  # upper and lower case of i, to some readers
+_COMPOUND: Final = re.compile(r"\w[\w-]*")
 _NO_NAME: Final = re.compile(r"\0|=\?")
 """What readers drop, cut at or decode again (RFC 2047), each in its own way."""
 _WIDE_TRIPLET: Final = re.compile(r"%[uU]([0-9A-Fa-f]{4})")
@@ -229,6 +230,16 @@ def differ_in_case(name: str, other: str) -> bool:
     """Return whether two names of fields that are twins differ only in case, `_` and `-`."""
     plain = _WORDS.fullmatch(name) and _WORDS.fullmatch(other)
     return plain is not None and fold_member(name) == fold_member(other)
+
+
+def words_of(text: str) -> Iterator[str]:
+    """Yield the words of a value, folded as names of members are, with and without hyphens."""
+    if "%" in text:
+        text = _decoded(text)
+    for match in _COMPOUND.finditer(text):
+        yield fold_member(match[0])
+        if "-" in match[0]:
+            yield from map(fold_member, match[0].split("-"))
 
 
 def lax_field(name: str) -> str:

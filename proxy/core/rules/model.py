@@ -115,11 +115,12 @@ class Block:
     `others` says what happens to values of a request that the block neither selects nor reads nor
     lists as `plain`; those that it seals are sealed as `rest` says. `query` are the names that may
     occur in the query of a request beside those, `headers` those of its headers, in lower case;
-    None: any. `filenames` says what becomes of those in parts of a request that no item selects.
-    `elsewhere_allowed` lets all names of
-    the block occur in other places of a request, unread. `escape` says how what a
-    response held sealed is written into markup, `rendered` selects what is HTML there. `sentinels`
-    are records that pass though they are no JSON; None: `[DONE]`, where the block reads JSON.
+    None: any. The values of `naming` ones may name what is sealed. `filenames` says what becomes of
+    those in parts of a request that no item selects. `elsewhere_allowed` lets all names of the
+    block occur in other places of a request, unread, `cookies_ignored` in cookies. `escape` says
+    how what a response held sealed is written into markup, `rendered` selects what is HTML there.
+    `sentinels` are records that pass though they are no JSON; None: `[DONE]`, where the block reads
+    JSON.
     `batch` says that what a response's records seal are parts of one text, to be joined. `renamed`
     has the fields of values under other names of members, for tokens that open by their place.
     """
@@ -134,6 +135,7 @@ class Block:
     already_sealed: Literal["seal", "keep", "reject"] = "seal"
     case_variants_allowed: bool = False
     elsewhere_allowed: bool = False
+    cookies_ignored: bool = False
     max_tokens: int = 10_000
     placeholder: str = "[sealed]"
     escape: Escape = "auto"
@@ -145,6 +147,7 @@ class Block:
     others: Others = "pass"
     rest: Item | None = None
     query: frozenset[str] | None = None
+    naming: frozenset[str] = frozenset()
     headers: frozenset[bytes] | None = None
     filenames: Filenames = "plain"
     sentinels: tuple[str, ...] | None = None
@@ -170,7 +173,8 @@ class Rule:
     `observes` that it changes nothing, and reports what it would do. `connections` is the largest
     number of its requests that are under way at the upstream, 0 where only the listener limits it.
     `query` are the names that may occur in the query of a request that no block reads, beside those
-    that the rule reads itself, `headers` those of its headers, in lower case; None: any.
+    that the rule reads itself, `headers` those of its headers, in lower case; None: any. `naming`
+    is as of a block.
     """
 
     name: str
@@ -183,6 +187,7 @@ class Rule:
     observes: bool = False
     connections: int = 0
     query: frozenset[str] | None = None
+    naming: frozenset[str] = frozenset()
     headers: frozenset[bytes] | None = None
 
     @property
