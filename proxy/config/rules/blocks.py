@@ -146,6 +146,11 @@ class BlockSyntax:
         "The largest number of tokens that `tokens` opens in one body.",
         default=_USUAL.max_tokens,
     )
+    max_values: int = setting(
+        WholeNumber(1, 30_000),
+        "The largest number of values that are sealed in one message (413, `too-many-values`).",
+        default=_USUAL.max_values,
+    )
     placeholder: str = setting(
         PlainText(), "The text that replaces a truncated token.", default=_USUAL.placeholder
     )

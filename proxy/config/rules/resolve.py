@@ -160,6 +160,7 @@ class _Resolver:
             elsewhere_allowed=bool(options.elsewhere_allowed),
             cookies_ignored=bool(options.cookies_ignored),
             max_tokens=block.max_tokens,
+            max_values=block.max_values,
             placeholder=block.placeholder,
             escape=self._escape(options, decrypt, direction, block),
             rendered=block.rendered,

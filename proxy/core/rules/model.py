@@ -120,9 +120,9 @@ class Block:
     block occur in other places of a request, unread, `cookies_ignored` in cookies. `escape` says
     how what a response held sealed is written into markup, `rendered` selects what is HTML there.
     `sentinels` are records that pass though they are no JSON; None: `[DONE]`, where the block reads
-    JSON.
-    `batch` says that what a response's records seal are parts of one text, to be joined. `renamed`
-    has the fields of values under other names of members, for tokens that open by their place.
+    JSON. At most `max_values` of one message are sealed. `batch` says that what a response's
+    records seal are parts of one text, to be joined. `renamed` has the fields of values under other
+    names of members, for tokens that open by their place.
     """
 
     encrypt: tuple[Item, ...] = ()
@@ -137,6 +137,7 @@ class Block:
     elsewhere_allowed: bool = False
     cookies_ignored: bool = False
     max_tokens: int = 10_000
+    max_values: int = 10_000
     placeholder: str = "[sealed]"
     escape: Escape = "auto"
     rendered: tuple[JsonSelector, ...] = ()

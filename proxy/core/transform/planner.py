@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..compiled.block import CompiledBlock
-from ..errors import InvalidBody, UnsupportedBody
+from ..errors import BodyTooLarge, InvalidBody, UnsupportedBody
 from ..expressions.selectors import Whole
 from ..http.content_coding import coding_of, decode
 from ..http.digests import Digests, digests_of, verify
@@ -183,12 +183,16 @@ def _plan(  # noqa: PLR0913 - the message and what is known of it
     else:
         values = Values()
         body, coding = original, None  # it passes as it came
+    needs = values.needs()
+    # A token is many times as long as an empty text: so they are counted before any is sealed.
+    if compiled is not None and sum(needs.seals.values()) > compiled.block.max_values:
+        raise BodyTooLarge("too-many-values")
     return Plan(
         head,
         body,
         compiled,
         values,
-        values.needs(),
+        needs,
         decision.may_read_response,
         decoded=coding is not None,
         varies=decision.varies,
