@@ -32,6 +32,8 @@ def explain_request(
         told = Explanation(considered, _name(decision), outgoing=body)
         if decision.reads_request:
             told = _described(told, plan_request(exchange, body))
+        elif body:
+            exchange.refuse_body()
     except SealyardError as error:
         rule = _name(decision) if decision is not None else getattr(error, "rule", None)
         return Explanation(considered, rule, refusal=error), None

@@ -33,10 +33,11 @@ from proxy.core.planning.exchange import Exchange, Messages
 from proxy.core.policy import UNLISTED_NAMES
 from proxy.core.rules.conditions import Condition, text_value
 from proxy.core.rules.model import Names, Others, Rule
-from proxy.core.transform import apply, plan_message, prepare_request
+from proxy.core.transform import Prepared, apply, plan_message, prepare_request
 from tests.core.explained import explain_request
 from tests.core.planning.test_multipart_stream import flowed
 from tests.core.test_nested_json import FORM, PARTS, parts
+from tests.core.transform.test_prepared import Warm
 from tests.factories import (
     JSON_TYPE,
     NOW,
@@ -294,7 +295,7 @@ def test_the_query_is_closed() -> None:
     for query in ("?pages=1", "?page=1;content=2", "?pa%67e[]=1", "?content=1", "?PAGE=1", "?=1"):
         with pytest.raises(TrafficError) as caught:
             send(made, a_message(body, target=f"/api/messages{query}"))
-        assert caught.value.reason in {"unlisted-query", "name-in-query"}
+        assert caught.value.reason in {"unlisted-query", "names-sealed-field"}
 
 
 def test_a_query_of_a_rule_that_reads_answers_is_closed() -> None:
@@ -587,6 +588,25 @@ def test_tokens_in_no_json_have_no_place_and_stay() -> None:
             Messages(Exchange(decision, head), "response"), text.encode(), binary=False
         )
         assert apply(plan, keys_for(plan.needs), NOW).forwardable.body == text.encode()
+
+
+@pytest.mark.parametrize("others", ["refuse", "seal"])
+@pytest.mark.parametrize("most", [5, 600, 10_000])
+def test_a_message_has_so_many_values_to_be_sealed(others: Others, most: int) -> None:
+    """A byte of a list becomes a token of two hundred."""
+    selector = "$.list.*" if others == "refuse" else "$.other"
+    made = rule(f"optional {selector}", others=others, nothing="pass", max_values=most)
+    for count in (most, most + 1):
+        message = a_message(json.dumps({"list": [""] * count}))
+        if count == most:
+            assert send(made, message).counts["sealed"] == most
+            continue
+        with pytest.raises(BodyTooLarge, match="too-many-values"):
+            send(made, message)
+        trip = Trip((made,), message)
+        prepared = prepare_request(trip.exchange)
+        if isinstance(prepared, Prepared):
+            assert prepared.change(message.body, Warm(), NOW, any_number=True) is None
 
 
 def test_a_message_has_so_many_unlisted_values_at_most() -> None:

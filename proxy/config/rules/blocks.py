@@ -146,6 +146,11 @@ class BlockSyntax:
         "The largest number of tokens that `tokens` opens in one body.",
         default=_USUAL.max_tokens,
     )
+    max_values: int = setting(
+        WholeNumber(1, 30_000),
+        "The largest number of values that are sealed in one message (413, `too-many-values`).",
+        default=_USUAL.max_values,
+    )
     placeholder: str = setting(
         PlainText(), "The text that replaces a truncated token.", default=_USUAL.placeholder
     )
@@ -325,7 +330,9 @@ def _refuse_misplaced(fields: Fields, direction: Direction, problems: Problems) 
     for one in (fields.get("escape"), fields.get("html")):
         if one is not None and not opens:
             problems.add(one, "only applies with `decrypt` in a response", "delete it")
-    for key in ("plain", "others", "query") if direction == "response" else ():
+    for key in (
+        ("plain", "others", "query", "headers", "filenames") if direction == "response" else ()
+    ):
         if (one := fields.get(key)) is not None:
             problems.add(one, "only applies to requests: a response is never closed", "delete it")
     if status is not None and direction == "request":

@@ -311,16 +311,18 @@ def others(block: BlockSyntax, said: Others | None, problems: Problems) -> Other
 
 
 def closes(block: BlockSyntax) -> bool:
-    """Return whether a block of requests seals something or lists what is plain."""
-    return bool(block.encrypt or block.plain) or block.options.others is not None
+    """Return whether a block of requests seals or opens something, or lists what is plain."""
+    return bool(block.encrypt or block.decrypt or block.plain) or block.options.others is not None
 
 
 def _in_body(block: BlockSyntax) -> bool:
-    """Return whether a block that `closes` has places in a body."""
-    selectors = [one.selector for one in block.encrypt]
-    whole = any(one in {Whole.BODY, Whole.TEXT} for one in selectors)
-    placed = [one for one in selectors if not (isinstance(one, NamedSelector) and one.of_head)]
-    return not whole and bool(placed or block.plain or block.options.others is not None)
+    """Return whether a block that `closes` has places in a body, be it none of its own.
+
+    A body that is sealed or opened as a whole has none, and `tokens` may stand anywhere.
+    """
+    wholes = {one.selector for one in (*block.encrypt, *block.decrypt)} & set(Whole)
+    said = bool(block.encrypt or block.plain) or block.options.others is not None
+    return wholes <= {Whole.TOKENS} and (said or not wholes)
 
 
 def _is_deep(selector: JsonSelector | NamedSelector) -> bool:

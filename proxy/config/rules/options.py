@@ -35,7 +35,7 @@ from ...core.expressions.sources import (
     parse_source,
 )
 from ...core.formats.escaping import ESCAPES, Escape
-from ...core.rules.model import PARTS, NamedPart, Others, Part
+from ...core.rules.model import PARTS, Filenames, NamedPart, Others, Part
 from ..declared.composed import ByName, ByShape, ListOf, Named, OneOrMore, WithPlace, Words
 from ..declared.kinds import DAY, Choice, Duration, Kind, PlainText
 from ..declared.section import Fields, Key, Section, one_of, setting
@@ -244,8 +244,40 @@ def _mode(word: str) -> Mode:
     return Mode(day.timestamp())
 
 
+_HEADER: Final = re.compile(r"[A-Za-z0-9-]+")
+
+
+def _low(name: str) -> bytes:
+    return name.lower().encode()
+
+
 AlreadySealed = Literal["seal", "keep", "reject"]
-QueryUse = Literal["plain", "refuse"]
+QueryUse = Literal["plain", "names", "refuse"]
+
+
+@dataclass(frozen=True, slots=True)
+class HeadersSyntax:
+    """What headers a request may have beside the usual ones and those that the rule reads."""
+
+    others: Literal["pass", "refuse"] = setting(
+        Choice("pass", "refuse"),
+        "What happens with a header that the rule neither reads nor seals nor lists, and that is"
+        " none of HTTP, of browsers or of proxies: `refuse` answers 400 (`unlisted-header`).",
+        default="pass",
+    )
+    plain: tuple[bytes, ...] = setting(
+        OneOrMore(PlainText("header", _HEADER, "is not the name of a header", parse=_low)),
+        "With `refuse`: headers that may be there.",
+        default=(),
+    )
+
+    @property
+    def listed(self) -> frozenset[bytes] | None:
+        """The headers that are listed, None where any may be there."""
+        return frozenset(self.plain) if self.others == "refuse" else None
+
+
+HEADERS: Final = Section(HeadersSyntax, "headers", "The headers of requests")
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,6 +327,14 @@ class OptionsSyntax:
         absent="`refuse`",
         name="elsewhere",
     )
+    cookies_ignored: bool | None = setting(
+        Choice(compare=False, ignore=True),
+        "Whether cookies are compared with the names that the rule reads in forms and queries, as"
+        " PHP may merge them; `ignore`: for backends that do not.",
+        default=None,
+        absent="`compare`",
+        name="cookies",
+    )
     others: Others | None = setting(
         Choice("refuse", "seal", "pass"),
         "What happens with what a request holds beside the places that the block seals, opens,"
@@ -306,14 +346,30 @@ class OptionsSyntax:
     )
     query: Mapping[str, QueryUse] | None = setting(
         ByName(
-            Choice("plain", "refuse"),
-            "mapping of names, each with `plain` or `refuse`",
+            Choice("plain", "names", "refuse"),
+            "mapping of names, each with `plain`, `names` or `refuse`",
             PlainText(),
         ),
-        "The names that may occur in the query beside those that the rule seals or reads. A rule"
-        " adds to those of `defaults`, a block to those of its rule; `refuse` takes a name away.",
+        "The names that may occur in the query beside those that the rule seals or reads. The value"
+        " of one that is `plain` must not name a sealed field (`sort=content`), that of `names` may"
+        " (`fields=content`). A rule adds to those of `defaults`, a block to those of its rule;"
+        " `refuse` takes a name away.",
         default=None,
         absent="none",
+    )
+    headers: HeadersSyntax | None = setting(
+        HEADERS,
+        "What headers a request may have.",
+        default=None,
+        absent="any",
+    )
+    filenames: Filenames | None = setting(
+        Choice("seal", "replace", "plain"),
+        "What becomes of filenames in the parts of a request that no item selects: `replace` writes"
+        " `file` with the extension, of up to five characters; `seal` seals them as the field"
+        " `filename`; `plain` lets them pass.",
+        default=None,
+        absent="`replace`, with `others: pass` `plain`",
     )
     case_variants_allowed: bool | None = setting(
         Choice(refuse=False, allow=True),

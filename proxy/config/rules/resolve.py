@@ -16,6 +16,7 @@ from ...core.rules.model import (
     PARTS,
     Behaviour,
     Block,
+    Filenames,
     Item,
     NamedPart,
     Names,
@@ -95,6 +96,8 @@ class _Resolver:
             observes=self._observes(),
             connections=self._syntax.connections,
             query=self._query(),
+            naming=_naming(self._shared.options),
+            headers=self._shared.options.headers.listed if self._shared.options.headers else None,
         )
         return ResolvedRule(
             rule, self._syntax, self._shared, tuple(self._items), tuple(self._rests)
@@ -141,6 +144,9 @@ class _Resolver:
         others: Others = "pass"
         if direction == "request" and item_checks.closes(block):
             others = item_checks.others(block, options.others, self._problems)
+        filenames: Filenames = "plain"
+        if direction == "request":
+            filenames = options.filenames or ("plain" if others == "pass" else "replace")
         return Block(
             encrypt=encrypt,
             decrypt=decrypt,
@@ -152,7 +158,9 @@ class _Resolver:
             already_sealed=options.already_sealed or "seal",
             case_variants_allowed=bool(options.case_variants_allowed),
             elsewhere_allowed=bool(options.elsewhere_allowed),
+            cookies_ignored=bool(options.cookies_ignored),
             max_tokens=block.max_tokens,
+            max_values=block.max_values,
             placeholder=block.placeholder,
             escape=self._escape(options, decrypt, direction, block),
             rendered=block.rendered,
@@ -161,8 +169,11 @@ class _Resolver:
             nothing=item_checks.nothing(block, self._syntax.name, self._problems),
             plain=tuple(one for one, _ in item_checks.plain_in(block)),
             others=others,
-            rest=self._rest(block, inherited=inherited) if others == "seal" else None,
+            rest=self._rest(block, inherited=inherited) if "seal" in {others, filenames} else None,
             query=_query(options) if direction == "request" and item_checks.closes(block) else None,
+            naming=_naming(options) if direction == "request" else frozenset(),
+            headers=options.headers.listed if options.headers and direction == "request" else None,
+            filenames=filenames,
             sentinels=streams.check_sentinels(block, self._problems),
             renamed=block.renamed,
             records=block.records[0] if block.records else None,
@@ -281,6 +292,10 @@ def _query(options: OptionsSyntax) -> frozenset[str] | None:
     if options.others == "pass":
         return None
     return frozenset(name for name, use in (options.query or {}).items() if use == "plain")
+
+
+def _naming(options: OptionsSyntax) -> frozenset[str]:
+    return frozenset(name for name, use in (options.query or {}).items() if use == "names")
 
 
 def _names(syntax: NamesSyntax) -> Names:

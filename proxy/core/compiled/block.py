@@ -303,7 +303,8 @@ class CompiledBlock(MessageMatch):
             return None
         checked = self._checked_for_spelling()
         closed = None if self.closed is None else self.closed.names
-        return PartSelection(chosen, len(selectors), checked, closed)
+        renames = self.block.filenames != "plain"
+        return PartSelection(chosen, len(selectors), checked, closed, renames=renames)
 
     def _flat(self) -> FlatJson | None:
         """Return what is done to plain JSON, where the block does nothing else to its messages."""

@@ -7,21 +7,30 @@ name has to be known for that. Responses are never closed.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import Final, TypeVar
 
-from ..errors import InvalidExpression, UnlistedName
-from ..expressions.selectors import JsonSelector, NamedSelector, Selector, Step
-from ..expressions.sources import Source, name_sources
+from ..errors import ForbiddenValue, InvalidExpression, UnlistedName
+from ..expressions.name_readings import fold_member, words_of
+from ..expressions.selectors import (
+    JsonSelector,
+    NamedSelector,
+    Selector,
+    Step,
+    Whole,
+    is_in_json,
+)
+from ..expressions.sources import JsonSource, Source, name_sources
 from ..formats.json.closed import ClosedJson, ClosedNames
 from ..formats.multipart.reader import spell_name
 from ..formats.parameters import fields_of_query
 from ..formats.table import FORMATS
 from ..http.message import Direction, RequestHead
-from ..rules.model import NAMED_PARTS, Block, Item, Names, Rule
+from ..policy import SHOWN_CHARS
+from ..rules.model import NAMED_PARTS, Block, Item, Rule
 
 _Steps = tuple[Step, ...]
-_SHOWN: Final = 64
 
 
 class ClosedWorld:
@@ -76,47 +85,149 @@ def closed_world(
 
 
 class ClosedQuery:
-    """The names that may occur in the query of the requests of a rule."""
+    """The names that may occur in the query of the requests of a rule.
 
-    __slots__ = ("_names",)
+    The values of `plain` ones name none of the `sealed` fields: to sort, to filter and to search by
+    what is sealed finds nothing, and tells the backend the words.
+    """
 
-    def __init__(self, names: Iterable[str]) -> None:
-        """List the names."""
-        self._names = frozenset(names)
+    __slots__ = ("_names", "_plain", "_sealed")
+
+    def __init__(
+        self,
+        names: frozenset[str],
+        plain: frozenset[str] = frozenset(),
+        sealed: Iterable[str] = (),
+    ) -> None:
+        """List the names, and fold the fields."""
+        self._names = names
+        self._sealed = frozenset(map(fold_member, sealed))
+        self._plain = plain if self._sealed else frozenset[str]()
 
     def refuse_others(self, head: RequestHead) -> None:
-        """Raise UnlistedName for a name that is not listed, be it behind a `;`."""
+        """Raise UnlistedName for a name that is not listed, be it behind a `;`.
+
+        Raises ForbiddenValue for a value that names a sealed field.
+        """
         for name, value in fields_of_query(head.query) if head.query else ():
             if name not in self._names and (name or value):
-                shown = json.dumps(name)[1:-1][:_SHOWN]
+                shown = json.dumps(name)[1:-1][:SHOWN_CHARS]
                 raise UnlistedName(
                     "unlisted-query",
                     detail=f"The rule does not list this name under `query`: {shown}",
                 )
+            if value and name in self._plain and not value.isdigit():
+                self._look_at(value)
+
+    def _look_at(self, value: str) -> None:
+        for word in words_of(value):
+            if word in self._sealed or _DIRECTION.sub("", word) in self._sealed:
+                raise ForbiddenValue(
+                    "names-sealed-field", detail="A value of the query names a sealed field."
+                )
 
 
-def closed_query(rule: Rule, blocks: tuple[Block, ...]) -> ClosedQuery | None:
-    """Return what the queries of a rule may hold; None where its blocks let any name pass."""
-    listed = [one.query for one in blocks] if blocks else [rule.query]
-    lists = [one for one in listed if one is not None]
-    if not lists:
+_DIRECTION: Final = re.compile(r"\A(?:asc|desc)|(?:asc|desc)(?:ending)?\Z")
+
+
+def sealed_fields(rules: Iterable[Rule]) -> Iterator[str]:
+    """Yield the names of what rules seal in requests."""
+    for rule in rules:
+        for block in rule.request if isinstance(rule.request, tuple) else ():
+            yield from _fields(block.encrypt)
+
+
+def _fields(items: Iterable[Item]) -> Iterator[str]:
+    """Yield the last name of each item, by which a backend knows its values."""
+    for one in items:
+        selector = one.selector
+        steps = getattr(selector, "steps", ()) if is_in_json(selector) else ()
+        names = [step.key for step in steps if isinstance(step.key, str)]
+        if names:
+            yield names[-1]
+        elif isinstance(selector, NamedSelector):
+            yield selector.name
+
+
+def closed_query(
+    rule: Rule, blocks: tuple[Block, ...], sealed: frozenset[str]
+) -> ClosedQuery | None:
+    """Return what the queries of a rule may hold; None where its blocks let any name pass.
+
+    `sealed` are the fields that any rule seals: what opens in answers as `tokens` may be any.
+    """
+    listed = _listed([one.query for one in blocks] if blocks else [rule.query])
+    if listed is None:
         return None
-    names = {name for one in lists for name in one}
-    names.update(_of_names(rule.names))
-    for block in rule.blocks:
-        names.update(_of_names(block.names))
+    naming = frozenset[str]().union(*(one.naming for one in blocks or (rule,)))
+    read = frozenset(_in_head(rule, blocks, "query"))
+    items = [item for one in rule.blocks for item in (*one.encrypt, *one.decrypt)]
+    fields = frozenset(_fields(items))
+    if any(isinstance(one.selector, Whole) for one in items):
+        fields |= sealed
+    return ClosedQuery(listed | naming | read, listed - naming - read, fields)
+
+
+USUAL_HEADERS: Final = frozenset(
+    b"accept accept-charset accept-encoding accept-language access-control-request-headers"
+    b" access-control-request-method access-control-request-private-network authorization"
+    b" cache-control connection content-digest content-encoding content-language content-length"
+    b" content-md5 content-type cookie date dnt expect forwarded host if-match if-modified-since"
+    b" if-none-match if-range if-unmodified-since keep-alive last-event-id max-forwards origin"
+    b" pragma priority proxy-authorization proxy-connection range referer repr-digest te"
+    b" traceparent tracestate trailer transfer-encoding upgrade upgrade-insecure-requests"
+    b" user-agent via want-content-digest want-repr-digest x-real-ip x-request-id"
+    b" x-requested-with".split()
+)
+"""Headers that every request may have: those of HTTP itself, of browsers, of proxies and traces."""
+_OF_BROWSERS: Final = (b"sec-ch-", b"sec-fetch-", b"sec-gpc", b"sec-websocket-", b"x-forwarded-")
+
+
+class ClosedHeaders:
+    """The names that headers of a rule's requests may have."""
+
+    __slots__ = ("_names",)
+
+    def __init__(self, names: Iterable[bytes]) -> None:
+        """List the names, in lower case, beside the usual ones."""
+        self._names = USUAL_HEADERS.union(names)
+
+    def refuse_others(self, head: RequestHead) -> None:
+        """Raise UnlistedName for a header that is not listed, in any other spelling too."""
+        for name in set(head.lows) - self._names:
+            if not name.startswith(_OF_BROWSERS):
+                raise UnlistedName("unlisted-header", detail="A header is not listed.")
+
+
+def closed_headers(rule: Rule, blocks: tuple[Block, ...]) -> ClosedHeaders | None:
+    """Return what headers of a rule's requests may be; None where its blocks let any pass."""
+    listed = _listed([one.headers for one in blocks] if blocks else [rule.headers])
+    if listed is None:
+        return None
+    return ClosedHeaders(
+        listed.union(one.lower().encode() for one in _in_head(rule, blocks, "header"))
+    )
+
+
+_Listed = TypeVar("_Listed", str, bytes)
+
+
+def _listed(each: list[frozenset[_Listed] | None]) -> frozenset[_Listed] | None:
+    """Return what the blocks of a rule list together; None where none of them is closed."""
+    lists = [one for one in each if one is not None]
+    return frozenset(name for one in lists for name in one) if lists else None
+
+
+def _in_head(rule: Rule, blocks: tuple[Block, ...], place: str) -> Iterator[str]:
+    """Yield the names that a rule reads, seals or opens in the query or in headers."""
+    for names in (rule.names, *(block.names for block in rule.blocks)):
+        for part in NAMED_PARTS:
+            sources = name_sources(names.get(part))
+            yield from (one.name for one in sources if one.place == place)
     for block in blocks:
-        selectors = (one.selector for one in (*block.encrypt, *block.decrypt))
-        names.update(
-            one.name for one in selectors if isinstance(one, NamedSelector) and one.place == "query"
-        )
-    return ClosedQuery(names)
-
-
-def _of_names(names: Names) -> Iterator[str]:
-    sources: Iterable[Source | None] = (names.get(part) for part in NAMED_PARTS)
-    for source in sources:
-        yield from (one.name for one in name_sources(source) if one.place == "query")
+        for one in (*block.encrypt, *block.decrypt):
+            if isinstance(one.selector, NamedSelector) and one.selector.place == place:
+                yield one.selector.name
 
 
 def _name(selector: NamedSelector) -> str:

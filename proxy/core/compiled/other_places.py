@@ -30,18 +30,24 @@ class Elsewhere:
     """What a block selects in one place of a request and must not occur in another.
 
     `in_body` are the names of what it selects in the body, by their first steps, `within` those
-    that may occur within any other (`$.*.card`); `in_query` those of parameters.
+    that may occur within any other (`$.*.card`); `in_query` those of parameters. `in_cookies` are
+    those that no cookie may have: PHP merges cookies with fields, and nobody does with JSON.
     """
 
-    __slots__ = ("_in_body", "_in_query", "_members", "_needles", "_within")
+    __slots__ = ("_in_body", "_in_cookies", "_in_query", "_members", "_needles", "_within")
 
     def __init__(
-        self, in_body: Iterable[str], within: Iterable[str], in_query: Iterable[str]
+        self,
+        in_body: Iterable[str],
+        within: Iterable[str],
+        in_query: Iterable[str],
+        in_cookies: Iterable[str],
     ) -> None:
         """Make the names ready."""
         self._within = frozenset(map(fold_field, within))
         self._in_body = FieldNames(dict(enumerate(in_body)))
         self._in_query = FieldNames(dict(enumerate(in_query)))
+        self._in_cookies = FieldNames(dict(enumerate(in_cookies)))
         self._needles = self._in_body.needles | self._in_query.needles | {b"proto"}
         self._needles |= {squeeze_fields(one.encode()) for one in self._within}
         self._members = _members(self._in_query.names)
@@ -49,17 +55,17 @@ class Elsewhere:
     def refuse_in_head(self, head: RequestHead) -> None:
         """Raise ForbiddenValue where a name occurs in the query or in a cookie as well."""
         facts = head.facts
-        query, lines = head.query, facts.get(COOKIE)
+        query, lines = head.query, facts.get(COOKIE) if self._in_cookies else None
         if (not query and lines is None) or self in facts.cleared:
             return
-        if _is_clear(_text_of(head), self._needles):
+        if _is_clear(_text_of(query, lines), self._needles):
             facts.cleared.add(self)
             return
         for name, _ in fields_of_query(query or ""):
             if self._in_body.readings(name) or self._is_within(name):
                 _refuse("query")
-        for name, _ in cookies(head):
-            if self._in_body.readings(name) or self._in_query.readings(name):
+        for name, _ in cookies(head) if self._in_cookies else ():
+            if self._in_cookies.readings(name):
                 _refuse("cookie")
 
     def _is_within(self, name: str) -> bool:
@@ -90,9 +96,8 @@ class Elsewhere:
                 _refuse(declared.kind)
 
 
-def _text_of(head: RequestHead) -> bytes:
+def _text_of(query: str | None, lines: Iterable[bytes] | None = None) -> bytes:
     """Return query and cookies of a request as one text."""
-    query, lines = head.query, head.facts.get(COOKIE)
     text = query.encode("latin-1", errors="replace") if query else b""
     return text if lines is None else b";".join((text, *lines))
 
@@ -119,7 +124,10 @@ def elsewhere(block: Block, direction: Direction) -> Elsewhere | None:
     within = {one for selector in selectors for one in _inner_names(selector)}
     named = [one for one in selectors if isinstance(one, NamedSelector)]
     in_query = dict.fromkeys(one.name for one in named if one.place == "query")
-    return Elsewhere(names, within, in_query) if names or within or in_query else None
+    if not (names or within or in_query):
+        return None
+    in_cookies = dict.fromkeys(one.name for one in named if not one.of_head) | in_query
+    return Elsewhere(names, within, in_query, () if block.cookies_ignored else in_cookies)
 
 
 def _first_name(selector: Selector) -> str | None:
@@ -194,19 +202,18 @@ class SourcesElsewhere:
         return bool(self._sources or self._parameters or self._credentials)
 
     def note_head(self, names: RequestNames) -> None:
-        """Note which names of the body occur in its query or cookies as well.
+        """Note which names of the body occur in its query as well.
 
         Raises AmbiguousRequest where they cannot be the same.
         """
         head = names.head
         facts = head.facts
-        if not self._sources or (not head.query and COOKIE not in facts) or self in facts.cleared:
+        if not self._sources or not head.query or self in facts.cleared:
             return
-        if _is_clear(_text_of(head), self._head_needles):
+        if _is_clear(_text_of(head.query), self._head_needles):
             facts.cleared.add(self)
             return
-        fields = [*fields_of_query(head.query or ""), *cookies(head)]
-        for name, value in fields:
+        for name, value in fields_of_query(head.query):
             for key, _ in self._members.readings(name):
                 source, first = self._sources[key]
                 comparable = name == first and _is_one(source) and value is not None

@@ -20,7 +20,7 @@ class RequestNames:
     """The names of one request, each read once.
 
     `captures` are the names of its path. `elsewhere` holds names of the body that are also in the
-    query or in a cookie: all of them must have the same value.
+    query: all of them must have the same value.
     """
 
     __slots__ = ("_claims", "_query", "_texts", "captures", "elsewhere", "head")
@@ -153,6 +153,7 @@ class NamesOfHead:
 
     __slots__ = (
         "_captures",
+        "_cookies",
         "_elsewhere",
         "_headers",
         "_jwt",
@@ -167,12 +168,15 @@ class NamesOfHead:
         *,
         replaced: bool = False,
         elsewhere_allowed: bool = False,
+        cookies_ignored: bool = False,
     ) -> None:
         """Make ready for sources of any place.
 
         `replaced` says that another source is read where there is no bearer token;
-        `elsewhere_allowed` lets cookies have their names, and other credentials be given.
+        `elsewhere_allowed` lets cookies have their names, and other credentials be given,
+        `cookies_ignored` the former alone.
         """
+        self._cookies = not (elsewhere_allowed or cookies_ignored)
         self._replaced = replaced
         self._elsewhere = not elsewhere_allowed
         known = dict.fromkeys(sources)
@@ -220,7 +224,7 @@ class NamesOfHead:
             for key, _ in self._names.readings(name):
                 if value is None or name != self._parameters[key].name:
                     raise AmbiguousRequest("name-variant")
-        for name, value in cookies(head) if self._elsewhere else ():
+        for name, value in cookies(head) if self._cookies else ():
             for key, _ in self._names.readings(name):
                 source = self._parameters[key]
                 if name != source.name or value != names.name(source):

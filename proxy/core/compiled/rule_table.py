@@ -23,10 +23,17 @@ from ..expressions.sources import (
 from ..http.message import Direction
 from ..http.path import REMEMBERED, CanonicalPath
 from ..policy import KEPT_PATH_CHARS
-from ..rules.model import NAMED_PARTS, Behaviour, Block, NamedPart, Rule, Verdict
+from ..rules.model import NAMED_PARTS, Behaviour, Block, NamedPart, Others, Rule, Verdict
 from .block import CompiledBlock
-from .closed_world import ClosedQuery, closed_query
+from .closed_world import (
+    ClosedHeaders,
+    ClosedQuery,
+    closed_headers,
+    closed_query,
+    sealed_fields,
+)
 from .one_or_many import shapes
+from .other_methods import OtherMethod, OtherMethods
 from .request_names import NamesOfHead
 
 CompiledBlocks = tuple[CompiledBlock, ...]
@@ -42,7 +49,8 @@ class CompiledRule:
     `varies` are the request headers that bind what a response holds; `seals_response` says that
     some block encrypts responses, `opens_response` that some block decrypts them. `names` are those
     that bind values and are read from the head of requests; `query` lists the names that a query
-    may hold, None where that is any. `asks` are names that the backend is asked for.
+    may hold, `headers` those that headers may have, None where that is any. `asks` are names that
+    the backend is asked for.
     """
 
     rule: Rule
@@ -54,6 +62,7 @@ class CompiledRule:
     names: NamesOfHead | None = None
     query: ClosedQuery | None = None
     asks: Mapping[AskSource, NamedPart] = field(default_factory=dict)
+    headers: ClosedHeaders | None = None
     chosen: dict[object, CompiledBlock] = field(default_factory=dict, repr=False, compare=False)
     """The blocks of responses by what decides: status and type, if nothing else does."""
 
@@ -63,6 +72,11 @@ class CompiledRule:
         rejects = self.rule.request is Verdict.REJECT
         acts = rejects or bool(self.request) or self.seals_response
         return acts and not self.rule.observes
+
+    @property
+    def takes_no_body(self) -> bool:
+        """Whether it reads answers alone, and does not say `pass` of requests or of others."""
+        return not self.request and self.query is not None
 
 
 class Decision:
@@ -74,7 +88,9 @@ class Decision:
     bind what a response holds. A rule that only `observes`
     stands there, and the message passes as if there were none. `overridable`: with another method,
     another rule would take the request, and one that must not be gone around. `pattern` is the one
-    of the rule's that took it.
+    of the rule's that took it. `ruled`: a rule in force takes requests to this path, with some
+    method. `other` is what the request must not hold since none reads it, `takes_no_body`: that is
+    a body.
     """
 
     __slots__ = (
@@ -83,14 +99,17 @@ class Decision:
         "may_open_response",
         "may_read_response",
         "observes",
+        "other",
         "overridable",
         "pattern",
         "reads_request",
         "rule",
+        "ruled",
+        "takes_no_body",
         "varies",
     )
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what was decided, most by name
         self,
         compiled_rule: CompiledRule | None,
         captures: Mapping[str, str] = MappingProxyType({}),
@@ -98,9 +117,15 @@ class Decision:
         observes: CompiledRule | None = None,
         overridable: bool = False,
         pattern: Pattern | None = None,
+        ruled: bool = False,
+        other: OtherMethod | None = None,
     ) -> None:
         """Draw from the rule what every message asks."""
         self.pattern = pattern
+        self.ruled = ruled or compiled_rule is not None
+        self.other = other
+        unread = compiled_rule is not None and compiled_rule.takes_no_body
+        self.takes_no_body = unread or other is not None
         self.overridable = overridable
         self.compiled_rule = compiled_rule
         self.captures = captures
@@ -132,7 +157,8 @@ class RuleTable:
 
     def __init__(self, rules: tuple[Rule, ...], *, pass_unmatched: bool) -> None:
         """Build the route table of `rules`; unmatched requests pass or are rejected."""
-        self.rules = tuple(_compile(rule) for rule in rules)
+        sealed = frozenset(sealed_fields(one for one in rules if not one.observes))
+        self.rules = tuple(_compile(rule, sealed) for rule in rules)
         self.end_to_end = any(map(_has_parties, rules))
         table = RouteTable(
             [(index, pattern) for index, rule in enumerate(rules) for pattern in rule.patterns]
@@ -155,7 +181,8 @@ class RuleTable:
             )
         named = (pattern.methods for rule in rules for pattern in rule.patterns)
         methods = frozenset({"PUT"}.union(*named)) - {_OVERRIDDEN}
-        self._routes = _Routes(self.rules, table, self._enforced, methods, pass_unmatched)
+        others = OtherMethods(rules, [one.query for one in self.rules])
+        self._routes = _Routes(self.rules, table, self._enforced, methods, others, pass_unmatched)
         # What remembers must not hold this table: the cycle would keep it long after a reload.
         self._remembered = lru_cache(maxsize=REMEMBERED)(self._routes.decide)
 
@@ -171,7 +198,14 @@ class RuleTable:
 
     def rules_path(self, path: CanonicalPath) -> bool:
         """Return whether a rule in force takes requests to this path, be it in a laxer reading."""
-        return self._enforced.touches(path)
+        return bool(self._enforced.of_path(path))
+
+    def preflight(self, asked: str, path: CanonicalPath) -> Decision | None:
+        """Return the decision for what a browser asks before it sends a request with a method.
+
+        None where a rule takes OPTIONS by its name, or where none takes what is to come.
+        """
+        return self._routes.preflight(asked, path)
 
 
 class _Routes(NamedTuple):
@@ -181,7 +215,18 @@ class _Routes(NamedTuple):
     table: RouteTable
     enforced: RouteTable
     methods: frozenset[str]
+    others: OtherMethods
     pass_unmatched: bool
+
+    def preflight(self, asked: str, path: CanonicalPath) -> Decision | None:
+        found = self._find("OPTIONS", path, websocket=False)
+        if found is not None and found[1].methods:
+            return None
+        taken = self.enforced.find(asked, path)
+        if taken is None:
+            return None
+        other = self.others.preflight(self.enforced.of_path(path), taken[0])
+        return None if other is None else Decision(None, ruled=True, other=other)
 
     def decide(
         self,
@@ -190,26 +235,40 @@ class _Routes(NamedTuple):
         websocket: bool,  # noqa: FBT001 - of a function with a cache
     ) -> Decision:
         found = self._find(method, path, websocket=websocket)
-        if websocket and found is None and self.enforced.find(method, path) is not None:
-            # A handshake must not carry messages around the rules of its route.
-            raise RejectedByRule("upgrade-on-ruled-route")
+        overridable = self._overridable(method, path, None if found is None else found[0])
         if found is None:
-            if self.pass_unmatched:
-                return Decision(None, overridable=self._overridable(method, path, None))
-            raise RejectedByRule("no-rule")
+            ruled = self.enforced.of_path(path)
+            other = self.others.at(ruled, None)
+            if websocket and (other is not None or self.enforced.find(method, path) is not None):
+                # A handshake must not carry messages around the rules of its route.
+                raise RejectedByRule("upgrade-on-ruled-route")
+            if not self.pass_unmatched:
+                raise RejectedByRule("no-rule")
+            return Decision(None, overridable=overridable, ruled=bool(ruled), other=other)
         index, pattern = found
         compiled_rule = self.rules[index]
         captures = MappingProxyType(pattern.captures(path))
-        overridable = self._overridable(method, path, index)
         if compiled_rule.rule.observes:
+            ruled = self.enforced.of_path(path)
             return Decision(
-                None, captures, observes=compiled_rule, overridable=overridable, pattern=pattern
+                None,
+                captures,
+                observes=compiled_rule,
+                overridable=overridable,
+                pattern=pattern,
+                ruled=bool(ruled),
+                other=self.others.at(ruled, None),
             )
         if compiled_rule.rule.request is Verdict.REJECT:
             refusal = RejectedByRule("rule-rejects")
             refusal.rule = compiled_rule.rule.name
             raise refusal
-        return Decision(compiled_rule, captures, overridable=overridable, pattern=pattern)
+        other = None
+        if not compiled_rule.request and not compiled_rule.takes_no_body:
+            other = self.others.at(self.enforced.of_path(path), pattern)
+        return Decision(
+            compiled_rule, captures, overridable=overridable, pattern=pattern, other=other
+        )
 
     def _find(
         self, method: str, path: CanonicalPath, *, websocket: bool
@@ -232,14 +291,15 @@ class _Routes(NamedTuple):
         )
 
 
-def _compile(rule: Rule) -> CompiledRule:
+def _compile(rule: Rule, sealed: frozenset[str]) -> CompiledRule:
     response = _compiled(rule, _blocks(rule.response), "response")
     keeps = tuple(_kept_names(rule, response))
     blocks = _blocks(rule.request)
     if not blocks and keeps:
         # The response's names are in the request's body: read it, change nothing.
         allowed = all(one.block.elsewhere_allowed for one in response)
-        blocks = (Block(elsewhere_allowed=allowed),)
+        others: Others = "pass" if rule.query is None else "refuse"
+        blocks = (Block(elsewhere_allowed=allowed, others=others, query=rule.query),)
     request = _compiled(rule, blocks, "request", keeps)
     several = len(request) > 1 or any(one.when for one in request)
     if several and any(one.in_head for one in request):
@@ -259,7 +319,8 @@ def _compile(rule: Rule) -> CompiledRule:
         seals_response=any(one.block.encrypt for one in response),
         opens_response=any(one.block.decrypt for one in response),
         names=_of_head((*request, *response)),
-        query=closed_query(rule, _blocks(rule.request)),
+        query=closed_query(rule, _blocks(rule.request), sealed),
+        headers=closed_headers(rule, _blocks(rule.request)),
         asks={
             ask: part
             for one in (*request, *response)
@@ -293,7 +354,8 @@ def _of_head(compiled_blocks: CompiledBlocks) -> NamesOfHead | None:
         one.sources[part] for one in compiled_blocks for part in one.sources if one.needs(part)
     }
     replaced = any(isinstance(one, FirstSource) for one in sources)
-    return NamesOfHead(names, replaced=replaced, elsewhere_allowed=allowed)
+    ignored = all(one.block.cookies_ignored for one in compiled_blocks)
+    return NamesOfHead(names, replaced=replaced, elsewhere_allowed=allowed, cookies_ignored=ignored)
 
 
 def _names_of_head(compiled_blocks: CompiledBlocks) -> Iterator[NameSource]:

@@ -222,13 +222,22 @@ class AskNotFound(AskRefused):
 
 
 class MethodNotAllowed(TrafficError):
-    """The method is never forwarded."""
+    """The method is never forwarded, or not with what the request holds."""
 
     code = "method-not-allowed"
     status = 405
     title = "The method is not allowed."
-    cause = "Sealyard never forwards CONNECT and TRACE."
-    remedy = "Use another method."
+    cause = (
+        "Sealyard never forwards CONNECT, TRACE and methods that it does not know. Or rules take"
+        " requests to this path with other methods, and this one has a body, or a query name that"
+        " those rules select or read."
+    )
+    remedy = (
+        "Use a method that `Allow` names. If the backend takes this one, give it a rule that names"
+        " this path and this method."
+    )
+    allow = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+    """The methods that the answer names (RFC 9110 section 15.5.6 requires it)."""
 
 
 class SlowRequest(TrafficError):
@@ -250,11 +259,11 @@ class BodyTooLarge(MessageError):
     cause = (
         "A body that a rule must read is larger than `limits.body` (default: 16 MiB); decompresses"
         " to more than that or to more than a hundred times its compressed size; has more than a"
-        " million JSON values, about 40,000 different names with escapes or beyond ASCII, or 30,000"
-        " selected values; is a form with more than 10,000 pairs, 1,000 parts or 1 MiB of names;"
-        " has more than 64 characters of binding names for each of its bytes; is to be sealed as"
-        " one token and is larger than 64 KiB; or is a sealed stream or multipart form and larger"
-        " than `limits.stream`."
+        " million JSON values, about 40,000 different names with escapes or beyond ASCII, 30,000"
+        " selected values, or 10,000 to be sealed (`max_values`); is a form with more than 10,000"
+        " pairs, 1,000 parts or 1 MiB of names; has more than 64 characters of binding names for"
+        " each of its bytes; is to be sealed as one token and is larger than 64 KiB; or is a sealed"
+        " stream or multipart form and larger than `limits.stream`."
     )
     remedy = "Send less, or raise the limit on the listener."
 

@@ -108,6 +108,9 @@ _IGNORED: Final = re.compile(
     "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffd\U000e0000-\U000e0fff]"
 )
 _DOTLESS: Final = {0x130: "i", 0x131: "i"}  # upper and lower case of i, to some readers
+_COMPOUND: Final = re.compile(r"\w[\w-]*")
+_NO_NAME: Final = re.compile(r"\0|=\?")
+"""What readers drop, cut at or decode again (RFC 2047), each in its own way."""
 _WIDE_TRIPLET: Final = re.compile(r"%[uU]([0-9A-Fa-f]{4})")
 _STEP: Final = re.compile(r"[^\[\].\s\x00-\x20\x7f+'\"]+")
 _WORDS: Final = re.compile(r"[A-Za-z0-9_\[\]-]+")
@@ -226,6 +229,16 @@ def differ_in_case(name: str, other: str) -> bool:
     return plain is not None and fold_member(name) == fold_member(other)
 
 
+def words_of(text: str) -> Iterator[str]:
+    """Yield the words of a value, folded as names of members are, with and without hyphens."""
+    if "%" in text:
+        text = _decoded(text)
+    for match in _COMPOUND.finditer(text):
+        yield fold_member(match[0])
+        if "-" in match[0]:
+            yield from map(fold_member, match[0].split("-"))
+
+
 def lax_field(name: str) -> str:
     """Return a field's name, decoded once, without escapes."""
     if "%" in name:
@@ -316,12 +329,14 @@ class FieldNames:
     def readings(self, name: str) -> Sequence[NameReading]:
         """Return for which of the names some readers take one that is decoded once.
 
-        Raises ForbiddenValue for one that leads to a prototype.
+        Raises ForbiddenValue for one that leads to a prototype, or that is no name.
         """
         if name.isascii() and name.isidentifier():  # as nearly all are: one word
             keys = self._folded.get(fold_member(name), ())
             if name[0] != "_":
                 return [NameReading(key, in_case=True) for key in keys]
+        if _NO_NAME.search(_decoded(name) if "%" in name else name):
+            raise ForbiddenValue("no-name", detail="A name has a NUL or an encoded word.")
         lax = lax_field(name)
         if field_leads_to_prototype(lax):
             raise ForbiddenValue(

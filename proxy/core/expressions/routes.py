@@ -280,27 +280,34 @@ class RouteTable:
         )
         return frozenset(one.rule for one in found if one is not None)
 
-    def touches(self, path: CanonicalPath) -> bool:
-        """Return whether a pattern matches this path with any method, in any reading."""
-        return any(
-            _find(self._canonical, path.segments, None, websocket=websocket)
-            or _find(self._shadow, path.shadow, None, websocket=websocket)
-            or any(self._others(None, path, websocket=websocket))
-            for websocket in (False, True)
-        )
+    def of_path(self, path: CanonicalPath) -> dict[int, list[Pattern]]:
+        """Return the patterns that match this path with any method, in any reading, by rule."""
+        walks = [(self._canonical, path.segments), (self._shadow, path.shadow)]
+        walks += [(root, one.segments) for one in self._readings(path) for root in self._roots()]
+        found: dict[int, list[Pattern]] = {}
+        for root, segments in walks:
+            for ends in _reached(root, segments):
+                for one in ends:
+                    found.setdefault(one.rule, []).append(one.pattern)
+        return found
 
     def _others(
-        self, method: str | None, path: CanonicalPath, *, websocket: bool
+        self, method: str, path: CanonicalPath, *, websocket: bool
     ) -> Iterator[tuple[PathReading, _End]]:
         """Yield the patterns that match the path in each reading other than path and shadow."""
+        for reading in self._readings(path):
+            for root in self._roots():
+                end = _find(root, reading.segments, method, websocket=websocket)
+                if end is not None:
+                    yield reading, end
+
+    def _roots(self) -> tuple[_Node, ...]:
+        return (self._shadow,) if self._alike is None else (self._shadow, self._alike)
+
+    def _readings(self, path: CanonicalPath) -> Iterator[PathReading]:
         for segments in (path.shadow, *path.readings):
             start = PathReading(segments, _origins(segments, path))
-            for reading in file_readings(start, self._stems) if path.may_be_file else (start,):
-                for root in (self._shadow, self._alike):
-                    if root is not None:
-                        end = _find(root, reading.segments, method, websocket=websocket)
-                        if end is not None:
-                            yield reading, end
+            yield from file_readings(start, self._stems) if path.may_be_file else (start,)
 
 
 def _origins(segments: Segments, path: CanonicalPath) -> tuple[int, ...]:
@@ -347,11 +354,16 @@ def _insert(node: _Node, end: _End, segments: tuple[str | None, ...]) -> None:
     (node.rests if end.rest else node.ends).append(end)
 
 
-def _find(
-    root: _Node, segments: tuple[str, ...], method: str | None, *, websocket: bool
-) -> _End | None:
-    """Return the first pattern's end for a path; None as `method` means any."""
+def _find(root: _Node, segments: tuple[str, ...], method: str, *, websocket: bool) -> _End | None:
+    """Return the first pattern's end for a path."""
     best: _End | None = None
+    for ends in _reached(root, segments):
+        best = _first(ends, best, method, websocket=websocket)
+    return best
+
+
+def _reached(root: _Node, segments: tuple[str, ...]) -> Iterator[list[_End]]:
+    """Yield the ends of the patterns for a path, whatever their methods."""
     waiting = [(root, 0)]
     while waiting:
         node, depth = waiting.pop()
@@ -359,10 +371,10 @@ def _find(
         while child is not None:
             node = child
             if node.rests:
-                best = _first(node.rests, best, method, websocket=websocket)
+                yield node.rests
             if depth == len(segments):
                 if node.ends:
-                    best = _first(node.ends, best, method, websocket=websocket)
+                    yield node.ends
                 break
             segment = segments[depth]
             depth += 1
@@ -372,17 +384,14 @@ def _find(
                     child = node.any
                 else:
                     waiting.append((node.any, depth))
-    return best
 
 
-def _first(
-    ends: list[_End], best: _End | None, method: str | None, *, websocket: bool
-) -> _End | None:
+def _first(ends: list[_End], best: _End | None, method: str, *, websocket: bool) -> _End | None:
     """Return the first of `ends`, or the best so far, that matches such a request."""
     for end in ends:
         if best is not None and end.order >= best.order:
             break
         pattern = end.pattern
-        if pattern.websocket == websocket and (method is None or pattern.takes(method)):
+        if pattern.websocket == websocket and pattern.takes(method):
             return end
     return best

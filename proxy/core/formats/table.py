@@ -45,10 +45,7 @@ def kind_of(media: MediaType | None) -> Kind | None:
     """Return the kind of bodies of a media type, or None where no format reads it."""
     if media is None:
         return None
-    kind = _BY_TYPE.get(media.essence)
-    if kind is None and "+" in media.essence:
-        return _BY_SUFFIX.get(media.essence.rpartition("+")[2])
-    return kind
+    return _BY_TYPE.get(media.essence) or _BY_SUFFIX.get(media.suffix)
 
 
 def kinds_with(place: Place) -> frozenset[Kind]:

@@ -216,7 +216,18 @@ class MediaType:
     @property
     def is_json(self) -> bool:
         """Whether bodies of this type are JSON texts (RFC 8259, RFC 6839 `+json`)."""
-        return self.essence == "application/json" or self.essence.endswith("+json")
+        return self.essence == "application/json" or self.suffix == "json"
+
+    @property
+    def suffix(self) -> str:
+        """The suffix that says how bodies of this type are written (RFC 6839); empty for none.
+
+        A patch has none: in its operations (RFC 6902) members have other places than in what it
+        changes. A merge patch (RFC 7396) has the places of that.
+        """
+        kind, plus, suffix = self.essence.rpartition("+")
+        patches = "patch" in kind and kind != "application/merge-patch"
+        return suffix if plus and not patches else ""
 
     @property
     def is_utf8(self) -> bool:

@@ -15,7 +15,7 @@ from ..compiled.request_names import RequestNames
 from ..compiled.rule_table import Decision
 from ..crypto.context import Context
 from ..crypto.joined_names import Joined, Name
-from ..errors import AmbiguousRequest, InvalidBody, MissingValue
+from ..errors import AmbiguousRequest, InvalidBody, MissingValue, UnlistedName
 from ..expressions.sources import (
     AskSource,
     ComposedSource,
@@ -90,15 +90,31 @@ class Exchange(RequestNames):
         """Refuse a request in whose head a name that its rule reads has two readings.
 
         To be called before anything of it goes on. Raises AmbiguousRequest, MissingValue for a name
-        that is empty, UnlistedName for a name of the query that the rule does not list.
+        that is empty, UnlistedName for a name of the query that the rule does not list,
+        MethodNotAllowed for one that rules of other methods have.
         """
+        if (other := self.decision.other) is not None:
+            other.refuse_names(self.head)
         compiled_rule = self.decision.compiled_rule
         if compiled_rule is None:
             return
         if compiled_rule.query is not None:
             compiled_rule.query.refuse_others(self.head)
+        if compiled_rule.headers is not None:
+            compiled_rule.headers.refuse_others(self.head)
         if compiled_rule.names is not None:
             compiled_rule.names.refuse_unclear(self)
+
+    def refuse_body(self) -> None:
+        """Refuse a request for its body, where no rule reads that and there must be none.
+
+        Raises MethodNotAllowed, UnlistedName.
+        """
+        if (other := self.decision.other) is not None:
+            other.refuse()
+        if self.decision.takes_no_body:
+            told = "The rule reads answers alone: its requests have no body."
+            raise UnlistedName("unlisted-body", detail=told)
 
     def read(self, source: Source, json_reader: JsonReader) -> Name | None:
         """Return the name that a source gives, or None where it gives none.

@@ -7,8 +7,10 @@ its place.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import partial
+from typing import Final
 
 from ..compiled.message_match import JOSE
 from ..crypto import sealed_stream
@@ -36,6 +38,10 @@ from .binding import Binder
 from .find_values import ItemSealing, OtherItems, found_token, how_to_open, open_value
 from .find_whole import sealable_type
 
+FILENAME: Final = "filename"
+"""The field of filenames that no item selects."""
+_EXTENSION: Final = re.compile(rb"\.[A-Za-z0-9]{1,5}\Z")
+
 
 def add_parts(binder: Binder, findings: PartFindings, body: bytes) -> None:
     """Add what the block does to the parts; raise MessageError where it cannot."""
@@ -60,6 +66,25 @@ def add_parts(binder: Binder, findings: PartFindings, body: bytes) -> None:
             token = found_token(JsonSelection, binder, placed, value, body)
             row = open_value(binder, in_json, placed, value, token)
             values.parts[row] = InPart(findings.text_of(value), within=True)
+    if findings.named:
+        _hide_filenames(binder, findings.named, body)
+
+
+def _hide_filenames(binder: Binder, parts: Sequence[Part], body: bytes) -> None:
+    """Seal filenames that no item selects, or replace them."""
+    compiled = binder.compiled
+    if compiled.block.filenames == "seal":
+        assert compiled.block.rest is not None  # noqa: S101 - as configured with it
+        placed = OtherItems(compiled, compiled.block.rest).placed((FILENAME,))
+        for part in parts:
+            _seal_filename(binder, placed, part, body)
+        return
+    for part in parts:
+        found = part.filename
+        assert found is not None  # noqa: S101 - only such parts are found
+        extension = _EXTENSION.search(found.read(body))
+        name = b"file" if extension is None else b"file" + extension[0].lower()
+        binder.values.replaced.append((found.start, found.last, found.spell_all(name)))
 
 
 def add_other_parts(binder: Binder, others: Sequence[Part], body: bytes) -> None:

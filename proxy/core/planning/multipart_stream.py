@@ -151,7 +151,8 @@ class FormFlow(PlannedFlow):
                 if isinstance(one, PartStream):
                     one.rest, one.length = self._content, _told_length(came)
         self._tokens.add(binder, part, text, whole=came.whole)
-        return self._plan(text, values) if len(values) or values.unlisted else text
+        changes = len(values) or values.unlisted or values.replaced
+        return self._plan(text, values) if changes else text
 
     def _look_at_others(
         self, part: Part, text: bytes, findings: PartFindings, values: Values

@@ -31,12 +31,18 @@ _NAMED: Final = {
 _PARTS: Final = PartSelection({0: NamedSelector("part", _FIELD)}, 1, _INDEX)
 
 
-def asked_in_query(query: str | None) -> bool:
-    """Tell whether a query has the field, in a spelling that a backend may read as it."""
+def asked_in_query(query: str | None) -> tuple[str, ...]:
+    """Return the methods that a query asks for, in each field that a backend may read as `_method`.
+
+    An empty text stands for any method.
+    """
+    if not query:
+        return ()
     try:
-        return any(_IN_QUERY.readings(name) for name, _ in fields_of_query(query or ""))
+        fields = [(name, value) for name, value in fields_of_query(query)]
+        return tuple(value or "" for name, value in fields if _IN_QUERY.readings(name))
     except ForbiddenValue:
-        return True  # it reaches the prototype of all objects, and so any name
+        return ("",)  # it reaches the prototype of all objects, and so any name
 
 
 def may_ask_in_body(head: RequestHead) -> bool:

@@ -109,11 +109,15 @@ def treat_request(exchange: Exchange, length: int | None, limit: int) -> Request
     """Return how a request is treated.
 
     `length` is its Content-Length in bytes, None where it has none; `limit` is the largest body in
-    bytes that may be read whole. Raises UnsupportedBody where its type or its coding is malformed.
+    bytes that may be read whole. Raises UnsupportedBody where its type or its coding is malformed,
+    MethodNotAllowed and UnlistedName for a body that no rule reads.
     """
     compiled_rule = exchange.decision.compiled_rule
     if compiled_rule is None or not compiled_rule.request:
-        return PASS
+        unknown = exchange.decision.takes_no_body and length is None
+        if length:
+            exchange.refuse_body()
+        return READ_REQUEST if unknown else PASS  # a body in chunks may be empty
     too_long = length is None or length > limit
     if not too_long and not any(
         one.alone or one.traits.flows_in_parts for one in compiled_rule.request

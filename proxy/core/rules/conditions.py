@@ -11,7 +11,7 @@ from ..expressions.name_readings import FieldNames, fold_value
 from ..expressions.selectors import JsonSelector
 from ..formats import json as json_format
 from ..formats.json import Findings, Selection
-from ..formats.parameters import COOKIE, cookies, fields_of_query
+from ..formats.parameters import fields_of_query
 from ..http.message import RequestHead
 from ..policy import COMPARED_CHARS
 
@@ -76,7 +76,7 @@ class Conditions:
             raise ForbiddenValue(
                 "name-variant", detail="A member that decides occurs in another spelling."
             )
-        if head is not None and self._roots and (head.query or COOKIE in head.facts):
+        if head is not None and self._roots and head.query:
             self._compare(head, body, findings)
         met = True
         for found, values, near in zip(findings.found, self._values, self._near, strict=True):
@@ -93,7 +93,7 @@ class Conditions:
 
     def _compare(self, head: RequestHead, body: bytes, findings: Findings) -> None:
         """Refuse a member that decides and occurs elsewhere too, unless with the same text."""
-        for name, value in (*fields_of_query(head.query or ""), *cookies(head)):
+        for name, value in fields_of_query(head.query or ""):
             for key, _ in self._roots.readings(name):
                 texts = {_text(one.raw(body)) for one in findings.found[key]}
                 if name != self._roots.names[key] or texts != {value}:

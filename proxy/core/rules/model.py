@@ -23,6 +23,7 @@ Part = Literal["tenant", "conversation", "field", "message", "purpose"]
 PARTS: tuple[Part, ...] = ("tenant", "conversation", "field", "message", "purpose")
 Nothing = Literal["refuse", "pass"]
 Others = Literal["refuse", "seal", "pass"]
+Filenames = Literal["seal", "replace", "plain"]
 NamedPart = Literal["tenant", "conversation", "message", "sender", "recipients", "reader"]
 NAMED_PARTS: tuple[NamedPart, ...] = (
     "tenant",
@@ -116,14 +117,17 @@ class Block:
     what happens to messages with none of the values, where all that is sealed is optional.
     `others` says what happens to values of a request that the block neither selects nor reads nor
     lists as `plain`; those that it seals are sealed as `rest` says. `query` are the names that may
-    occur in the query of a request beside those; None: any. `elsewhere_allowed` lets all names of
-    the block occur in other places of a request, unread. `escape` says how what a
-    response held sealed is written into markup, `rendered` selects what is HTML there. `sentinels`
-    are records that pass though they are no JSON; None: `[DONE]`, where the block reads JSON.
-    `records` is where a body has one record or a list of them, of which selectors and names select.
-    `batch` says that what a response's records seal are parts of one text, to be joined. `renamed`
-    has the fields of values under other names of members, for tokens that open by their place.
-    `accept` is what lax writers send that is read all the same.
+    occur in the query of a request beside those, `headers` those of its headers, in lower case;
+    None: any. The values of `naming` ones may name what is sealed. `filenames` says what becomes of
+    those in parts of a request that no item selects. `elsewhere_allowed` lets all names of the
+    block occur in other places of a request, unread, `cookies_ignored` in cookies. `escape` says
+    how what a response held sealed is written into markup, `rendered` selects what is HTML there.
+    `sentinels` are records that pass though they are no JSON; None: `[DONE]`, where the block reads
+    JSON. At most `max_values` of one message are sealed. `records` is where a body has one record
+    or a list of them, of which selectors and names select. `batch` says that what a response's
+    records seal are parts of one text, to be joined. `renamed` has the fields of values under other
+    names of members, for tokens that open by their place. `accept` is what lax writers send that is
+    read all the same.
     """
 
     encrypt: tuple[Item, ...] = ()
@@ -136,7 +140,9 @@ class Block:
     already_sealed: Literal["seal", "keep", "reject"] = "seal"
     case_variants_allowed: bool = False
     elsewhere_allowed: bool = False
+    cookies_ignored: bool = False
     max_tokens: int = 10_000
+    max_values: int = 10_000
     placeholder: str = "[sealed]"
     escape: Escape = "auto"
     rendered: tuple[JsonSelector, ...] = ()
@@ -147,6 +153,9 @@ class Block:
     others: Others = "pass"
     rest: Item | None = None
     query: frozenset[str] | None = None
+    naming: frozenset[str] = frozenset()
+    headers: frozenset[bytes] | None = None
+    filenames: Filenames = "plain"
     sentinels: tuple[str, ...] | None = None
     batch: Batching | None = None
     renamed: Mapping[str, str] = derived(default_factory=dict, hash=False)
@@ -172,7 +181,8 @@ class Rule:
     `observes` that it changes nothing, and reports what it would do. `connections` is the largest
     number of its requests that are under way at the upstream, 0 where only the listener limits it.
     `query` are the names that may occur in the query of a request that no block reads, beside those
-    that the rule reads itself; None: any.
+    that the rule reads itself, `headers` those of its headers, in lower case; None: any. `naming`
+    is as of a block.
     """
 
     name: str
@@ -185,6 +195,8 @@ class Rule:
     observes: bool = False
     connections: int = 0
     query: frozenset[str] | None = None
+    naming: frozenset[str] = frozenset()
+    headers: frozenset[bytes] | None = None
 
     @property
     def blocks(self) -> tuple[Block, ...]:

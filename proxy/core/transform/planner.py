@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..compiled.block import CompiledBlock
-from ..errors import InvalidBody, UnsupportedBody
+from ..errors import BodyTooLarge, InvalidBody, UnsupportedBody
 from ..expressions.selectors import Whole
 from ..http.content_coding import coding_of, decode
 from ..http.digests import Digests, digests_of, verify
@@ -50,11 +50,14 @@ def plan_request(
     `measured` says that it has a Content-Length. Raises MessageError where it cannot be done.
     """
     compiled_rule = exchange.decision.compiled_rule
-    if compiled_rule is None or not compiled_rule.request:
-        message = "a request that no rule reads has no plan"
-        raise TypeError(message)
-    exchange.refuse_unclear()
     head = exchange.head
+    exchange.refuse_unclear()
+    if compiled_rule is None or not compiled_rule.request:
+        if body or not exchange.decision.takes_no_body:
+            exchange.refuse_body()
+            message = "a request that no rule reads has no plan"
+            raise TypeError(message)
+        return _plan(exchange, None, head, body, limit, measured=measured)
     facts = head.facts
     if body:
         compiled = fitting(compiled_rule.request, media_type(facts), None)
@@ -184,12 +187,16 @@ def _plan(  # noqa: PLR0913 - the message and what is known of it
     else:
         values = Values()
         body, coding = original, None  # it passes as it came
+    needs = values.needs()
+    # A token is many times as long as an empty text: so they are counted before any is sealed.
+    if compiled is not None and sum(needs.seals.values()) > compiled.block.max_values:
+        raise BodyTooLarge("too-many-values")
     return Plan(
         head,
         body,
         compiled,
         values,
-        values.needs(),
+        needs,
         decision.may_read_response,
         decoded=coding is not None,
         varies=decision.varies,

@@ -8,7 +8,6 @@ refused here: what is not certain, or goes wrong, is planned, and the plan tells
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -121,7 +120,7 @@ def carried_out(
 class PreparedJson(Prepared):
     """JSON in which values lie at plain paths."""
 
-    __slots__ = ("_compare", "_flat", "_given")
+    __slots__ = ("_compare", "_flat", "_given", "_most")
 
     def __init__(
         self, exchange: Exchange, compiled: CompiledBlock, flat: FlatJson, head: Head
@@ -132,6 +131,7 @@ class PreparedJson(Prepared):
         """
         super().__init__(exchange, head)
         self._flat = flat
+        self._most = compiled.block.max_values
         given = given_names(exchange, flat)
         if given is None:
             raise KeyError
@@ -168,17 +168,17 @@ class PreparedJson(Prepared):
             if self._compare is not None:  # a parameter of the query must not be another here
                 self._compare(body)
             bound, leaves = named
-            most = math.inf if any_number else MOST_VALUES
+            most = self._most if any_number else min(self._most, MOST_VALUES)
             done = self._carried_out(body, places, bound, keys, now, most)
         except SealyardError:
             return None
         return None if done is None else (done, leaves)
 
     def _carried_out(  # noqa: PLR0913, PLR0917 - what `changed` has found
-        self, body: bytes, places: Places, bound: Bound, keys: WarmKeys, now: float, most: float
+        self, body: bytes, places: Places, bound: Bound, keys: WarmKeys, now: float, most: int
     ) -> ChangedBody | None:
         """Return what a body becomes; None where it is planned."""
-        usual, found = self._usual(body, places, bound), None
+        usual, found = self._usual(body, places, bound, min(most, MOST_VALUES)), None
         if usual is not None:
             found = keys.resolve_warm(bound.needs_of(usual, len(body)))
             changed = None if found is None else usual.changed(body, found)
@@ -196,13 +196,15 @@ class PreparedJson(Prepared):
             return None
         return done.spliced(body), done.counts, done.proven, done.found
 
-    def _usual(self, body: bytes, places: Places, bound: Bound) -> UsualTexts | UsualTokens | None:
+    def _usual(
+        self, body: bytes, places: Places, bound: Bound, most: int
+    ) -> UsualTexts | UsualTokens | None:
         """Return the values if all of them are usual strings of one scope."""
         flat = self._flat
         if bound.scope is None or not flat.usual:
             return None
         spots = flat.spots(places, bound.contexts)
-        if not 0 < len(spots.contexts) <= MOST_VALUES:
+        if not 0 < len(spots.contexts) <= most:
             return None
         return texts_in(body, spots) if flat.usual == "seals" else tokens_in(body, spots)
 

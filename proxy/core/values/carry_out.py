@@ -80,6 +80,8 @@ class CarriedOut:
             self._carry_out(values)
         except MessageError as error:
             self.failed = self.failed or error  # what is wrong first is told
+        if values.replaced:
+            self._change_beside(tuple(values.replaced))
         if values.unlisted is not None:
             unlisted, block = values.unlisted
             if self._lets_pass(block):

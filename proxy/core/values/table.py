@@ -81,6 +81,7 @@ class Values:
         noted: Messages and records that pass, with where they lie.
         refusal: What is wrong behind so many of the rows, if anything is: a record at fault.
         unlisted: What a block does not list that has a mode `permissive`.
+        replaced: What else of the body is replaced, whatever becomes of the values.
     """
 
     __slots__ = (
@@ -96,6 +97,7 @@ class Values:
         "parts",
         "passes_plain",
         "refusal",
+        "replaced",
         "starts",
         "unlisted",
         "what",
@@ -120,6 +122,7 @@ class Values:
         self.passes_plain = False
         self.refusal: tuple[MessageError, int] | None = None
         self.unlisted: tuple[MessageError, Block] | None = None
+        self.replaced: list[Span] = []
 
     def __len__(self) -> int:
         """Return how many values there are."""

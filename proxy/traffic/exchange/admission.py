@@ -7,12 +7,16 @@ from typing import Final, NamedTuple
 
 from ...core.compiled.rule_table import Decision, RuleTable
 from ...core.errors import AmbiguousRequest, TrafficError
+from ...core.http.message import header_values
 from ...core.planning.exchange import Exchange
 from ...core.planning.overrides import asked_in_query, may_ask_in_body, refuse_rerouting
 from ..http1.forwarding_headers import Forwarding
 from ..http1.gate import Admitted
 from ..http1.pointing_headers import LocationRewrite
 from ..upstream.permits import Claim
+
+_ORIGIN: Final = b"origin"
+_ASKED: Final = b"access-control-request-method"
 
 
 class Raised(NamedTuple):
@@ -52,11 +56,27 @@ def raised(rule_table: RuleTable | None, request: Admitted) -> Raised | None:
     if rule_table is None:
         return None
     try:
-        decision = rule_table.decide(request.head.method, request.path, websocket=request.websocket)
+        decision = decide(rule_table, request)
         refuse_other_routes(rule_table, request, decision)
     except TrafficError as error:
         return Raised(None, error.reason)
     return Raised(decision)
+
+
+def decide(rule_table: RuleTable, request: Admitted) -> Decision:
+    """Return the decision of a table for a request, as `decide` of the table does.
+
+    What a browser asks before it sends a request passes for that one (Fetch, section 4.8).
+    """
+    head = request.head
+    if head.method == "OPTIONS" and _ORIGIN in head.lows:
+        asked = header_values(head.headers, _ASKED)
+        preflight = (
+            rule_table.preflight(asked[0].decode("latin-1"), request.path) if asked else None
+        )
+        if preflight is not None:
+            return preflight
+    return rule_table.decide(head.method, request.path, websocket=request.websocket)
 
 
 def refuse_other_routes(rule_table: RuleTable, request: Admitted, decision: Decision) -> None:
@@ -66,12 +86,10 @@ def refuse_other_routes(rule_table: RuleTable, request: Admitted, decision: Deci
     the path.
     """
     query = request.head.query
-    if (
-        (request.overrides or query)
-        and rule_table.rules_path(request.path)
-        and (request.overrides or asked_in_query(query))
-    ):
-        raise AmbiguousRequest("method-override")
+    if (request.overrides or query) and decision.ruled:
+        for asked in (*request.overrides, *asked_in_query(query)):
+            if not _agree(rule_table, request, decision, asked):
+                raise AmbiguousRequest("method-override")
     if request.reroutes:
         refuse_rerouting(rule_table, request.path, query, request.reroutes)
     if (
@@ -82,3 +100,16 @@ def refuse_other_routes(rule_table: RuleTable, request: Admitted, decision: Deci
     ):
         detail = "A form could override the method: give POST a rule here, too."
         raise AmbiguousRequest("method-override", detail=detail)
+
+
+def _agree(rule_table: RuleTable, request: Admitted, decision: Decision, asked: str) -> bool:
+    """Return whether a request would be decided alike with another method."""
+    method = asked.strip().upper()
+    if not method.isascii() or not method.isalpha():
+        return False
+    try:
+        other = rule_table.decide(method, request.path)
+    except TrafficError:
+        return False
+    alike = other.compiled_rule is decision.compiled_rule and other.observes is decision.observes
+    return alike and (other.other is None) == (decision.other is None)

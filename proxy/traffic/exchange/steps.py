@@ -63,7 +63,7 @@ from ..slices import Run, Slices
 from ..turns import LoopLag
 from ..upstream.permits import Claim
 from ..waits import outliving
-from .admission import AdmittedExchange, refuse_other_routes
+from .admission import AdmittedExchange, decide, refuse_other_routes
 from .ladder import Ladder
 from .prepared_steps import KeySource, PreparedSteps
 from .request_ids import RequestIds
@@ -438,9 +438,7 @@ class Steps(PreparedSteps):
 
     def _decide(self, request: Admitted, record: MessageRecord) -> Decision:
         try:
-            decision = self._rule_table.decide(
-                request.head.method, request.path, websocket=request.websocket
-            )
+            decision = decide(self._rule_table, request)
         except RejectedByRule as refusal:
             record.rule = refusal.rule
             raise

@@ -66,6 +66,7 @@ _OTHER: Final = frozenset(
     }
 )
 """Other methods that backends know: what one parser does not know, it may read as anything."""
+_METHOD: Final = re.compile(r"[A-Z][A-Z-]*")
 _ABSOLUTE: Final = re.compile(r"https?://([^/?]*)(.*)", re.IGNORECASE | re.DOTALL)
 _BAD_TARGET: Final = re.compile(r"[^!-~]|[#\\]")
 _ODD_NAME: Final = re.compile(rb"[^0-9A-Za-z-]")
@@ -127,7 +128,7 @@ class Admitted:
     Attributes:
         websocket: It is a complete WebSocket handshake (RFC 6455).
         upgrade: It asks for some other protocol; the Upgrade is ignored.
-        overrides: It asks for another method in a header, which Express, Rails, PHP and Spring can
+        overrides: The methods that it asks for in headers, which Express, Rails, PHP and Spring can
             be configured to obey.
         reroutes: The values of headers that some frameworks take for the path.
         host: Empty where an HTTP/1.0 client sent none.
@@ -140,7 +141,7 @@ class Admitted:
     expects_continue: Final[bool] = False
     websocket: Final[bool] = False
     upgrade: Final[bool] = False
-    overrides: Final[bool] = False
+    overrides: Final[tuple[str, ...]] = ()
     reroutes: Final[tuple[bytes, ...]] = ()
     host: Final[bytes] = b""
     via: Final[bool] = False
@@ -175,17 +176,18 @@ def admit(raw: RawRequest) -> Admitted:
         expects_continue=b"expect" in notable and _expects_continue(raw.version, notable),
         websocket=websocket,
         upgrade=upgrade and not websocket,
-        overrides=not _OVERRIDES.isdisjoint(notable),
-        reroutes=_reroutes(notable),
+        overrides=tuple(one.decode("latin-1") for one in _of(_OVERRIDES, notable)),
+        reroutes=_of(REROUTING, notable),
         host=authority or (hosts[0] if hosts else b""),
         via=b"via" in notable,
     )
 
 
-def _reroutes(notable: dict[bytes, list[bytes]]) -> tuple[bytes, ...]:
-    if REROUTING.isdisjoint(notable):
+def _of(names: frozenset[bytes], notable: dict[bytes, list[bytes]]) -> tuple[bytes, ...]:
+    """Return the values of some headers, if there are any."""
+    if names.isdisjoint(notable):
         return ()
-    return tuple(value for name in REROUTING for value in notable.get(name, ()))
+    return tuple(value for name in names for value in notable.get(name, ()))
 
 
 def _refuse(reason: str) -> NoReturn:
@@ -199,7 +201,9 @@ def _check_line(raw: RawRequest) -> None:
         if raw.method in {"CONNECT", "TRACE"}:
             raise MethodNotAllowed(raw.method.lower())
         if raw.method not in _OTHER:
-            _refuse("method")
+            if _METHOD.fullmatch(raw.method) is None:
+                _refuse("method")
+            raise MethodNotAllowed("unknown-method")
     if _BAD_TARGET.search(raw.target):
         raise MalformedRequest(
             "target-character", detail="Percent-encode it, or set `accept: [raw-targets]`."

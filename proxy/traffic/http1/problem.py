@@ -9,13 +9,12 @@ from email.utils import formatdate
 from http import HTTPStatus
 from typing import Final, Literal
 
-from ...core.errors import InternalError, MessageError, OpenFailed, TrafficError
+from ...core.errors import InternalError, MessageError, MethodNotAllowed, OpenFailed, TrafficError
 from ...core.http.message import Direction, Headers, header_values
 
 Form = Literal["application/problem+json", "application/graphql-response+json", "application/json"]
 """How a refusal is written: the last two as a response of GraphQL."""
 
-_ALLOW: Final = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 _REASONS: Final = {status.value: status.phrase.encode("ascii") for status in HTTPStatus}
 
 
@@ -108,8 +107,8 @@ def problem(  # noqa: PLR0913 - what one response consists of, most by name
         headers.append((b"X-Request-Id", request_id.encode("ascii")))
     if now is not None:
         headers.append((b"Date", formatdate(now, usegmt=True).encode("ascii")))
-    if status == HTTPStatus.METHOD_NOT_ALLOWED:
-        headers.append((b"Allow", _ALLOW))  # RFC 9110 section 15.5.6 requires it
+    if isinstance(error, MethodNotAllowed):
+        headers.append((b"Allow", error.allow.encode("ascii")))
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers.append((b"Retry-After", b"%d" % error.retry_after))
     if form != "application/problem+json":

@@ -283,8 +283,10 @@ def test_requests_that_seal_in_bodies_are_closed_and_no_others() -> None:
         ("plain: $.x", "refuse", frozenset[str]()),
         ("others: refuse", "refuse", frozenset[str]()),
         ("encrypt: text", "pass", frozenset[str]()),
-        ("encrypt: 'header:x-a'", "pass", frozenset[str]()),
-        ("decrypt: $.x", "pass", None),
+        ("encrypt: 'header:x-a'", "refuse", frozenset[str]()),
+        ("decrypt: $.x", "refuse", frozenset[str]()),
+        ("decrypt: body", "pass", frozenset[str]()),
+        ("decrypt: tokens", "pass", frozenset[str]()),
     ):
         made = _request(_rule(f"request: {{{block}}}"))
         assert (made.others, made.query) == (others, query), block

@@ -9,7 +9,7 @@ from proxy.core.errors import BodyTooLarge, InvalidBody
 from proxy.core.formats.json.selection import Selection
 from proxy.core.leaves import quote
 from proxy.core.policy import MOST_SELECTED
-from tests.factories import a_block, a_message, a_rule, an_item, reply, send
+from tests.factories import a_block, a_message, a_rule, an_item, reply, send, with_block
 
 SEALING = a_rule(request=a_block(encrypt=["$.list[*].text"]))
 OPENING = a_rule(response=a_block(decrypt=["$.list[*].text"]))
@@ -23,7 +23,8 @@ def a_list(number: int) -> str:
 def test_as_many_values_may_be_selected_as_the_limit_says() -> None:
     # The conversation is selected, too.
     most = MOST_SELECTED - 1
-    assert send(SEALING, a_message(a_list(most))).counts == {"sealed": most}
+    sealing = with_block(SEALING, max_values=MOST_SELECTED)
+    assert send(sealing, a_message(a_list(most))).counts == {"sealed": most}
 
 
 @pytest.mark.parametrize(

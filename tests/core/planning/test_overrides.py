@@ -138,7 +138,7 @@ def test_only_post_is_overridden_and_laxer_readings_of_the_path_count() -> None:
     ],
 )
 def test_the_query_may_ask_too(query: str | None, *, expected: bool) -> None:
-    assert expected == asked_in_query(query)
+    assert expected == bool(asked_in_query(query))
 
 
 @pytest.mark.parametrize(

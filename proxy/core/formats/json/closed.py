@@ -278,7 +278,7 @@ def refuse(path: Path, reason: str = "unlisted-name") -> None:
     """Raise UnlistedName for the place at a path."""
     shown = "".join(_shown(step) for step in path)
     if len(shown) > SHOWN_CHARS:
-        shown = f"{shown[: SHOWN_CHARS - 1]}â¦"
+        shown = f"{shown[: SHOWN_CHARS - 1]}…"
     raise UnlistedName(reason, detail=f"Neither sealed nor `plain`: ${shown}")
 
 

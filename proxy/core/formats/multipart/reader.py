@@ -104,6 +104,8 @@ def read(value: bytes, at: int) -> Disposition:
     name = bare if quoted is None else quoted
     if not name:
         raise InvalidBody("part-without-name")
+    if b"=?" in name:  # an encoded word, which Tomcat decodes (RFC 2047)
+        raise InvalidBody("part-name-encoded")
     if PARAMETER.search(name) or PARAMETER.search(quoted_file or b""):
         raise InvalidBody("part-name-in-value")
     filename = None
@@ -197,10 +199,14 @@ class Part(NamedTuple):
         return self.media is None or self.media.is_utf8 or self.media.is_ascii(content)
 
     @property
+    def has_filename(self) -> bool:
+        """Whether the part has a filename that is not empty."""
+        return self.filename is not None and self.filename.end > self.filename.start
+
+    @property
     def is_unfilled(self) -> bool:
         """Whether the part is a file input left empty (HTML, section 4.10.21.4)."""
-        named = self.filename is not None and self.filename.end > self.filename.start
-        return self.filename is not None and not named and self.start == self.end
+        return self.filename is not None and not self.has_filename and self.start == self.end
 
 
 def read_boundary(content_types: Sequence[bytes]) -> Boundary:

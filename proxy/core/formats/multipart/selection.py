@@ -26,18 +26,30 @@ class PartFindings:
     """What was found, by the index of the selector.
 
     `others` are the parts that are neither selected nor listed, and to be sealed, and `unlisted`
-    their names. `missing` holds each selector that somewhere had no value to select, `variants`
-    each whose name stood there in another case. `values` are those in parts that are JSON texts,
-    which `texts` are. `refusal` says what is not listed and must not be sealed either.
+    their names. `named` are those with a filename that is not selected and must not pass. `missing`
+    holds each selector that somewhere had no value to select, `variants` each whose name stood
+    there in another case. `values` are those in parts that are JSON texts, which `texts` are.
+    `refusal` says what is not listed and must not be sealed either.
     """
 
-    __slots__ = ("found", "missing", "others", "refusal", "texts", "unlisted", "values", "variants")
+    __slots__ = (
+        "found",
+        "missing",
+        "named",
+        "others",
+        "refusal",
+        "texts",
+        "unlisted",
+        "values",
+        "variants",
+    )
 
     def __init__(self, selectors: int) -> None:
         """Begin with nothing found for that many selectors."""
         self.found: list[list[Part]] = [[] for _ in range(selectors)]
         self.missing: set[int] = set()
         self.others: list[Part] = []
+        self.named: list[Part] = []
         self.unlisted: set[str] = set()
         self.refusal: UnlistedName | None = None
         self.variants: set[int] = set()
@@ -54,10 +66,11 @@ class PartSelection:
     """The names that a block selects, known by index.
 
     `size` counts all that findings hold; `checked` are those of which no variant may occur,
-    `closed` the names that parts may have (None: any).
+    `closed` the names that parts may have (None: any). `renames`: filenames that are not selected
+    must not pass.
     """
 
-    __slots__ = ("_checked", "_closed", "_inner", "_names", "_selectors", "_size")
+    __slots__ = ("_checked", "_closed", "_files", "_inner", "_names", "_selectors", "_size")
 
     def __init__(
         self,
@@ -65,6 +78,8 @@ class PartSelection:
         size: int,
         checked: frozenset[int],
         closed: ClosedNames | None = None,
+        *,
+        renames: bool = False,
     ) -> None:
         """Prepare the selectors by their indexes."""
         self._size = size
@@ -82,6 +97,8 @@ class PartSelection:
         }
         self._checked = FieldNames({one: selectors[one].name for one in sorted(checked)})
         self._closed = closed
+        files = {spell_name(one.name) for one in selectors.values() if one.place == "filename"}
+        self._files = frozenset(files) if renames else None
 
     @property
     def reads_within(self) -> bool:
@@ -144,6 +161,8 @@ class PartSelection:
 
     def take(self, part: Part, findings: PartFindings) -> None:
         """Add what is selected of one part to findings; raise ForbiddenValue as `find` does."""
+        if self._files is not None and part.name not in self._files and part.has_filename:
+            findings.named.append(part)
         indexes = self._names.get(part.name, ())
         if not indexes and part.name not in self._inner:
             self._look_for_twins(part.name, findings)
