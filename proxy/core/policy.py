@@ -57,6 +57,8 @@ RECORDS: Final = 30_000  # of a body: each takes as long to begin with as a valu
 EVENT_LINES: Final = 120_000  # read at once: four for each record that a body may have
 ATTACHMENTS: Final = 10_000  # that one packet may announce
 INFLATED_FREE_BYTES: Final = 1024 * 1024  # that are inflated whatever their ratio
+ASKED_NAME_CHARS: Final = 1024  # of a name with which, or for which, the backend is asked
+ASKED_TARGET_CHARS: Final = 4096
 PATH_READINGS: Final = 32  # no legitimate path has so many
 COMPARED_CHARS: Final = 4096  # of a value that a condition compares loosely
 

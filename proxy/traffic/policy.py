@@ -76,6 +76,9 @@ IN_TIME_SHARE: Final = 0.6
 LEAST_WAITING: Final = 10  # may always wait: a tenth of them is left to other clients
 
 # --- exchanges --------------------------------------------------------------------------------
+ASKED_SECONDS: Final = 5.0  # a name that the backend told is kept for its caller
+MOST_ASKED: Final = 4096  # such names
+ASKED_ANSWER_BYTES: Final = 1024 * 1024
 MOST_CLAIMS: Final = 256  # kept: of clients that send just now
 # Of one listener with open connections; the next that is called replaces one.
 MOST_PORTS: Final = 64

@@ -21,7 +21,7 @@ from ..expressions.selectors import (
     Whole,
     is_in_json,
 )
-from ..expressions.sources import JsonSource, Source, name_sources
+from ..expressions.sources import name_sources
 from ..formats.json.closed import ClosedJson, ClosedNames
 from ..formats.multipart.reader import spell_name
 from ..formats.parameters import fields_of_query
@@ -194,7 +194,7 @@ class ClosedHeaders:
 
     def refuse_others(self, head: RequestHead) -> None:
         """Raise UnlistedName for a header that is not listed, in any other spelling too."""
-        for name in set(head.lows) - self._names:
+        for name in head.names.places.keys() - self._names:
             if not name.startswith(_OF_BROWSERS):
                 raise UnlistedName("unlisted-header", detail="A header is not listed.")
 

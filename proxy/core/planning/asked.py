@@ -24,12 +24,10 @@ from ..formats import json as json_text
 from ..formats.json import Selection
 from ..http.content_coding import coding_of, decode
 from ..http.message import RequestHead, ResponseHead, media_type
+from ..policy import ASKED_NAME_CHARS, ASKED_TARGET_CHARS
 from .binding import name_of
 from .exchange import Exchange
 
-NAME_MAX: Final = 1024
-"""A longer name is none: names are kept for a while, and bind each value."""
-_TARGET_MAX: Final = 4096
 _OK: Final = range(200, 300)
 _NOT_FOUND: Final = frozenset({404, 410})
 _STATES: Final = re.compile(
@@ -47,7 +45,7 @@ def question(exchange: Exchange, source: AskSource) -> RequestHead:
     """
     path = "".join(_written(exchange, source.path, of_path=True))
     query = "".join(_written(exchange, source.query, of_path=False)) if source.query[0] else None
-    if len(path) + len(query or "") > _TARGET_MAX:
+    if len(path) + len(query or "") > ASKED_TARGET_CHARS:
         raise MissingValue("asked-too-long", detail="A name that the backend is asked is too long.")
     sealed = _sealed_headers(exchange)
     headers = tuple(
@@ -124,6 +122,6 @@ def told(source: AskSource, head: ResponseHead, body: bytes, limit: int) -> str:
     if len(names) != 1 or findings.twins:
         raise UpstreamFailed("asked-names-none")
     (name,) = names
-    if not name or len(name) > NAME_MAX:
+    if not name or len(name) > ASKED_NAME_CHARS:
         raise UpstreamFailed("asked-names-none")
     return name

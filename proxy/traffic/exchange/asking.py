@@ -19,13 +19,10 @@ from ...core.transform import Forwardable, ask_backend
 from ..http1.forwarding_headers import Forwarding
 from ..http1.framing import ABSENT, Framing
 from ..message_record import MessageRecord
+from ..policy import ASKED_ANSWER_BYTES, ASKED_SECONDS, MOST_ASKED
 from ..upstream.client import HttpUpstream
 from ..upstream.permits import Claim
 
-KEPT_SECONDS: Final = 5.0
-MOST_KEPT: Final = 4096
-ANSWER_MAX: Final = 1024 * 1024
-"""The longest answer in bytes."""
 _OF_ONE_MESSAGE: Final = frozenset(
     {
         b"x-request-id",
@@ -98,17 +95,17 @@ class BackendNames:
     ) -> str:
         response = await self._upstream.send(message, _NO_BODY, claim, forwarding=forwarding)
         try:
-            body = b"" if response.bodiless else await response.read(ANSWER_MAX)
-            return told(source, response.head, body, ANSWER_MAX)
+            body = b"" if response.bodiless else await response.read(ASKED_ANSWER_BYTES)
+            return told(source, response.head, body, ASKED_ANSWER_BYTES)
         finally:
             response.close()
 
     def _keep(self, key: bytes, name: str) -> None:
         """Keep a name; the oldest go first, which end first as well."""
         self._kept.pop(key, None)
-        while len(self._kept) >= MOST_KEPT:
+        while len(self._kept) >= MOST_ASKED:
             del self._kept[next(iter(self._kept))]
-        self._kept[key] = self._clock() + KEPT_SECONDS, name
+        self._kept[key] = self._clock() + ASKED_SECONDS, name
 
 
 def _key(source: AskSource, head: RequestHead, forwarding: Forwarding) -> bytes:

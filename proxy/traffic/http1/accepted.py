@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from ...core.expressions.name_readings import fold_header, tells_of_client
+from ...core.http.header_names import HeaderNames
 from ...core.planning.overrides import REROUTING
 from .gate import RawRequest
 
@@ -26,8 +27,8 @@ def accepted(raw: RawRequest, accept: frozenset[str]) -> RawRequest:
     """Return a head without what is accepted in it; what else is wrong with it is left there."""
     if "raw-targets" in accept and not raw.target.isascii() and _is_utf8(raw.target):
         raw = replace(raw, target=_NOT_ASCII.sub(lambda one: f"%{ord(one[0]):02X}", raw.target))
-    if "header-underscores" in accept and raw.odd and _are_clear(raw):
-        raw = replace(raw, odd=False)
+    if "header-underscores" in accept and raw.names.odd and raw.names.decided(_are_clear):
+        raw = replace(raw, accepted=True)
     return raw
 
 
@@ -39,10 +40,10 @@ def _is_utf8(target: str) -> bool:
     return True
 
 
-def _are_clear(raw: RawRequest) -> bool:
+def _are_clear(names: HeaderNames) -> bool:
     """Return whether all unusual names have `_` alone, and CGI takes none for another header."""
-    odd = [one for one in raw.lows if not one.replace(b"-", b"").isalnum()]
-    folded = [fold_header(one) for one in raw.lows]
+    odd = [one for one in names.lows if not one.replace(b"-", b"").isalnum()]
+    folded = [fold_header(one) for one in names.lows]
     return all(
         one.replace(b"_", b"").replace(b"-", b"").isalnum()
         and folded.count(name := fold_header(one)) == 1

@@ -112,13 +112,14 @@ _WS_VERSION: Final = b"sec-websocket-version"
 
 @dataclass(slots=True)
 class RawRequest:
-    """A request head as the reader has read it."""
+    """A request head as the reader has read it; `accepted`: the characters of its names are."""
 
     method: Final[str]
     target: Final[str]
     version: Final[tuple[int, int]]
     headers: Final[Headers]
     names: Final[HeaderNames]
+    accepted: Final[bool] = False
 
 
 @dataclass(slots=True)
@@ -220,7 +221,7 @@ def _notable(raw: RawRequest) -> dict[bytes, list[bytes]]:
     if noted is _REFUSED:
         _refuse("parser")
     notable = {name: names.values(headers, name) for name in noted}
-    if names.odd:
+    if names.odd and not raw.accepted:
         _add_odd(notable, headers)
     return notable
 

@@ -14,6 +14,7 @@ from proxy.core.expressions.selectors import parse_json_selector, parse_selector
 from proxy.core.expressions.sources import JsonSource, SameSource, parse_ask, parse_source
 from proxy.core.rules.model import Block, Item, Names, Rule
 from proxy.traffic.exchange import asking
+from proxy.traffic.policy import MOST_ASKED
 from proxy.traffic.upstream.client import HttpUpstream
 from tests.keys.builders import World, a_world
 
@@ -190,7 +191,7 @@ async def test_a_name_is_kept_for_its_caller_alone(monkeypatch: pytest.MonkeyPat
     cookie = asked("PATCH", "/notes/n0", {"text": "x"}, "Cookie: s=1")
     await scene.run(change, cookie, asked("PATCH", "/notes/n0", {"text": "x"}, "X-Key: 1"))
     assert scene.notes.methods() == ["GET", "PATCH"] * 3
-    monkeypatch.setattr(asking, "KEPT_SECONDS", 0.0)
+    monkeypatch.setattr(asking, "ASKED_SECONDS", 0.0)
     scene.notes.seen.clear()
     await scene.run(change, change)
     assert scene.notes.methods() == ["GET", "PATCH"] * 2
@@ -199,9 +200,9 @@ async def test_a_name_is_kept_for_its_caller_alone(monkeypatch: pytest.MonkeyPat
 async def test_a_kept_name_ends_and_there_are_few() -> None:
     now = [0.0]
     kept = asking.BackendNames(HttpUpstream(local(1)), lambda: now[0])
-    for one in range(asking.MOST_KEPT + 2):
+    for one in range(MOST_ASKED + 2):
         kept._keep(b"%d" % one, "c")
-    assert len(kept._kept) == asking.MOST_KEPT
+    assert len(kept._kept) == MOST_ASKED
 
 
 async def test_an_answer_of_another_room_opens_nothing() -> None:
