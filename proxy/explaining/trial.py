@@ -41,7 +41,7 @@ from ..core.planning.exchange import Exchange
 from ..core.values.key_needs import Attempt, Keys, Needs
 from ..telemetry.logs.access_line import MessageLine
 from ..traffic.downstream.listener import HttpListener
-from ..traffic.exchange.handler import Handler
+from ..traffic.exchange.exchange import Handler
 from ..traffic.exchange.prepared_steps import KeySource
 from ..traffic.upstream.client import HttpUpstream
 from ..traffic.upstream.connection import UpstreamConnection

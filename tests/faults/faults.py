@@ -24,7 +24,8 @@ import proxy
 Place = tuple[str, int]
 PACKAGE = Path(proxy.__file__).parent
 FILES = (
-    "traffic/exchange/handler.py",
+    "traffic/exchange/changing.py",
+    "traffic/exchange/exchange.py",
     "traffic/upstream/client.py",
     "traffic/upstream/outgoing_request.py",
     "traffic/upstream/pool.py",

@@ -18,7 +18,7 @@ from proxy.core.values.key_needs import Attempt, Keys, Needs
 from proxy.telemetry.tap import Tap
 from proxy.traffic.downstream.acceptor import FrontProxies
 from proxy.traffic.downstream.listener import HttpListener, Lane, TrafficServer
-from proxy.traffic.exchange.handler import Handler, KeySource
+from proxy.traffic.exchange.exchange import Handler, KeySource
 from proxy.traffic.slices import Slices
 from proxy.traffic.turns import LoopLag
 from proxy.traffic.upstream.client import HttpUpstream

@@ -15,7 +15,7 @@ from proxy.core.expressions.routes import parse_pattern
 from proxy.core.expressions.selectors import parse_selector
 from proxy.core.expressions.sources import parse_source
 from proxy.core.rules.model import Block, Item, Names, Rule
-from proxy.traffic.exchange.handler import KeySource
+from proxy.traffic.exchange.exchange import KeySource
 from tests.keys.builders import a_world
 
 from .exchange.test_handler import JSON, a_rulebook, mirror, through

@@ -33,8 +33,8 @@ from proxy.telemetry.reporter import CountingReporter
 from proxy.traffic.bodies import response_writer
 from proxy.traffic.downstream.connection import ClientConnection
 from proxy.traffic.downstream.listener import HttpListener
-from proxy.traffic.exchange import handler, prepared_steps, steps
-from proxy.traffic.exchange.handler import Handler
+from proxy.traffic.exchange import exchange, prepared_steps, steps
+from proxy.traffic.exchange.exchange import Handler
 from proxy.traffic.http1.reader import RequestReader, ResponseReader
 from proxy.traffic.upstream import client as upstream
 from proxy.traffic.upstream.client import HttpUpstream
@@ -71,7 +71,7 @@ _STAGES: Final[tuple[tuple[str, object, str], ...]] = (
     ("read the head of the request", RequestReader, "read"),
     ("gate", steps.Steps, "let_in"),
     ("rules", steps.Steps, "admit"),
-    ("treat the request", handler, "treat_request"),
+    ("treat the request", exchange, "treat_request"),
     ("prepare the change of the request", prepared_steps, "prepare_request"),
     ("read the response", ResponseReader, "feed"),
     ("treat the response", steps.Steps, "treat_response"),

@@ -18,7 +18,7 @@ from ..http1.problem import Problem
 from ..interfaces import Request
 from ..policy import MOST_PORTS
 from ..upstream.client import HttpUpstream
-from .handler import Handler
+from .exchange import Handler
 
 _NOWHERE: Final = TcpAddress("127.0.0.1", 0)
 

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING
 
-from ..interfaces import RawConnection
+from ...config.limits import Timeouts
+from ..http1.outgoing_heads import switching_head
+from ..interfaces import RawConnection, Request, UpstreamResponse
+from ..message_record import MessageRecord
 from ..policy import LAST_MESSAGES_SECONDS
 from ..websocket.frames import FrameBoundaries, going_away
+from .admission import AdmittedExchange
+from .steps import CLIENT_CLOSED, Steps
+
+if TYPE_CHECKING:  # imported with the rules that need it
+    from .websocket_dry_run import TeeSocket
 
 Ear = Callable[[bytes], None]
 
@@ -231,3 +242,35 @@ class _Way:
             self._sink.resume()
         else:
             self._sink.pause()
+
+
+async def tunnelled(  # noqa: PLR0913, PLR0917 - an exchange in its parts
+    steps: Steps,
+    timeouts: Timeouts,
+    request: Request,
+    admitted: AdmittedExchange,
+    response: UpstreamResponse,
+    record: MessageRecord,
+) -> None:
+    """Let a WebSocket through unread; the upstream has accepted it."""
+    steps.ladder.tunnelled(admitted, record)
+    tee: TeeSocket | None = None
+    overheard: AbstractAsyncContextManager[None] = contextlib.nullcontext()
+    if admitted.exchange.decision.observes is not None:
+        from .websocket_dry_run import overhearing, tee_socket  # noqa: PLC0415 - loaded with its rules
+
+        tee = tee_socket(steps, admitted, record, response.head)
+        overheard = overhearing(tee)
+    upstream = response.divert()
+    client = await request.switch(switching_head(response.head))
+    tunnel = Tunnel(client, upstream, (None, None) if tee is None else tee.ears)
+    try:
+        async with overheard:
+            try:
+                await tunnel.run(idle=timeouts.tunnel, linger=timeouts.linger)
+            finally:
+                response.close()  # trials may last longer
+    finally:
+        record.request_bytes, record.response_bytes = tunnel.received, tunnel.sent
+        if tunnel.abandoned:
+            record.status = CLIENT_CLOSED

@@ -20,7 +20,7 @@ from ...telemetry.reporter import MessageReporter
 from ...traffic.downstream.acceptor import REASONS, FrontProxies
 from ...traffic.downstream.listener import HttpListener, Lane, Room
 from ...traffic.downstream.sockets import Sockets
-from ...traffic.exchange.handler import Handler
+from ...traffic.exchange.exchange import Handler
 from ...traffic.exchange.steps import Watches, rules_with_packets
 from ...traffic.slices import Slices
 from ...traffic.turns import LoopLag

@@ -17,7 +17,7 @@ from proxy.core.expressions.selectors import parse_selector
 from proxy.core.expressions.sources import parse_source
 from proxy.core.rules.model import Block, Item, Names, Rule, Verdict
 from proxy.core.values.key_needs import Attempt, Keys, Needs
-from proxy.traffic.exchange.handler import KeySource
+from proxy.traffic.exchange.exchange import KeySource
 from tests.keys.builders import a_world
 
 from ..ours import local, proxied

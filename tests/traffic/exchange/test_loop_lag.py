@@ -9,7 +9,7 @@ import pytest
 
 from proxy.config.limits import Timeouts
 from proxy.traffic.downstream.listener import HttpListener
-from proxy.traffic.exchange.handler import Handler
+from proxy.traffic.exchange.exchange import Handler
 from proxy.traffic.slices import AT_ONCE
 from proxy.traffic.turns import LoopLag
 from proxy.traffic.upstream.client import HttpUpstream

@@ -18,7 +18,7 @@ from proxy.core.compiled.rule_table import RuleTable
 from proxy.telemetry.logs.logger import Logs
 from proxy.telemetry.reporter import CountingReporter
 from proxy.traffic.downstream.listener import HttpListener, Lane, TrafficServer
-from proxy.traffic.exchange.handler import Handler
+from proxy.traffic.exchange.exchange import Handler
 from proxy.traffic.turns import LoopLag
 from proxy.traffic.upstream.client import HttpUpstream
 from tests.traffic.ours import NoKeys

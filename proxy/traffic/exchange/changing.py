@@ -1,0 +1,186 @@
+"""How a message of an exchange is changed: whole, record by record, or while its body passes."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from ...core.errors import Busy
+from ...core.planning.exchange import Exchange
+from ...core.planning.plan import PlannedFlow
+from ...core.planning.treatment import (
+    LookAt,
+    Pass,
+    RequestTreatment,
+    ResponseTreatment,
+    StreamBody,
+    StreamRecords,
+    as_it_arrives,
+    treat_seen,
+)
+from ...core.transform import (
+    Forwardable,
+    begin_stream,
+    pass_response,
+    plan_flowing_request,
+    plan_flowing_response,
+)
+from ..bodies.peeked_response import look_at
+from ..bodies.record_streams import Apply, StreamedBody, StreamedResponse
+from ..bodies.transformed import FlowingBody, FlowingResponse, Pieces
+from ..http1.framing import Framing
+from ..interfaces import RequestBody, UpstreamResponse
+from ..message_record import MessageRecord
+from ..slices import is_long
+from ..upstream.client import HttpUpstream
+from ..upstream.permits import Permit
+from .admission import AdmittedExchange
+from .steps import Steps
+from .streamed_steps import carried_out
+
+
+class Changing:
+    """Changes the messages of one listener, and waits for bodies, turns, keys and permits."""
+
+    __slots__ = ("_steps", "_upstream")
+
+    def __init__(self, steps: Steps, upstream: HttpUpstream) -> None:
+        self._steps = steps
+        self._upstream = upstream
+
+    async def outgoing(
+        self,
+        admitted: AdmittedExchange,
+        body: RequestBody,
+        treatment: RequestTreatment,
+        limit: int,
+        record: MessageRecord,
+    ) -> tuple[Forwardable, RequestBody, Permit | None]:
+        """Return the request as it may be forwarded, its body if it is still to come, its permit.
+
+        It has one already where there was work to do for all of it.
+        """
+        exchange = admitted.exchange
+        match treatment:
+            case StreamRecords(block, kind):
+                asked = exchange.head
+                way = self._steps.prepared_records(exchange, block, asked, kind, record)
+                message = begin_stream(exchange, block, asked, kind, limit, way=way)
+                pieces = Pieces(body, body.framing, None)
+                whole = await pieces.beginning(bool)
+                if whole:
+                    streamed = StreamedBody(pieces.all(), message, self._applying(record))
+                    await streamed.prime()
+                    return message, streamed, None
+            case StreamBody(block):
+                pieces = Pieces(body, body.framing, self._steps.flow_limit)
+                whole = await pieces.beginning(treatment.suffices)
+                if whole:
+                    async with self._steps.slices.turn(long=is_long(whole)) as run:
+                        plan = await run(plan_flowing_request, exchange, block, whole, limit)
+                        message = await self._steps.carry_out(plan, record, run)
+                    flowing: FlowingBody | StreamedBody
+                    if isinstance(message.flow, PlannedFlow):
+                        flowing = StreamedBody(pieces.all(), message, self._applying(record))
+                    else:
+                        flowing = FlowingBody(pieces, message.flow, body.framing)
+                    await flowing.prime()
+                    return message, flowing, None
+            case _:
+                whole = await body.read(limit)
+        message, permit = await self._whole(admitted, whole, body.framing, record)
+        return message, body, permit
+
+    async def _whole(
+        self, admitted: AdmittedExchange, whole: bytes, framing: Framing, record: MessageRecord
+    ) -> tuple[Forwardable, Permit | None]:
+        """Return a request that is there whole as it may be forwarded, and the permit for it.
+
+        The permit is taken before the work: in an overload, what is refused after its wait has cost
+        little. A long request waits for its turn, so it takes its permit when it is sent.
+        """
+        exchange, place, permit = admitted.exchange, None, None
+        long = is_long(whole, coded=b"content-encoding" in exchange.head.facts)
+        if long:
+            place = await self._place_of_long(admitted)
+        elif self._upstream.health.sound:
+            permit = await self._upstream.permits.take(admitted.claim)
+        try:
+            changed = await self._steps.at_once(exchange, whole, record, long=long)
+            if changed is not None:
+                return changed, permit
+            async with self._steps.slices.turn(long=long) as run:
+                plan = await run(self._steps.plan_request, exchange, whole, framing, record.watch)
+                return await self._steps.carry_out(plan, record, run), permit
+        except BaseException:
+            if permit is not None:
+                permit.release("unsent")
+            raise
+        finally:
+            if place is not None:
+                place.release("unsent")
+
+    async def incoming(
+        self,
+        exchange: Exchange,
+        response: UpstreamResponse,
+        treatment: ResponseTreatment,
+        record: MessageRecord,
+    ) -> tuple[Forwardable, UpstreamResponse]:
+        """Return the response as it may be relayed, and its body if it is still to come."""
+        steps, unread = self._steps, False
+        if isinstance(treatment, LookAt):
+            look = steps.look(exchange, treatment, response)
+            response = seen = await look_at(response, look, steps.slices)
+            reports = treatment.reports
+            seen.head, treatment = treat_seen(exchange, seen.head, look)
+            if reports and isinstance(treatment, Pass):
+                unread = seen.watch(partial(steps.unread.note, record))
+        head, limit = response.head, steps.body_limit(exchange.decision)
+        length = response.framing.content_length
+        match arriving := as_it_arrives(treatment, head, length, limit):
+            case Pass():
+                message = pass_response(exchange, head, bodiless=response.bodiless, unread=unread)
+                return message, response
+            case StreamRecords(block, kind):
+                way = steps.prepared_records(exchange, block, head, kind, record)
+                message = begin_stream(exchange, block, head, kind, limit, way=way)
+                apply = self._applying(record)
+                return message, StreamedResponse(response, response.chunks(), message, apply)
+            case StreamBody(block):
+                pieces = Pieces(response, response.framing, steps.flow_limit)
+                whole = await pieces.beginning(arriving.suffices)
+                if whole:
+                    async with steps.slices.turn(long=is_long(whole)) as run:
+                        plan = await run(plan_flowing_response, exchange, block, head, whole, limit)
+                        message = await steps.carry_out(plan, record, run)
+                    flowing: FlowingResponse | StreamedResponse
+                    if isinstance(message.flow, PlannedFlow):
+                        apply = self._applying(record)
+                        flowing = StreamedResponse(response, pieces.all(), message, apply)
+                    else:
+                        flowing = FlowingResponse(response, pieces, message.flow)
+                    await flowing.prime()
+                    return message, flowing
+            case _:
+                whole = await response.read(limit)
+        long = is_long(whole, coded=b"content-encoding" in head.facts)
+        changed = await steps.at_once(exchange, whole, record, (treatment, head), long=long)
+        if changed is not None:
+            return changed, response
+        async with steps.slices.turn(long=long, answer=True) as run:
+            plan = await run(
+                steps.plan_response, exchange, arriving, head, whole, response.framing, record.watch
+            )
+            return await steps.carry_out(plan, record, run), response
+
+    async def _place_of_long(self, admitted: AdmittedExchange) -> Permit:
+        """Return the right of a long request to be worked at; raise Busy if it waits too long."""
+        try:
+            return await self._upstream.long_requests.take(admitted.claim)
+        except Busy as busy:
+            if busy.reason == "closing":
+                raise
+            raise Busy("long-messages") from None
+
+    def _applying(self, record: MessageRecord) -> Apply:
+        return partial(carried_out, self._steps, record)

@@ -1,0 +1,227 @@
+"""The exchange: the one way of a request and its response, whatever they are.
+
+Request: admit, match, read or stream, change, forward. Response: treat, read or stream, change,
+answer. Then the message is reported. It is one coroutine, which the connections of its client and
+of the upstream resume (`traffic/waits`). What never waits is in `Steps`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from ...config.ladder_settings import LadderSettings
+from ...config.limits import Timeouts, TrafficLimits
+from ...config.settings import Network
+from ...core.compiled.rule_table import RuleTable
+from ...core.errors import Busy, TrafficError
+from ...core.planning.treatment import Pass, treat_request
+from ...core.transform import pass_handshake, pass_request, pass_response
+from ..http1.boundaries import streams_records
+from ..http1.problem import Problem, deliberate
+from ..interfaces import Reporter, Request, RequestBody, UpstreamResponse
+from ..message_record import MessageRecord
+from ..slices import Slices
+from ..turns import LoopLag
+from ..upstream.client import HttpUpstream
+from ..upstream.permits import Permit
+from .admission import AdmittedExchange
+from .changing import Changing
+from .conclusions import Conclusions, Copied
+from .prepared_steps import KeySource
+from .steps import CLIENT_CLOSED, Steps, Watches
+from .tunnel import tunnelled
+
+if TYPE_CHECKING:  # imported with the rules that need it
+    from ...telemetry.tap import Tap
+    from .announcements import Announcements
+    from .copies import Copies
+
+__all__ = ["Handler", "KeySource"]
+
+
+class Handler:
+    """Answers the requests of one listener. `name` is the listener's, for the log.
+
+    Its exchanges hold it, and it holds none of them: a former upstream is closed once it is gone.
+    """
+
+    def __init__(  # noqa: PLR0913 - what the wiring hands in, each by name
+        self,
+        rule_table: RuleTable,
+        keys: KeySource,
+        upstream: HttpUpstream,
+        reporter: Reporter,
+        *,
+        clock: Callable[[], float],
+        name: str = "",
+        limits: TrafficLimits | None = None,
+        timeouts: Timeouts | None = None,
+        trusted_proxies: Sequence[Network] = (),
+        upstream_names: frozenset[bytes] = frozenset(),
+        tap: Tap | None = None,
+        lag: LoopLag | None = None,
+        slices: Slices | None = None,
+        announcements: Announcements | None = None,
+        ladder: LadderSettings | None = None,
+        add_request_id: bool = False,
+        accept: frozenset[str] = frozenset(),
+        watches: Watches | None = None,
+    ) -> None:
+        self._timeouts = timeouts or Timeouts()
+        self.upstream = upstream
+        self.steps = Steps(
+            rule_table,
+            keys,
+            reporter,
+            clock=clock,
+            name=name,
+            limits=limits or TrafficLimits(),
+            trusted_proxies=trusted_proxies,
+            upstream_names=upstream.names | upstream_names,
+            tap=tap,
+            lag=lag or LoopLag(),
+            slices=slices or Slices(),
+            announcements=announcements,
+            ladder=ladder or LadderSettings(),
+            add_request_id=add_request_id,
+            accept=accept,
+            watches=watches,
+        )
+        if any(one.asks for one in rule_table.rules):
+            from .asking import BackendNames  # noqa: PLC0415 - loaded with its rules
+
+            self.steps.asking = BackendNames(upstream)
+        self._changing = Changing(self.steps, upstream)
+        self._conclusions = Conclusions(self.steps.report)
+
+    async def handle(self, request: Request) -> None:
+        """Answer one request, whatever happens; raise only if the client is gone."""
+        record = self.steps.record()
+        copied: Copied = []
+        cut = True
+        try:
+            await self._answer(request, record, copied)
+            cut = False
+        except ConnectionError:
+            record.status = CLIENT_CLOSED
+            raise
+        except Exception as error:  # noqa: BLE001 - its text may hold a message's: neither log nor answer may
+            refusal = self.steps.refusal(deliberate(error), record, request.raw.headers)
+            # What did not pass the gate may have several readings: read nothing after it.
+            request.refuse(refusal, close=not record.method)
+        except BaseException:  # cancelled: the client is gone, or time is up
+            record.status = CLIENT_CLOSED
+            raise
+        finally:
+            if copied:
+                await self._conclusions.conclude(copied, record, cut=cut)
+            else:
+                request.report(self.steps, record)
+
+    def reject(self, error: TrafficError) -> Problem:
+        """Return the problem that answers what could not be parsed as a request."""
+        refusal = self.steps.refusal(error, record := self.steps.record())
+        self.steps.report((record,))
+        return refusal
+
+    async def _answer(self, request: Request, record: MessageRecord, copied: Copied) -> None:
+        """Answer a request; the copies that are made of it are `copied`."""
+        asked = self.steps.let_in(request.raw, record)
+        body: RequestBody = request.body(asked.framing, expects_continue=asked.expects_continue)
+        admitted = self.steps.admit(asked, request.raw, request.peer, record)
+        if self.steps.lag.refuses(admitted.claim.client):
+            raise Busy("loop-lag")
+        self.upstream.permits.refuse_if_full(admitted.claim)
+        forwarding = self.steps.request_ids.forwarding(admitted, record)
+        if self.steps.asking is not None:
+            await self.steps.asking.ask(admitted.exchange, admitted.claim, forwarding, record)
+        permit: Permit | None = None
+        copies = self._copies(admitted, record) if self.steps.ladder.on else None
+        if copies is not None:
+            copied.append(copies)
+            body = copies.request(body)
+        try:
+            if admitted.reads_messages:
+                from .websocket_relay import asked_upward  # noqa: PLC0415 - loaded with its rules
+
+                message, sent = pass_handshake(admitted.exchange), body
+                forwarding = asked_upward(admitted, forwarding)
+            else:
+                exchange = admitted.exchange
+                limit = self.steps.body_limit(exchange.decision)
+                treatment = treat_request(exchange, body.framing.length, limit)
+                if isinstance(treatment, Pass):
+                    message, sent = pass_request(exchange), body
+                else:
+                    outgoing = self._changing.outgoing(admitted, body, treatment, limit, record)
+                    message, sent, permit = await outgoing
+            record.sending()
+            response = await self.upstream.send(
+                message,
+                sent,
+                admitted.claim,
+                forwarding=forwarding,
+                websocket=asked.websocket,
+                permit=permit,
+            )
+        except BaseException:
+            if permit is not None:
+                permit.release("unsent")
+            raise
+        finally:
+            record.request_bytes = body.arrived
+        seen_response = response if copies is None else copies.response(response)
+        try:
+            await self._respond(request, admitted, seen_response, record)
+        finally:
+            record.request_bytes = max(record.request_bytes, body.arrived)
+
+    async def _respond(
+        self,
+        request: Request,
+        admitted: AdmittedExchange,
+        response: UpstreamResponse,
+        record: MessageRecord,
+    ) -> None:
+        """Relay a response of the upstream, changed as the rule says; a WebSocket goes on with it."""
+        request.request_id = self.steps.request_ids.added(record)
+        try:
+            record.responded(response.head.status)
+            if response.head.status == HTTPStatus.SWITCHING_PROTOCOLS:
+                record.switched = True
+                if admitted.reads_messages:
+                    from .websocket_relay import relay  # noqa: PLC0415 - loaded with its rules
+
+                    await relay(self.steps, self._timeouts, request, admitted, response, record)
+                else:
+                    await tunnelled(self.steps, self._timeouts, request, admitted, response, record)
+                return
+            if self.steps.ladder.on:
+                self.steps.ladder.answered(admitted, response.head, record)
+            if response.framing.content_length is None and streams_records(response.head.headers):
+                response.lasts(self._timeouts.tunnel)
+            exchange = admitted.exchange
+            treatment = self.steps.treat_response(exchange, response)
+            if isinstance(treatment, Pass):
+                message = pass_response(exchange, response.head, bodiless=response.bodiless)
+            else:
+                incoming = self._changing.incoming(exchange, response, treatment, record)
+                message, response = await incoming
+            close = admitted.request.websocket or admitted.request.upgrade
+            await record.confirm()
+            record.response_bytes = await request.relay(
+                message, response, location_rewrite=admitted.location_rewrite, close=close
+            )
+        except TrafficError:
+            record.response_bytes = response.arrived
+            raise
+        finally:
+            response.close()
+
+    def _copies(self, admitted: AdmittedExchange, record: MessageRecord) -> Copies | None:
+        """Return what copies an exchange as it passes, for a ladder that is on."""
+        from .dry_run import copies_of  # noqa: PLC0415 - loaded with its rules
+
+        return copies_of(self.steps, admitted, record)
