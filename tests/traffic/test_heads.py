@@ -8,7 +8,7 @@ import pytest
 
 from tests.keys.builders import a_world
 
-from .exchange.test_handler import CANARY, JSON, a_rulebook, mirror
+from .exchange.test_exchange import CANARY, JSON, a_rulebook, mirror
 from .ours import local, proxied
 from .wire import OK, Client, Origin, connected, get, post, running, talk
 

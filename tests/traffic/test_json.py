@@ -16,7 +16,7 @@ from proxy.core.rules.model import Block, Item, Names, Rule
 from proxy.traffic.exchange.exchange import KeySource
 from tests.keys.builders import a_world
 
-from .exchange.test_handler import CANARY, JSON, mirror, through
+from .exchange.test_exchange import CANARY, JSON, mirror, through
 from .wire import Origin, Peer, Response, get, post
 
 

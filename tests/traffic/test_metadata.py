@@ -18,7 +18,7 @@ from proxy.core.rules.model import Block, Item, Names, Rule
 from proxy.traffic.exchange.exchange import KeySource
 from tests.keys.builders import a_world
 
-from .exchange.test_handler import JSON, a_rulebook, mirror, through
+from .exchange.test_exchange import JSON, a_rulebook, mirror, through
 from .ours import local, proxied
 from .wire import Origin, Peer, Response, connected, get, post, running, talk
 

@@ -19,7 +19,7 @@ from proxy.core.expressions.selectors import parse_selector
 from proxy.core.rules.model import Block, Item, Part, Rule
 from tests.keys.builders import a_world
 
-from .exchange.test_handler import CANARY, CONTENT, JSON, NAMES, mirror, through
+from .exchange.test_exchange import CANARY, CONTENT, JSON, NAMES, mirror, through
 from .ours import local, proxied
 from .wire import Origin, Peer, Response, connected, get, post, running, talk
 

@@ -14,7 +14,7 @@ import pytest
 from tests.keys.builders import a_world
 from tests.servers import free_port, listens
 
-from .exchange.test_handler import CANARY, JSON, a_rulebook
+from .exchange.test_exchange import CANARY, JSON, a_rulebook
 from .ours import local, proxied
 from .wire import Origin, Peer, get, post, running, talk
 

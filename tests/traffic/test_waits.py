@@ -12,7 +12,7 @@ from proxy.traffic import waits
 from proxy.traffic.waits import Signal, Way, in_task, outliving
 from tests.keys.builders import HookedStore, Time, a_world
 
-from .exchange.test_handler import a_rulebook
+from .exchange.test_exchange import a_rulebook
 from .ours import local, proxied
 from .wire import Origin, Peer, connected, eventually, running
 

@@ -185,7 +185,7 @@ class Handler:
         response: UpstreamResponse,
         record: MessageRecord,
     ) -> None:
-        """Relay a response of the upstream, changed as the rule says; a WebSocket goes on with it."""
+        """Relay a response of the upstream, changed as its rule says, or go on as a WebSocket."""
         request.request_id = self.steps.request_ids.added(record)
         try:
             record.responded(response.head.status)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.keys.builders import a_world
 
-from ..exchange.test_handler import JSON, a_rulebook
+from ..exchange.test_exchange import JSON, a_rulebook
 from ..ours import local, proxied
 from ..wire import Origin, Seen, connected, running
 

@@ -16,7 +16,7 @@ from proxy.traffic.upstream.client import HttpUpstream
 from proxy.traffic.upstream.permits import Claim
 from tests.factories import Ear
 from tests.servers import free_port
-from tests.traffic.exchange.test_handler import BrokenKeys, a_rulebook
+from tests.traffic.exchange.test_exchange import BrokenKeys, a_rulebook
 from tests.traffic.ours import ANY_PORT, PASSING, NoKeys, local, serving
 from tests.traffic.wire import OK, Origin, connected, eventually, post, running, talk
 
