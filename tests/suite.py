@@ -46,6 +46,8 @@ HUNG_SECONDS: Final = 900
 """A test that takes longer fails and tells where it stood, rather than hold up all of CI."""
 _SLOWEST: Final = ("--durations=30", "--durations-min=3")
 """Each run tells which tests took longest, in seconds: where CI's time goes."""
+_DEAREST: Final = 40
+"""So many files are told whose tests take longest."""
 _STDERR: Final = os.dup(2)
 """That of the process, before pytest captures it."""
 _PROCESSORS: Final = os.cpu_count() or 1
@@ -68,6 +70,8 @@ class Log:
     failed: list[str] = field(default_factory=list)
     crashed: list[str] = field(default_factory=list)
     skipped: dict[str, int] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    """How long the tests of each file took, added up: those beside each other count each."""
 
 
 class Ended(Exception):
@@ -136,8 +140,11 @@ class _Logger:
         self._log = Log()
         self._skipped: Counter[str] = Counter()
         self._failed: dict[str, None] = {}
+        self._seconds: dict[str, float] = {}
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        file = report.nodeid.partition("::")[0]
+        self._seconds[file] = self._seconds.get(file, 0.0) + report.duration
         if report.when == "call" or not report.passed:
             self._log.ran += 1
         if report.failed:
@@ -163,6 +170,7 @@ class _Logger:
         self._log.status = int(exitstatus)
         self._log.failed = list(self._failed)
         self._log.skipped = dict(self._skipped)
+        self._log.seconds = self._seconds
         self._file.write_text(json.dumps(asdict(self._log)), encoding="utf-8")
 
 
@@ -339,6 +347,16 @@ def skips(logs: Sequence[Log]) -> list[str]:
     ]
 
 
+def dearest(logs: Sequence[Log]) -> list[str]:
+    """Return a line for each of the files whose tests take longest: where the time goes."""
+    seconds: dict[str, float] = {}
+    for log in logs:
+        for file, took in log.seconds.items():
+            seconds[file] = seconds.get(file, 0.0) + took
+    files = sorted(seconds, key=lambda file: seconds[file], reverse=True)[:_DEAREST]
+    return [f"{seconds[file]:.0f} s in {file}" for file in files if seconds[file] >= 1]
+
+
 def closing(logs: Sequence[Log], failed: int, seconds: float) -> str:
     """Return the last line, from which a reader of the output knows how it ended."""
     skipped = sum(count for log in logs for count in log.skipped.values())
@@ -358,7 +376,7 @@ def main() -> None:
         except Ended as end:
             say(f"dev: {end}")
             status, failed = end.status, end.failed
-    say(*skips(logs), closing(logs, failed, time.monotonic() - began))
+    say(*dearest(logs), *skips(logs), closing(logs, failed, time.monotonic() - began))
     sys.exit(status)
 
 

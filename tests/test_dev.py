@@ -175,6 +175,14 @@ def test_the_closing_line_counts_what_passed_failed_and_was_skipped() -> None:
     assert suite.closing(logs, 0, 61.2) == "7 passed, 0 failed, 2 skipped in 61 s"
 
 
+def test_the_files_whose_tests_take_longest_are_told() -> None:
+    logs = [
+        suite.Log(seconds={"a.py": 2.0, "b.py": 0.4}),
+        suite.Log(seconds={"c.py": 3.0, "a.py": 2}),
+    ]
+    assert suite.dearest(logs) == ["4 s in a.py", "3 s in c.py"]
+
+
 def test_checks_run_beside_and_are_counted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "dev").write_text("#!/bin/sh\nexit $1\n")
     (tmp_path / "dev").chmod(0o755)
