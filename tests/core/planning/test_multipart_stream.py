@@ -284,7 +284,7 @@ def test_a_damaged_form_is_refused_where_a_form_held_is(
     headers = QUOTED if quoted else TYPE
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stream_reader, "_HELD", 230)  # else no part of these would be long
-        patch.setattr(find_in_parts, "BODY_TOKEN_MAX", 20)
+        patch.setattr(find_in_parts, "BODY_TOKEN_BYTES", 20)
         try:
             held = through(SEAL, body, headers)
         except SealyardError:
