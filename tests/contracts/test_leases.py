@@ -184,6 +184,24 @@ async def test_a_fence_that_somebody_takes_away_is_learned_all_the_same(
         assert events[0].id in [one.id for one in other.heard]
 
 
+async def test_an_earlier_log_that_somebody_puts_back_is_replaced_by_who_knows_more(
+    subject: Subject,
+) -> None:
+    one = a_member(subject)
+    await one.lease.renew()
+    before = (await subject.store.find(NAME, [fence_log.PLACE])).keys[0]
+    assert before is not None
+    events = [FenceEvent("keyring", "", 5)]
+    await one.lease.fence(events)
+    subject.plant(f"{NAME}:k:{fence_log.PLACE}", before.record)
+    await one.lease.renew()
+    stands = (await subject.store.find(NAME, [fence_log.PLACE])).keys[0]
+    assert stands is not None
+    log = fence_log.read(stands.record, NAME, KEYRING.record_key)
+    assert log is not None
+    assert log.has(events)
+
+
 async def test_whose_kek_the_fleet_has_disabled_seals_nothing(subject: Subject) -> None:
     one = a_member(subject)
     await one.sealed()

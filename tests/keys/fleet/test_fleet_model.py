@@ -29,6 +29,7 @@ from proxy.core.values.key_needs import Standing
 from proxy.keys import policy
 from proxy.keys.fleet import fence_log, keyring_marker, lease
 from proxy.keys.operations.session_operations import SessionResult
+from proxy.keys.sessions import session_control
 from proxy.keys.sessions.settings import SessionMode
 from tests.keys.builders import CONTEXT, SharedStore, seal_need
 from tests.keys.desk import Desk
@@ -119,9 +120,15 @@ class Fleet(RuleBasedStateMachine):
         return Member(Line(self.store), without_store, self.mode, keyring=self.file)
 
     def keep(self, name: str, least: int, *, of_record: bool = False) -> None:
-        """Write into the keyring's file."""
+        """Write into the keyring's file, which all processes take from there."""
         with self.lock:
             self.file = self.file.revoke(name, least, of_record=of_record)
+        self.loop.call_soon_threadsafe(self.take, name, least)
+
+    def take(self, name: str, least: int) -> None:
+        """Let the processes that run have the file: one of a verb that reached none may be late."""
+        for member in self.members:
+            session_control.know(member.sessions, name, least)
 
     async def opens(self, text: bytes, scope: Scope, at: Member | None = None) -> bool:
         """Return whether a text opens, at a process that has just begun unless one is named."""

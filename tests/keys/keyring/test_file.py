@@ -17,7 +17,7 @@ from proxy.keys import private_file
 from proxy.keys.keyring.file import create_keyring, open_keyring, update_keyring
 from proxy.keys.keyring.keyring import Keyring
 from proxy.keys.keyring.root_secret import Passphrase
-from proxy.keys.keyring.roots import FileRoot, PassphraseRoot
+from proxy.keys.keyring.roots import FileRoot, PassphraseRoot, passphrase
 from proxy.keys.policy import MAX_FILE_BYTES
 
 from ..builders import NOW, a_keyring, a_root, some_bytes
@@ -184,3 +184,23 @@ def test_importing_the_file_module_does_not_import_joserfc() -> None:
     script = "import sys, proxy.keys.keyring.file; sys.exit('joserfc' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], check=False)  # noqa: S603 - our own code
     assert done.returncode == 0
+
+
+def test_a_restored_keyring_opens_for_who_keeps_only_what_a_passphrase_derived(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process forgets the passphrase of a variable; a backup is restored under the same one."""
+    monkeypatch.setenv("ONCE", "canary horse battery staple")
+    operator = PassphraseRoot(SecretReference(env="ONCE"), dict(os.environ))
+    running = PassphraseRoot(SecretReference(env="ONCE"), os.environ)
+    path, keyring = tmp_path / "keyring.jwe", a_keyring()
+    create_keyring(path, keyring, operator)
+    assert open_keyring(path, running) == keyring
+    passphrase.forget("ONCE")
+    path.unlink()
+    create_keyring(path, keyring.after(7), operator)
+    assert open_keyring(path, running).generation == 8
+    path.unlink()
+    create_keyring(path, a_keyring(), operator)
+    with pytest.raises(KeyringError, match="another salt"):
+        open_keyring(path, running)
