@@ -21,6 +21,7 @@ from proxy.injector.permissions import Policy
 from proxy.injector.pod_reader import Json
 from proxy.injector.ports import Sealed
 from proxy.injector.redirect_rules import mesh_rules, redirect_rules
+from proxy.injector.roots import IDENTITIES, RootNeeds
 from tests.chart.conftest import CHART, TOOLS, Render, Rendered
 from tests.chart.test_chart import DEFAULT, chooses
 from tests.injector.pods import SETTINGS, a_container, a_pod, container
@@ -97,6 +98,11 @@ def test_what_the_injector_makes_is_admitted(broken: Broken) -> None:
         a_pod(containers=[{"name": "web", "image": "w"}]),
     ):
         assert broken("create", {"object": sealed(pod)}) == []
+    rooted = RootNeeds(("aws-kms", "vault", "shares"), audience="sealyard")
+    with_role = [{"name": "sealyard", "env": [{"name": "AWS_ROLE_ARN", "value": "arn"}]}]
+    pod = inject(a_pod(initContainers=with_role), replace(TRUSTING, root=rooted))
+    assert "AWS_ROLE_ARN" in json.dumps(pod)
+    assert broken("create", {"object": pod}) == []
     for written in (
         {"sealyard.io/pass-ports": "9000"},
         {"sealyard.io/interception": "redirect"},
@@ -191,7 +197,7 @@ CREATED: dict[str, tuple[str, Callable[[Json], object]]] = {
         lambda pod: rewritten(pod, "{ 15082 }", "{ 15008, 15082 }"),
     ),
     "redirect that loads": (
-        "one of Sealyard's containers can run other programs",
+        "is not the injector's",
         lambda pod: inits(pod)[0].update(env=[{"name": "LD_PRELOAD", "value": "/x"}]),
     ),
     "sidecar with another way": (
@@ -203,8 +209,26 @@ CREATED: dict[str, tuple[str, Callable[[Json], object]]] = {
         lambda pod: variable(pod, "SEALYARD_MODE", "passthrough"),
     ),
     "sidecar with modules of others": (
-        "one of Sealyard's containers can run other programs",
+        "is not the injector's",
         lambda pod: variable(pod, "PYTHONPATH", "/x"),
+    ),
+    "sidecar with authorities of others": (
+        "is not the injector's",
+        lambda pod: variable(pod, "SSL_CERT_FILE", "/run/x"),
+    ),
+    "sidecar with a probe that reads the keys": (
+        "can run other programs",
+        lambda pod: inits(pod)[1].update(livenessProbe={"exec": {"command": ["cat", "/etc"]}}),
+    ),
+    "check with the keys": (
+        "has what it does not need",
+        lambda pod: inits(pod)[2].update(
+            volumeMounts=[{"name": "sealyard-keys", "mountPath": "/etc/sealyard/keys"}]
+        ),
+    ),
+    "check that exports": (
+        "sealyard-check",
+        lambda pod: inits(pod)[2].update(args=["keys", "export"]),
     ),
     "sidecar with other programs": (
         "one of Sealyard's containers can run other programs",
@@ -353,6 +377,8 @@ def test_the_policies_know_the_rules_that_the_injector_writes() -> None:
 
     assert mesh_text == mesh_rules(ports) + "\n"
     assert redirect_text == redirect_rules(ports, 15082) + "\n"
+    known = {name for one in IDENTITIES.values() for name in one.variables}
+    assert (files / "identity-variables").read_text().split() == sorted(known)
     assert (files / "mesh-ports").read_text().split() == [str(one) for one in sorted(PROXY_PORTS)]
 
 
