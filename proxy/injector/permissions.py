@@ -34,7 +34,9 @@ PERMISSIONS: Final = (
 _HOST_PATH: Final = "host-path"
 _FOLDER: Final = re.compile(r"(?:/[A-Za-z0-9_-][A-Za-z0-9._-]*)+")
 
-_OF_THE_RELEASE: Final = frozenset({"config", "disabled", "port-env", "ports", "redirect"})
+_OF_THE_RELEASE: Final = frozenset(
+    {"audit", "config", "disabled", "keys", "port-env", "ports", "redirect"}
+)
 """What the policies of the API server must know too: the chart alone gives it."""
 
 ANY_NAMESPACE: Final = "*"

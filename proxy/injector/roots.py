@@ -66,7 +66,7 @@ class _Identity(NamedTuple):
     folders: frozenset[str]
 
 
-_IDENTITIES: Final[Mapping[str, _Identity]] = {
+IDENTITIES: Final[Mapping[str, _Identity]] = {
     # IRSA: https://github.com/aws/amazon-eks-pod-identity-webhook, and EKS Pod Identity.
     "aws-kms": _Identity(
         frozenset(
@@ -100,6 +100,7 @@ _IDENTITIES: Final[Mapping[str, _Identity]] = {
         frozenset({"/var/run/secrets/azure/tokens"}),
     ),
 }
+"""By the kind of the root; the policies of the API server know the variables too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +190,7 @@ def with_identity(own: Json, given: Json, pod_volumes: Sequence[Json], needs: Ro
     anyway, and never a file of the sidecar's own, by no path and no link. `pod_volumes` are those
     of the pod without the sidecar's.
     """
-    known = [_IDENTITIES[kind] for kind in needs.kinds if kind in _IDENTITIES]
+    known = [IDENTITIES[kind] for kind in needs.kinds if kind in IDENTITIES]
     tokens = {one["name"] for one in pod_volumes if _has_tokens_alone(one)}
     mounts = [
         {"name": one["name"], "mountPath": one["mountPath"], "readOnly": True}

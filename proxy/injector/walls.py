@@ -39,6 +39,14 @@ _VOLUMES: Final = frozenset(
 )
 """Kinds of volumes that hold what they say themselves, or what an operator made."""
 
+_SOURCES: Final = frozenset(
+    {
+        *("clusterTrustBundle", "configMap", "downwardAPI", "podCertificate"),
+        *("secret", "serviceAccountToken"),
+    }
+)
+"""What a projected volume is made of; keys.py and roots.py say which is the sidecar's alone."""
+
 _OF_THE_CLUSTER: Final = frozenset({"", "ClusterFirst", "ClusterFirstWithHostNet"})
 _WAYS_TO_ASK: Final = frozenset(
     {
@@ -93,7 +101,9 @@ def of_volumes(volumes: Sequence[Json]) -> Iterator[Violation]:
     for one in volumes:
         if one["name"] in VOLUMES:
             continue
-        for kind in sorted(set(one) - _VOLUMES - {"name"}):
+        parts = objects(mapping(one, "projected"), "sources")
+        unknown = {kind for each in parts for kind in each} - _SOURCES
+        for kind in sorted((set(one) - _VOLUMES - {"name"}) | unknown):
             if kind == "hostPath":
                 told = (
                     f"volume {one['name']} is a host path, by which nodes show keys of their pods"

@@ -21,6 +21,7 @@ from proxy.injector.permissions import Policy
 from proxy.injector.pod_reader import Json
 from proxy.injector.ports import Sealed
 from proxy.injector.redirect_rules import mesh_rules, redirect_rules
+from proxy.injector.roots import IDENTITIES, RootNeeds
 from tests.chart.conftest import CHART, TOOLS, Render, Rendered
 from tests.chart.test_chart import DEFAULT, chooses
 from tests.injector.pods import SETTINGS, a_container, a_pod, container
@@ -31,7 +32,7 @@ VALIDATOR = "l5d/proxy:edge /validator"
 VALUES = [
     *("--kube-version", "1.31", "--set", f"policy.trustedImages={{{ISTIO},{VALIDATOR}}}"),
     *("--set", "policy.allow[0].namespace=legacy"),
-    *("--set", "policy.allow[0].permissions={port-env,disabled,ports,redirect,config}"),
+    *("--set", "policy.allow[0].permissions={port-env,disabled,ports,redirect,config,keys,audit}"),
 ]
 TRUSTING = replace(
     SETTINGS,
@@ -51,29 +52,30 @@ def rendered(render: Render) -> Rendered:
 @pytest.fixture(scope="session")
 def broken(rendered: Rendered) -> Broken:
     """Ask one policy about one review."""
+    return partial(ask, rendered)
+
+
+def ask(rendered: Rendered, part: str, review: Json) -> list[str]:
+    """Return what a policy of the chart has against a review."""
     params = rendered.one("ConfigMap", "backstop.seal-sealyard-injector")
-
-    def asked(part: str, review: Json) -> list[str]:
-        policy = next(
-            one
-            for one in rendered.objects()
-            if one["kind"] == "ValidatingAdmissionPolicy"
-            and one["metadata"]["name"].startswith(part)
-        )
-        around = {"request": {"namespace": "shop"}, "namespaceObject": {"metadata": {}}}
-        review = {"params": params, **around, **review}
-        done = subprocess.run(
-            [TOOLS / "python", Path(__file__).parent / "cel_policy.py"],
-            input=json.dumps({"spec": policy["spec"], "reviews": [review]}),
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=True,
-        )
-        [messages] = json.loads(done.stdout)
-        return list(messages)
-
-    return asked
+    policy = next(
+        one
+        for one in rendered.objects()
+        if one["kind"] == "ValidatingAdmissionPolicy" and one["metadata"]["name"].startswith(part)
+    )
+    around = {"request": {"namespace": "shop"}, "namespaceObject": {"metadata": {}}}
+    done = subprocess.run(
+        [TOOLS / "python", Path(__file__).parent / "cel_policy.py"],
+        input=json.dumps(
+            {"spec": policy["spec"], "reviews": [{"params": params, **around, **review}]}
+        ),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    [messages] = json.loads(done.stdout)
+    return list(messages)
 
 
 def sealed(pod: Json | None = None) -> Json:
@@ -96,10 +98,16 @@ def test_what_the_injector_makes_is_admitted(broken: Broken) -> None:
         a_pod(containers=[{"name": "web", "image": "w"}]),
     ):
         assert broken("create", {"object": sealed(pod)}) == []
+    rooted = RootNeeds(("aws-kms", "vault", "shares"), audience="sealyard")
+    with_role = [{"name": "sealyard", "env": [{"name": "AWS_ROLE_ARN", "value": "arn"}]}]
+    pod = inject(a_pod(initContainers=with_role), replace(TRUSTING, root=rooted))
+    assert "AWS_ROLE_ARN" in json.dumps(pod)
+    assert broken("create", {"object": pod}) == []
     for written in (
         {"sealyard.io/pass-ports": "9000"},
         {"sealyard.io/interception": "redirect"},
         {"sealyard.io/config": "lenient"},
+        {"sealyard.io/keys-secret": "own"},
     ):
         review = {"object": sealed(a_pod(written))}
         assert broken("create", review)
@@ -136,6 +144,13 @@ def variable(pod: Json, name: str, value: str) -> None:
     sidecar = inits(pod)[1]
     kept = [one for one in sidecar["env"] if one["name"] != name]
     sidecar["env"] = [*kept, {"name": name, "value": value}]
+
+
+def remounted(pod: Json, path: str, **change: str) -> None:
+    """Change a mount of the sidecar."""
+    for one in inits(pod)[1]["volumeMounts"]:
+        if one["mountPath"] == path:
+            one.update(change)
 
 
 CREATED: dict[str, tuple[str, Callable[[Json], object]]] = {
@@ -182,7 +197,7 @@ CREATED: dict[str, tuple[str, Callable[[Json], object]]] = {
         lambda pod: rewritten(pod, "{ 15082 }", "{ 15008, 15082 }"),
     ),
     "redirect that loads": (
-        "one of Sealyard's containers can run other programs",
+        "is not the injector's",
         lambda pod: inits(pod)[0].update(env=[{"name": "LD_PRELOAD", "value": "/x"}]),
     ),
     "sidecar with another way": (
@@ -194,8 +209,26 @@ CREATED: dict[str, tuple[str, Callable[[Json], object]]] = {
         lambda pod: variable(pod, "SEALYARD_MODE", "passthrough"),
     ),
     "sidecar with modules of others": (
-        "one of Sealyard's containers can run other programs",
+        "is not the injector's",
         lambda pod: variable(pod, "PYTHONPATH", "/x"),
+    ),
+    "sidecar with authorities of others": (
+        "is not the injector's",
+        lambda pod: variable(pod, "SSL_CERT_FILE", "/run/x"),
+    ),
+    "sidecar with a probe that reads the keys": (
+        "can run other programs",
+        lambda pod: inits(pod)[1].update(livenessProbe={"exec": {"command": ["cat", "/etc"]}}),
+    ),
+    "check with the keys": (
+        "has what it does not need",
+        lambda pod: inits(pod)[2].update(
+            volumeMounts=[{"name": "sealyard-keys", "mountPath": "/etc/sealyard/keys"}]
+        ),
+    ),
+    "check that exports": (
+        "sealyard-check",
+        lambda pod: inits(pod)[2].update(args=["keys", "export"]),
     ),
     "sidecar with other programs": (
         "one of Sealyard's containers can run other programs",
@@ -208,6 +241,38 @@ CREATED: dict[str, tuple[str, Callable[[Json], object]]] = {
     "rules of the author": (
         "not those of the operator",
         lambda pod: pod["spec"]["volumes"][0]["configMap"].update(name="own"),
+    ),
+    "rules of another key": (
+        "not those of the operator",
+        lambda pod: pod["spec"]["volumes"][0]["configMap"].update(items=[{"key": "a"}]),
+    ),
+    "rules of another volume": (
+        "not mounted where",
+        lambda pod: remounted(pod, "/etc/sealyard/config", name="mine"),
+    ),
+    "rules beside others": (
+        "not mounted where",
+        lambda pod: inits(pod)[1]["volumeMounts"].append(
+            {"name": "mine", "mountPath": "/etc/sealyard/config/sealyard.yaml"}
+        ),
+    ),
+    "rules of a part of a volume": (
+        "not mounted where",
+        lambda pod: remounted(pod, "/etc/sealyard/config", subPath="a"),
+    ),
+    "keys of another volume": (
+        "not mounted where",
+        lambda pod: remounted(pod, "/etc/sealyard/keys", name="mine"),
+    ),
+    "keys of the author": (
+        "keys are not those",
+        lambda pod: pod["spec"]["volumes"][1]["secret"].update(secretName="own"),
+    ),
+    "keys of an author's driver": (
+        "keys are not those",
+        lambda pod: pod["spec"]["volumes"].__setitem__(
+            1, {"name": "sealyard-keys", "csi": {"driver": "of.an.author"}}
+        ),
     ),
     "trusted image with other programs": (
         "can run other programs",
@@ -275,6 +340,30 @@ def test_what_was_not_injected_or_changed_afterwards_is_refused(broken: Broken, 
     assert told in "".join(broken("create", {"object": pod}))
 
 
+@pytest.mark.parametrize("volume", ["logs", "emptyDir"])
+def test_an_audit_log_is_where_the_operator_keeps_it(render: Render, volume: str) -> None:
+    made = render(DEFAULT, *VALUES, "--set", f"sidecar.auditVolume={volume}")
+    pods = [
+        sealed(),
+        inject(a_pod(), replace(TRUSTING, audit_volume="elsewhere")),
+        inject(a_pod(), replace(TRUSTING, audit_volume=volume)),
+    ]
+    told = [ask(made, "create", {"object": one}) for one in pods]
+
+    assert ["audit log is not where" in "".join(one) for one in told] == [True, True, False]
+    assert told[2] == []
+
+
+@pytest.mark.parametrize("source", ["ConfigMap/keyring", "SecretProviderClass/keys", "Secret/own"])
+def test_keys_come_from_the_source_that_the_operator_names(render: Render, source: str) -> None:
+    root = ("--set", "keys.root.kinds={aws-kms}")
+    made = render(DEFAULT, *VALUES, *root, "--set", f"sidecar.keysSecret={source}")
+    own = inject(a_pod(), replace(TRUSTING, keys_secret=source))
+
+    assert ask(made, "create", {"object": own}) == []
+    assert "keys are not those" in "".join(ask(made, "create", {"object": sealed()}))
+
+
 def test_the_policies_know_the_rules_that_the_injector_writes() -> None:
     files = CHART / "files"
     ports = Sealed((7000, 8080), passed=(9000,))
@@ -288,6 +377,8 @@ def test_the_policies_know_the_rules_that_the_injector_writes() -> None:
 
     assert mesh_text == mesh_rules(ports) + "\n"
     assert redirect_text == redirect_rules(ports, 15082) + "\n"
+    known = {name for one in IDENTITIES.values() for name in one.variables}
+    assert (files / "identity-variables").read_text().split() == sorted(known)
     assert (files / "mesh-ports").read_text().split() == [str(one) for one in sorted(PROXY_PORTS)]
 
 
@@ -430,7 +521,8 @@ def test_no_permission_is_taken_for_another(rendered: Rendered) -> None:
     params = rendered.one("ConfigMap", "backstop.seal-sealyard-injector")["data"]
 
     assert params["allowed"].split("\n") == [
-        f"legacy {one}" for one in ("port-env", "disabled", "ports", "redirect", "config")
+        f"legacy {one}"
+        for one in ("port-env", "disabled", "ports", "redirect", "config", "keys", "audit")
     ]
     assert params["image"] == params["former"] == IMAGE
     assert Policy(images=frozenset(params["trusted"].split("\n"))).trusts({"image": f"{ISTIO}:1"})

@@ -22,7 +22,7 @@ import yaml
 from proxy.injector.annotations import InjectorSettings
 from proxy.injector.inject import inject
 from tests.chart.conftest import ROOT
-from tests.injector.pods import a_container, a_pod
+from tests.injector.pods import a_container, a_pod, container
 from tests.injector.running_pod import CANARY, CONFIGURATION
 
 IMAGE = "localhost/sealyard:test"
@@ -120,7 +120,7 @@ def test_only_the_image_for_debugging_has_tools(engine: Engine, image: str) -> N
 
 def test_the_native_leaves_are_in_use(engine: Engine, image: str) -> None:
     python = "--entrypoint=/opt/sealyard/bin/python"
-    script = "from proxy.core import leaves; print(leaves.FORM)"
+    script = "from sealyard.core import leaves; print(leaves.FORM)"
     without = ("--env=SEALYARD_NATIVE=0", python, image, "-c", script)
 
     assert engine(*hardened(), python, image, "-c", script).stdout == "native\n"
@@ -144,7 +144,7 @@ def test_the_image_tells_what_is_in_it(engine: Engine, image: str) -> None:
     document = json.loads(engine(*hardened(), python, image, "-c", script).stdout)
     found = {one["purl"].partition("@")[0] for one in document["components"]}
 
-    assert {"pkg:pypi/cryptography", "pkg:pypi/redis", "pkg:deb/debian/nftables"} <= found
+    assert {"pkg:pypi/cryptography", "pkg:pypi/aiohttp", "pkg:deb/debian/nftables"} <= found
     assert {"pkg:pypi/sealyard-native", "pkg:cargo/pyo3", "pkg:cargo/memchr"} <= found
     assert "pkg:pypi/pip" not in found
     assert document["metadata"]["component"]["version"] == "9.9.9"
@@ -160,8 +160,8 @@ def address(engine: Engine, image: str, tmp_path: Path) -> Iterator[str]:
     )
     manifest = tmp_path / "pod.yaml"
     manifest.write_text(yaml.safe_dump_all(manifests(tmp_path / "keys", image)))
-    engine("podman", "kube", "play", str(manifest))
     try:
+        engine("podman", "kube", "play", str(manifest))
         infra = engine("podman", "pod", "inspect", "web", "--format", "{{.InfraContainerID}}")
         form = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
         yield engine("podman", "inspect", infra.stdout.strip(), "--format", form).stdout.strip()
@@ -182,12 +182,12 @@ def manifests(keys: Path, image: str) -> list[object]:
     pod = a_pod(containers=[app], volumes=[{"name": "app", "configMap": {"name": "app"}}])
     pod["metadata"]["name"] = "web"
     pod = inject(pod, InjectorSettings(image=image, pull_policy="Never"))
-    # podman knows no native sidecars: it would wait for the end of one.
-    inits = pod["spec"]["initContainers"]
-    [sidecar] = [one for one in inits if one["name"] == "sealyard"]
+    # podman knows no native sidecars: it would wait for the end of one. What tests the redirect
+    # behind it is run by the test.
+    redirect, sidecar, _ = pod["spec"]["initContainers"]
     for key in ("restartPolicy", "startupProbe", "readinessProbe", "livenessProbe"):
         del sidecar[key]
-    inits.remove(sidecar)
+    pod["spec"]["initContainers"] = [redirect]
     pod["spec"]["containers"].insert(0, sidecar)
     secrets = {
         name: base64.b64encode((keys / name).read_bytes()).decode()
@@ -222,11 +222,23 @@ def curl(*arguments: str) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
-def test_an_injected_pod_seals_what_its_application_keeps(engine: Engine, address: str) -> None:
+def checked(engine: Engine, image: str, address: str) -> str:
+    """Run what tests the redirect in the pod; return what it says."""
+    pod = inject(a_pod(), InjectorSettings(image=image))
+    check = container(pod, "sealyard-check")
+    known = {one["name"]: one.get("value", address) for one in check["env"]}
+    variables = [f"--env={name}={value}" for name, value in known.items()]
+    within = ("podman", "run", "--rm", "--pod=web", "--cap-drop=ALL", "--user=65532:0")
+    return engine(*within, *variables, image, *check["args"]).stdout
+
+
+def test_an_injected_pod_seals_what_its_application_keeps(
+    engine: Engine, image: str, address: str
+) -> None:
     url = f"http://{address}:8080/messages"
     message = json.dumps({"conversationId": "c1", "content": CANARY})
     deadline = time.monotonic() + 30
-    while curl(f"http://{address}:15021/readyz")[1] != "ready\n":
+    while curl(f"http://{address}:15082/readyz")[1] != "ready\n":
         assert time.monotonic() < deadline
         time.sleep(0.2)
     code, answer = curl("-H", "Content-Type: application/json", "-d", message, url)
@@ -238,6 +250,7 @@ def test_an_injected_pod_seals_what_its_application_keeps(engine: Engine, addres
     assert CANARY not in kept
     assert json.loads(kept)["content"].startswith("eyJ0eXAiOiJzeTEi")
     assert seen.strip() == "False"
+    assert "failed" not in checked(engine, image, address)
     engine("podman", "kill", "web-sealyard")
     refused = 7
     assert curl(url)[0] == refused

@@ -86,6 +86,7 @@ def by_volumes() -> Specs:
         for reference in ("secretRef", "nodePublishSecretRef"):
             pod = volume(**{kind: {reference: {"name": KEYS}}})
             yield "keys", f"holds the keys (Secret {KEYS})", pod
+    yield "driver", "names a driver", volume(projected={"sources": [{"ofTomorrow": {}}]})
     yield "keys", "holds the keys", volume(secret={"secretName": KEYS})
     projected = {"sources": [{"configMap": {"name": "a"}}, {"secret": {"name": KEYS}}]}
     yield "keys", "holds the keys", volume(projected=projected)
