@@ -22,7 +22,7 @@ from ...core.expressions.sources import (
 )
 from ...core.rules.model import NAMED_PARTS, NamedPart, value_place
 from ..rules.blocks import BlockSyntax
-from ..rules.options import SourceSyntax
+from ..rules.options import NamedInQuery, SourceSyntax
 from ..rules.resolve import PlacedItem, ResolvedRule
 from ..yaml.nodes import Problems, show, suggest
 
@@ -51,6 +51,7 @@ def check(resolved: ResolvedRule, *, trusted_names: bool, problems: Problems) ->
         _check_captures(source, resolved, problems)
         _check_headers(source, problems)
     _check_asked(resolved, problems)
+    _check_queries(resolved, problems)
     for part in NAMED_PARTS:
         _check_bodies(part, resolved, problems)
         _check_labels(part, resolved, problems)
@@ -128,6 +129,16 @@ def _check_asked(resolved: ResolvedRule, problems: Problems) -> None:
                 told = "`ask` is for what a request lacks, and this is of its answer"
                 problems.add(
                     own.place, told, "write it in the rule, or read the name from `$.path`"
+                )
+
+
+def _check_queries(resolved: ResolvedRule, problems: Problems) -> None:
+    """Report names of the query that would bind the messages of one block alone."""
+    for block in resolved.shared.blocks:
+        for use in (block.options.query or {}).values():
+            if isinstance(use, NamedInQuery):
+                problems.add(
+                    use.place, "names what the whole rule is about", "write it in the rule"
                 )
 
 

@@ -36,7 +36,7 @@ from ...core.expressions.sources import (
 )
 from ...core.formats.escaping import ESCAPES, Escape
 from ...core.rules.model import PARTS, NamedPart, Others, Part
-from ..declared.composed import ByName, ByShape, ListOf, Named, WithPlace, Words
+from ..declared.composed import ByName, ByShape, ListOf, Named, OneOrMore, WithPlace, Words
 from ..declared.kinds import DAY, Choice, Duration, Kind, PlainText
 from ..declared.section import Fields, Key, Section, one_of, setting
 from ..yaml.nodes import Place, Problems, show
@@ -244,8 +244,38 @@ def _mode(word: str) -> Mode:
     return Mode(day.timestamp())
 
 
+def _object_name(written: str) -> str:
+    """Return the name by which an object makes fields distinct; raise InvalidExpression."""
+    name = parse_json_selector(written).field if written.startswith("$") else None
+    if name is None:
+        raise InvalidExpression(f"{show(written)} names no object", hint="write `$.name`")
+    return name
+
+
 AlreadySealed = Literal["seal", "keep", "reject"]
-QueryUse = Literal["plain", "refuse"]
+
+
+@dataclass(frozen=True, slots=True)
+class NamedInQuery:
+    """What a name of the query names as well, and the place where that is said."""
+
+    place: Place
+    part: NamedPart = setting(
+        Choice("tenant", "conversation", "message"),
+        "What the name says: the rule's own source of it must be outside of bodies and is compared"
+        " with it (400); without one, it is read here.",
+        name="as",
+    )
+
+
+def _in_query(values: dict[str, Any], fields: Fields, _: Problems) -> NamedInQuery | None:
+    return NamedInQuery(fields.place, **values) if values else None
+
+
+NAMED_IN_QUERY: Final = Section(
+    NamedInQuery, "as", "A name of `query` that binds values", make=_in_query
+)
+QueryUse = Literal["plain", "refuse"] | NamedInQuery
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,12 +336,24 @@ class OptionsSyntax:
     )
     query: Mapping[str, QueryUse] | None = setting(
         ByName(
-            Choice("plain", "refuse"),
-            "mapping of names, each with `plain` or `refuse`",
+            ByShape(Choice("plain", "refuse"), mapping=NAMED_IN_QUERY),
+            "mapping of names, each with `plain`, `refuse` or `{as: PART}`",
             PlainText(),
         ),
         "The names that may occur in the query beside those that the rule seals or reads. A rule"
-        " adds to those of `defaults`, a block to those of its rule; `refuse` takes a name away.",
+        " adds to those of `defaults`, a block to those of its rule; `refuse` takes a name away."
+        " `{as: conversation}` says that it names the conversation; only on rules.",
+        default=None,
+        absent="none",
+    )
+    distinct: tuple[str, ...] | None = setting(
+        OneOrMore(
+            PlainText("JSON selector", parse=_object_name, pattern=r"\$[\s\S]*"),
+            "JSON selector or a list of them",
+        ),
+        "Objects whose names are a part of the fields within: with `$.patient`, the field of"
+        " `$.patient.name` is `patient.name`, and the name of a `$.doctor` does not open there."
+        " Their last names tell them, wherever they stand.",
         default=None,
         absent="none",
     )
