@@ -62,7 +62,9 @@ class Item:
     `parties` are those who choose the key of what is end to end: sender and recipients, or reader.
     `framed` says that a body may become a sealed stream, where a token is too small for it.
     `each` takes every occurrence of a name in a form or a query, `elsewhere_allowed` lets the name
-    occur in another place of the request as well, unread.
+    occur in another place of the request as well, unread. `where` are conditions on the
+    element that the last `*` of the selector stands for. Such an item is optional, and
+    `needed_where` says that an element which meets them must have the value.
     """
 
     selector: Selector
@@ -78,6 +80,8 @@ class Item:
     parties: frozenset[NamedPart] = frozenset()
     each: bool = False
     elsewhere_allowed: bool = False
+    where: tuple[Condition, ...] = ()
+    needed_where: bool = False
 
     is_special: bool = derived(init=False, repr=False, compare=False)
     """Whether values may be unfit to be sealed, or more is asked of their tokens than to open."""
