@@ -22,7 +22,7 @@ from ...core.expressions.sources import (
 )
 from ...core.rules.model import NAMED_PARTS, NamedPart, value_place
 from ..rules.blocks import BlockSyntax
-from ..rules.options import SourceSyntax
+from ..rules.options import NamedInQuery, SourceSyntax
 from ..rules.resolve import PlacedItem, ResolvedRule
 from ..yaml.nodes import Problems, show, suggest
 
@@ -51,6 +51,7 @@ def check(resolved: ResolvedRule, *, trusted_names: bool, problems: Problems) ->
         _check_captures(source, resolved, problems)
         _check_headers(source, problems)
     _check_asked(resolved, problems)
+    _check_queries(resolved, problems)
     for part in NAMED_PARTS:
         _check_bodies(part, resolved, problems)
         _check_labels(part, resolved, problems)
@@ -131,6 +132,16 @@ def _check_asked(resolved: ResolvedRule, problems: Problems) -> None:
                 )
 
 
+def _check_queries(resolved: ResolvedRule, problems: Problems) -> None:
+    """Report names of the query that would bind the messages of one block alone."""
+    for block in resolved.shared.blocks:
+        for use in (block.options.query or {}).values():
+            if isinstance(use, NamedInQuery):
+                problems.add(
+                    use.place, "names what the whole rule is about", "write it in the rule"
+                )
+
+
 def _captures(source: Source, *, everywhere: bool) -> Iterator[tuple[str, bool]]:
     if isinstance(source, NameSource):
         if source.place == "path":
@@ -153,19 +164,20 @@ def _check_labels(part: NamedPart, resolved: ResolvedRule, problems: Problems) -
     own: Source = same.source
     own = own.hole if isinstance(own, ComposedSource) else own
     if isinstance(own, AskSource):
-        name, told, spelled = own.selector.field or "", own.text, f"ask: '{own.text}'"
+        names = [own.selector.field or "", *(one.name for one in own.parts)]
+        told, spelled = own.text, f"ask: '{own.text}'"
     elif isinstance(own, NameSource) and own.place == "path":
-        name, told, spelled = own.name, f"path:{own.name}", f"from: path:{own.name}"
+        names, told, spelled = [own.name], f"path:{own.name}", f"from: path:{own.name}"
     else:
         return
     assert syntax is not None  # noqa: S101 - it has a source
     needed = any(part in placed.item.bind for placed in resolved.items)
-    label = fold_field(name)
+    labels = set(map(fold_field, names))
     said = {one.selector.text for one in same.also if isinstance(one, JsonSource)}
     said |= {f"query:{one.name}" for one in same.also if isinstance(one, NameSource)}
     said |= {one.value if isinstance(one, Whole) else one.text for one in same.unrelated}
     for text, plain in _plain(resolved) if needed else ():
-        if text not in said and (plain.lower().endswith("id") or fold_field(plain) == label):
+        if text not in said and (plain.lower().endswith("id") or fold_field(plain) in labels):
             problems.add(
                 syntax.place,
                 f"{show(text)} stays plain and may name what `{told}` names",

@@ -251,8 +251,38 @@ def _low(name: str) -> bytes:
     return name.lower().encode()
 
 
+def _object_name(written: str) -> str:
+    """Return the name by which an object makes fields distinct; raise InvalidExpression."""
+    name = parse_json_selector(written).field if written.startswith("$") else None
+    if name is None:
+        raise InvalidExpression(f"{show(written)} names no object", hint="write `$.name`")
+    return name
+
+
 AlreadySealed = Literal["seal", "keep", "reject"]
-QueryUse = Literal["plain", "names", "refuse"]
+
+
+@dataclass(frozen=True, slots=True)
+class NamedInQuery:
+    """What a name of the query names as well, and the place where that is said."""
+
+    place: Place
+    part: NamedPart = setting(
+        Choice("tenant", "conversation", "message"),
+        "What the name says: the rule's own source of it must be outside of bodies and is compared"
+        " with it (400); without one, it is read here.",
+        name="as",
+    )
+
+
+def _in_query(values: dict[str, Any], fields: Fields, _: Problems) -> NamedInQuery | None:
+    return NamedInQuery(fields.place, **values) if values else None
+
+
+NAMED_IN_QUERY: Final = Section(
+    NamedInQuery, "as", "A name of `query` that binds values", make=_in_query
+)
+QueryUse = Literal["plain", "names", "refuse"] | NamedInQuery
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,14 +376,26 @@ class OptionsSyntax:
     )
     query: Mapping[str, QueryUse] | None = setting(
         ByName(
-            Choice("plain", "names", "refuse"),
-            "mapping of names, each with `plain`, `names` or `refuse`",
+            ByShape(Choice("plain", "names", "refuse"), mapping=NAMED_IN_QUERY),
+            "mapping of names, each with `plain`, `names`, `refuse` or `{as: PART}`",
             PlainText(),
         ),
         "The names that may occur in the query beside those that the rule seals or reads. The value"
         " of one that is `plain` must not name a sealed field (`sort=content`), that of `names` may"
         " (`fields=content`). A rule adds to those of `defaults`, a block to those of its rule;"
-        " `refuse` takes a name away.",
+        " `refuse` takes a name away. `{as: conversation}` says that it names the conversation; only"
+        " on rules.",
+        default=None,
+        absent="none",
+    )
+    distinct: tuple[str, ...] | None = setting(
+        OneOrMore(
+            PlainText("JSON selector", parse=_object_name, pattern=r"\$[\s\S]*"),
+            "JSON selector or a list of them",
+        ),
+        "Objects whose names are a part of the fields within: with `$.patient`, the field of"
+        " `$.patient.name` is `patient.name`, and the name of a `$.doctor` does not open there."
+        " Their last names tell them, wherever they stand.",
         default=None,
         absent="none",
     )

@@ -37,6 +37,7 @@ from ..rules.conditions import Conditions
 from ..rules.model import NAMED_PARTS, Block, Item, NamedPart, Names, Placed, value_place
 from .batches import around
 from .closed_world import closed_world
+from .element_conditions import conditions_of, in_elements
 from .flat_json import FlatJson, is_simple
 from .message_match import MessageMatch
 from .one_or_many import Deciding, RecordShape
@@ -81,9 +82,9 @@ class CompiledBlock(MessageMatch):
 
     Values: `encrypt` and `decrypt` are known by index. `selection` finds them in a body,
     `other_selections` in one of these kinds instead, `parts` in a multipart form, `query` in a
-    query; `in_head` are the items of the head. `around` is what is checked beside the values,
-    `closed` what else a request may hold (None: anything), `elsewhere` what must not be in another
-    place of it. `variants_checked` are the
+    query; `in_head` are the items of the head, `in_elements` those with conditions on elements.
+    `around` is what is checked beside the values, `closed` what else a request may hold (None:
+    anything), `elsewhere` what must not be in another place of it. `variants_checked` are the
     selectors of which no member may occur in another spelling, `twins_checked` those of which none
     may occur twice or hidden. `when` decides by the body, None where the head does alone.
 
@@ -109,6 +110,7 @@ class CompiledBlock(MessageMatch):
         "escape",
         "flat",
         "from_message",
+        "in_elements",
         "in_head",
         "keeps",
         "other_selections",
@@ -158,7 +160,8 @@ class CompiledBlock(MessageMatch):
         self.elements_shared = {source: len(steps) for source, steps in self.elements.items()}
         self.encrypt = self._place(block.encrypt, first=0)
         self.decrypt = self._place(block.decrypt, first=len(self.encrypt))
-        read = (self._at(one) for one in self.source_index if not one.member_name)
+        conditions = conditions_of(block, shape)
+        read = (*(self._at(one) for one in self.source_index if not one.member_name), *conditions)
         self.closed = closed_world(block, direction, read)
         self.escape, self.whole_place = _writing(block, direction)
         selectors = (
@@ -169,6 +172,9 @@ class CompiledBlock(MessageMatch):
         self.rendered = range(len(selectors) - len(block.rendered), len(selectors))
         self.around = around(block, self.encrypt, first=len(selectors))
         selectors += self.around.selectors
+        items = (*self.encrypt, *self.decrypt)
+        self.in_elements = in_elements(items, shape, first=len(selectors))
+        selectors += conditions
         self._refuse_other_forms(selectors)
         self.parts = self._part_selection(selectors)
         found = self._find_selections(selectors)
@@ -343,7 +349,7 @@ class CompiledBlock(MessageMatch):
             return True
         chosen = self.when is not None or block.types or block.format is not None
         written = self.rendered or self.whole_place is not EXACT or block.batch is not None
-        return bool(chosen or written or self.around.selectors)
+        return bool(chosen or written or self.around.selectors or self.in_elements)
 
     @property
     def selects_names(self) -> bool:
@@ -414,6 +420,8 @@ class CompiledBlock(MessageMatch):
         """
         asked = () if self.traits.only_opens_responses else self.asked_for
         sources = frozenset(self.source_index[one][0] for one in asked)
+        if not self.traits.only_opens_responses:
+            sources |= {one.number for each in self.in_elements for one in each.conditions}
         twins = self._checked_for_spelling() | sources
         if not self.block.case_variants_allowed:
             return twins, twins

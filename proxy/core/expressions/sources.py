@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from ..errors import InvalidExpression
@@ -228,6 +228,17 @@ def ask_sources(source: Source | None) -> Iterator[AskSource]:
 def giving(source: Source | None) -> Source | None:
     """Return what gives a name, without the places that are only compared with it."""
     return source.source if isinstance(source, SameSource) else source
+
+
+def also(source: Source, place: NameSource) -> SameSource | None:
+    """Return a source with one more place that names the same; None for one within bodies."""
+    if isinstance(source, SameSource):
+        return replace(source, also=(*source.also, place))
+    if isinstance(source, NameSource | AskSource | ComposedSource) and not any(
+        json_sources(source)
+    ):
+        return SameSource(source, also=(place,))
+    return None
 
 
 def places_beside(source: Source) -> tuple[NameSource | JsonSource, ...]:

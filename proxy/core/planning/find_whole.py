@@ -22,7 +22,7 @@ from ..expressions.selectors import Whole
 from ..formats import embedded_tokens, token_places
 from ..formats.escaping import Escape, Manner, Span, manner_of
 from ..formats.json.body import JSON
-from ..formats.json.closed import field_at, scalars
+from ..formats.json.closed import scalars
 from ..formats.multipart import reader
 from ..formats.multipart.reader import Part
 from ..formats.text import TEXT
@@ -256,13 +256,12 @@ class ByPlace:
         if index < 0 or at >= self._found[index].end:
             return None  # it is in the name of a member
         path = self._found[index].path
-        name = field_at(path)
-        placed = self._known.get(name)
+        field = self._binder.compiled.block.field_at(path)
+        placed = self._known.get(field)
         if placed is None:
-            field = self._binder.compiled.block.renamed.get(name, name)
             item, number = replace(self._item, field=field), _BEHIND_SELECTORS + len(self._known)
             placed = Placed(number, item, self._binder.compiled.elements_shared)
-            self._known[name] = placed
+            self._known[field] = placed
         return self._binder.token_context(placed, path)
 
 

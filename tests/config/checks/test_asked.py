@@ -53,6 +53,10 @@ def test_what_can_be_asked(ask: str) -> None:
             f"{asks('GET /n/{id}')[:-1]}, plain: $.folder.roomId}}",
             "may name what `GET /n/{id}` names",
         ),
+        (
+            f"{asks('GET /n/{query:note}')[:-1]}, plain: $.Note}}",
+            "may name what `GET /n/{query:note}` names",
+        ),
     ],
 )
 def test_what_cannot(keys: str, problem: str) -> None:
