@@ -383,8 +383,8 @@ class OptionsSyntax:
         "The names that may occur in the query beside those that the rule seals or reads. The value"
         " of one that is `plain` must not name a sealed field (`sort=content`), that of `names` may"
         " (`fields=content`). A rule adds to those of `defaults`, a block to those of its rule;"
-        " `refuse` takes a name away. `{as: conversation}` says that it names the conversation; only"
-        " on rules.",
+        " `refuse` takes a name away. `{as: conversation}`, on rules alone, says that it names the"
+        " conversation.",
         default=None,
         absent="none",
     )
