@@ -30,10 +30,18 @@ class Entry(NamedTuple):
 
 
 BACKENDS: Final = {
+    "django": Entry(
+        "frameworks.md",
+        "ids, rooms, names of files: views select, sort and make paths by them; accounts",
+    ),
     "fastapi": Entry(
         "clients.md",
         "ids, conversations, priorities, types of files: the application works by them",
         "clinic",
+    ),
+    "feathers": Entry(
+        "frameworks.md",
+        "ids and rooms: queries and channels select by them; names of services and events",
     ),
     "graphql": Entry(
         "graphql.md",
@@ -45,6 +53,7 @@ BACKENDS: Final = {
         "names, addresses and websites of authors: Isso makes hashes of them and writes mails;"
         " times; who replies to whom",
     ),
+    "json-server": Entry("frameworks.md", "ids, rooms, authors: it filters and sorts by them"),
     "kinto": Entry(
         "kinto.md",
         "ids, times, other members: Kinto selects and sorts by them; other collections",

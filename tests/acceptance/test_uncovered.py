@@ -35,6 +35,20 @@ COMMAND = (sys.executable, "-P", "-m", "proxy")
 ENVIRON = {"SEALYARD_PASSPHRASE": PASSPHRASE}
 COLLECTION = "/api/collections/messages/records"
 ROUTES: dict[str, Callable[[Path], set[Route]]] = {
+    "django": listed(
+        """
+        POST /api/messages/
+        PUT,PATCH,DELETE /api/messages/x1y2/
+        POST /api/token/
+        POST /api/token/refresh/
+        POST /admin/login/
+        POST /admin/logout/
+        POST /admin/clinic/message/
+        POST /admin/clinic/message/add/
+        POST /admin/clinic/message/x1y2/change/
+        POST /admin/clinic/message/x1y2/delete/
+        """
+    ),
     "fastapi": listed(
         """
         POST /api/v1/messages
@@ -43,8 +57,22 @@ ROUTES: dict[str, Callable[[Path], set[Route]]] = {
         POST /api/v1/enhanced-messages/upload
         """
     ),
+    "feathers": listed(
+        """
+        POST,PATCH,DELETE /messages
+        PUT,PATCH,DELETE /messages/x1y2
+        POST /socket.io/
+        """
+    ),
     "graphql": listed("POST /graphql"),
     "isso": isso,
+    "json-server": listed(
+        """
+        POST /messages
+        PUT,PATCH,DELETE /messages/x1y2
+        POST /rooms/x1y2/messages
+        """
+    ),
     "kinto": of_kinto,
     "matrix": synapse,
     "ntfy": listed(
