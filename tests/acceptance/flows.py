@@ -46,21 +46,17 @@ class Flow:
     """A backend, its client, and what is told otherwise with Sealyard than without it.
 
     `software` names both with their versions. `costs` has what the client is told by Sealyard for
-    each check that differs. `doors` are other ways to what is sealed. `records` is the path of the
-    records of the API, `record` that of one; `text` is the member with the sealed text, `room` that
-    of the conversation.
+    each check that differs. `doors` are other ways to what is sealed. `create` makes a message of a
+    room and a text, `read` gets that of a room and an id; `found` finds id and text in an answer.
     """
 
     software: Callable[[], str]
     start: Callable[[Path], AbstractContextManager[Running]]
     costs: Mapping[str, Any]
     doors: tuple[Door, ...]
-    records: str
-    record: str
-    text: str = "content"
-    room: str = "room"
-    within: tuple[str, ...] = ()
-    """Where a record is in the answer of one."""
+    create: Callable[[str, str], Door]
+    read: Callable[[str, object], Door]
+    found: Callable[[Any], tuple[object, str]]
     needs: Path = NODE_FOLDER / "node_modules"
     """What must be installed."""
 
@@ -121,6 +117,23 @@ def with_postgresql(folder: Path, script: str) -> Iterator[Running]:
             yield Running(port, lambda: files_of(folder, database.files), copy, {})
 
 
+_CREATED = "createMessage(room: $room, text: $text) {room message {id text}}"
+_CREATE = f"mutation ($room: ID!, $text: String!) {{{_CREATED}}}"
+_READ = "query ($room: ID!, $id: ID!) {message(room: $room, id: $id) {room message {id text}}}"
+
+
+def graphql(query: str, **variables: object) -> Door:
+    """Return an operation."""
+    return "POST", "/graphql", {"query": query, "variables": variables}
+
+
+def of_graphql(told: Any) -> tuple[object, str]:  # noqa: ANN401 - JSON
+    """Return the id and the text of the message of an answer."""
+    (one,) = told["data"].values()
+    message = one["message"]
+    return message["id"], message["text"]
+
+
 FLOWS: Final[Mapping[str, Flow]] = {
     "json-server.yaml": Flow(
         software=lambda: f"json-server {version('json-server')}",
@@ -140,8 +153,9 @@ FLOWS: Final[Mapping[str, Flow]] = {
             ("POST", "/other", {"content": "x"}),
             ("POST", "/db", {"content": "x"}),
         ),
-        records="/messages",
-        record="/messages/{}",
+        create=lambda room, text: ("POST", "/messages", {"room": room, "content": text}),
+        read=lambda _, one: ("GET", f"/messages/{one}", None),
+        found=lambda told: (told["id"], told["content"]),
     ),
     "django.yaml": Flow(
         software=lambda: (
@@ -163,9 +177,9 @@ FLOWS: Final[Mapping[str, Flow]] = {
             ("PATCH", "/api/messages/1/", {"text": "x", "scan": "x"}),
             ("POST", "/api/other/", {"text": "x"}),
         ),
-        records="/api/messages/",
-        record="/api/messages/{}/",
-        text="text",
+        create=lambda room, text: ("POST", "/api/messages/", {"room": room, "text": text}),
+        read=lambda _, one: ("GET", f"/api/messages/{one}/", None),
+        found=lambda told: (told["id"], told["text"]),
         needs=DJANGO,
     ),
     "feathers.yaml": Flow(
@@ -184,9 +198,30 @@ FLOWS: Final[Mapping[str, Flow]] = {
             ("DELETE", "/messages", None),
             ("POST", "/other", {"text": "x"}),
         ),
-        records="/messages",
-        record="/messages/{}",
-        text="text",
+        create=lambda room, text: ("POST", "/messages", {"room": room, "text": text}),
+        read=lambda _, one: ("GET", f"/messages/{one}", None),
+        found=lambda told: (told["id"], told["text"]),
+    ),
+    "apollo.yaml": Flow(
+        software=lambda: (
+            f"Apollo Server {version('@apollo/server')}, Apollo Client {version('@apollo/client')}"
+        ),
+        start=lambda folder: with_postgresql(folder, "apollo_server.mjs"),
+        costs={**dict.fromkeys((SEARCH, FILTER, ORDER), 400), UNIQUE: 2},
+        doors=(
+            ("GET", "/graphql?query={messages(room:1){room}}", None),
+            ("POST", "/graphql", {"query": "mutation {other(text: 1) {id}}"}),
+            ("POST", "/graphql", {"query": 'query {messages(room: 1, text: "x") {room}}'}),
+            ("POST", "/graphql", {"query": 'query {messages(room: 1, words: "x") {room}}'}),
+            ("POST", "/graphql", {"query": "query {messages(room: 1, by: text) {room}}"}),
+            ("POST", "/graphql", {"query": "query {x: messages(room: 1) {messages {y: text}}}"}),
+            ("POST", "/graphql", {"extensions": {"persistedQuery": {"version": 1}}}),
+            ("POST", "/", {"query": "mutation {createMessage(text: 1) {id}}"}),
+            ("POST", "/files/one/two", {"text": "x"}),
+        ),
+        create=lambda room, text: graphql(_CREATE, room=room, text=text),
+        read=lambda room, one: graphql(_READ, room=room, id=one),
+        found=of_graphql,
     ),
 }
 """Each flow by the name of its example."""

@@ -30,6 +30,10 @@ class Entry(NamedTuple):
 
 
 BACKENDS: Final = {
+    "apollo": Entry(
+        "frameworks.md",
+        "ids and rooms, documents, names of files: resolvers select, sort and make paths by them",
+    ),
     "django": Entry(
         "frameworks.md",
         "ids, rooms, names of files: views select, sort and make paths by them; accounts",

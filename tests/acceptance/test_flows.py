@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import pytest
 
@@ -31,13 +29,6 @@ class Scene:
         client = Client(self.backend.through)
         return client.ask(method, path, data, headers={**self.running.headers, **headers})
 
-    def record(self, answer: Answer) -> Any:  # noqa: ANN401 - JSON
-        """Return the record of an answer that has one."""
-        found = answer.json
-        for name in self.flow.within:
-            found = found[name]
-        return found
-
 
 @pytest.fixture(scope="module", params=FLOWS)
 def scene(
@@ -61,16 +52,13 @@ def test_the_client_is_told_the_same_and_the_backend_keeps_no_text(scene: Scene)
 
 def test_a_token_of_another_conversation_opens_in_no_record(scene: Scene) -> None:
     flow, texts = scene.flow, {"one": "the text of one", "two": "the text of two"}
-    ids = {}
-    for room, text in texts.items():
-        made = scene.ask("POST", flow.records, {flow.room: room, flow.text: text})
-        ids[room] = scene.record(made)["id"]
+    ids = {room: flow.found(scene.ask(*flow.create(room, texts[room])).json)[0] for room in texts}
 
     scene.running.copy(ids["one"], ids["two"])
 
-    answers = {room: scene.ask("GET", flow.record.format(ids[room])) for room in texts}
-    assert scene.record(answers["one"])[flow.text] == texts["one"]
-    assert TOKEN in json.dumps(scene.record(answers["two"])[flow.text])
+    answers = {room: scene.ask(*flow.read(room, ids[room])) for room in texts}
+    assert flow.found(answers["one"].json)[1] == texts["one"]
+    assert TOKEN in flow.found(answers["two"].json)[1]
     assert texts["one"].encode() not in answers["two"].body
 
 

@@ -35,6 +35,7 @@ COMMAND = (sys.executable, "-P", "-m", "proxy")
 ENVIRON = {"SEALYARD_PASSPHRASE": PASSPHRASE}
 COLLECTION = "/api/collections/messages/records"
 ROUTES: dict[str, Callable[[Path], set[Route]]] = {
+    "apollo": listed("POST /graphql\nPOST /files/x1y2"),
     "django": listed(
         """
         POST /api/messages/

@@ -13,6 +13,7 @@ from tests.config.builders import ROOT
 LOADING = sorted(one for one in (ROOT / "config").rglob("*.yaml") if one.parent.name != "cases")
 EXAMPLES = ROOT / "config" / "examples"
 EXERCISED = {
+    "apollo.yaml": "tests/acceptance/flows.py",
     "clinic.yaml": "tests/scenarios/test_clinic.py",
     "couchdb-attachments.yaml": "tests/acceptance/test_within.py",
     "django.yaml": "tests/acceptance/flows.py",
@@ -43,6 +44,7 @@ EXERCISED = {
 """Which test runs an example before a backend of its shape."""
 FEW_PARTS = "`tokens` bound only to [tenant] opens whatever a client can make the backend echo"
 WARNED = {
+    "apollo.yaml": ["has the same field name `text`"] * 2,  # it is the text of a message
     "sealyard.yaml": ["no rule opens the field `answer` with the bind [tenant, field]"],
     "clinic.yaml": [FEW_PARTS],
     "couchdb-attachments.yaml": ["no rule opens the field `digest`"],

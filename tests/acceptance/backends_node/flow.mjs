@@ -9,7 +9,7 @@
 //   replace(id, room, text)    → record        change(id, text)     → record
 //   remove(id)                                 refused()            → what a mistake is told
 //   upload(room, name, bytes)  → place         download(room, place) → bytes
-//   listen(seen)               calls seen(kind, record) for what is live
+//   listen(seen, room)         calls seen(kind, record) for what is live
 //   costs                      named checks of what a sealed field costs, called with (room, text)
 import { check, finish, until } from './checks.mjs';
 
@@ -22,7 +22,7 @@ export async function flow(canary, backend) {
   let id;
 
   await has('begin', () => backend.begin());
-  await has('listen', () => backend.listen((kind, one) => one.room === room && live.push([kind, told(one)])));
+  await has('listen', () => backend.listen((kind, one) => one.room === room && live.push([kind, told(one)]), room));
   await has('create', async () => {
     const made = await backend.create(room, text('first'));
     id = made.id;
