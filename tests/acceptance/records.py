@@ -34,6 +34,10 @@ BACKENDS: Final = {
         "frameworks.md",
         "ids and rooms, documents, names of files: resolvers select, sort and make paths by them",
     ),
+    "directus": Entry(
+        "directus.md",
+        "ids, rooms, titles and names of files: it selects by them; accounts, permissions",
+    ),
     "django": Entry(
         "frameworks.md",
         "ids, rooms, names of files: views select, sort and make paths by them; accounts",

@@ -36,6 +36,42 @@ ENVIRON = {"SEALYARD_PASSPHRASE": PASSPHRASE}
 COLLECTION = "/api/collections/messages/records"
 ROUTES: dict[str, Callable[[Path], set[Route]]] = {
     "apollo": listed("POST /graphql\nPOST /files/x1y2"),
+    "directus": listed(
+        """
+        POST,PATCH,DELETE /items/messages
+        PATCH,DELETE /items/messages/x1y2
+        POST,PATCH,DELETE /items/other
+        POST,PATCH,DELETE /files
+        PATCH,DELETE /files/x1y2
+        POST /files/import
+        POST /utils/import/messages
+        POST /utils/export/messages
+        POST /utils/sort/messages
+        POST /utils/revert/x1y2
+        POST /versions
+        POST /versions/x1y2/save
+        POST /versions/x1y2/promote
+        POST,PATCH,DELETE /comments
+        POST,PATCH,DELETE /collections
+        POST,PATCH /fields/messages
+        POST /schema/apply
+        POST /schema/diff
+        POST,PATCH,DELETE /users
+        POST,PATCH,DELETE /flows
+        POST /flows/trigger/x1y2
+        POST,PATCH,DELETE /operations
+        POST,PATCH,DELETE /presets
+        POST,PATCH,DELETE /permissions
+        POST,PATCH,DELETE /roles
+        PATCH /settings
+        POST /graphql
+        POST /graphql/system
+        POST /auth/login
+        POST /auth/refresh
+        POST /auth/logout
+        POST /auth/password/request
+        """
+    ),
     "django": listed(
         """
         POST /api/messages/

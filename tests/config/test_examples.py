@@ -16,6 +16,7 @@ EXERCISED = {
     "apollo.yaml": "tests/acceptance/flows.py",
     "clinic.yaml": "tests/scenarios/test_clinic.py",
     "couchdb-attachments.yaml": "tests/acceptance/test_within.py",
+    "directus.yaml": "tests/acceptance/flows.py",
     "django.yaml": "tests/acceptance/flows.py",
     "end-to-end.yaml": "tests/scenarios/test_sealed_end_to_end.py",
     "feathers.yaml": "tests/acceptance/flows.py",
