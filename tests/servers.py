@@ -89,9 +89,11 @@ def is_ready(port: int, seconds: float) -> bool:
         connection.close()
 
 
-def await_port(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+def await_port(
+    process: subprocess.Popen[bytes], port: int, log: Path, patience: float = PATIENCE_SECONDS
+) -> None:
     """Wait until a server accepts; raise AssertionError with the end of its log if it does not."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + patience
     while time.monotonic() < deadline and process.poll() is None:
         if listens(port):
             return

@@ -63,10 +63,13 @@ class Backend:
     """All that the backend stores and logs, and all that Sealyard logs, by the place."""
 
 
-def compared(backend: Backend, script: str, *, other: Sequence[str] = ()) -> Record:
+def compared(
+    backend: Backend, script: str, *, other: Sequence[str] | Mapping[str, object] = ()
+) -> Record:
     """Run a client with Sealyard and without it, hold one against the other, and search.
 
-    Return the record of it. `other` are checks whose results differ, which the page of it tells.
+    Return the record of it. `other` are checks whose results differ, which the page of it tells,
+    and may say what each of them is told.
     """
     canaries = {way: f"canary{secrets.token_hex(8)}" for way in ("through", "direct")}
     through = told(script, backend.through, canaries["through"])
@@ -83,7 +86,7 @@ def held(
     canaries: Mapping[str, str],
     kept: Mapping[str, bytes],
     *,
-    other: Sequence[str] = (),
+    other: Sequence[str] | Mapping[str, object] = (),
 ) -> Record:
     """Hold what a client was told through Sealyard against what it was told without it.
 
@@ -99,6 +102,10 @@ def held(
         if one not in other and through.get(one) != without[one]
     }
     assert not differ, json.dumps(differ, indent=1)
+    if isinstance(other, Mapping):
+        assert {one: through[one] for one in other} == {
+            one: {"told": result} for one, result in other.items()
+        }
     assert search(canaries["through"], kept) == []
     found = {place for place, _ in search(canaries["direct"], kept)}
     assert found

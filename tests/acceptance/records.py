@@ -30,10 +30,26 @@ class Entry(NamedTuple):
 
 
 BACKENDS: Final = {
+    "apollo": Entry(
+        "frameworks.md",
+        "ids and rooms, documents, names of files: resolvers select, sort and make paths by them",
+    ),
+    "directus": Entry(
+        "directus.md",
+        "ids, rooms, titles and names of files: it selects by them; accounts, permissions",
+    ),
+    "django": Entry(
+        "frameworks.md",
+        "ids, rooms, names of files: views select, sort and make paths by them; accounts",
+    ),
     "fastapi": Entry(
         "clients.md",
         "ids, conversations, priorities, types of files: the application works by them",
         "clinic",
+    ),
+    "feathers": Entry(
+        "frameworks.md",
+        "ids and rooms: queries and channels select by them; names of services and events",
     ),
     "graphql": Entry(
         "graphql.md",
@@ -45,6 +61,7 @@ BACKENDS: Final = {
         "names, addresses and websites of authors: Isso makes hashes of them and writes mails;"
         " times; who replies to whom",
     ),
+    "json-server": Entry("frameworks.md", "ids, rooms, authors: it filters and sorts by them"),
     "kinto": Entry(
         "kinto.md",
         "ids, times, other members: Kinto selects and sorts by them; other collections",

@@ -2,15 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Final
 
 import pytest
 
@@ -18,47 +10,13 @@ from tests.servers import free_port
 
 from .compared import NODE, NODE_FOLDER, Backend, compared, files_of, keep, needs_node, version
 from .conftest import Client, running, sidecar
-
-_PROGRAMS: Final = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+from .postgres import needs_postgresql, postgresql
 
 pytestmark = [
     pytest.mark.acceptance,
     needs_node,
-    pytest.mark.skipif(
-        not _PROGRAMS, reason="no PostgreSQL: install the package postgresql (.ci/run does as root)"
-    ),
+    needs_postgresql,
 ]
-
-
-@dataclass(frozen=True)
-class Database:
-    """A PostgreSQL that runs: its URI and its files."""
-
-    uri: str
-    files: Path
-
-
-@contextmanager
-def postgresql(folder: Path) -> Iterator[Database]:
-    """Run a PostgreSQL that logs every statement, with its log in a folder.
-
-    It refuses to run as root: then it runs as the user of its package, in a folder of that user.
-    """
-    programs, port = _PROGRAMS[-1], free_port()
-    with tempfile.TemporaryDirectory(prefix="sealyard-postgresql-") as data:
-        become = []
-        if os.geteuid() == 0:
-            shutil.chown(data, "postgres", "postgres")
-            become = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"]
-        initdb = [*become, str(programs / "initdb"), "--pgdata", data, "--auth=trust", "--no-sync"]
-        more = ["--username=parse", "--locale=C", "--encoding=UTF8"]
-        subprocess.run([*initdb, *more], check=True, capture_output=True, cwd="/")
-        command = [*become, str(programs / "postgres"), "-D", data, "-p", str(port)]
-        for one in ("log_statement=all", "unix_socket_directories=", "listen_addresses=127.0.0.1"):
-            command += ["-c", one]
-        with running(command, port, folder / "postgresql.log"):
-            uri = f"postgres://parse@127.0.0.1:{port}/postgres"
-            yield Database(uri, Path(data))
 
 
 @pytest.fixture(scope="module")

@@ -35,6 +35,57 @@ COMMAND = (sys.executable, "-P", "-m", "proxy")
 ENVIRON = {"SEALYARD_PASSPHRASE": PASSPHRASE}
 COLLECTION = "/api/collections/messages/records"
 ROUTES: dict[str, Callable[[Path], set[Route]]] = {
+    "apollo": listed("POST /graphql\nPOST /files/x1y2"),
+    "directus": listed(
+        """
+        POST,PATCH,DELETE /items/messages
+        PATCH,DELETE /items/messages/x1y2
+        POST,PATCH,DELETE /items/other
+        POST,PATCH,DELETE /files
+        PATCH,DELETE /files/x1y2
+        POST /files/import
+        POST /utils/import/messages
+        POST /utils/export/messages
+        POST /utils/sort/messages
+        POST /utils/revert/x1y2
+        POST /versions
+        POST /versions/x1y2/save
+        POST /versions/x1y2/promote
+        POST,PATCH,DELETE /comments
+        POST,PATCH,DELETE /collections
+        POST,PATCH /fields/messages
+        POST /schema/apply
+        POST /schema/diff
+        POST,PATCH,DELETE /users
+        POST,PATCH,DELETE /flows
+        POST /flows/trigger/x1y2
+        POST,PATCH,DELETE /operations
+        POST,PATCH,DELETE /presets
+        POST,PATCH,DELETE /permissions
+        POST,PATCH,DELETE /roles
+        PATCH /settings
+        POST /graphql
+        POST /graphql/system
+        POST /auth/login
+        POST /auth/refresh
+        POST /auth/logout
+        POST /auth/password/request
+        """
+    ),
+    "django": listed(
+        """
+        POST /api/messages/
+        PUT,PATCH,DELETE /api/messages/x1y2/
+        POST /api/token/
+        POST /api/token/refresh/
+        POST /admin/login/
+        POST /admin/logout/
+        POST /admin/clinic/message/
+        POST /admin/clinic/message/add/
+        POST /admin/clinic/message/x1y2/change/
+        POST /admin/clinic/message/x1y2/delete/
+        """
+    ),
     "fastapi": listed(
         """
         POST /api/v1/messages
@@ -43,8 +94,22 @@ ROUTES: dict[str, Callable[[Path], set[Route]]] = {
         POST /api/v1/enhanced-messages/upload
         """
     ),
+    "feathers": listed(
+        """
+        POST,PATCH,DELETE /messages
+        PUT,PATCH,DELETE /messages/x1y2
+        POST /socket.io/
+        """
+    ),
     "graphql": listed("POST /graphql"),
     "isso": isso,
+    "json-server": listed(
+        """
+        POST /messages
+        PUT,PATCH,DELETE /messages/x1y2
+        POST /rooms/x1y2/messages
+        """
+    ),
     "kinto": of_kinto,
     "matrix": synapse,
     "ntfy": listed(

@@ -13,14 +13,19 @@ from tests.config.builders import ROOT
 LOADING = sorted(one for one in (ROOT / "config").rglob("*.yaml") if one.parent.name != "cases")
 EXAMPLES = ROOT / "config" / "examples"
 EXERCISED = {
+    "apollo.yaml": "tests/acceptance/flows.py",
     "clinic.yaml": "tests/scenarios/test_clinic.py",
     "couchdb-attachments.yaml": "tests/acceptance/test_within.py",
+    "directus.yaml": "tests/acceptance/flows.py",
+    "django.yaml": "tests/acceptance/flows.py",
     "end-to-end.yaml": "tests/scenarios/test_sealed_end_to_end.py",
+    "feathers.yaml": "tests/acceptance/flows.py",
     "fhir.yaml": "tests/scenarios/test_fhir.py",
     "graphql.yaml": "tests/scenarios/test_graphql.py",
     "graphql-operations.yaml": "tests/acceptance/test_graphql.py",
     "isso.yaml": "tests/acceptance/test_isso.py",
     "graphql-uploads.yaml": "tests/acceptance/test_within.py",
+    "json-server.yaml": "tests/acceptance/flows.py",
     "kinto.yaml": "tests/acceptance/test_kinto.py",
     "kinto-conversations.yaml": "tests/acceptance/test_kinto.py",
     "llm-egress.yaml": "tests/acceptance/llm_scene.py",
@@ -40,6 +45,7 @@ EXERCISED = {
 """Which test runs an example before a backend of its shape."""
 FEW_PARTS = "`tokens` bound only to [tenant] opens whatever a client can make the backend echo"
 WARNED = {
+    "apollo.yaml": ["has the same field name `text`"] * 2,  # it is the text of a message
     "sealyard.yaml": ["no rule opens the field `answer` with the bind [tenant, field]"],
     "clinic.yaml": [FEW_PARTS],
     "couchdb-attachments.yaml": ["no rule opens the field `digest`"],

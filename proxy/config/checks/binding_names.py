@@ -224,6 +224,7 @@ def _check_bodies(part: NamedPart, resolved: ResolvedRule, problems: Problems) -
             and source is kept
             and _in_form(placed, part)
             and _needs_body(kept.source)
+            and not isinstance(giving(kept.source), AskSource)
             and not _in_same_form(placed, kept.source)
         ):
             problems.add(
