@@ -130,7 +130,8 @@ def spellings(
         if _CODED_TAG.search(text) is None:
             yield from _in_no_markup(text, places)
         else:
-            yield from ("closed" for _ in places)
+            for _ in places:
+                yield "closed"
         return
     regions = _Scan(text, language or "html").regions
     starts = [one.start for one in regions]
