@@ -22,6 +22,7 @@ from ..core.expressions.selectors import JsonSelector, NamedSelector, Selector
 from ..core.expressions.sources import JsonSource, NameSource, Source, json_sources, name_sources
 from ..core.http.message import Headers
 from ..core.rules.model import NAMED_PARTS, Block, Rule, Verdict
+from .policy import PLAYED_CHARS, PLAYED_RULES
 from .trial import explain
 
 _JSON: Final = ((b"Content-Type", b"application/json"),)
@@ -31,10 +32,6 @@ _CURES: Final = {
     "missing-value": "write `optional` before what an answer may lack",
     "response-fits-no-block": "meant where nothing may pass unsealed; else give it a block",
 }
-_MOST_RULES: Final = 200
-"""So many rules of a listener are played: each takes some milliseconds."""
-_LONGEST: Final = 1000
-"""So many characters has a value at most that is made for `min_chars`."""
 
 
 def played(listener: ListenerSettings) -> list[str]:
@@ -42,7 +39,7 @@ def played(listener: ListenerSettings) -> list[str]:
     table = RuleTable(listener.rules, pass_unmatched=listener.pass_unmatched)
     return [
         f"{listener.name} / {rule.name}: {found}"
-        for rule in listener.rules[:_MOST_RULES]
+        for rule in listener.rules[:PLAYED_RULES]
         if isinstance(rule.response, tuple) and not rule.observes
         for found in _of_rule(listener, rule, table)
     ]
@@ -108,7 +105,7 @@ def _request(rule: Rule) -> Wanted | None:
     if block.decrypt or not all(isinstance(one, JsonSelector) for one in selectors):
         return None
     least = max((one.min_chars or 0 for one in items), default=0)
-    document = _document(selectors, _TEXT * max(1, min(least, _LONGEST)))
+    document = _document(selectors, _TEXT * max(1, min(least, PLAYED_CHARS)))
     for condition in block.when:
         document = _put(document, condition.selector, _value(condition.values))
     method = min(pattern.methods - {"HEAD"}, default="POST")

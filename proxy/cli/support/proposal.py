@@ -51,7 +51,7 @@ UNVETTED: Final = Least(20, 3, 0.15)
 
 
 @dataclass(slots=True)
-class Place:
+class SeenPlace:
     """A place of some requests: how many succeeded with it, of whom, and what it looked like."""
 
     count: int = 0
@@ -60,21 +60,21 @@ class Place:
 
 
 @dataclass(slots=True)
-class Route:
+class SeenRoute:
     """The requests of one method and path; `query` and `body` are their places."""
 
     pattern: str
     count: int = 0
-    query: dict[str, Place] = field(default_factory=dict)
-    body: dict[tuple[str, ...], Place] = field(default_factory=dict)
+    query: dict[str, SeenPlace] = field(default_factory=dict)
+    body: dict[tuple[str, ...], SeenPlace] = field(default_factory=dict)
     form: bool = False
 
 
-def routes_of(text: bytes) -> list[Route]:
+def routes_of(text: bytes) -> list[SeenRoute]:
     """Return the routes of the requests in a HAR file; raise Failure where it is none."""
     try:
         entries = json.loads(text)["log"]["entries"]
-        found: dict[str, Route] = {}
+        found: dict[str, SeenRoute] = {}
         for entry in entries:
             _take(found, entry)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -83,7 +83,7 @@ def routes_of(text: bytes) -> list[Route]:
     return [found[one] for one in sorted(found)]
 
 
-def _take(found: dict[str, Route], entry: Mapping[str, Any]) -> None:
+def _take(found: dict[str, SeenRoute], entry: Mapping[str, Any]) -> None:
     request, status = entry["request"], entry["response"]["status"]
     client = str(entry.get("_client", entry.get("connection", "")))
     url = urlsplit(request["url"])
@@ -95,10 +95,10 @@ def _take(found: dict[str, Route], entry: Mapping[str, Any]) -> None:
     except TrafficError:
         return
     pattern = f"{method} {_template(path)}"
-    route = found.setdefault(pattern, Route(pattern))
+    route = found.setdefault(pattern, SeenRoute(pattern))
     route.count += 1
     for name, value in dict(parse_qsl(url.query, keep_blank_values=True)).items():
-        _count(route.query.setdefault(name, Place()), client, name, value)
+        _count(route.query.setdefault(name, SeenPlace()), client, name, value)
     data = request.get("postData") or {}
     media, body = str(data.get("mimeType", "")).partition(";")[0], data.get("text") or ""
     seen: dict[tuple[str, ...], bool] = {}
@@ -110,13 +110,13 @@ def _take(found: dict[str, Route], entry: Mapping[str, Any]) -> None:
         for steps, value in _scalars(json.loads(body or "null"), ()):
             seen[steps] = seen.get(steps, False) or _is_sensitive(_last(steps), value)
     for steps, sensitive in seen.items():
-        place = route.body.setdefault(steps, Place())
+        place = route.body.setdefault(steps, SeenPlace())
         place.count += 1
         place.clients.add(client)
         place.sensitive |= sensitive
 
 
-def _count(place: Place, client: str, name: str, value: str) -> None:
+def _count(place: SeenPlace, client: str, name: str, value: str) -> None:
     place.count += 1
     place.clients.add(client)
     place.sensitive |= _is_sensitive(name, value)
@@ -167,7 +167,7 @@ class Proposal:
     unrelated: list[str]
 
 
-def proposed(route: Route, least: Least) -> Proposal:
+def proposed(route: SeenRoute, least: Least) -> Proposal:
     """Return what a rule may say of a route, by the evidence that there is."""
     names = {steps: _last(steps) for steps in route.body}
     good = {steps for steps in names if _is_sure(route, route.body[steps], least, steps)}
@@ -209,7 +209,7 @@ def proposed(route: Route, least: Least) -> Proposal:
     )
 
 
-def _is_sure(route: Route, place: Place, least: Least, steps: Sequence[str]) -> bool:
+def _is_sure(route: SeenRoute, place: SeenPlace, least: Least, steps: Sequence[str]) -> bool:
     named = all(_NAME.fullmatch(one) for one in steps if one != "*")
     enough = place.count >= max(least.requests, least.share * route.count)
     return named and enough and len(place.clients) >= least.clients
@@ -239,7 +239,7 @@ def _selector(steps: Sequence[str], *, form: bool) -> str:
     return made
 
 
-def _told(steps: Sequence[str], place: Place) -> str:
+def _told(steps: Sequence[str], place: SeenPlace) -> str:
     """Return what stands in a comment for a place that is not proposed; names may be data."""
     named = all(_NAME.fullmatch(one.lstrip("?")) for one in steps if one != "*")
     shown = ".".join(steps) if named else "a name that is none but data"
@@ -247,12 +247,12 @@ def _told(steps: Sequence[str], place: Place) -> str:
     return f"{shown}: {place.count} requests of {len(place.clients)} clients{looks}"
 
 
-def rules(routes: Iterable[Route], least: Least) -> str:
+def rules(routes: Iterable[SeenRoute], least: Least) -> str:
     """Return the rules that are proposed, as a listener lists them."""
     return "\n".join("\n".join(_rule(route, least)) + "\n" for route in routes)
 
 
-def _rule(route: Route, least: Least) -> Iterator[str]:
+def _rule(route: SeenRoute, least: Least) -> Iterator[str]:
     found = proposed(route, least)
     unrelated = f", unrelated: {_flow(found.unrelated)}" if found.unrelated else ""
     source = f"{{from: {found.conversation}{unrelated}}}" if unrelated else found.conversation
