@@ -432,3 +432,58 @@ def test_it_is_explained_how_each_value_would_be_written() -> None:
     assert {one.note for one in explained.values} == {"a name that binds it is missing"}
     cut = explain_response(Trip((a_reading(),), a_message()).exchange, a_response(), body)
     assert cut.values[1].note == "cut"
+
+
+# --- more layers, lines of events, and pages that a rule takes by its types ---------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "&lt;p&gt;TOKEN&lt;/p&gt;",
+        "<b>a</b> &lt;i&gt;TOKEN",
+        "&amp;lt;p&amp;gt;TOKEN",
+        "&#60;p>TOKEN",
+    ],
+)
+def test_a_token_behind_coded_markup_stays(text: str) -> None:
+    sealed = token(SCRIPT)
+    held = text.replace("TOKEN", sealed)
+
+    assert opened({"a": held}) == {"a": held}
+    assert read(held, "text/html") == held
+    assert opened({"a": held}, a_reading(escape="none")) == {"a": text.replace("TOKEN", SCRIPT)}
+
+
+@pytest.mark.parametrize("end", ["\n", "\r", "\n\nevent: x\ndata: "])
+def test_a_text_does_not_open_into_more_lines_of_an_event(end: str) -> None:
+    stream = f"data: {token(f'a{end}b')}\n\ndata: {token('c')}\n\n"
+
+    assert read(stream, "text/event-stream") == stream.replace(token_of(stream, 1), "c")
+    assert read(stream, "text/plain").startswith(f"data: a{end}b")
+
+
+def token_of(stream: str, index: int) -> str:
+    return stream.split("data: ")[index + 1].strip()
+
+
+@pytest.mark.parametrize(
+    ("media", "body", "expected"),
+    [
+        ("text/html", "<p>TOKEN</p>", f"<p>{ESCAPED}</p>"),
+        ("text/html", "<p>none</p>", "<p>none</p>"),
+        ("application/json", '{"a":"TOKEN"}', json.dumps({"a": SCRIPT}, separators=(",", ":"))),
+        ("text/plain", "a: TOKEN", "a: TOKEN"),
+        ("text/csv", "a,TOKEN", "a,TOKEN"),
+        ("application/octet-stream", "\x00TOKEN", "\x00TOKEN"),
+    ],
+)
+@pytest.mark.parametrize("types", [("*/*",), ("text/*", "application/*")])
+def test_tokens_of_any_type_are_read_as_that_type(
+    media: str, body: str, expected: str, types: tuple[str, ...]
+) -> None:
+    sealed = token(SCRIPT)
+    rule = a_rule(response=replace(a_block(decrypt=[TOKENS]), types=types), names=NAMES)
+
+    found = replied(rule, body.replace("TOKEN", sealed), typed(media)).decode()
+    assert found == expected.replace("TOKEN", sealed)

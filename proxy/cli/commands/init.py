@@ -61,6 +61,8 @@ listeners:
       query: {{page: plain, limit: plain, offset: plain, cursor: plain, sort: plain}}
       response: {{decrypt: tokens, on_error: keep}}
     rules:
+{rules}"""
+_RULES: Final = """\
       - name: send
         match: POST /api/messages
         conversation: $.conversationId
@@ -69,7 +71,7 @@ listeners:
           plain: $.clientId              # what may stay plain; anything else is refused
 
       - name: list
-        match: GET /api/conversations/{{id}}/messages
+        match: GET /api/conversations/{id}/messages
         conversation: path:id
 """
 
@@ -80,14 +82,29 @@ listeners:
 )
 @click.option("--listen", default="127.0.0.1:8080", show_default=True, metavar="HOST:PORT")
 @click.option("--upstream", default="http://127.0.0.1:3000", show_default=True, metavar="URL")
-def init(folder: Path, listen: str, upstream: str) -> None:
+@click.option(
+    "--from",
+    "har",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Propose rules from the requests in a HAR file, as browsers and proxies export it.",
+)
+@click.option(
+    "--unvetted",
+    is_flag=True,
+    help="With --from: anyone could send requests that are in the file. What stays plain needs 20"
+    " requests of 3 clients (`_client` of an entry), and 15 % of the requests to its path.",
+)
+def init(folder: Path, listen: str, upstream: str, har: Path | None, *, unvetted: bool) -> None:
     """Write a first configuration, a keyring and the root key that opens it to FOLDER.
 
     \b
     sealyard init
     sealyard init deploy --upstream http://127.0.0.1:8888
+    sealyard init deploy --from requests.har
 
-    Existing files are never overwritten.
+    Existing files are never overwritten. With --from the rules are a proposal: read each line. No
+    value of the file is kept; what is not proposed stands in comments, with how often it came.
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
     paths = {name: folder / name for name in (CONFIGURATION, KEYRING, ROOT, ADMIN_TOKEN)}
     present = [str(path) for path in paths.values() if path.exists() or path.is_symlink()]
@@ -97,8 +114,9 @@ def init(folder: Path, listen: str, upstream: str) -> None:
             " as in `sealyard init deploy`",
             ExitCode.ENVIRONMENT,
         )
+    rules = _RULES if har is None else _proposed(har, unvetted=unvetted)
     folder.mkdir(parents=True, exist_ok=True)
-    _write_configuration(paths[CONFIGURATION], listen, upstream)
+    _write_configuration(paths[CONFIGURATION], listen, upstream, rules)
     _make_keyring(paths[KEYRING], paths[ROOT])
     private_file.write(paths[ADMIN_TOKEN], secrets.token_urlsafe(32).encode() + b"\n")
     for path in paths.values():
@@ -109,7 +127,22 @@ def init(folder: Path, listen: str, upstream: str) -> None:
     )
 
 
-def _write_configuration(path: Path, listen: str, upstream: str) -> None:
+def _proposed(har: Path, *, unvetted: bool) -> str:
+    from ..support import proposal  # noqa: PLC0415 - for this option alone
+
+    try:
+        routes = proposal.routes_of(har.read_bytes())
+    except OSError as error:
+        raise console.Failure(f"{har}: {error.strerror}", ExitCode.ENVIRONMENT) from None
+    if not routes:
+        raise console.Failure(
+            f"{har}: no request in it succeeded; record some with their answers",
+            ExitCode.ENVIRONMENT,
+        )
+    return proposal.rules(routes, proposal.UNVETTED if unvetted else proposal.RECORDED)
+
+
+def _write_configuration(path: Path, listen: str, upstream: str, rules: str) -> None:
     text = _TEMPLATE.format(
         keyring=KEYRING,
         root=ROOT,
@@ -117,6 +150,7 @@ def _write_configuration(path: Path, listen: str, upstream: str) -> None:
         audit=AUDIT,
         listen=listen,
         upstream=upstream,
+        rules=rules,
     )
     path.write_text(text)
     try:

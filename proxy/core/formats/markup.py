@@ -66,6 +66,13 @@ _RAW: Final = frozenset({b"iframe", b"noembed", b"noframes", b"script", b"style"
 _FOREIGN: Final = frozenset({b"math", b"svg"})
 _CLOSED_IN_XML: Final = _FOREIGN | {b"script", b"style"}
 
+_FEED: Final = re.compile(rb"<(?:rss|rdf:RDF)(?=[\t\n\f\r >])")
+_HTML_IN_FEEDS: Final = frozenset(
+    {b"content", b"content:encoded", b"description", b"rights", b"subtitle", b"summary", b"title"}
+)
+"""What holds HTML as text in RSS and, where its `type` says so, in Atom (RFC 4287 section 3.1)."""
+_HTML_IN_RSS: Final = _HTML_IN_FEEDS - {b"rights", b"subtitle", b"title"}
+
 _CLOSING: Final = {
     name: re.compile(rb"</%b(?=[\t\n\f\r />])" % name, re.IGNORECASE)
     for name in (*_ESCAPABLE, *_RAW, b"noscript")
@@ -119,11 +126,15 @@ def spellings(
     Without a `language` the text is HTML if there is a tag in it.
     """
     if language is None and _TAG.search(text) is None:
-        yield from _in_no_markup(text, places)
+        if _CODED_TAG.search(text) is None:
+            yield from _in_no_markup(text, places)
+        else:
+            for _ in places:
+                yield "closed"
         return
     regions = _Scan(text, language or "html").regions
     starts = [one.start for one in regions]
-    node_end, is_json = 0, False
+    node_end, layered = 0, False
     for start, end in places:
         at = bisect_right(starts, start) - 1
         if at < 0 or end > regions[at].end:
@@ -133,16 +144,22 @@ def spellings(
         if region.spelling == "text" and start >= node_end:
             # Places come in order, so that no part of the text is searched twice.
             before = max(region.start, node_end)
-            begin = max(before, text.rfind(b">", before, start) + 1)
-            found = text.find(b"<", end, region.end)
-            node_end = region.end if found < 0 else found
-            is_json = _holds_json(text[begin:node_end])
-        yield "closed" if region.spelling == "text" and is_json else region.spelling
+            tag = text.rfind(b"<", before, start)
+            begin = before if tag < 0 else max(text.find(b">", tag, start) + 1, tag)
+            found = _TAG_BEGINS.search(text, end, region.end)
+            node_end = region.end if found is None else found.start()
+            layered = _is_layered(text[begin:node_end])
+        yield "closed" if region.spelling == "text" and layered else region.spelling
 
 
 def _holds_json(text: bytes) -> bool:
     """Return whether a text looks like JSON: what is text to markup is more to who reads that."""
     return _JSON_BEGINS.match(text) is not None and _QUOTE.search(text) is not None
+
+
+def _is_layered(text: bytes) -> bool:
+    """Return whether a text is more than text to who reads it: JSON, or markup that is coded."""
+    return _holds_json(text) or _CODED_TAG.search(text) is not None
 
 
 def _in_no_markup(text: bytes, places: Iterable[tuple[int, int]]) -> Iterator[Spelling]:
@@ -162,6 +179,12 @@ def _borders(text: bytes) -> Iterator[re.Match[bytes]]:
             if one.start() < end:
                 yield one
         pause()
+
+
+def _says_html(attribute: re.Match[bytes]) -> bool:
+    """Return whether an attribute says that the text of its element is HTML."""
+    value = attribute[2] or attribute[3] or b""
+    return attribute[1].lower() == b"type" and value.lower() in {b"html", b"text/html"}
 
 
 def makes_tag(value: str, behind: bytes) -> bool:
@@ -186,7 +209,7 @@ class _Scan:
     `clean` says that it got to the end, with nothing open but elements.
     """
 
-    __slots__ = ("_at", "_closed", "_language", "_left", "_text", "clean", "regions")
+    __slots__ = ("_at", "_closed", "_feed", "_language", "_left", "_text", "clean", "regions")
 
     def __init__(self, text: bytes, language: Language) -> None:
         self.regions: list[Region] = []
@@ -194,6 +217,7 @@ class _Scan:
         self._language = language
         self._at = 0
         self._closed: list[bytes] = []
+        self._feed = _FEED.search(text, 0, PIECE_BYTES) is not None
         self._left = MARKUP_TAGS
         self.clean = False
         while self._step():
@@ -218,8 +242,7 @@ class _Scan:
         return self._pass_tag()
 
     def _add_text(self, start: int, end: int) -> None:
-        nested = self._language == "xml" and _CODED_TAG.search(self._text, start, end) is not None
-        if not self._closed and not nested and start < end:
+        if not self._closed and start < end:
             self.regions.append(Region(start, end, "text"))
 
     def _pass_if(self, match: re.Match[bytes] | None) -> bool:
@@ -260,15 +283,19 @@ class _Scan:
         name = cast("re.Match[bytes]", _NAME.match(text, self._at))  # it begins with a letter
         at = name.end()
         found: list[Region] = []
+        holds_html = self._feed and name[1].lower() in _HTML_IN_RSS
         while (end := _TAG_END.match(text, at)) is None:
             attribute = _ATTRIBUTE.match(text, at)
             if attribute is None:
                 return False
             at = attribute.end()
             found += self._region_of(attribute)
+            holds_html |= _says_html(attribute)
         if not self._closed:
             self.regions += found
         self._at = end.end()
+        if holds_html and name[1].lower() in _HTML_IN_FEEDS and not end[1]:
+            self._closed.append(name[1].lower())
         return self._enter(name[1].lower(), ends_itself=bool(end[1]))
 
     def _region_of(self, attribute: re.Match[bytes]) -> Iterator[Region]:
@@ -277,7 +304,7 @@ class _Scan:
             value = attribute[group]
             if value is None or attribute[1].lower() not in _OF_TEXT:
                 continue
-            if b"<" not in value and not (_CODED_TAG.search(value) or _holds_json(value)):
+            if b"<" not in value and not _is_layered(value):
                 yield Region(*attribute.span(group), "attribute")
 
     def _enter(self, name: bytes, *, ends_itself: bool) -> bool:

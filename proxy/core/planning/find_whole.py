@@ -25,6 +25,8 @@ from ..formats.json.body import JSON
 from ..formats.json.closed import scalars
 from ..formats.multipart import reader
 from ..formats.multipart.reader import Part
+from ..formats.records.sse import SSE, spell_line
+from ..formats.table import kind_of
 from ..formats.text import TEXT
 from ..http.message import Head, HeadFacts, MediaType, SocketHead, media_type
 from ..policy import BODY_TOKEN_BYTES
@@ -271,6 +273,8 @@ def _add_embedded(
     compiled, values = binder.compiled, binder.values
     limit, media = compiled.block.max_tokens, media_type(head.facts)
     read_as = compiled.body_format(media)
+    if read_as is JSON and compiled.block.types and kind_of(media) != JSON.kind:
+        read_as = TEXT  # the rule takes bodies of any type, such as pages
     if read_as.in_parts:
         _add_tokens(binder, item, head.facts, body)
         return
@@ -284,6 +288,8 @@ def _add_embedded(
     by_place = ByPlace(binder, item, body) if found and placed_names else None
     context = binder.embedded_context(item) if found and by_place is None else None
     how = Open(compiled.block, "text", lenient=True)
+    if read_as is TEXT and kind_of(media) == SSE.kind:
+        how = how._replace(spells=(spell_line,))
     for placed in paused(found):
         start, end = embedded_tokens.span_of(placed.found)
         if by_place is not None:

@@ -58,6 +58,9 @@ IN_HTML = (
     b'<a b=c"{c}">{c}',
     b"<a b c / d=e/f {c}=g>{t}",
     b"<b></svg>{t}</b>{t}",
+    b"<p>&lt;b&gt;{c}&lt;/b&gt;</p>{t}",
+    b"<p>1 &lt; 2 {t}</p>",
+    b'<content type="html">{c}</content>{t}<description>{t}</description>',
 )
 IN_LAYERS = (
     b"<input value='{{&quot;a&quot;: &quot;{c}&quot;}}'><input value='[draft] {a}'>",
@@ -72,6 +75,13 @@ IN_XML = (
     b"<a><![CDATA[<p>{c}</p>]]>{t}</a>",
     b"<a><![CDATA[<p>{c}</a>",
     b"<html><script>{c}</script><style/>{t}<svg><title>{c}</title></svg>{t}</html>",
+    b"<feed><title type=\"html\">{c}</title><content type='text/html'>{c}</content>{t}</feed>",
+    b'<feed><summary type="text">{t}</summary><title>{t}</title></feed>',
+    b'<feed><link type="html">{t}</link></feed>',
+    b'<feed><content type="html"/>{t}</feed>',
+    b"<rss v='2'><item><title>{t}</title><description>{c}</description>{t}</item></rss>",
+    b"<rss><content:encoded>{c}<![CDATA[{c}]]></content:encoded>{t}</rss>",
+    b"<order><description>{t}</description></order>",
     b"<!DOCTYPE a [<!ENTITY b 'c'>]><a>{c}</a>",
 )
 IN_NEITHER = (
@@ -84,7 +94,9 @@ IN_NEITHER = (
     b"<p>{t}",
     b"<br/>{t}",
     b"<my-tag>{t}<x:y>{t}",
-    b"&lt;p&gt; {p}",
+    b"&lt;p&gt; {c} &lt;/p&gt;",
+    b"&amp;lt;p {c}",
+    b"1 &lt; 2 {p}",
 )
 
 

@@ -44,10 +44,16 @@ class Filename(NamedTuple):
     again: tuple[int, int] | None
 
     def read(self, body: bytes) -> bytes:
-        """Return the filename; raise InvalidBody where it is given twice and not the same."""
+        """Return the filename.
+
+        Raises InvalidBody where it is given twice and not the same, or has a backslash, which some
+        take for the end of a folder.
+        """
         text = body[self.start : self.end]
         if self.quoted and b"\\" in text:
             text = _ESCAPED.sub(rb"\1", text)
+            if b"\\" in text:
+                raise InvalidBody("part-disposition", detail="A sealed filename has a backslash.")
         if self.again is None:
             return text
         whole = extended(_UTF_8 + body[slice(*self.again)])

@@ -145,6 +145,13 @@ def spell_text(text: bytes, *, first: bool) -> bytes:
     return space + text.replace(b"\n", _CONTINUED)
 
 
+def spell_line(text: bytes) -> bytes:
+    """Return a text as a part of a line; raise OpenFailed where it would end the line."""
+    if b"\n" in text or b"\r" in text:
+        raise OpenFailed("line-end")
+    return text
+
+
 def _value_of_data(body: bytes, start: int, end: int, *, strict: bool) -> int | None:
     """Return where the value of a line begins, or None for a line that is no data.
 

@@ -1,0 +1,179 @@
+"""Rules proposed from recorded requests: right as they are, and not to be poisoned."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from proxy.cli.support.proposal import UNVETTED, proposed, routes_of
+from tests.cli.conftest import invoke
+
+URL = "http://127.0.0.1:3000"
+
+
+def an_entry(
+    body: object,
+    target: str = "/api/messages",
+    *,
+    method: str = "POST",
+    status: int = 201,
+    client: str = "",
+    media: str = "application/json",
+) -> dict[str, Any]:
+    text = body if isinstance(body, str) else json.dumps(body)
+    request: dict[str, Any] = {"method": method, "url": URL + target, "headers": []}
+    if body is not None:
+        request["postData"] = {"mimeType": media, "text": text}
+    return {"request": request, "response": {"status": status}, "_client": client}
+
+
+def a_har(*entries: dict[str, Any]) -> bytes:
+    return json.dumps({"log": {"version": "1.2", "entries": entries}}).encode()
+
+
+def made(
+    tmp_path: Path, *entries: dict[str, Any], options: tuple[str, ...] = ()
+) -> tuple[Any, str]:
+    """Return the rules that are written, and the text of the file; it is valid."""
+    (tmp_path / "a.har").write_bytes(a_har(*entries))
+    invoke("init", str(tmp_path / "new"), "--from", str(tmp_path / "a.har"))
+    file = tmp_path / "new" / "sealyard.yaml"
+    invoke("validate", "--config", str(file))
+    text = file.read_text()
+    return yaml.safe_load(text)["listeners"][0]["rules"], text
+
+
+MESSAGE = {
+    "conversationId": "c1",
+    "content": "hello",
+    "clientId": "k1",
+    "email": "ada@example.org",
+    "files": [{"id": 7, "name": "a"}, {"id": 8, "name": "b"}],
+    "seen": None,
+}
+
+
+def test_a_browser_s_recording_becomes_rules(tmp_path: Path) -> None:
+    rules, text = made(
+        tmp_path,
+        an_entry(MESSAGE, "/api/messages?dry=1"),
+        an_entry({"conversationId": "c2", "content": "again"}),
+        an_entry(None, "/api/rooms/17/messages?page=2&before=x", method="GET", status=200),
+        an_entry("a=1", "/missing", status=404),
+        an_entry(None, "/api/messages", method="OPTIONS", status=204),
+        an_entry("content=x&kind=y", "/forms", media="application/x-www-form-urlencoded"),
+        an_entry({"text": "x", "userId": 1}, "/rooms/0b6f3a5e-6c1d-4a53-9d1c-2f7f6a1f0001"),
+    )
+
+    assert rules == [
+        {
+            "name": "get /api/rooms/{id}/messages",
+            "match": "GET /api/rooms/{id}/messages",
+            "conversation": "path:id",
+            "query": {"before": "plain", "page": "plain"},
+        },
+        {
+            "name": "post /api/messages",
+            "match": "POST /api/messages",
+            "conversation": "$.conversationId",
+            "query": {"dry": "plain"},
+            "request": {
+                "encrypt": ["$.content", "optional $.email"],
+                "plain": ["$.clientId", "$.files.*.id", "$.files.*.name"],
+            },
+        },
+        {
+            "name": "post /forms",
+            "match": "POST /forms",
+            "conversation": "const:all",
+            "request": {"encrypt": ["form:content"], "plain": ["form:kind"]},
+        },
+        {
+            "name": "post /rooms/{id}",
+            "match": "POST /rooms/{id}",
+            "conversation": {"from": "path:id", "unrelated": ["$.userId"]},
+            "request": {"encrypt": ["$.text"], "plain": ["$.userId"]},
+        },
+    ]
+    for value in ("hello", "ada@example.org", "c1", "k1"):
+        assert value not in text.partition("rules:")[2].replace("example", "")
+
+
+def test_names_that_are_data_and_twins_stand_in_comments_alone(tmp_path: Path) -> None:
+    rules, text = made(
+        tmp_path,
+        an_entry({"content": "x", "Content": "y", "content.lang": "z", "kind": 1}),
+        an_entry({"content": "x", "ada@example.org": True, "kind": 2}, "/api/messages?CONTENT=1"),
+    )
+
+    assert rules[0]["request"] == {"encrypt": ["$.content"], "plain": ["$.kind"]}
+    assert "query" not in rules[0]
+    assert "#   Content: 1 requests of 1 clients" in text
+    assert "#   a name that is none but data: 1 requests of 1 clients" in text
+    assert "ada@" not in text
+
+
+HOSTILE = (
+    *("isAdmin", "Content", "content.x", "cont\u0435nt", "ssn", "ada@b.example"),
+    *("x" * 80, "_content"),
+)
+
+
+@pytest.mark.parametrize("step", [1, 3, 5])
+def test_hostile_requests_put_nothing_into_plain(step: int) -> None:
+    entries = []
+    for number in range(2000):
+        body = {"conversationId": f"c{number % 7}", "content": "hello", "kind": "a", "n": number}
+        query = "page=1"
+        if number % 10 == 0:
+            query = "evil=1"
+            for at in range(3):
+                name = HOSTILE[(number // 10 + at * step) % len(HOSTILE)]
+                body[name] = "4111 1111 1111 1111" if number % 20 else "x"
+        entries.append(an_entry(body, f"/api/messages?{query}", client=f"c{number}"))
+    (route,) = routes_of(a_har(*entries))
+
+    found = proposed(route, UNVETTED)
+    assert found.plain == ["$.kind", "$.n"]
+    assert found.encrypt == ["$.content"]
+    assert found.query == ["page"]
+    assert all(any(name in one for one in found.left) for name in ("isAdmin", "ssn", "evil"))
+
+
+@pytest.mark.parametrize(
+    ("requests", "clients", "taken"), [(20, 3, True), (19, 3, False), (20, 2, False)]
+)
+def test_a_name_needs_requests_and_clients(requests: int, clients: int, *, taken: bool) -> None:
+    entries = [an_entry({"kind": 1}, client=str(one % clients)) for one in range(requests)]
+    (route,) = routes_of(a_har(*entries))
+
+    assert proposed(route, UNVETTED).plain == (["$.kind"] if taken else [])
+
+
+def test_requests_that_failed_prove_nothing() -> None:
+    refused = [an_entry({"evil": 1}, status=400, client=str(one)) for one in range(50)]
+    entries = [an_entry({"kind": 1}, client=str(one)) for one in range(50)]
+    (route,) = routes_of(a_har(*refused, *entries))
+
+    assert proposed(route, UNVETTED).plain == ["$.kind"]
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"[]", b"{}", b'{"log":{"entries":[{}]}}', b"\xff", b"[" * 5000]
+)
+def test_what_is_no_har_is_told(tmp_path: Path, text: bytes) -> None:
+    (tmp_path / "a.har").write_bytes(text)
+
+    told = invoke("init", str(tmp_path / "new"), "--from", str(tmp_path / "a.har"), status=3)
+    assert not (tmp_path / "new").exists()
+    assert "HAR" in told.stderr
+
+
+def test_a_recording_without_success_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a.har").write_bytes(a_har(an_entry({"a": 1}, status=500)))
+
+    invoke("init", str(tmp_path / "new"), "--from", str(tmp_path / "a.har"), status=3)
