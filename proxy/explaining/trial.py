@@ -149,6 +149,7 @@ async def explain(
         trusted_proxies=listener.trusted_proxies,
         upstream_names=frozenset(one.encode() for one in listener.upstream_names),
         add_request_id=listener.add_request_id,
+        origins=frozenset(listener.cors.origins) if listener.cors else frozenset(),
         watches=partial(NotedMessage, notes),
     )
     door = HttpListener(listener.listen, handler, limits=listener.limits, sockets=())

@@ -47,7 +47,7 @@ from ..bodies.transformed import FlowingBody, FlowingResponse, Pieces
 from ..http1.boundaries import streams_records
 from ..http1.framing import Framing
 from ..http1.outgoing_heads import switching_head
-from ..http1.problem import Problem, deliberate
+from ..http1.problem import Problem, deliberate, readable
 from ..interfaces import Reporter, Request, RequestBody, UpstreamResponse
 from ..message_record import MessageRecord
 from ..slices import Slices, is_long
@@ -95,9 +95,11 @@ class Handler:
         announcements: Announcements | None = None,
         ladder: LadderSettings | None = None,
         add_request_id: bool = False,
+        origins: frozenset[str] = frozenset(),
         watches: Watches | None = None,
     ) -> None:
         self._timeouts = timeouts or Timeouts()
+        self._origins = origins
         self.upstream = upstream
         self.steps = Steps(
             rule_table,
@@ -131,6 +133,8 @@ class Handler:
             raise
         except Exception as error:  # noqa: BLE001 - its text may hold a message's: neither log nor answer may
             refusal = self.steps.refusal(deliberate(error), record)
+            if self._origins:
+                refusal = readable(refusal, request.raw.headers, self._origins)
             # What did not pass the gate may have several readings: read nothing after it.
             request.refuse(refusal, close=not record.method)
         except BaseException:  # cancelled: the client is gone, or time is up

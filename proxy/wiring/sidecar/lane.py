@@ -200,6 +200,7 @@ class WiredLane:
             announcements=self._announced_at(upstream.address, material.rule_table),
             ladder=settings.ladder,
             add_request_id=settings.add_request_id,
+            origins=frozenset(settings.cors.origins) if settings.cors else frozenset(),
             watches=self._watches(material, upstream.address),
         )
 
