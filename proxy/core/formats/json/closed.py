@@ -22,7 +22,7 @@ from ...leaves.finder import SELECTED_MAX
 from ...leaves.strict_json import after_space, check, scan
 from ...slices import pause
 from .lexer import AFTER_ELEMENT, AFTER_MEMBER, LongText, Path, after, enter, member, read_name
-from .text import unescaped
+from .text import is_json_text, unescaped
 from .walk import SCANNED_MAX
 
 NAMES_MAX: Final = 64
@@ -30,11 +30,6 @@ NAMES_MAX: Final = 64
 _NAME: Final = re.compile(r"[A-Za-z_$][A-Za-z0-9_.-]{0,63}")
 _SHOWN: Final = 64
 """The most characters of a place that an answer shows."""
-_SKIPPED: Final = r"(?:[\s\x00]|\ufeff|\xef\xbb\xbf)*"
-_JSON_TEXT: Final = re.compile(
-    rf'{_SKIPPED}(?:\{{{_SKIPPED}["}}]|\[{_SKIPPED}(?:["{{\[\]0-9-]|true|false|null))', re.ASCII
-)
-"""How a text begins that is an object or a list of JSON to whoever parses it."""
 _USUAL: Final = frozenset(ascii_letters + digits)
 # Objects become tuples of pairs, so that a name that occurs twice is seen twice.
 _PAIRS: Final = c_make_scanner(
@@ -271,11 +266,6 @@ def scalars(body: bytes) -> list[Unlisted]:
 def field_at(path: Path) -> str:
     """Return the field of a value by its place: the last name on the path, `$` without any."""
     return next((one for one in reversed(path) if isinstance(one, str)), "$")
-
-
-def is_json_text(text: str) -> bool:
-    """Return whether a text begins as an object or a list of JSON does."""
-    return _JSON_TEXT.match(text) is not None
 
 
 def refuse(path: Path, reason: str = "unlisted-name") -> None:
