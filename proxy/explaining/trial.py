@@ -159,6 +159,7 @@ async def explain(
         upstream_names=frozenset(one.encode() for one in listener.upstream_names),
         add_request_id=listener.add_request_id,
         accept=frozenset(listener.accept),
+        origins=frozenset(listener.cors.origins) if listener.cors else frozenset(),
         watches=partial(NotedMessage, notes),
     )
     door = HttpListener(listener.listen, handler, limits=listener.limits, sockets=())

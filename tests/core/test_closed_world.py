@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterable
 from dataclasses import replace
@@ -588,6 +589,45 @@ def test_tokens_in_no_json_have_no_place_and_stay() -> None:
             Messages(Exchange(decision, head), "response"), text.encode(), binary=False
         )
         assert apply(plan, keys_for(plan.needs), NOW).forwardable.body == text.encode()
+
+
+@pytest.mark.parametrize("others", ["refuse", "seal", "pass"])
+@pytest.mark.parametrize("optional", ["", "optional "])
+@pytest.mark.parametrize("long", ["", "x" * SCANNED_MAX], ids=["short", "long"])
+@pytest.mark.parametrize(
+    ("selector", "body"),
+    [
+        ("$.payment.card", [{"payment": {"card": CANARY}}]),
+        ("$.payment.card", {"payment": [{"card": CANARY}]}),
+        ("$.payment.card", {"payment": [["card", CANARY]]}),
+        ("$.payment.card", {"payment": json.dumps({"card": CANARY})}),
+        ("$.payment.card", {"payment": "\ufeff" + json.dumps([CANARY])}),
+        ("$.payment.card", json.dumps(json.dumps({"payment": {"card": CANARY}}))),
+        ("$.list.*.card", {"list": [{"card": "x"}, [{"card": CANARY}]]}),
+        ("$.list[*].card", {"list": {"card": CANARY}}),
+        ("$.list[0].card", {"list": [[{"card": CANARY}]]}),
+    ],
+)
+def test_a_parent_of_another_type_is_refused(
+    selector: str, body: object, optional: str, others: Others, long: str
+) -> None:
+    if long and isinstance(body, dict):
+        body["pad"] = long
+    made = rule(f"{optional}{selector}", others=others, plain=["$.pad"], nothing="pass")
+    text = body_of(body)
+    with contextlib.suppress(MessageError):
+        assert CANARY.encode() not in sent(made, a_message(text))
+        assert others == "seal"  # then it is one more value
+        return
+    prepared = prepare_request(Trip((made,), a_message(text)).exchange)
+    if isinstance(prepared, Prepared):
+        assert prepared.change(text.encode(), Warm(), NOW) is None
+
+
+def test_in_an_open_block_a_parent_may_be_missing_or_a_scalar() -> None:
+    made = rule("optional $.payment.card", others="pass", nothing="pass")
+    for payment in (None, 1, True, "pi_123", {}, {"card": None}, {"id": 7}):
+        passes(made, {"payment": payment, "list": [{"card": 1}]})
 
 
 @pytest.mark.parametrize("others", ["refuse", "seal"])

@@ -95,6 +95,7 @@ async def proxied(
     slices: Slices | None = None,
     ladder: LadderSettings | None = None,
     add_request_id: bool = False,
+    origins: frozenset[str] = frozenset(),
 ) -> AsyncIterator[Ours]:
     """Run the traffic port in front of `to`."""
     ear, tap = Ear(), Tap(time.time)
@@ -111,6 +112,7 @@ async def proxied(
         upstream_names=upstream_names,
         slices=slices,
         add_request_id=add_request_id,
+        origins=origins,
         tap=tap,
         ladder=ladder,
         # Clients and origin are on this loop as well: how long its turns are says nothing of the

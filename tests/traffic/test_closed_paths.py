@@ -137,6 +137,48 @@ async def test_a_pattern_that_is_less_exact_opens_nothing(pattern: str, *, opens
     assert (answer.status, len(seen)) == ((200, 1) if opens else (405, 0))
 
 
+@pytest.mark.parametrize(
+    ("request_", "opens"),
+    [
+        ("pass", False),
+        ("{encrypt: optional $.note, nothing: pass, others: pass}", False),
+        ("{encrypt: optional $.note, nothing: pass, plain: $.content}", True),  # it is listed
+        ("{encrypt: optional body as all}", True),  # nothing passes
+    ],
+)
+@pytest.mark.parametrize("body", ["of a length", "of chunks"])
+async def test_a_wildcard_rule_opens_what_it_lists_alone(
+    request_: str, body: str, *, opens: bool
+) -> None:
+    rules = f"""
+      - name: send
+        match: POST /api/messages
+        request: {{encrypt: $.content}}
+      - name: other
+        match: /api/**
+        request: {request_}
+"""
+    answer, seen = await through(asked(b"PUT", b"/api/messages", body), rules)
+    if opens and body == "of chunks" and "body" not in request_:
+        assert (answer.status, seen) == (400, [])  # no JSON
+    else:
+        assert (answer.status, len(seen)) == ((200, 1) if opens else (405, 0))
+    answer, seen = await through(asked(b"PUT", b"/api/messages", "of no chunk"), rules)
+    assert (answer.status, len(seen)) == (200, 1)
+    answer, seen = await through(asked(b"PUT", b"/api/else", "of a length"), rules)
+    assert (answer.status, len(seen)) == (200, 1)
+
+
+async def test_a_rule_for_any_method_takes_its_own_requests() -> None:
+    rules = """
+      - name: any
+        match: /api/messages
+        request: {encrypt: optional $.content, nothing: pass, others: pass}
+"""
+    answer, seen = await through(asked(b"PUT", b"/api/messages", "of a length"), rules)
+    assert (answer.status, len(seen)) == (200, 1)
+
+
 async def test_paths_that_nothing_is_sealed_on_take_what_they_took() -> None:
     answer, seen = await through(asked(b"PUT", b"/api/else", "of a length"))
     assert (answer.status, len(seen)) == (200, 1)

@@ -33,6 +33,26 @@ class ListenerTls:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Cors:
+    """Whose pages may read refusals; the answers of the backend keep its own headers."""
+
+    origins: tuple[str, ...] = setting(
+        ListOf(
+            PlainText(
+                "origin",
+                re.compile(r"\*|https?://[^/\s]+"),
+                "is not an origin",
+                "write `https://app.example`, without a path, or `*`",
+            ),
+            "list of origins, or `['*']`",
+        ),
+        "The origins of pages that may read a refusal: it gets `Access-Control-Allow-Origin`"
+        " (Fetch, section 3.3). Without it a browser tells a page nothing but that it failed.",
+    )
+
+
+CORS: Final = Section(Cors, "cors", "`cors` of a listener")
 TLS: Final = Section(ListenerTls, "tls", "`tls` of a listener")
 
 
@@ -185,6 +205,12 @@ class ListenerSettings:
         " servers such as nginx drop them. `raw-targets`: paths and queries in UTF-8 that are not"
         " percent-encoded; they are forwarded encoded.",
         default=(),
+    )
+    cors: Cors | None = setting(
+        CORS,
+        "Which pages may read what Sealyard itself answers to their requests.",
+        default=None,
+        absent="none",
     )
     log: Mapping[str, RuleLog] = field(default_factory=dict)
     ladder: LadderSettings = inline(LadderSettings)

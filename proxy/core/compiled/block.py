@@ -86,7 +86,8 @@ class CompiledBlock(MessageMatch):
     `around` is what is checked beside the values, `closed` what else a request may hold (None:
     anything), `elsewhere` what must not be in another place of it. `variants_checked` are the
     selectors of which no member may occur in another spelling, `twins_checked` those of which none
-    may occur twice or hidden. `when` decides by the body, None where the head does alone.
+    may occur twice or hidden, `parents` those on whose way nothing of another type may stand.
+    `when` decides by the body, None where the head does alone.
 
     Short cuts: `flat` is what is done to plain JSON, where that is all; a block that has it takes
     JSON of any name. `alone` is the item that seals or opens the body where nothing else is read
@@ -114,6 +115,7 @@ class CompiledBlock(MessageMatch):
         "in_head",
         "keeps",
         "other_selections",
+        "parents",
         "parts",
         "query",
         "rendered",
@@ -185,6 +187,7 @@ class CompiledBlock(MessageMatch):
         self.in_head = tuple(self._in_head(first=len(selectors)))
         self.traits = self._traits()
         self.twins_checked, self.variants_checked = self._checked()
+        self.parents = self._parents()
         self.when: Deciding | None = shape or _conditions(block)
         self.sentinels = sentinels(block, selectors)
         self.deltas = deltas(block)
@@ -333,6 +336,7 @@ class CompiledBlock(MessageMatch):
             here={source: index for source, (index, _) in self.source_index.items()},
             keeps=self.keeps,
             closed=None if self.closed is None else self.closed.json,
+            misfits=(self.parents, selection) if self.parents else None,
             lenient=self.direction == "response",
             at_will=self.traits.optional,
         )
@@ -426,6 +430,21 @@ class CompiledBlock(MessageMatch):
         if not self.block.case_variants_allowed:
             return twins, twins
         return twins, sources
+
+    def _parents(self) -> frozenset[int]:
+        """Return the optional selectors on whose way nothing of another type may stand.
+
+        In a closed block nothing does, and where a value is needed it would be missing.
+        """
+        if self.closed is not None or self.direction == "response":
+            return frozenset()
+        optional = (one for one in self.encrypt if one.item.optional)
+        return frozenset(
+            one.index
+            for one in optional
+            if isinstance(one.item.selector, JsonSelector)
+            and not any(step.deep for step in one.item.selector.steps)
+        )
 
     def _checked_for_spelling(self) -> frozenset[int]:
         checked = {one.index for one in self.encrypt}

@@ -16,7 +16,7 @@ from ..crypto.joined_names import Name
 from ..crypto.token import CTY_JSON, PREFIXES, KeyId, decode_header
 from ..errors import OpenFailed
 from ..expressions.sources import JsonSource, NameSource, Source
-from ..formats.json import unescape, unescaped
+from ..formats.json import Selection, unescape, unescaped
 from ..formats.json.closed import ClosedJson
 from ..leaves import Finder, tokens_at
 from ..policy import KEPT_NAME_CHARS, KEPT_NEEDS, PORTION_BYTES, USUAL_BOUND_CHARS
@@ -135,7 +135,9 @@ class FlatJson:
         "_here",
         "_items",
         "_lying",
+        "_misfits",
         "_opens",
+        "_parents",
         "_parts",
         "_seals",
         "at_will",
@@ -157,17 +159,21 @@ class FlatJson:
         here: Mapping[JsonSource, int],
         keeps: Sequence[JsonSource],
         closed: ClosedJson | None,
+        misfits: tuple[frozenset[int], Selection] | None = None,
         lenient: bool,
         at_will: bool,
     ) -> None:
         """Make ready, for sources that `is_simple`.
 
         `here` has the place of each source that is read from the message at hand; those in `keeps`
-        are kept from it for its answer. `closed` lists what else it may hold, `lenient` says that
-        nothing to be opened is ever missing.
+        are kept from it for its answer. `closed` lists what else it may hold, `misfits` finds
+        what stands on the way to a value that is missing, `lenient` says that nothing to be opened
+        is ever missing.
         """
         self.finder = finder
         self._closed = closed
+        self._misfits = misfits
+        self._parents = sum({1 << at for at in misfits[0]}) if misfits is not None else 0
         self._items = tuple(one.item for one in (*encrypt, *decrypt))
         self._seals = tuple(
             (
@@ -213,6 +219,10 @@ class FlatJson:
         found = self.finder.find(body)
         if found is None or found[0] & self.required:
             return None
+        if found[0] & self._parents and self._misfits is not None:
+            parents, selection = self._misfits
+            if parents & selection.walk(body).misfits:
+                return None
         return found[1] if self._closed is None or self._closed.is_clear(body) else None
 
     def bind(

@@ -1,4 +1,4 @@
-"""What rules say of the methods that none of them reads: a path that is sealed is closed to them.
+"""What rules say of other methods: a path at which one seals is closed to them.
 
 Many backends take one route with any method, or take parameters of a query for members of a body.
 So a value could pass where no rule looks for it.
@@ -12,7 +12,7 @@ from typing import NamedTuple, NoReturn
 from ..errors import MethodNotAllowed
 from ..expressions.name_readings import FieldNames
 from ..expressions.routes import Pattern
-from ..expressions.selectors import JsonSelector, NamedSelector, Selector
+from ..expressions.selectors import JsonSelector, NamedSelector, Selector, Whole
 from ..expressions.sources import json_sources, name_sources
 from ..formats.parameters import fields_of_query
 from ..http.message import RequestHead
@@ -51,7 +51,7 @@ class OtherMethod(NamedTuple):
 class OtherMethods:
     """The rules of one listener, those aside that only observe, and the names that they have."""
 
-    __slots__ = ("_names", "_queries", "_rules", "_sealed", "_sealing")
+    __slots__ = ("_closed", "_names", "_queries", "_rules", "_sealed", "_sealing")
 
     def __init__(self, rules: Sequence[Rule], queries: Sequence[ClosedQuery | None]) -> None:
         """Collect the names of each rule; `queries` say what theirs may hold."""
@@ -60,20 +60,27 @@ class OtherMethods:
         self._sealing = frozenset(
             index for index, one in enumerate(rules) if not one.observes and _seals(one)
         )
+        self._closed = frozenset(index for index, one in enumerate(rules) if _closes(one))
         self._names = [frozenset(_names(one)) for one in rules]
         self._sealed = [FieldNames(dict(enumerate(_sealed_names(one)))) for one in rules]
 
+    def closes(self, index: int) -> bool:
+        """Return whether nothing passes in requests that a rule takes but what it lists."""
+        return index in self._closed
+
     def at(
-        self, found: Mapping[int, Sequence[Pattern]], taking: Pattern | None
+        self, found: Mapping[int, Sequence[Pattern]], taking: tuple[int, Pattern] | None
     ) -> OtherMethod | None:
         """Return what is refused where these rules have a path; None where nothing is.
 
-        `taking` is the pattern of a rule without blocks for requests. It opens a path again that
-        another seals if it names the path and the method.
+        `taking` is the rule that takes the request and lets something pass in it, with its pattern.
+        It opens a path again that another seals if it names the path and the method.
         """
-        sealing = [one for index in self._sealing & found.keys() for one in found[index]]
+        own, pattern = taking or (None, None)
+        others = [index for index in found if index in self._sealing and index != own]
+        sealing = [one for index in others for one in found[index]]
         if not sealing or (
-            taking is not None and all(_is_as_exact(taking, one) for one in sealing)
+            pattern is not None and all(_is_as_exact(pattern, one) for one in sealing)
         ):
             return None
         names = dict.fromkeys(name for index in found for name in self._names[index])
@@ -96,6 +103,15 @@ class OtherMethods:
 
 def _seals(rule: Rule) -> bool:
     return isinstance(rule.request, tuple) and any(one.encrypt for one in rule.request)
+
+
+def _closes(rule: Rule) -> bool:
+    blocks = rule.request if isinstance(rule.request, tuple) else ()
+    wholes = {Whole.BODY, Whole.TEXT}
+    return bool(blocks) and all(
+        one.others != "pass" or not wholes.isdisjoint(item.selector for item in one.encrypt)
+        for one in blocks
+    )
 
 
 def _is_as_exact(taking: Pattern, sealing: Pattern) -> bool:

@@ -264,8 +264,8 @@ class _Routes(NamedTuple):
             refusal.rule = compiled_rule.rule.name
             raise refusal
         other = None
-        if not compiled_rule.request and not compiled_rule.takes_no_body:
-            other = self.others.at(self.enforced.of_path(path), pattern)
+        if not compiled_rule.takes_no_body and not self.others.closes(index):
+            other = self.others.at(self.enforced.of_path(path), (index, pattern))
         return Decision(
             compiled_rule, captures, overridable=overridable, pattern=pattern, other=other
         )

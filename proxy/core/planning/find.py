@@ -277,6 +277,13 @@ def _walk(
         selection.refuse_other(body)
     findings = selection.find(body, lenient=compiled.traits.only_opens_responses)
     _refuse_second_readings(compiled, findings)
+    if compiled.parents & findings.missing and isinstance(selection, JsonSelection):
+        walked = findings if selection.finder is None else selection.walk(body)
+        if compiled.parents & walked.misfits:
+            raise ForbiddenValue(
+                "parent-of-another-type",
+                detail="A list, an object or a text of JSON stands where the rule has another.",
+            )
     return findings
 
 

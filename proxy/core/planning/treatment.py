@@ -113,11 +113,12 @@ def treat_request(exchange: Exchange, length: int | None, limit: int) -> Request
     MethodNotAllowed and UnlistedName for a body that no rule reads.
     """
     compiled_rule = exchange.decision.compiled_rule
-    if compiled_rule is None or not compiled_rule.request:
-        unknown = exchange.decision.takes_no_body and length is None
-        if length:
+    if length != 0 and exchange.decision.takes_no_body:
+        if length is not None:
             exchange.refuse_body()
-        return READ_REQUEST if unknown else PASS  # a body in chunks may be empty
+        return READ_REQUEST  # a body in chunks may be empty
+    if compiled_rule is None or not compiled_rule.request:
+        return PASS
     too_long = length is None or length > limit
     if not too_long and not any(
         one.alone or one.traits.flows_in_parts for one in compiled_rule.request
@@ -129,9 +130,7 @@ def treat_request(exchange: Exchange, length: int | None, limit: int) -> Request
     kind = streamed_request(block, exchange.head) if too_long else None
     if kind is not None:
         return StreamRecords(block, kind)
-    if _flows(block, exchange.head, length, limit):
-        return StreamBody(block)
-    return READ_REQUEST
+    return StreamBody(block) if _flows(block, exchange.head, length, limit) else READ_REQUEST
 
 
 def treat_response(

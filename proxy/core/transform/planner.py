@@ -52,9 +52,10 @@ def plan_request(
     compiled_rule = exchange.decision.compiled_rule
     head = exchange.head
     exchange.refuse_unclear()
+    if body and exchange.decision.takes_no_body:
+        exchange.refuse_body()
     if compiled_rule is None or not compiled_rule.request:
-        if body or not exchange.decision.takes_no_body:
-            exchange.refuse_body()
+        if not exchange.decision.takes_no_body:
             message = "a request that no rule reads has no plan"
             raise TypeError(message)
         return _plan(exchange, None, head, body, limit, measured=measured)

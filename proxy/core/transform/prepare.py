@@ -31,7 +31,7 @@ def prepare_request(exchange: Exchange) -> Prepared | Changed | None:
     the rule.
     """
     decision = exchange.decision
-    if decision.observes is not None:
+    if decision.observes is not None or decision.takes_no_body:
         return None
     try:
         if not decision.reads_request:

@@ -19,7 +19,7 @@ from ...core.errors import Busy, TrafficError
 from ...core.planning.treatment import Pass, treat_request
 from ...core.transform import pass_handshake, pass_request, pass_response
 from ..http1.boundaries import streams_records
-from ..http1.problem import Problem, deliberate
+from ..http1.problem import Problem, deliberate, readable
 from ..interfaces import Reporter, Request, RequestBody, UpstreamResponse
 from ..message_record import MessageRecord
 from ..slices import Slices
@@ -67,9 +67,11 @@ class Handler:
         ladder: LadderSettings | None = None,
         add_request_id: bool = False,
         accept: frozenset[str] = frozenset(),
+        origins: frozenset[str] = frozenset(),
         watches: Watches | None = None,
     ) -> None:
         self._timeouts = timeouts or Timeouts()
+        self._origins = origins
         self.upstream = upstream
         self.steps = Steps(
             rule_table,
@@ -109,6 +111,8 @@ class Handler:
             raise
         except Exception as error:  # noqa: BLE001 - its text may hold a message's: neither log nor answer may
             refusal = self.steps.refusal(deliberate(error), record, request.raw.headers)
+            if self._origins:
+                refusal = readable(refusal, request.raw.headers, self._origins)
             # What did not pass the gate may have several readings: read nothing after it.
             request.refuse(refusal, close=not record.method)
         except BaseException:  # cancelled: the client is gone, or time is up

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import Final, Literal
@@ -119,3 +119,22 @@ def problem(  # noqa: PLR0913 - what one response consists of, most by name
             status = HTTPStatus.OK.value
     body = json.dumps(members, ensure_ascii=False, separators=(",", ":")).encode()
     return Problem(status, tuple(headers), body)
+
+
+def readable(refusal: Problem, asked: Headers, origins: frozenset[str]) -> Problem:
+    """Return a refusal as pages of these origins may read it (`*`: of any).
+
+    `asked` are the headers of the request. It tells nothing that the client has not sent.
+    """
+    found = [one.decode("latin-1") for one in header_values(asked, b"origin")]
+    if not found or not origins & {"*", found[0]}:
+        return refusal
+    allowed = [
+        (b"Access-Control-Allow-Origin", found[0].encode("latin-1")),
+        (b"Access-Control-Allow-Credentials", b"true"),
+        (b"Access-Control-Expose-Headers", b"Sealyard-Error, Retry-After, X-Request-Id"),
+        (b"Vary", b"Origin"),
+    ]
+    if "*" in origins:
+        allowed[:2] = [(b"Access-Control-Allow-Origin", b"*")]
+    return replace(refusal, headers=(*refusal.headers, *allowed))

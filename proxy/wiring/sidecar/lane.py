@@ -201,6 +201,7 @@ class WiredLane:
             ladder=settings.ladder,
             add_request_id=settings.add_request_id,
             accept=frozenset(settings.accept),
+            origins=frozenset(settings.cors.origins) if settings.cors else frozenset(),
             watches=self._watches(material, upstream.address),
         )
 

@@ -326,8 +326,10 @@ def test_what_is_no_twin_passes(body: str) -> None:
 
 def test_other_members_pass_where_an_element_is_selected() -> None:
     rule = a_seal("optional $.items[0]")
-    for body in ('{"items":{"1":"x","a":"y"}}', '{"items":["x"]}', '{"items":{}}'):
+    for body in ('{"items":["x","y"]}', '{"items":null}', '{"item":{"1":"x"}}'):
         send(rule, message(None, body))
+    for body in ('{"items":{"1":"x","a":"y"}}', '{"items":{}}'):
+        assert refused(rule, message(None, body)) == "parent-of-another-type"
 
 
 # Each of these took seconds; what bounds them is counted, not timed.

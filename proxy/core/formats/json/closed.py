@@ -22,15 +22,10 @@ from ...leaves.strict_json import after_space, check, scan
 from ...policy import MOST_SELECTED, SHOWN_CHARS, UNLISTED_NAMES
 from ...slices import pause
 from .lexer import AFTER_ELEMENT, AFTER_MEMBER, LongText, Path, after, enter, member, read_name
-from .text import unescaped
+from .text import is_json_text, unescaped
 from .walk import SCANNED_MAX
 
 _NAME: Final = re.compile(r"[A-Za-z_$][A-Za-z0-9_.-]{0,63}")
-_SKIPPED: Final = r"(?:[\s\x00]|\ufeff|\xef\xbb\xbf)*"
-_JSON_TEXT: Final = re.compile(
-    rf'{_SKIPPED}(?:\{{{_SKIPPED}["}}]|\[{_SKIPPED}(?:["{{\[\]0-9-]|true|false|null))', re.ASCII
-)
-"""How a text begins that is an object or a list of JSON to whoever parses it."""
 _USUAL: Final = frozenset(ascii_letters + digits)
 # Objects become tuples of pairs, so that a name that occurs twice is seen twice.
 _PAIRS: Final = c_make_scanner(
@@ -264,9 +259,6 @@ def scalars(body: bytes) -> list[Unlisted]:
     return walk.found
 
 
-def is_json_text(text: str) -> bool:
-    """Return whether a text begins as an object or a list of JSON does."""
-    return _JSON_TEXT.match(text) is not None
 
 
 def refuse(path: Path, reason: str = "unlisted-name") -> None:

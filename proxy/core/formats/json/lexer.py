@@ -231,18 +231,21 @@ class Findings:
     """What a walk found, by the index of the selector.
 
     `missing` holds each selector that somewhere had no value to select (null counts as none),
+    `misfits` those, after a walk, on whose way a list, an object or a text of JSON stood where the
+    selector has another,
     `variants` each whose member stood there in another spelling, `hidden` each of which a member
     may occur under another name (`__proto__`), in the place of an element, or twice. `twins`
     tells where. `others` are the values that are neither selected nor listed, and to be sealed;
     `refusal` says what is not listed and must not be sealed either.
     """
 
-    __slots__ = ("found", "hidden", "missing", "others", "refusal", "twins", "variants")
+    __slots__ = ("found", "hidden", "misfits", "missing", "others", "refusal", "twins", "variants")
 
     def __init__(self, selectors: int) -> None:
         """Begin with nothing found for that many selectors."""
         self.found: list[list[FoundValue]] = [[] for _ in range(selectors)]
         self.missing: set[int] = set()
+        self.misfits: set[int] = set()
         self.variants: set[int] = set()
         self.hidden: set[int] = set()
         self.twins: set[Twin] = set()

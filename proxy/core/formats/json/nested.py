@@ -159,6 +159,7 @@ def look_within(
             raise BodyTooLarge("too-many-selected-values")
         outer += (_moved(value, one, text) for value in paused(values))
     findings.missing.update(indexes[at] for at in found.missing)
+    findings.misfits.update(indexes[at] for at in found.misfits)
     findings.variants.update(indexes[at] for at in found.variants)
     findings.hidden.update(indexes[at] for at in found.hidden)
     for path, selectors in found.twins:

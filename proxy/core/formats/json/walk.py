@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Collection, Iterable
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 from ...errors import BodyTooLarge, InvalidBody
@@ -24,6 +26,7 @@ from .lexer import (
     read_name,
 )
 from .names import Node
+from .text import is_json_text
 
 _ODD_NAME: Final = 40
 SCANNED_MAX: Final = 4 * PIECE_BYTES
@@ -79,10 +82,18 @@ class Walk:
                     self.findings.hidden |= state.single
                 if state.beyond:
                     self.findings.missing |= state.beyond
+                    self._look_at_type(opening, at, end, state.beyond)
         for state in states:
             if state.ends:
                 self._select(state.ends, path, at, end)
         return end
+
+    def _look_at_type(self, opening: str, at: int, end: int, beyond: AbstractSet[int]) -> None:
+        """Note a list, an object or a text of JSON where values lie in another."""
+        if opening == '"' and not is_json_text(json.loads(self.text[at:end])):
+            return
+        if opening in {"{", "[", '"'}:
+            self.findings.misfits |= beyond
 
     def _end(self, at: int) -> int:
         """Return where a value ends of which nothing else matters."""
