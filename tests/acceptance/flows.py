@@ -165,7 +165,7 @@ def directus(folder: Path) -> Iterator[Running]:
             capture_output=True,
         )
         log = folder / "directus.log"  # it loads a thousand packages before it listens
-        with running([*command, "start"], port, log, patience=120.0, **environment):
+        with running([*command, "start"], port, log, environment, patience=120.0):
             client = Client(port)
             token = client.ask("POST", "/auth/login", account).json["data"]["access_token"]
             headers = {"Authorization": f"Bearer {token}"}

@@ -259,8 +259,6 @@ def scalars(body: bytes) -> list[Unlisted]:
     return walk.found
 
 
-
-
 def refuse(path: Path, reason: str = "unlisted-name") -> None:
     """Raise UnlistedName for the place at a path."""
     shown = "".join(_shown(step) for step in path)
