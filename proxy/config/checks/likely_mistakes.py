@@ -44,6 +44,23 @@ def check_listeners(
             )
 
 
+_SEARCHING: Final = frozenset({"keyword", "keywords", "q", "query", "search", "term", "words"})
+
+
+def check_searches(one: ResolvedRule, problems: Problems) -> None:
+    """Warn of names of a query by which clients search what is sealed."""
+    blocks = one.rule.blocks
+    if not any(block.encrypt or block.decrypt for block in blocks):
+        return
+    listed = (one.rule.query, *(block.query for block in blocks))
+    for name in sorted({name for names in listed for name in names or ()} & _SEARCHING):
+        problems.warn(
+            one.syntax.place,
+            f"rule {show(one.rule.name)} lists {show(name)} in the query: the words of a search"
+            " reach the backend in plaintext, and find nothing in what is sealed",
+        )
+
+
 def check_fields(place: Place | None, rules: Iterable[Rule], problems: Problems) -> None:
     """Warn of settings of a field that no rule has: a typing mistake would lose `max_chars`."""
     if place is None or not isinstance(place.node, Mapping):

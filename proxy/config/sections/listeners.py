@@ -121,6 +121,7 @@ def _rules(
         end_to_end.check(one, trusted_names=trusted, problems=problems)
         websockets.check(one, problems)
         likely_mistakes.check_graphql(one, problems)
+        likely_mistakes.check_searches(one, problems)
     return resolved
 
 

@@ -48,6 +48,15 @@ def test_fields_of_rules_are_no_mistake(tmp_path: Path, fields: str) -> None:
     assert warnings(tmp_path, fields) == []
 
 
+def test_words_of_a_search_are_told_to_reach_the_backend(tmp_path: Path) -> None:
+    [told] = warnings(tmp_path, mode="enforce, query: {q: plain, page: plain, search: refuse}")
+
+    assert told == (
+        "13:15 listeners[0].rules[0].name rule `send` lists `q` in the query: the words of a"
+        " search reach the backend in plaintext, and find nothing in what is sealed"
+    )
+
+
 def test_a_permissive_mode_that_has_ended_is_told(tmp_path: Path) -> None:
     told = warnings(tmp_path, mode="permissive until 2026-01-31")
 
