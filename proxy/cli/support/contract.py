@@ -40,6 +40,7 @@ from .rule_outcomes import ABSENT, KEPT, PASSES, outcomes_at, sizes_at
 
 _NO_BODY: Final = frozenset({204, 304})
 _SEVERAL: Final = re.compile(r"\[[0-9]+\]")
+_ELEMENT: Final = re.compile(r"\[\d+\]")
 _LAST_STEP: Final = re.compile(r"(?:\.[^.\[ ]+|\[[^\]]*\]| json:\$| \$)$")
 
 
@@ -267,6 +268,12 @@ class Contract:
         if refusal is not None:
             if longest and refusal.code in {"value-too-long", "body-too-large"}:
                 return  # the backend would refuse it too
+            unlisted = _ELEMENT.sub("[*]", refusal.detail.rpartition(": ")[2])
+            for expected in part.expected if refusal.code == "unlisted-name" else ():
+                if expected.marked and _shown(expected.place) == unlisted:
+                    text = f"{direction}: {unlisted} is marked, and no rule seals it"
+                    yield Difference(operation.name, expected.spot, text)
+                    return
             detail = f" {refusal.detail}" if refusal.detail else ""
             kind = part.headers.get("Content-Type", "").partition(";")[0]
             text = f"a valid {direction} {f'({kind}) ' if kind else ''}is refused:"
