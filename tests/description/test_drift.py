@@ -114,6 +114,10 @@ def a_new_mark(one: dict[str, Any]) -> None:
     message(one)["diagnosis"] = MARKED
 
 
+def a_property_that_no_rule_lists(one: dict[str, Any]) -> None:
+    message(one)["color"] = {"type": "string"}
+
+
 def a_mark_on_what_was_open(one: dict[str, Any]) -> None:
     send(one)["parameters"][0]["schema"] = MARKED
 
@@ -243,6 +247,7 @@ DRIFTS: dict[Change, str] = {
     another_part: "request: part:title is marked, and no rule seals it",
     a_renamed_part: "a valid request (multipart/form-data) is refused: missing-value",
     an_operation_taken_away: "no operation has requests for the rule",
+    a_property_that_no_rule_lists: "a valid request is refused: unlisted-name Neither sealed nor",
     a_path_beside_a_parameter: "a valid request (application/json) is refused: missing-value",
 }
 
