@@ -20,11 +20,14 @@ from .document import Mistakes, Spot
 from .marks import Mark, MarkFinder, named
 from .messages import IN_FORMS, BodyKind, kind_of, place_of
 from .operations import DescribedBody, DescribedOperation, DescribedParameter, Response
+from .plain import Listed, PlainFinder
 from .policy import NARROW_CHARS
 from .schemas import WISHES, SchemaReader
 
 Sealed = Literal["requests", "responses"]
 """In which messages the backend, or whoever stands behind, gets tokens in place of values."""
+_LISTED: Final = frozenset({"json", "form"})
+"""The kinds of bodies whose places are listed."""
 _HEAD: Final = encode_header(KeyId(bytes(12), kek_id=ASSUMED_KEK_ID), bytes(16))
 
 
@@ -51,11 +54,15 @@ class WrittenBlock:
 
 @dataclass(slots=True)
 class RuleBlocks:
-    """What a rule does with the messages of an operation."""
+    """What a rule does with the messages of an operation.
+
+    `listed` is what requests hold beside, None where that is no list.
+    """
 
     operation: DescribedOperation
     request: list[WrittenBlock] = field(default_factory=list)
     response: list[WrittenBlock] = field(default_factory=list)
+    listed: Listed | None = None
 
     @property
     def acts(self) -> bool:
@@ -69,6 +76,7 @@ class BlockFinder:
     def __init__(self, reader: SchemaReader, mistakes: Mistakes, sealed: Sealed) -> None:
         """Report to `mistakes` what no rule can express."""
         self._mistakes = mistakes
+        self._plain = PlainFinder(reader)
         self._seals: dict[Direction, bool] = {
             "request": sealed == "requests",
             "response": sealed == "responses",
@@ -84,7 +92,20 @@ class BlockFinder:
         head = self._parameters(operation.parameters, "request")
         made.request = self._blocks(operation.contents, head, "request", operation.spot)
         made.response = self._responses(operation)
+        made.listed = self._listed(made)
         return made
+
+    def _listed(self, made: RuleBlocks) -> Listed | None:
+        contents = made.operation.contents
+        reads = bool(made.request)
+        if reads and (
+            len(contents) > 1 or any(kind_of(one.type) not in _LISTED for one in contents)
+        ):
+            return None
+        items = (item for block in made.request for item in block.items)
+        marked = frozenset(item.select for item in items)
+        content = contents[0] if reads and contents else None
+        return self._plain.listed(made.operation, content, marked)
 
     def _parameters(
         self, parameters: Iterable[DescribedParameter], direction: Direction

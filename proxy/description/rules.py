@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ..config.yaml.nodes import show, suggest
+from ..core.expressions.name_readings import fold_field
 from .blocks import BlockFinder, RuleBlocks, Sealed, WrittenBlock, WrittenItem
 from .document import Mistakes, Spot
 from .operations import DescribedOperation, Description
@@ -47,10 +48,7 @@ listeners:
     unmatched: {unmatched}
 """
 
-_DEFAULTS: Final = """\
-    defaults:
-      others: pass    # what is not marked stays plain; `refuse` with lists under `plain` is safer
-"""
+_OPEN: Final = "        others: pass    # the description lists not all that requests hold\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +90,13 @@ def make(
         )
     ]
     defaults = _wishes(description.wishes, mistakes)
-    lines.append(_DEFAULTS)
+    lines += ["    defaults:\n"] if defaults else []
     lines += [f"      {name}: {_flow(value)}\n" for name, value in defaults.items()]
     lines.append("    rules:\n")
     made: list[tuple[DescribedOperation, ...]] = []
     for some in _ordered(treatments, everything=not wanted.pass_unmatched):
         if isinstance(some, RuleBlocks):
-            lines += ["\n", *_rule(some, _wishes(some.operation.wishes, mistakes), mistakes)]
+            lines += ["\n", *_rule(some, _rule_wishes(some, defaults, mistakes), mistakes)]
             made.append((some.operation,))
         else:
             lines += ["\n", *_pass_rule(some, len(made))]
@@ -160,6 +158,27 @@ def _wishes(wishes: Mapping[str, Spot], mistakes: Mistakes) -> dict[str, Any]:
     return {name: constant(one) for name, one in wishes.items() if name in RULE_WISHES}
 
 
+def _rule_wishes(
+    one: RuleBlocks, defaults: Mapping[str, Any], mistakes: Mistakes
+) -> dict[str, Any]:
+    """Return the keys that a description gives a rule; labels of the path with what is not them."""
+    wishes = _wishes(one.operation.wishes, mistakes)
+    for part in ("tenant", "conversation", "message"):
+        source = wishes.get(part, defaults.get(part))
+        if one.listed is None or not isinstance(source, str) or not source.startswith("path:"):
+            continue
+        label = fold_field(source.removeprefix("path:"))
+        beside = [
+            place
+            for place in (*one.listed.plain, *(f"query:{each}" for each in one.listed.query))
+            if (name := re.split(r"[.:]", place)[-1]).lower().endswith("id")
+            or fold_field(name) == label
+        ]
+        if beside:
+            wishes[part] = {"from": source, "unrelated": beside}
+    return wishes
+
+
 def _rule(one: RuleBlocks, wishes: Mapping[str, Any], mistakes: Mistakes) -> Iterator[str]:
     operation = one.operation
     for segment in operation.path[1:].split("/"):
@@ -175,16 +194,24 @@ def _rule(one: RuleBlocks, wishes: Mapping[str, Any], mistakes: Mistakes) -> Ite
     yield f"        match: {_line(pattern(operation))}\n"
     for name, value in wishes.items():
         yield f"        {name}: {_flow(value)}\n"
-    yield from _direction("request", one.request)
+    if one.listed is None:
+        yield _OPEN
+    elif one.listed.query:
+        yield f"        query: {_flow(dict.fromkeys(one.listed.query, 'plain'))}\n"
+    yield from _direction("request", one.request, () if one.listed is None else one.listed.plain)
     yield from _direction("response", one.response)
 
 
-def _direction(name: str, blocks: Sequence[WrittenBlock], /) -> Iterator[str]:
+def _direction(
+    name: str, blocks: Sequence[WrittenBlock], plain: Sequence[str] = (), /
+) -> Iterator[str]:
     if not blocks:
         return
     yield f"        {name}:\n"
     if len(blocks) == 1:
         yield from (f"          {line}\n" for line in _block(blocks[0]))
+        if plain:
+            yield f"          plain: {_flow(list(plain))}\n"
         return
     for block in blocks:
         begin = "- "

@@ -40,6 +40,7 @@ from .rule_outcomes import ABSENT, KEPT, PASSES, outcomes_at, sizes_at
 
 _NO_BODY: Final = frozenset({204, 304})
 _SEVERAL: Final = re.compile(r"\[[0-9]+\]")
+_ELEMENT: Final = re.compile(r"\[\d+\]")
 _LAST_STEP: Final = re.compile(r"(?:\.[^.\[ ]+|\[[^\]]*\]| json:\$| \$)$")
 
 
@@ -85,7 +86,7 @@ class Contract:
             direction: Sampler(reader, direction, mistakes, None if seals else token)
             for direction, seals in self._seals.items()
         }
-        self._alone: dict[str | None, tuple[ListenerSettings, RuleTable]] = {}
+        self._alone: dict[Rule | None, tuple[ListenerSettings, RuleTable]] = {}
         self._asked: defaultdict[str, list[_Asked]] = defaultdict(list)
 
     async def findings(
@@ -121,6 +122,7 @@ class Contract:
         self, rule: Rule, at: tuple[Direction, int, str, int], asked: Iterable[_Asked]
     ) -> bool:
         """Return whether something would happen to a message otherwise without an item."""
+        rule = opened(rule)
         alone = replace(self._listener, rules=(rule,))
         try:
             listener = without(alone, rule, at)
@@ -155,6 +157,7 @@ class Contract:
             one = await self._ask(operation, decision, part)
             asked.append(one)
             found += self._judged(operation, "request", part, one.told.request, longest=longest)
+            found += await self._unlisted(operation, decision.rule, one.wanted, part)
         if asked and asked[0].told.request.refusal is None:
             for answer, part in self._answers(operation):
                 wanted = replace(asked[0].wanted, answer=answer)
@@ -243,15 +246,33 @@ class Contract:
     async def _explained(self, rule: Rule | None, wanted: Wanted) -> Explained:
         """Return what happens to a message of which all rules have decided that this one takes it.
 
-        To hand over the others as well would take as long as there are many.
+        To hand over the others as well would take as long as there are many. What the rule does not
+        list passes here: it is looked for by itself.
         """
-        name = None if rule is None else rule.name
-        if name not in self._alone:
+        return await self._by(None if rule is None else opened(rule), wanted)
+
+    async def _by(self, rule: Rule | None, wanted: Wanted) -> Explained:
+        if rule not in self._alone:
             alone = replace(self._listener, rules=() if rule is None else (rule,))
             table = RuleTable(alone.rules, pass_unmatched=alone.pass_unmatched)
-            self._alone[name] = alone, table
-        listener, table = self._alone[name]
+            self._alone[rule] = alone, table
+        listener, table = self._alone[rule]
         return await trial.explain(listener, wanted, self._keys, table)
+
+    async def _unlisted(
+        self, operation: DescribedOperation, rule: Rule | None, wanted: Wanted, part: SampleMessage
+    ) -> list[Difference]:
+        """Return that a rule does not list what a request holds; a mark is told by itself."""
+        if rule is None or opened(rule) == rule:
+            return []
+        refusal = (await self._by(rule, wanted)).request.refusal
+        if refusal is None or refusal.code != "unlisted-name":
+            return []
+        place = _ELEMENT.sub("[*]", refusal.detail.rpartition(": ")[2])
+        if any(one.marked and _shown(one.place) == place for one in part.expected):
+            return []
+        text = f"a valid request is refused: {refusal.code} {refusal.detail}"
+        return [Difference(operation.name, operation.spot, text)]
 
     def _judged(
         self,
@@ -280,6 +301,17 @@ class Contract:
                 differs = _too_long(expected, told)
             if differs is not None:
                 yield Difference(operation.name, expected.spot, f"{direction}: {differs}")
+
+
+def opened(rule: Rule) -> Rule:
+    """Return a rule that lets pass what it would refuse because it does not list it."""
+    request = rule.request
+    if isinstance(request, tuple):
+        request = tuple(
+            replace(one, others="pass", query=None) if one.others == "refuse" else one
+            for one in request
+        )
+    return replace(rule, request=request, query=None)
 
 
 def _too_long(expected: ExpectedValue, told: Explanation) -> str | None:
