@@ -25,13 +25,12 @@ class RecordShape:
     `steps` lead to a record.
     """
 
-    __slots__ = ("_selection", "_text", "many", "steps")
+    __slots__ = ("_selection", "many", "steps")
 
     def __init__(self, at: JsonSelector, *, many: bool) -> None:
         """Take a place that has no `*`."""
         self.many = many
         self.steps = (*at.steps, Step(Any.MEMBER)) if many else at.steps
-        self._text = f"{at.text}[*]" if many else at.text
         self._selection = Selection((at,)) if at.steps else None
 
     @property
@@ -53,11 +52,11 @@ class RecordShape:
         return any(one.raw(body).startswith(b"[") for one in findings.found[0]) is self.many
 
     def of(self, selector: Placeable) -> Placeable:
-        """Return where a selector of a record selects in the body."""
+        """Return where a selector of a record selects in the body; it is told as it is written."""
         if not isinstance(selector, JsonSelector):
             return selector
         steps = (*self.steps, *selector.steps)
-        return JsonSelector(f"{self._text}{selector.text[1:]}", steps)  # type: ignore[return-value]  # of its own kind
+        return JsonSelector(selector.text, steps)  # type: ignore[return-value]  # of its own kind
 
     def of_body(self, selector: JsonSelector) -> JsonSelector:
         """Return where a selector of a body with one record selects in a body of this shape."""
