@@ -153,16 +153,10 @@ class Scene:
 
 
 @contextmanager
-def running(
-    command: list[str],
-    port: int,
-    log: Path,
-    patience: float = PATIENCE_SECONDS,
-    **environment: str,
-) -> Iterator[Process]:
-    """Run a server until it listens, for which it has some seconds; end it with SIGTERM."""
+def running(command: list[str], port: int, log: Path, **environment: str) -> Iterator[Process]:
+    """Run a server until it listens; end it with SIGTERM."""
     with child(command, log, environment, cwd=log.parent) as process:
-        await_port(process, port, log, patience)
+        await_port(process, port, log)
         yield Process(process, port, log)
 
 
