@@ -17,7 +17,7 @@ from ..core.crypto.token import (
 )
 from ..core.http.message import Direction
 from .document import Mistakes, Spot
-from .marks import Mark, MarkFinder, named
+from .marks import Mark, MarkFinder, named, one_or_many
 from .messages import IN_FORMS, BodyKind, kind_of, place_of
 from .operations import DescribedBody, DescribedOperation, DescribedParameter, Response
 from .plain import Listed, PlainFinder
@@ -45,11 +45,15 @@ class WrittenItem:
 
 @dataclass(frozen=True, slots=True)
 class WrittenBlock:
-    """A block as a rule writes it; without items, what it takes passes."""
+    """A block as a rule writes it; without items, what it takes passes.
+
+    `records` is where a body has one record or a list of them, if items are of a record.
+    """
 
     items: tuple[WrittenItem, ...]
     types: tuple[str, ...] = ()
     statuses: tuple[str, ...] = ()
+    records: str = ""
 
 
 @dataclass(slots=True)
@@ -139,30 +143,35 @@ class BlockFinder:
         statuses: tuple[str, ...] = (),
     ) -> list[WrittenBlock]:
         """Return a block for each kind of body, and for each type where one is not enough."""
-        items = [(one, self._items(one, direction)) for one in contents]
-        kinds = {kind_of(one.type) for one, found in items if found}
+        items = [(one, *self._items(one, direction)) for one in contents]
+        kinds = {kind_of(one.type) for one, _, found in items if found}
         if not kinds and not head:
             return []
         if not kinds:
             return [WrittenBlock(tuple(head), statuses=statuses)]
-        groups: dict[tuple[BodyKind, tuple[WrittenItem, ...]], list[str]] = {}
-        for one, found in items:
-            groups.setdefault((kind_of(one.type), found), []).append(one.type)
+        groups: dict[tuple[BodyKind, str, tuple[WrittenItem, ...]], list[str]] = {}
+        for one, records, found in items:
+            groups.setdefault((kind_of(one.type), records, found), []).append(one.type)
         alone = len(groups) == 1
         if head and not alone:
             text = "a marked parameter needs a request with one kind of body"
             self._mistakes.add(spot, text, "describe one media type, or send the value in the body")
         made = []
-        for (kind, found), types in groups.items():
-            same = sum(1 for other, _ in groups if other == kind)
-            typed = not alone and (same > 1 or not found)
-            made.append(WrittenBlock((*head, *found), tuple(types) if typed else (), statuses))
+        for (kind, records, found), types in groups.items():
+            same = sum(1 for other, *_ in groups if other == kind)
+            typed = tuple(types) if not alone and (same > 1 or not found) else ()
+            made.append(WrittenBlock((*head, *found), typed, statuses, records))
         return made
 
-    def _items(self, content: DescribedBody, direction: Direction) -> tuple[WrittenItem, ...]:
+    def _items(
+        self, content: DescribedBody, direction: Direction
+    ) -> tuple[str, tuple[WrittenItem, ...]]:
+        """Return where the records of a body are, if it has one or many, and the items of it."""
         kind = kind_of(content.type)
         found = []
-        for mark in self._markers[direction].marks(content.schemas, in_form=kind in IN_FORMS):
+        marks = self._markers[direction].marks(content.schemas, in_form=kind in IN_FORMS)
+        records, marks = one_or_many(marks) if kind == "json" else ("", marks)
+        for mark in marks:
             place = place_of(kind, mark.steps)
             if kind == "form" and len(mark.steps) > 1 and " " in (place or ""):
                 place = None  # what OpenAPI spells of an object in a form is no JSON
@@ -175,7 +184,7 @@ class BlockFinder:
             if kind == "form" and len(mark.steps) > 1:  # the name may occur several times
                 item = replace(item, options=(*item.options, ("each", True)))
             found.append(item)
-        return tuple(found)
+        return records, tuple(found)
 
     def _item(self, place: str, mark: Mark, direction: Direction, kind: BodyKind) -> WrittenItem:
         wishes = mark.wishes or {}
@@ -268,11 +277,9 @@ def _joined(blocks: Iterable[WrittenBlock]) -> Iterator[WrittenBlock]:
     for one in blocks:
         if waiting is None:
             waiting = one
-        elif (waiting.items, waiting.types) == (one.items, one.types):
+        elif replace(waiting, statuses=()) == replace(one, statuses=()):
             statuses = (*waiting.statuses, *one.statuses)
-            waiting = WrittenBlock(
-                one.items, one.types, ("all",) if "all" in statuses else statuses
-            )
+            waiting = replace(one, statuses=("all",) if "all" in statuses else statuses)
         else:
             yield waiting
             waiting = one

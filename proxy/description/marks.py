@@ -234,6 +234,35 @@ def _both(one: Mark, other: Mark) -> Mark:
     )
 
 
+def one_or_many(marks: tuple[Mark, ...]) -> tuple[str, tuple[Mark, ...]]:
+    """Return where a body has one record or a list of them, with the marks of a record.
+
+    That is what the places are where each occurs both with `.*` behind a first part and without it.
+    Any other marks are returned as they are, and an empty text.
+    """
+    found = {one.steps: one for one in marks}
+    shared = {
+        steps[:at]
+        for steps in found
+        for at, step in enumerate(steps)
+        if step == _EACH and (*steps[:at], *steps[at + 1 :]) in found
+    }
+    if len(shared) == 1:
+        (above,) = shared
+        depth, many = len(above), (*above, _EACH)
+        of_many = {one[depth + 1 :] for one in found if one[: depth + 1] == many}
+        of_one = {
+            one[depth:]: replace(_both(mark, found[(*many, *one[depth:])]), steps=one[depth:])
+            for one, mark in found.items()
+            if one[:depth] == above and one[depth:] in of_many
+        }
+        if 2 * len(of_one) == len(found):
+            return f"one-or-many {spelled(above)}" if above else "one-or-many", tuple(
+                of_one.values()
+            )
+    return "", marks
+
+
 _HEAD: Final = encode_header(KeyId(bytes(12), kek_id="k0000"), bytes(16)).decode()
 _TOKEN: Final = f"{_HEAD}..{'A' * 16}.{'A' * 8}.{'A' * 22}"
 

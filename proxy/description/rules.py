@@ -229,6 +229,8 @@ def _block(block: WrittenBlock) -> Iterator[str]:
         if not block.statuses and not block.types:
             yield "type: '*/*'"
         return
+    if block.records:
+        yield f"records: {block.records}"
     sealed = all(one.sealed for one in block.items)  # one direction seals, the other opens
     yield "encrypt:" if sealed else "decrypt:"
     yield from (f"  - {_item(one)}" for one in block.items)

@@ -153,17 +153,10 @@ class Scene:
 
 
 @contextmanager
-def running(
-    command: list[str],
-    port: int,
-    log: Path,
-    environment: Mapping[str, str] = MappingProxyType({}),
-    *,
-    patience: float = PATIENCE_SECONDS,
-) -> Iterator[Process]:
-    """Run a server until it listens, for which it has some seconds; end it with SIGTERM."""
+def running(command: list[str], port: int, log: Path, **environment: str) -> Iterator[Process]:
+    """Run a server until it listens; end it with SIGTERM."""
     with child(command, log, environment, cwd=log.parent) as process:
-        await_port(process, port, log, patience)
+        await_port(process, port, log)
         yield Process(process, port, log)
 
 
@@ -179,7 +172,7 @@ def kinto(folder: Path, *, threads: int = 4, history: bool = True) -> Iterator[P
     plugins = " kinto.plugins.history" if history else ""
     ini.write_text(_INI.format(port=port, threads=threads, plugins=plugins))
     command = [str(KINTO), "start", "--ini", str(ini), "--port", str(port)]
-    with running(command, port, folder / "kinto.log", {"PYTHONWARNINGS": "ignore"}) as process:
+    with running(command, port, folder / "kinto.log", PYTHONWARNINGS="ignore") as process:
         account = Client(port).ask(
             "PUT", "/v1/accounts/ada", {"data": {"password": "password-of-ada"}}
         )
@@ -218,7 +211,7 @@ def sidecar(
             capture_output=True,
         )
     serve = [*command, "serve", "--config", str(configuration)]
-    with running(serve, port, folder / "sealyard.log", environment) as process:
+    with running(serve, port, folder / "sealyard.log", **environment) as process:
         yield process
 
 

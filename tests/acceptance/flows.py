@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from tests.servers import free_port
+from tests.servers import await_port, child, free_port
 
 from .compared import NODE, NODE_FOLDER, files_of, package_version, python_version, version
 from .conftest import ROOT, Client, running
@@ -152,6 +152,7 @@ def directus(folder: Path) -> Iterator[Running]:
             "LOG_LEVEL": "trace",
             "LOG_STYLE": "raw",
             "PORT": str(port),
+            "PUBLIC_URL": f"http://127.0.0.1:{port}",
             "SECRET": "a secret of the tests",
             "STORAGE_LOCAL_ROOT": str(folder / "uploads"),
             "TELEMETRY": "false",
@@ -165,7 +166,8 @@ def directus(folder: Path) -> Iterator[Running]:
             capture_output=True,
         )
         log = folder / "directus.log"  # it loads a thousand packages before it listens
-        with running([*command, "start"], port, log, environment, patience=120.0):
+        with child([*command, "start"], log, environment, cwd=folder) as process:
+            await_port(process, port, log, patience=120.0)
             client = Client(port)
             token = client.ask("POST", "/auth/login", account).json["data"]["access_token"]
             headers = {"Authorization": f"Bearer {token}"}

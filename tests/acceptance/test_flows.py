@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
+import yaml
 
 from .compared import Backend, compared, keep, needs_node
-from .conftest import Answer, Client, sidecar
+from .conftest import ROOT, Answer, Client, sidecar
 from .flows import FLOWS, Flow, Running
 
 pytestmark = [pytest.mark.acceptance, needs_node]
 
+COMMAND = (sys.executable, "-P", "-m", "proxy")
 TOKEN = "eyJ0eXAiOiJzeTEi"  # how a token begins
 
 
@@ -67,3 +73,34 @@ def test_no_other_door_is_open(scene: Scene) -> None:
         answer = scene.ask(method, path, data)
 
         assert answer.header("Sealyard-Error") is not None, (method, path, answer)
+
+
+@pytest.mark.parametrize("scene", ["directus.yaml"], indirect=True)
+def test_the_description_of_directus_makes_a_rule_for_each_path_with_texts(
+    scene: Scene, tmp_path: Path
+) -> None:
+    client, headers = Client(scene.backend.direct), dict(scene.running.headers)
+    told = client.ask("GET", "/server/specs/oas", headers=headers).json
+    told["x-sealyard"] = {"tenant": "const:clinic", "bind": ["tenant", "field"]}
+    for name in ("text", "title"):
+        told["components"]["schemas"]["ItemsMessages"]["properties"][name]["x-sensitive-data"] = (
+            True
+        )
+    description = tmp_path / "openapi.json"
+    description.write_text(json.dumps(told))
+
+    made = subprocess.run(
+        [*COMMAND, "contract", "make", str(description)], capture_output=True, cwd=ROOT, check=False
+    )
+
+    assert made.returncode == 0, made.stderr.decode()
+    rules = yaml.safe_load(made.stdout)["listeners"][0]["rules"]
+    taken = {one for rule in rules for one in ([rule["match"]] * isinstance(rule["match"], str))}
+    with_texts = {
+        f"{method.upper()} {path}"
+        for path, operations in told["paths"].items()
+        for method, operation in operations.items()
+        if "/ItemsMessages" in json.dumps(operation) and method != "delete"
+    }
+    assert taken == with_texts
+    assert len(told["paths"]) > 60

@@ -68,7 +68,7 @@ def ntfy(folder: Path) -> Iterator[Process]:
     command = [str(NTFY), "serve", "--config", str(folder / "server.yml"), "--trace"]
     command += ["--listen-http", f"127.0.0.1:{port}", "--cache-file", str(folder / "cache.db")]
     command += ["--visitor-request-limit-exempt-hosts", "127.0.0.1"]  # all tests are one visitor
-    with running(command, port, folder / "ntfy.log", {"HOME": str(folder)}) as process:
+    with running(command, port, folder / "ntfy.log", HOME=str(folder)) as process:
         yield process
 
 

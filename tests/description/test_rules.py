@@ -106,6 +106,26 @@ def test_a_schema_that_contains_itself_is_sealed_at_any_depth(tmp_path: Path) ->
     assert rule(tmp_path, document)["request"]["encrypt"] == ["optional $.tree..text"]
 
 
+@pytest.mark.parametrize(
+    ("within", "records"), [((), "one-or-many"), (("a", "b"), "one-or-many $.a.b")]
+)
+def test_a_record_or_a_list_of_them_is_sealed_record_by_record(
+    within: tuple[str, ...], records: str, tmp_path: Path
+) -> None:
+    record = an_object([], text=MARKED, notes={"type": "array", "items": ANYTHING})
+    schema: dict[str, Any] = {"oneOf": [{"type": "array", "items": record}, record]}
+    for name in reversed(within):
+        schema = an_object(**{name: schema})
+
+    request = rule(tmp_path, described(schema, answers=False))["request"]
+
+    assert request["records"] == records
+    assert request["encrypt"] == [
+        {"select": "$.text", "optional": True, "string": True},
+        "optional $.notes.*",
+    ]
+
+
 def test_values_of_forms_are_named_by_their_place(tmp_path: Path) -> None:
     schema = an_object(["a"], a=ANYTHING, b={"type": "array", "items": ANYTHING}, c={})
 
