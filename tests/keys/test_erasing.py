@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from proxy.core.crypto import token
 from proxy.core.crypto.context import Scope
 from proxy.core.crypto.joined_names import Joined
 from proxy.core.errors import KeyringError, KeyUnavailable, NotErasable
-from proxy.core.values.key_needs import Needs
+from proxy.core.values.key_needs import Keys, Needs
 from proxy.keys.operations import erase_receipt
 from proxy.keys.sessions import session_control
 from proxy.keys.stores import Store, open_store
@@ -58,7 +59,6 @@ async def test_what_was_erased_opens_never_again_and_nothing_else_is_lost(
     await session_control.rotate(world.sessions, SCOPE)
     assert await opens(world, first)
     answer = await a_desk(world).run("erase", SCOPE)
-    assert len(answer.erased or ()) == 2
     assert not await opens(world, first)
     assert await opens(world, other, OTHER)
     places = [place for place in await store[0].dump() if place.startswith(answer.scope)]
@@ -173,3 +173,35 @@ async def test_an_erasure_of_joined_members_leaves_what_is_spelled_like_their_jo
     await a_desk(world).run("erase", members)
     scopes = zip(texts, (members, *others), strict=True)
     assert [await opens(world, *one) for one in scopes] == [False, True, True, True]
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+async def test_what_is_sealed_between_revocation_and_destruction_is_not_acknowledged(
+    monkeypatch: pytest.MonkeyPatch,
+    elsewhere: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    time = Time()
+    store = SharedStore(time)
+    world = a_world(store=store, time=time, mode="ephemeral")
+    other = world.another_process()
+    for one in (world, other):
+        await one.sessions.open()
+    await sealed(world)
+    met: list[Keys] = []
+    erase = session_control.erase
+
+    async def late(*given: Any) -> tuple[str, ...]:  # noqa: ANN401 - passed on
+        who = other if elsewhere else world
+        await who.sessions.ask(SCOPE)
+        met.append(await who.sessions.resolve(seal_need()))
+        return await erase(*given)
+
+    monkeypatch.setattr(session_control, "erase", late)
+    answer = await a_desk(world).run("erase", SCOPE)
+    (session,) = met[0].sealing.values()
+    assert len(answer.erased or ()) == 2
+    assert session.created < answer.not_before
+    await other.sessions.ask(SCOPE)
+    assert not met[0].standing.stands(session)
+    time.advance(3)
+    assert await opens(other, await sealed(world))

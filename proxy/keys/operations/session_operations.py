@@ -24,6 +24,7 @@ from ..fleet.fence_log import FenceEvent
 from ..fleet.presence import Reach
 from ..keyring.name_keys import NamePlace
 from ..sessions import session_control
+from ..sessions.agreement import began
 from ..sessions.settings import SessionView
 from ..stores import StoreFailed, erased
 from .session_verbs import StillOpen
@@ -169,6 +170,12 @@ async def erase(at: At, scope: Scope, expect: int | None = None) -> Done:
         revoked, more = await _revoke(at, scope, 0)
         told = (*told, *more) if told and more else ()
         gone = await session_control.erase(sessions, scope)
+        newest = max((began(base64url.decode(one.encode())) for one in gone), default=0)
+        if newest >= revoked.not_before:
+            # A message began it in between: its key is gone, so it must not be acknowledged.
+            sessions.revocations.began(name, newest)
+            again, more = await _revoke(at, scope, 0)
+            revoked, told = replace(again, unknown=None), (*told, *more) if told and more else ()
     # Before and after: messages in between begin keys that are destroyed with the others.
     _drop_packaged(at, scope)
     try:
