@@ -56,5 +56,5 @@ SOUGHT_BYTES: Final = 24  # of it that are
 SEARCH_BYTES: Final = 16 << 20  # of a file that are read at once
 PURGE_SECONDS: Final = 30.0  # for binary logs that the server still needs
 PURGE_AGAIN_SECONDS: Final = 0.5
-UNDO_TRIES: Final = 64  # transactions that fill undo logs, of which a server has 128 at most
-UNDO_WRITES: Final = 4096  # of 3 MB each, into one of them
+UNDO_BYTES: Final = 2 << 20  # by which an undo log grows when its free pages are full
+UNDO_WRITES: Final = 1 << 16  # of 0.5 MB each

@@ -91,6 +91,7 @@ def postgresql(folder: Path, postgresql_server: tuple[int, Path]) -> Iterator[Cl
             f" '[]' FROM generate_series(1, {ROWS}) n"
         )
         yield clinic
+        database.run("DROP PUBLICATION IF EXISTS everything")
         database.run("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots")
 
 
@@ -114,7 +115,12 @@ def mariadb(folder: Path, mariadb_server: tuple[int, Path]) -> Iterator[Clinic]:
             f" FROM seq_1_to_{ROWS}"
         )
         yield clinic
-        for sql in ("DROP VIEW IF EXISTS shown, orgs", "DROP TABLE IF EXISTS audit"):
+        for sql in (
+            "DROP VIEW IF EXISTS shown, orgs",
+            "DROP TABLE IF EXISTS audit",
+            *(f"DROP EVENT IF EXISTS {one}" for one in ("copies", "others")),
+            *(f"DROP PROCEDURE IF EXISTS {one}" for one in ("texts", "names")),
+        ):
             database.run(sql)
 
 
@@ -174,6 +180,12 @@ def test_postgresql_says_all_that_depends_on_a_column_and_nothing_else(postgresq
         "CREATE PUBLICATION feed FOR TABLE messages",
         "CREATE STATISTICS twice (mcv) ON content, org FROM messages",
         "SELECT pg_create_logical_replication_slot('cdc', 'test_decoding')",
+        "CREATE PUBLICATION everything FOR ALL TABLES",
+        "CREATE FUNCTION texts() RETURNS SETOF text BEGIN ATOMIC SELECT content FROM messages; END",
+        "CREATE FUNCTION orgs_of() RETURNS SETOF text BEGIN ATOMIC SELECT org FROM messages; END",
+        "CREATE POLICY readers ON messages USING (content <> 'hidden')",
+        "ALTER TABLE messages ADD CONSTRAINT plain CHECK (content <> '')",
+        "ALTER TABLE messages ADD CONSTRAINT known CHECK (org <> '')",
         "ANALYZE messages",
     ):
         one.run(sql)
@@ -190,7 +202,10 @@ def test_postgresql_says_all_that_depends_on_a_column_and_nothing_else(postgresq
         *("statistics object twice", "statistics of the planner", "WAL", "slot cdc"),
         'old versions of "messages"',
     }
-    showing = {"view shown", "publication of table messages in publication feed"}
+    showing = {
+        *("view shown", "publication feed", "publication everything", "function texts()"),
+        *("policy readers on table messages", "constraint plain on table messages"),
+    }
     assert found == (
         dict.fromkeys(receiving, "receives")
         | dict.fromkeys(keeping, "keeps")
@@ -218,6 +233,15 @@ def test_mariadb_says_all_that_depends_on_a_column_and_nothing_else(mariadb: Cli
         "CREATE INDEX by_org ON messages (org)",
         "CREATE VIEW shown AS SELECT content FROM messages",
         "CREATE VIEW orgs AS SELECT org FROM messages",
+        (
+            "CREATE EVENT copies ON SCHEDULE EVERY 1 DAY"
+            " DO INSERT INTO audit SELECT content FROM messages"
+        ),
+        "CREATE EVENT others ON SCHEDULE EVERY 1 DAY DO DELETE FROM threads",
+        "CREATE PROCEDURE texts() SELECT content FROM messages",
+        "CREATE PROCEDURE names() SELECT name FROM threads",
+        "ALTER TABLE messages ADD CONSTRAINT plain CHECK (content <> '')",
+        "ALTER TABLE messages ADD CONSTRAINT known CHECK (org <> '')",
         "ALTER TABLE messages ADD words TEXT AS (concat(content, 'x')) STORED",
         "ALTER TABLE messages ADD SYSTEM VERSIONING",
     ):
@@ -226,11 +250,11 @@ def test_mariadb_says_all_that_depends_on_a_column_and_nothing_else(mariadb: Cli
     refused = invoke("migrate", "seal", "job.yaml", status=3)
 
     receiving = {"trigger note", "history of `messages`", "binary log"}
-    keeping = {"index by_content", "column words", "old versions of `messages`"}
+    keeping = {"index by_content", "column words", "event copies", "old versions of `messages`"}
     assert found == (
         dict.fromkeys(receiving, "receives")
         | dict.fromkeys(keeping, "keeps")
-        | {"view shown": "shows"}
+        | dict.fromkeys(("view shown", "procedure texts", "check plain"), "shows")
     )
     assert all(f'"{name}"' in refused.output for name in receiving)
 
@@ -332,6 +356,7 @@ def test_no_file_of_mariadb_has_an_old_value_after_a_scrub_that_the_report_does_
     one.run("ALTER TABLE messages ADD SYSTEM VERSIONING")
     one.accept("binary log", "history of `messages`")
     one.run("CREATE INDEX by_content ON messages (content(100))")
+    one.run("CREATE FULLTEXT INDEX words ON messages (content)")
     places = ["clinic/messages.ibd", "binlog.0*", "ib_logfile0"]
     scrubbed(one, places, "--data-dir", str(one.files))
 

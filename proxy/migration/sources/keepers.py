@@ -83,5 +83,11 @@ def free_bytes(folder: str | None) -> int | None:
         return None
 
 
+def place_of(name: str) -> tuple[str | None, str]:
+    """Return the schema of a table of a job, if it is named, and its name in it."""
+    schema, _, table = name.rpartition(".")
+    return schema or None, table
+
+
 LOCAL = frozenset({"", "127.0.0.1", "::1", "localhost"})
 """Hosts whose folders are those of this machine."""

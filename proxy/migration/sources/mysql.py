@@ -28,7 +28,7 @@ from ..policy import (
     ROW_WAIT_SECONDS,
 )
 from ..values.treatment import Key
-from .keepers import Inspection
+from .keepers import Inspection, place_of
 from .source import Replaced
 from .sql_table import ColumnType, ComparedTable
 
@@ -136,7 +136,7 @@ class MysqlSource(ComparedTable):
 
         Only InnoDB is known to have one.
         """
-        if self._run(_ENGINE, _place(self.table.name)) != (("InnoDB",),):
+        if self._run(_ENGINE, place_of(self.table.name)) != (("InnoDB",),):
             return None
         self._run("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         self._run("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
@@ -144,7 +144,7 @@ class MysqlSource(ComparedTable):
 
     def exclude(self) -> None:
         """Take a lock by name for as long as the connection is open."""
-        schema, table = _place(self.table.name)
+        schema, table = place_of(self.table.name)
         name = f"{schema or self._place.database}.{table}".lower().encode()
         lock = f"sealyard-{hashlib.sha256(name).hexdigest()[:48]}"
         if self._run("SELECT get_lock(%s, 0)", (lock,)) != ((1,),):
@@ -179,8 +179,20 @@ class MysqlSource(ComparedTable):
         """Return what asks the server."""
         from .mysql_keepers import MysqlInspection  # noqa: PLC0415 - few runs ask
 
-        columns = [one.name for one in self.table.columns]
-        return MysqlInspection(self._run, self._of, _place(self.table.name), columns, self._host)
+        return MysqlInspection(self._run, self._of, self.table, self._host, self._snapshot)
+
+    @contextmanager
+    def _snapshot(self) -> Iterator[None]:
+        """Hold a snapshot open over a connection of its own."""
+        place = self._place
+        with (
+            _translated(),
+            closing(self._connected(place.host, place.port, place.socket)) as other,
+            other.cursor() as cursor,
+        ):
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            cursor.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
+            yield
 
     def close(self) -> None:
         """Close the connection."""
@@ -188,7 +200,7 @@ class MysqlSource(ComparedTable):
             self._database.close()
 
     def _described(self, name: str) -> tuple[Mapping[str, ColumnType], tuple[str, ...]]:
-        where = _place(name)
+        where = place_of(name)
         columns = {one: ColumnType(*rest) for one, *rest in self._run(_COLUMNS, where)}
         return columns, tuple(one for (one,) in self._run(_KEY, where))
 
@@ -241,12 +253,6 @@ def _wide(kind: str, characters: int) -> str:
         return f"varchar({characters})"
     sizes = (("text", (1 << 16) - 1), ("mediumtext", (1 << 24) - 1))
     return next((one for one, most in sizes if 4 * characters <= most), "longtext")
-
-
-def _place(name: str) -> tuple[str | None, str]:
-    """Return the schema of a table, if it is named, and its name in it."""
-    schema, _, table = name.rpartition(".")
-    return schema or None, table
 
 
 @contextmanager

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from time import monotonic, sleep
 from typing import Any, Final
 
 from ...core.errors import MigrationFailed
-from ..policy import (
-    BINLOG_EVENT,
-    INNODB_FILLED,
-    PURGE_AGAIN_SECONDS,
-    PURGE_SECONDS,
-    UNDO_TRIES,
-    UNDO_WRITES,
-)
-from .keepers import LOCAL, Change, Cost, Effect, Keeper, ScrubStep, free_bytes
-
-Run = Callable[..., Sequence[Sequence[Any]]]
+from ..job.model import StoredTable
+from ..policy import BINLOG_EVENT, INNODB_FILLED
+from .keepers import LOCAL, Change, Cost, Effect, Keeper, ScrubStep, free_bytes, place_of
+from .undo_logs import PURGE, Run, UndoLogs, awaited
 
 _TRIGGERS: Final = """
 SELECT trigger_name FROM information_schema.triggers
@@ -50,11 +44,17 @@ _REFERRING: Final = """
 SELECT constraint_name, table_name, referenced_column_name FROM information_schema.key_column_usage
 WHERE referenced_table_schema = coalesce(%s, database()) AND referenced_table_name = %s
 """
+_PROGRAMS: Final = """
+SELECT lower(routine_type), routine_name, routine_definition FROM information_schema.routines
+UNION ALL SELECT 'event', event_name, event_definition FROM information_schema.events
+UNION ALL SELECT 'check', constraint_name, check_clause FROM information_schema.check_constraints
+    WHERE constraint_schema = coalesce(%s, database()) AND table_name = %s
+"""
 _VIEWS: Final = "SELECT table_name, view_definition FROM information_schema.views"
 
 
 class MysqlInspection:
-    """Asks a server about columns of one table; `place` is its schema, if named, and its name."""
+    """Asks a server about columns of one table."""
 
     snapshot = "InnoDB keeps the old version of every row that is changed"
 
@@ -62,16 +62,17 @@ class MysqlInspection:
         self,
         run: Run,
         table: str,
-        place: tuple[str | None, str],
-        columns: Sequence[str],
+        described: StoredTable,
         host: str,
+        snapshot: Callable[[], AbstractContextManager[None]],
     ) -> None:
-        """Use a connection in autocommit; `table` is quoted."""
+        """Use a connection in autocommit, and another for a `snapshot`; `table` is quoted."""
         self._run = run
         self._table = table
-        self._place = place
-        self._columns = {one.lower() for one in columns}
+        self._place = place_of(described.name)
+        self._columns = {one.name.lower() for one in described.columns}
         self._host = host
+        self._snapshot = snapshot
 
     def keepers(self) -> Iterator[Keeper]:
         """Yield what depends on the columns, then the logs."""
@@ -108,6 +109,7 @@ class MysqlInspection:
             if f"`{self._place[1]}`" in definition and self._mentions(definition):
                 told = "stores nothing; has tokens now"
                 yield Keeper(f"view {name}", "shows", told, "compare who reads it")
+        yield from self._programs()
         yield Keeper(
             f"old versions of {self._table}",
             "keeps",
@@ -138,18 +140,15 @@ class MysqlInspection:
             yield ScrubStep(f"DELETE HISTORY FROM {self._table}", "old rows in its history")
             rebuilt = f"SET STATEMENT system_versioning_alter_history = KEEP FOR {rebuilt}"
         yield ScrubStep(rebuilt, "old rows in pages and indexes")
-        yield ScrubStep(_PURGE, "old versions in undo logs")
+        yield ScrubStep(PURGE, "old versions in undo logs")
         if self._variable("log_bin") in {"1", "ON"}:
             yield ScrubStep(_BINARY_LOGS, "old rows in binary logs")
         yield ScrubStep(_REDO, "old rows in the redo log")
 
     def clean(self, step: ScrubStep) -> None:
         """Do a step; of the redo log, a file of another size, which is a new one."""
-        if step.sql == _PURGE:
-            self._run("SET GLOBAL innodb_undo_log_truncate = ON")
-            self._run(_PURGE)
-            self._overwrite_undo()
-            self._run(_PURGE)
+        if step.sql == PURGE:
+            UndoLogs(self._run, self._snapshot).overwrite()
         elif step.sql == _BINARY_LOGS:
             self._purge()
         elif step.sql == _REDO:
@@ -165,57 +164,18 @@ class MysqlInspection:
         """Return none: they are the server's."""
         return ()
 
-    def _overwrite_undo(self) -> None:
-        """Fill the free pages of undo logs, which keep what was purged, until each file has grown.
-
-        Each transaction writes to the next file, and its pages pass the buffer of double writes.
-        """
-        waiting = set(self._undo())
-        self._run("SET SESSION sql_log_bin = 0")
-        self._run("DROP TABLE IF EXISTS sealyard_scrub")
-        self._run("CREATE TABLE sealyard_scrub (id INT PRIMARY KEY, filler VARBINARY(3000))")
-        try:
-            self._run(_FILL)
-            for _ in range(UNDO_TRIES):
-                if waiting:
-                    waiting -= self._fill_undo()
-        finally:
-            self._run("DROP TABLE sealyard_scrub")
-            self._run("SET SESSION sql_log_bin = 1")
-        if waiting:
-            raise MigrationFailed("undo-in-use")
-
-    def _fill_undo(self) -> set[str]:
-        """Write to one undo log, until it has grown; return its name."""
-        before = self._undo()
-        self._run("BEGIN")
-        try:
-            for number in range(UNDO_WRITES):
-                self._run("UPDATE sealyard_scrub SET filler = repeat(%s, 3000)", (str(number % 7),))
-                found = {one for one, size in self._undo().items() if size > before.get(one, size)}
-                if found:
-                    return found
-        finally:
-            self._run("COMMIT")
-        return set()
-
-    def _undo(self) -> dict[str, int]:
-        """Return the size of each undo log."""
-        return {str(name): int(size) for name, size in self._run(_UNDO)}
-
     def _purge(self) -> None:
         """Remove all binary logs but a new one; the server keeps for a while what InnoDB needs."""
         self._run("FLUSH BINARY LOGS")
         last = self._run("SHOW BINARY LOGS")[-1][0]
-        deadline = monotonic() + PURGE_SECONDS
-        while True:
+
+        def purged() -> bool:
             self._run("FLUSH ENGINE LOGS")
             self._run("PURGE BINARY LOGS TO %s", (last,))
-            if self._run("SHOW BINARY LOGS")[0][0] == last:
-                return
-            if monotonic() > deadline:
-                raise MigrationFailed("binary-logs-in-use")
-            sleep(PURGE_AGAIN_SECONDS)
+            return bool(self._run("SHOW BINARY LOGS")[0][0] == last)
+
+        if not awaited(purged):
+            raise MigrationFailed("binary-logs-in-use")
 
     def _triggers(self) -> Iterator[Keeper]:
         cure = "drop it for the run, or clean what it writes"
@@ -227,6 +187,21 @@ class MysqlInspection:
         if not found and not self._run(_SEES_TRIGGERS, (schema, schema, table)):
             told = "this user may not see whether there are any"
             yield Keeper("unseen triggers", "receives", told, f"GRANT TRIGGER ON {self._table}")
+
+    def _programs(self) -> Iterator[Keeper]:
+        """Yield events, routines and checks whose text names the table, or a column of the job."""
+        for kind, name, text in self._run(_PROGRAMS, self._place):
+            words = {one.lower() for one in _WORD.findall(text or "")}
+            if kind == "check" and words & self._columns:
+                told = "is given tokens now"
+                yield Keeper(f"check {name}", "shows", told, "see whether it decides by the text")
+            elif kind == "event" and self._place[1].lower() in words:
+                told = "runs at times, and what it has copied stays"
+                yield Keeper(
+                    f"event {name}", "keeps", told, "disable it for the run, clean its copies"
+                )
+            elif kind != "check" and self._place[1].lower() in words:
+                yield Keeper(f"{kind} {name}", "shows", "has tokens now", "compare who calls it")
 
     def _keeps_old_rows(self) -> bool:
         return (
@@ -251,15 +226,6 @@ class MysqlInspection:
         return any(f"`{one}`" in sql.lower() for one in self._columns)
 
 
-_PURGE: Final = "SET GLOBAL innodb_max_purge_lag_wait = 0"
-_UNDO: Final = (
-    "SELECT name, file_size FROM information_schema.innodb_sys_tablespaces"
-    " WHERE name LIKE 'innodb_undo%%'"
-)
-_FILL: Final = """
-INSERT INTO sealyard_scrub WITH RECURSIVE rows_of(n) AS (
-    SELECT 1 UNION ALL SELECT n + 1 FROM rows_of WHERE n < 1000
-) SELECT n, '' FROM rows_of
-"""
+_WORD: Final = re.compile(r"\w+")
 _BINARY_LOGS: Final = "PURGE BINARY LOGS"
 _REDO: Final = "SET GLOBAL innodb_log_file_size"

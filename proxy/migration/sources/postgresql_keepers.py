@@ -43,7 +43,8 @@ SELECT DISTINCT pg_describe_object(d.classid, d.objid, d.objsubid), d.classid::r
         AND (t.tgattr = ''::int2vector OR EXISTS (SELECT FROM pg_attribute a
             WHERE a.attrelid = t.tgrelid AND a.attnum = ANY (t.tgattr) AND a.attname = ANY (%s))),
     r.ev_type <> '1' AND r.ev_class IN (SELECT oid FROM tree),
-    f.contype = 'f' AND f.confrelid IN (SELECT oid FROM tree)
+    f.contype = 'f' AND f.confrelid IN (SELECT oid FROM tree),
+    f.contype = 'c' OR d.classid IN ('pg_policy'::regclass, 'pg_proc'::regclass)
 FROM dependents d
 LEFT JOIN pg_class c ON d.classid = 'pg_class'::regclass AND c.oid = d.objid
 LEFT JOIN pg_trigger t ON d.classid = 'pg_trigger'::regclass AND t.oid = d.objid
@@ -62,6 +63,11 @@ WHERE current_setting('wal_level') = 'logical' AND (c.relreplident = 'f' OR EXIS
         AND a.attnum = ANY (i.indkey)
     WHERE i.indrelid = c.oid AND a.attname = ANY (%s)
         AND (i.indisreplident OR (c.relreplident = 'd' AND i.indisprimary))))
+"""  # noqa: S608 - of constants
+_PUBLICATIONS: Final = f"""{_TREE}
+SELECT DISTINCT p.pubname FROM tree JOIN pg_publication_tables p
+    ON to_regclass(quote_ident(p.schemaname) || '.' || quote_ident(p.tablename)) = oid
+ORDER BY 1
 """  # noqa: S608 - of constants
 _STATISTICS: Final = f"""{_TREE}
 SELECT 1 FROM tree JOIN pg_class c USING (oid) JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -86,7 +92,7 @@ class _Dependent(NamedTuple):
 
     `kind` is its catalogue, `column` the number of a computed column, `relation` the kind of the
     relation that it is, `of` the name of that. `fires` and `rules`: at each update; `refers`: by a
-    foreign key.
+    foreign key; `judges`: it is a check, a policy or a function.
     """
 
     name: str
@@ -97,6 +103,7 @@ class _Dependent(NamedTuple):
     fires: bool
     rules: bool
     refers: bool
+    judges: bool
 
 
 class PostgresqlInspection:
@@ -123,6 +130,9 @@ class PostgresqlInspection:
                 f"each update writes the old row for logical slots{by}",
                 f"for the run: ALTER TABLE {table} REPLICA IDENTITY DEFAULT",
             )
+        for (name,) in self._run(_PUBLICATIONS, (self._table,)):
+            told = "its subscribers get tokens"
+            yield Keeper(f"publication {name}", "shows", told, "seal their copies too")
         if self._setting("archive_mode") != "off" and self._setting("full_page_writes") == "on":
             yield Keeper(
                 "WAL archive",
@@ -221,7 +231,10 @@ def _kept(one: _Dependent) -> Iterator[Keeper]:
         told = "computed anew from tokens: search by it finds nothing more"
         yield Keeper(name, "keeps", told, "drop it, or let it be of another column")
     elif one.relation in {"i", "I"}:
-        told = "old entries stay until it is rebuilt; tokens are found by no search"
+        told = (
+            "old entries stay until it is rebuilt; tokens are found by no search, and above 2,700"
+            " bytes do not fit into a B-tree"
+        )
         yield Keeper(name, "keeps", told, f"migrate scrub (REINDEX INDEX {one.of}), or drop it")
     elif one.relation == "m":
         told = "has its own copy of values"
@@ -234,5 +247,5 @@ def _kept(one: _Dependent) -> Iterator[Keeper]:
         yield Keeper(name, "keeps", "another table has the same values", "drop it, and seal both")
     elif one.kind == "pg_statistic_ext":
         yield Keeper(name, "keeps", "has frequent values", "migrate scrub (ANALYZE)")
-    elif one.kind.startswith("pg_publication"):
-        yield Keeper(name, "shows", "its subscribers get tokens", "seal their copies too")
+    elif one.judges:
+        yield Keeper(name, "shows", "is given tokens now", "see whether it decides by the text")

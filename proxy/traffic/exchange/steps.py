@@ -55,7 +55,7 @@ from ..http1.forwarding_headers import ForwardingHeaders, Peer
 from ..http1.framing import Framing
 from ..http1.gate import Admitted, RawRequest, admit
 from ..http1.pointing_headers import LocationRewrite
-from ..http1.problem import Problem, form_for, problem
+from ..http1.problem import Problem, form_for, problem, status_of
 from ..interfaces import Reporter, UpstreamResponse
 from ..message_record import MessageRecord, MessageWatch
 from ..policy import MOST_CLAIMS
@@ -169,7 +169,8 @@ class Steps(PreparedSteps):
         if isinstance(error, OpenFailed):
             record.did_not_open(error.unopened or (Unopened(error.reason, b""),))
         operations = record.method == "POST" and record.rule in self._of_graphql
-        found = problem(
+        record.refused(error, status_of(error, direction))
+        return problem(
             error,
             record.request_id,
             direction=direction,
@@ -178,8 +179,6 @@ class Steps(PreparedSteps):
             named=bool(record.own_id) or self.request_ids.adds,
             form=form_for(headers, operations=operations),
         )
-        record.refused(error, found.status)
-        return found
 
     def report(self, records: Sequence[MessageRecord]) -> None:
         """Write the lines of messages that are over, and report tokens that did not open.
