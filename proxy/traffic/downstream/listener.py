@@ -31,7 +31,7 @@ _LAST_SECONDS: Final = 0.5
 """For as long, exchanges of a listener that is closed may look at copies of what they have cut."""
 
 
-class Room:
+class ClientRoom:
     """The clients that all listeners of a process have together.
 
     There are `most` at once, where descriptors are few; None: as many as their limits say. Half of
@@ -85,7 +85,7 @@ class HttpListener:
         proxies: FrontProxies = NO_PROXIES,
         name: str = "",
         report: Callable[..., None] | None = None,
-        room: Room | None = None,
+        room: ClientRoom | None = None,
     ) -> None:
         """Open nothing before `start`.
 
@@ -111,7 +111,7 @@ class HttpListener:
         self._acceptor = Acceptor(
             address, self, self.refusals, tls=tls, proxies=proxies, sockets=sockets
         )
-        self._room = Room() if room is None else room
+        self._room = ClientRoom() if room is None else room
         self._room.join(self)
         self._timer = RepeatingTimer(
             self._clients.check, interval=interval(self.timeouts), rests=lambda: not self._clients
