@@ -88,7 +88,9 @@ def _of_pod(pod: Json, version: str, within: bool) -> Iterator[Finding]:  # noqa
 
 def _of_workload(one: Json) -> Iterator[Finding]:
     """Yield a label that reaches no pod."""
-    template = mapping(mapping(one, "spec"), "template")
+    spec = mapping(one, "spec")
+    # Of a CronJob, that of its Jobs.
+    template = mapping(mapping(mapping(spec, "jobTemplate"), "spec") or spec, "template")
     if template and _label(one) and not _label(template):
         told = f"{_name(one)}: the label has no effect; put it on the pod template"
         yield Finding("label", "failed", told)

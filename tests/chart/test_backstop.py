@@ -490,6 +490,9 @@ def test_a_label_that_does_not_reach_the_pods_is_told_of(broken: Broken) -> None
     assert "has no effect" in "".join(broken("label", {"object": misplaced}))
     assert broken("label", {"object": placed}) == []
     assert broken("label", {"object": {**misplaced, "metadata": {}}}) == []
+    for one, wrong in ((misplaced, True), (placed, False)):
+        cron = {"metadata": label, "spec": {"jobTemplate": {"spec": one["spec"]}}}
+        assert bool(broken("label", {"object": cron})) is wrong
 
 
 def test_everything_of_it_stays_when_the_release_goes(rendered: Rendered, render: Render) -> None:

@@ -43,7 +43,7 @@ UNTRIED = {
     "kubectl delete mutatingwebhookconfiguration sealyard-injector": "a cluster's",
     "docker build -t REGISTRY/sealyard .": "tests/chart/test_image.py builds it",
     "helm uninstall": "a cluster's",
-    "kubectl get ns,pods,deploy,sts,ds -A -o json | sealyard cluster status -": "a cluster's",
+    "kubectl get ns,pods,deploy,sts,ds,cj -A -o json | sealyard cluster status -": "a cluster's",
     "kubectl delete validatingadmissionpolicy,validatingadmissionpolicybinding"
     " -l app.kubernetes.io/name=sealyard": "a cluster's",
     "kubectl exec -it POD -c sealyard -- sealyard keys unlock": "a running pod's",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
+import socket
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -25,6 +27,8 @@ from proxy.config.settings.store import StoreSettings
 from proxy.core.errors import UnfitEnvironment
 from proxy.keys.stores import check_store, open_store
 from proxy.keys.stores.redis.capabilities import astray
+from proxy.keys.stores.redis.client import terms
+from proxy.keys.stores.redis.connection import connected
 from proxy.process.fitness import INTERCEPTION_VARIABLE, Finding
 from proxy.wiring.policy import STORE_START_SECONDS
 from proxy.wiring.sidecar import session_facts
@@ -123,6 +127,18 @@ async def test_in_a_pod_a_name_without_tls_is_whatever_its_containers_say(
                 the_keys(settings), Reported(), inside, clock=time.time, seconds=1
             )
         assert "write `rediss://`" in refused.value.detail
+
+
+async def test_nor_is_a_name_taken_that_a_sentinel_or_a_cluster_gives(server: Server) -> None:
+    for host, inside, taken in (
+        ("127.0.0.1", True, True),
+        ("localhost", False, True),
+        ("localhost", True, False),
+    ):
+        how = terms(server.settings, {INTERCEPTION_VARIABLE: "mesh"} if inside else {})
+        place = TcpAddress(host, server.port)
+        with contextlib.nullcontext() if taken else pytest.raises(socket.gaierror):
+            (await connected(place, how)).close()
 
 
 async def test_a_user_with_the_documented_rights_passes_and_the_policy_is_not_its_to_ask(

@@ -28,7 +28,7 @@ def cluster() -> None:
     """Show which pods of a cluster need an operator, and what still has the label.
 
     \b
-    kubectl get ns,pods,deploy,sts,ds -A -o json | sealyard cluster status -
+    kubectl get ns,pods,deploy,sts,ds,cj -A -o json | sealyard cluster status -
     sealyard cluster labels
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
 
@@ -46,7 +46,7 @@ def status(files: tuple[Path, ...], *, as_json: bool) -> None:
     """List older sidecars and keyrings, permissions in use, idle labels, pods without a sidecar.
 
     \b
-    kubectl get ns,pods,deploy,sts,ds -A -o json | sealyard cluster status -
+    kubectl get ns,pods,deploy,sts,ds,cj -A -o json | sealyard cluster status -
     kubectl -n shop get pods -o json | sealyard cluster status --json -
 
     FILE is what kubectl prints, - for stdin: so it sees what its caller may see. Only a pod knows

@@ -24,7 +24,7 @@ from .connections import Connections
 from .sockets import Sockets
 
 
-class Room:
+class ClientRoom:
     """The clients that all listeners of a process have together.
 
     There are `most` at once, where descriptors are few; None: as many as their limits say. Half of
@@ -78,7 +78,7 @@ class HttpListener:
         proxies: FrontProxies = NO_PROXIES,
         name: str = "",
         report: Callable[..., None] | None = None,
-        room: Room | None = None,
+        room: ClientRoom | None = None,
     ) -> None:
         """Open nothing before `start`.
 
@@ -104,7 +104,7 @@ class HttpListener:
         self._acceptor = Acceptor(
             address, self, self.refusals, tls=tls, proxies=proxies, sockets=sockets
         )
-        self._room = Room() if room is None else room
+        self._room = ClientRoom() if room is None else room
         self._room.join(self)
         self._timer = RepeatingTimer(
             self._clients.check, interval=interval(self.timeouts), rests=lambda: not self._clients

@@ -18,7 +18,7 @@ from ...telemetry.metrics import upstream as metrics
 from ...telemetry.metrics.samples import Samples
 from ...telemetry.reporter import MessageReporter
 from ...traffic.downstream.acceptor import REASONS, FrontProxies
-from ...traffic.downstream.listener import HttpListener, Lane, Room
+from ...traffic.downstream.listener import ClientRoom, HttpListener, Lane
 from ...traffic.downstream.sockets import Sockets
 from ...traffic.exchange.exchange import Handler
 from ...traffic.exchange.steps import Watches, rules_with_packets
@@ -113,7 +113,7 @@ class WiredLane:
         """How many former upstreams still finish messages."""
         return len(self._retired)
 
-    def open(self, sockets: Sockets, room: Room) -> None:
+    def open(self, sockets: Sockets, room: ClientRoom) -> None:
         """Create the listener on open sockets, for clients in the room of all."""
         settings = self._material.settings
         self._listener = HttpListener(

@@ -25,7 +25,7 @@ from ...telemetry.metrics import upstream as metrics
 from ...telemetry.metrics.samples import Check, Facts, Samples
 from ...telemetry.reporter import CountingReporter, MessageReporter, Reporter
 from ...traffic.downstream import sockets
-from ...traffic.downstream.listener import Room, TrafficServer
+from ...traffic.downstream.listener import ClientRoom, TrafficServer
 from ...traffic.downstream.sockets import Sockets
 from ...traffic.slices import Slices
 from ...traffic.timers import RepeatingTimer
@@ -64,7 +64,7 @@ class Sidecar:
         self._material = material
         self._given = dict(given) if given is not None else None
         self._opened: dict[str, Sockets] = {}
-        self._room = Room()
+        self._room = ClientRoom()
         self._started = asyncio.Event()
         self._draining = False
         self.keys = SidecarKeys(material, reporter, clock, environ=environ, accepted=accepted)

@@ -78,6 +78,21 @@ def told(*objects: Json) -> tuple[int, list[str]]:
             3,
             "failed label shop/a: the label has no effect; put it on the pod template",
         ),
+        (
+            of("CronJob", "a", {"spec": {"jobTemplate": {"spec": {"template": {}}}}}, "enabled"),
+            0,
+            "ok sealed 0 pods have a sidecar",
+        ),
+        (
+            of(
+                "CronJob",
+                "a",
+                {"spec": {"jobTemplate": {"spec": {"template": {"spec": {}}}}}},
+                "enabled",
+            ),
+            3,
+            "failed label shop/a: the label has no effect; put it on the pod template",
+        ),
     ],
 )
 def test_what_needs_an_operator_is_listed(found: Json, code: int, line: str) -> None:

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from ....config.settings import Address, RedisSettings
+from ....process.fitness import INTERCEPTION_VARIABLE
 from ...policy import IDLE_CONNECTIONS
 from ..store import Misshapen, StoreFailed, StoreFull
 from . import access
@@ -25,7 +26,8 @@ def terms(settings: RedisSettings, environ: Mapping[str, str]) -> Terms:
     Raises UnfitEnvironment where a certificate, a key or the password cannot be read.
     """
     login = access.login(settings.user, settings.password, environ)
-    return Terms(login, access.tls(settings), settings.db)
+    inside = INTERCEPTION_VARIABLE in environ
+    return Terms(login, access.tls(settings), settings.db, numeric=inside)
 
 
 def as_it_is(answer: Answer) -> Answer:

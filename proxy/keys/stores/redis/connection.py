@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import socket
 import ssl
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
@@ -63,13 +64,16 @@ class Terms:
     """How to connect. All of it is asked for at each connection, so that files may change.
 
     `login` returns what AUTH takes, `tls` what verifies the Redis; `db` is the database. A
-    connection `to_master` is used only where the Redis says that it is one.
+    connection `to_master` is used only where the Redis says that it is one. Where names are not to
+    be trusted, as in a pod that others write, `numeric` refuses them without TLS: nodes of a
+    cluster and Sentinels give names too.
     """
 
     login: Callable[[], tuple[str, ...]] | None = None
     tls: Callable[[], ssl.SSLContext] | None = None
     db: int = 0
     to_master: bool = False
+    numeric: bool = False
 
 
 class Connection(asyncio.Protocol):
@@ -228,7 +232,10 @@ async def connected(address: Address, terms: Terms) -> Connection:
             if isinstance(address, UnixAddress):
                 await loop.create_unix_connection(lambda: made, str(address.path))
             else:
-                await loop.create_connection(lambda: made, address.host, address.port, ssl=context)
+                flags = socket.AI_NUMERICHOST if terms.numeric and context is None else 0
+                await loop.create_connection(
+                    lambda: made, address.host, address.port, ssl=context, flags=flags
+                )
         if terms.login is not None:
             await _log_in(made, terms.login())
         if terms.db:
