@@ -127,14 +127,13 @@ def test_a_member_that_binds_is_the_same_in_the_query(query: str) -> None:
         assert outcome(make("$.conversationId"), BODY, f"/api/messages?{query}") == "name-differs"
 
 
-def test_a_member_that_binds_is_the_same_in_a_cookie() -> None:
+def test_no_backend_takes_a_member_from_a_cookie() -> None:
     def with_cookie(cookie: bytes) -> str:
         headers = (*JSON_TYPE, (b"Cookie", cookie))
         return outcome(opening("$.conversationId"), BODY, headers=headers)
 
-    assert with_cookie(b"a=1; conversationId=mine") == "name-differs"
-    assert with_cookie(b"a=1; conversationId=victim") == "opened"
-    assert with_cookie(b"a=1") == "opened"
+    for cookie in (b"a=1; conversationId=mine", b"a=1; conversationId=victim", b"a=1"):
+        assert with_cookie(cookie) == "opened"
 
 
 @pytest.mark.parametrize(
@@ -190,7 +189,7 @@ QUERY = "/api/messages?conversationId=victim"
 @pytest.mark.parametrize("make", [opening, sealing])
 def test_a_parameter_that_binds_has_one_spelling_and_stands_once(make: object, more: str) -> None:
     reason = outcome(make("query:conversationId"), f'{{"content":"{TOKEN}"}}', QUERY + more)  # type: ignore[operator]  # a maker
-    assert reason in {"name-variant", "name-stands-twice"}
+    assert reason in {"name-variant", "name-stands-twice", "no-name"}
 
 
 @pytest.mark.parametrize(

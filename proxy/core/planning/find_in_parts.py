@@ -82,7 +82,7 @@ def _hide_filenames(binder: Binder, parts: Sequence[Part], body: bytes) -> None:
     for part in parts:
         found = part.filename
         assert found is not None  # noqa: S101 - only such parts are found
-        extension = _EXTENSION.search(found.read(body))
+        extension = _EXTENSION.search(body[found.start : found.end])  # the rest goes nowhere
         name = b"file" if extension is None else b"file" + extension[0].lower()
         binder.values.replaced.append((found.start, found.last, found.spell_all(name)))
 
