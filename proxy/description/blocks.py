@@ -109,7 +109,8 @@ class BlockFinder:
         items = (item for block in made.request for item in block.items)
         marked = frozenset(item.select for item in items)
         content = contents[0] if reads and contents else None
-        return self._plain.listed(made.operation, content, marked)
+        records = made.request[0].records if reads else ""
+        return self._plain.listed(made.operation, content, marked, records)
 
     def _parameters(
         self, parameters: Iterable[DescribedParameter], direction: Direction

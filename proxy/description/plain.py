@@ -30,12 +30,16 @@ class PlainFinder:
         self._reader = reader
 
     def listed(
-        self, operation: DescribedOperation, content: DescribedBody | None, marked: frozenset[str]
+        self,
+        operation: DescribedOperation,
+        content: DescribedBody | None,
+        marked: frozenset[str],
+        records: str = "",
     ) -> Listed | None:
         """Return what an operation's requests hold with a body, if it is read, of some content.
 
         None where it is no list: maps, values of any type, schemas that contain themselves. What is
-        `marked` is left out.
+        `marked` is left out. With `records`, places are those of one record.
         """
         query = []
         for one in operation.parameters:
@@ -49,6 +53,10 @@ class PlainFinder:
             kind = kind_of(content.type)
             if not self._value(content.schemas, (), (), found):
                 return None
+        if records == "one-or-many":
+            found = dict.fromkeys(one[1:] if one[:1] == (_EACH,) else one for one in found)
+        elif records:
+            return None
         places = [place_of(kind, steps) for steps in found]
         if None in places or any("json:" in (one or "") for one in places):
             return None
