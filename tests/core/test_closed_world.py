@@ -26,7 +26,8 @@ from proxy.core.errors import (
 )
 from proxy.core.expressions.selectors import parse_json_selector
 from proxy.core.expressions.sources import JsonSource, NameSource, SameSource, parse_source
-from proxy.core.formats.json.closed import NAMES_MAX, ClosedJson, is_json_text
+from proxy.core.formats.json.closed import NAMES_MAX, ClosedJson
+from proxy.core.formats.json.text import is_json_text
 from proxy.core.formats.json.walk import SCANNED_MAX
 from proxy.core.http.message import Headers
 from proxy.core.http.path import canonical
