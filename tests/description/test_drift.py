@@ -226,7 +226,7 @@ DRIFTS: dict[Change, str] = {
     a_mark_in_an_error: "response: $.reason is marked, and no rule opens it",
     a_mark_taken_away: "request: $.subject is sealed, and the description does not mark it",
     a_renamed_property: "a valid request (application/json) is refused: missing-value",
-    a_list_around_the_message: "a valid request (application/json) is refused: missing-value",
+    a_list_around_the_message: "a valid request (application/json) is refused: forbidden-value",
     an_object_around_the_message: "a valid request (application/json) is refused: missing-value",
     a_new_variant: "a valid request (application/json) is refused: missing-value",
     what_was_needed_is_optional: "a valid request (application/json) is refused: missing-value",
