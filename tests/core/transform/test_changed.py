@@ -664,7 +664,9 @@ def test_a_block_takes_the_types_that_it_names_or_reads(
     ("block", "status", "fits"),
     [
         (a_block(decrypt=["$.a"]), 200, True),
-        (a_block(decrypt=["$.a"]), 500, True),
+        (a_block(decrypt=["$.a"]), 304, True),
+        (a_block(decrypt=["$.a"]), 500, False),
+        (a_block(encrypt=["$.a"]), 500, True),
         (a_block(decrypt=["tokens"]), 200, True),
         (a_block(decrypt=["tokens"]), 299, True),
         (a_block(decrypt=["tokens"]), 300, False),
