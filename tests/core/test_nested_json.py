@@ -350,7 +350,7 @@ def test_a_selector_goes_into_so_many_texts_and_no_more() -> None:
     with pytest.raises(InvalidExpression):
         parse_selector("$.p json: x")
     with pytest.raises(InvalidExpression):
-        parse_source("form:p")
+        parse_source("part:p")
     written = "part:a b $.c json:$.d"
     selector = parse_selector(written)
     assert isinstance(selector, NamedSelector)

@@ -1,4 +1,4 @@
-"""Requests of real clients and services: each passes, or the answer names the setting it needs."""
+"""Requests in the forms of clients: each passes, or the answer names the setting it needs."""
 
 from __future__ import annotations
 

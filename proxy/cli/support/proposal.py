@@ -259,6 +259,8 @@ def _rule(route: SeenRoute, least: Least) -> Iterator[str]:
     yield f"      - name: {json.dumps(route.pattern.lower())}"
     yield f"        match: {json.dumps(route.pattern)}"
     yield f"        conversation: {source if unrelated else json.dumps(source)}"
+    if unrelated:
+        yield "        # Say `also` for those that name the same as the path: they must be equal."
     if found.query:
         yield f"        query: {{{', '.join(f'{json.dumps(one)}: plain' for one in found.query)}}}"
     if found.encrypt or found.plain:

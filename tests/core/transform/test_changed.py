@@ -667,6 +667,7 @@ def test_a_block_takes_the_types_that_it_names_or_reads(
     ("block", "status", "fits"),
     [
         (a_block(decrypt=["$.a"]), 200, True),
+        (a_block(decrypt=["$.a"]), 304, True),
         (a_block(decrypt=["$.a"]), 500, False),
         (a_block(encrypt=["$.a"]), 500, True),
         (a_block(decrypt=["tokens"]), 200, True),
