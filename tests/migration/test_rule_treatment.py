@@ -202,3 +202,39 @@ async def test_what_is_no_strict_json_is_left(rules: Rules, element: bytes) -> N
 
     assert one.changed == []
     assert rules.outcomes(one)["items"].state == "unfit"
+
+
+ASKING = (
+    CONFIG.replace("bind: [tenant]", "bind: [tenant, conversation]")[
+        : CONFIG.index("      - name: write") + len(", conversation")
+    ]
+    + """\
+      - name: write
+        match: PUT /items/{id}
+        conversation: {ask: 'GET /items/{id}', select: $.room}
+        request: {records: one-or-many $.data, encrypt: $.content}
+      - name: list
+        match: GET /items
+        response:
+          conversation: '$.items[*].room'
+          decrypt: tokens
+          accept_unbound: true
+"""
+)
+
+
+async def test_what_a_rule_asks_for_is_read_from_the_list(tmp_path: Path) -> None:
+    rules = Rules(tmp_path, ASKING)
+    sealed = await rules.treat("seal", {"content": "hello", "room": "c1"})
+    made = rules.written(sealed)
+    assert isinstance(made, dict)
+    verified = await rules.treat("verify", made)
+    opened = await rules.treat("open", made)
+    moved = await rules.treat("verify", {**made, "room": "c2"})
+
+    assert made["content"].startswith("eyJ")
+    assert {one.state for one in rules.outcomes(verified).values()} == {"sealed"}
+    assert rules.written(opened) == {"content": "hello", "room": "c1"}
+    assert {one.state for one in rules.outcomes(moved).values()} == {"unreadable"}
+    nameless = await rules.treat("seal", {"content": "hello"})
+    assert [one.state for _, one in nameless.kept] == ["unfit"]

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from typing import Final
 
 from ...core.expressions.name_readings import fold_field, tells_of_client
-from ...core.expressions.selectors import NamedSelector, Whole
+from ...core.expressions.selectors import Any, NamedSelector, Whole
 from ...core.expressions.sources import (
     AskSource,
+    ComposedSource,
     FirstSource,
     JsonSource,
     NameSource,
@@ -20,7 +21,8 @@ from ...core.expressions.sources import (
     name_sources,
 )
 from ...core.rules.model import NAMED_PARTS, NamedPart, value_place
-from ..rules.options import SourceSyntax
+from ..rules.blocks import BlockSyntax
+from ..rules.options import NamedInQuery, SourceSyntax
 from ..rules.resolve import PlacedItem, ResolvedRule
 from ..yaml.nodes import Problems, show, suggest
 
@@ -49,9 +51,11 @@ def check(resolved: ResolvedRule, *, trusted_names: bool, problems: Problems) ->
         _check_captures(source, resolved, problems)
         _check_headers(source, problems)
     _check_asked(resolved, problems)
+    _check_queries(resolved, problems)
     for part in NAMED_PARTS:
         _check_bodies(part, resolved, problems)
         _check_labels(part, resolved, problems)
+    _check_elements(resolved, problems)
     if not trusted_names:
         _check_trust(resolved, problems)
     _warn_of_unbound(resolved, problems)
@@ -128,6 +132,16 @@ def _check_asked(resolved: ResolvedRule, problems: Problems) -> None:
                 )
 
 
+def _check_queries(resolved: ResolvedRule, problems: Problems) -> None:
+    """Report names of the query that would bind the messages of one block alone."""
+    for block in resolved.shared.blocks:
+        for use in (block.options.query or {}).values():
+            if isinstance(use, NamedInQuery):
+                problems.add(
+                    use.place, "names what the whole rule is about", "write it in the rule"
+                )
+
+
 def _captures(source: Source, *, everywhere: bool) -> Iterator[tuple[str, bool]]:
     if isinstance(source, NameSource):
         if source.place == "path":
@@ -147,21 +161,23 @@ def _check_labels(part: NamedPart, resolved: ResolvedRule, problems: Problems) -
     syntax = resolved.shared.names.get(part)
     source = None if syntax is None else syntax.source
     same = source if isinstance(source, SameSource) else SameSource(source)  # type: ignore[arg-type]  # looked at next
-    own = same.source
+    own: Source = same.source
+    own = own.hole if isinstance(own, ComposedSource) else own
     if isinstance(own, AskSource):
-        name, told, spelled = own.selector.field or "", own.text, f"ask: '{own.text}'"
+        names = [own.selector.field or "", *(one.name for one in own.parts)]
+        told, spelled = own.text, f"ask: '{own.text}'"
     elif isinstance(own, NameSource) and own.place == "path":
-        name, told, spelled = own.name, f"path:{own.name}", f"from: path:{own.name}"
+        names, told, spelled = [own.name], f"path:{own.name}", f"from: path:{own.name}"
     else:
         return
     assert syntax is not None  # noqa: S101 - it has a source
     needed = any(part in placed.item.bind for placed in resolved.items)
-    label = fold_field(name)
+    labels = set(map(fold_field, names))
     said = {one.selector.text for one in same.also if isinstance(one, JsonSource)}
     said |= {f"query:{one.name}" for one in same.also if isinstance(one, NameSource)}
     said |= {one.value if isinstance(one, Whole) else one.text for one in same.unrelated}
     for text, plain in _plain(resolved) if needed else ():
-        if text not in said and (plain.lower().endswith("id") or fold_field(plain) == label):
+        if text not in said and (plain.lower().endswith("id") or fold_field(plain) in labels):
             problems.add(
                 syntax.place,
                 f"{show(text)} stays plain and may name what `{told}` names",
@@ -222,6 +238,71 @@ def _check_bodies(part: NamedPart, resolved: ResolvedRule, problems: Problems) -
                 f"is in a form, but rule {show(resolved.rule.name)} needs it in another body",
                 "give the source in the block of each kind of body",
             )
+
+
+def _check_elements(resolved: ResolvedRule, problems: Problems) -> None:
+    """Report tokens that open by names of their elements, where nothing else binds them.
+
+    The answer is the backend's: a row that is moved takes its names along.
+    """
+    answers = resolved.shared.response
+    for block in answers if isinstance(answers, tuple) else ():
+        own = _names_of_tokens(block, resolved)
+        for syntax in own:
+            if any(step.deep for one in json_sources(syntax.source) for step in one.selector.steps):
+                told = "`..` leads to no one element, so that no token has its name"
+                problems.add(syntax.place, told, "write the path")
+        moved = [one for one in own if _is_of_element(one.source, block)]
+        moved = [] if _is_bound(block, resolved) else moved
+        if block.unbound_accepted and not moved:
+            problems.add(block.place, "`accept_unbound` accepts nothing here", "delete it")
+        elif moved and not block.unbound_accepted:
+            problems.add(
+                moved[0].place,
+                "names each token by the answer alone: a value that is moved with its names opens",
+                "read the tenant, or another part, from `path:` or `jwt:`; or write"
+                " `accept_unbound: true`",
+            )
+
+
+def _names_of_tokens(block: BlockSyntax, resolved: ResolvedRule) -> list[SourceSyntax]:
+    """Return the names that a block itself gives to what its `tokens` opens."""
+    own = ((part, block.names.get(part)) for part in NAMED_PARTS)
+    return [one for part, one in own if one is not None and _binds_tokens(part, block, resolved)]
+
+
+def _binds_tokens(part: NamedPart, block: BlockSyntax, resolved: ResolvedRule) -> bool:
+    return any(
+        placed.block is block and placed.item.selector is Whole.TOKENS and placed.item.needs(part)
+        for placed in resolved.items
+    )
+
+
+def _is_bound(block: BlockSyntax, resolved: ResolvedRule) -> bool:
+    """Return whether a part of what binds tokens is of the request, and no client chooses it."""
+    for part in NAMED_PARTS:
+        own = block.names.get(part)
+        syntax = own or resolved.shared.names.get(part)
+        if syntax is None or not _binds_tokens(part, block, resolved):
+            continue
+        given = giving(syntax.source)
+        places = {one.place for one in name_sources(given)}
+        trusted = {"path", "jwt"} | (_CHOSEN_BY_CLIENTS if part == "tenant" else set())
+        in_body = any(True for _ in json_sources(given))
+        # What a rule names in a body was kept from the request.
+        if (
+            (own is None)
+            if in_body
+            else (places & trusted or any(True for _ in ask_sources(given)))
+        ):
+            return True
+    return False
+
+
+def _is_of_element(source: Source, block: BlockSyntax) -> bool:
+    """Return whether a source has a name for each element."""
+    steps = (step for one in json_sources(source) for step in one.selector.steps)
+    return block.records is not None or any(step.key is Any.MEMBER for step in steps)
 
 
 def _check_trust(resolved: ResolvedRule, problems: Problems) -> None:

@@ -11,60 +11,22 @@ from ...core.expressions.selectors import JsonSelector, NamedSelector
 from ...core.formats.body_format import Kind
 from ...core.formats.table import FORMATS
 from ...core.http.message import Direction
-from ...core.rules.conditions import Condition, text_value
+from ...core.rules.conditions import Condition
 from ...core.rules.model import Batching, Nothing, Verdict
 from ...core.rules.model import Block as CoreBlock
 from ..declared.composed import ByName, ByShape, ListOf, OneOrMore, WithPlace
-from ..declared.kinds import Choice, PlainText, WholeNumber
+from ..declared.kinds import Choice, PlainText, Switch, WholeNumber
 from ..declared.section import Fields, Section, inline, setting
 from ..policy import SENTINEL_CHARS
 from ..yaml.nodes import Mapping, Place, Problems, Scalar, Sequence, show, suggest
-from ..yaml.scalars import elements, expected, text
-from .items import ITEMS, JSON_SELECTOR, PLAIN, RECORDS, ItemSyntax, PlainSelector, items_in
+from ..yaml.scalars import elements, text
+from .conditions import CONDITIONS, JSON_SELECTOR
+from .items import ITEMS, PLAIN, RECORDS, ItemSyntax, PlainSelector, items_in
 from .options import BindSyntax, NamesSyntax, OptionsSyntax, bind
 from .stream_kinds import BATCH, SENTINELS
 
 _USUAL: Final = CoreBlock()
 _ACTIONS: Final = ("encrypt", "decrypt", "plain", "others")
-
-
-@dataclass(frozen=True, slots=True)
-class _Value:
-    """A value that a member of a body may have, as JSON writes it."""
-
-    syntax = "text, whole number, `true`, `false`"
-    schema = {"type": ["string", "integer", "boolean"]}  # noqa: RUF012 - it is only read
-
-    def read(self, place: Place, problems: Problems) -> bytes | None:
-        """Return the value."""
-        node = place.node
-        if isinstance(node, Scalar):
-            if node.kind in {"text", "substituted"}:
-                return text_value(node.text)
-            if node.kind == "number" and node.text.isdecimal():
-                return node.text.encode()
-            if node.kind == "boolean" and node.text in {"true", "false"}:
-                return node.text.encode()
-            if node.kind == "broken":
-                return None
-            problems.add(
-                place,
-                f"{show(node.text)} is not a text, a whole number, `true` or `false`",
-                "quote it if it is a text",
-            )
-        else:
-            expected(place, "a value", problems)
-        return None
-
-
-_CONDITIONS: Final = ByName(
-    OneOrMore(_Value()),
-    "mapping of JSON selectors, each with a value or a list of values",
-    name=JSON_SELECTOR,
-    make=lambda pairs: tuple(
-        Condition(selector, frozenset(values)) for selector, values in pairs if values
-    ),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +134,7 @@ class BlockSyntax:
         absent="selectors are those of the body",
     )
     when: tuple[Condition, ...] = setting(
-        _CONDITIONS,
+        CONDITIONS,
         "The values that a body must have for the block to apply; in bodies of many records, each"
         " record decides for itself.",
         default=(),
@@ -199,6 +161,13 @@ class BlockSyntax:
         " are bound to their field open by the name of the member that they lie in.",
         make=dict,
         name="names",
+    )
+    unbound_accepted: bool = setting(
+        Switch(),
+        "Whether `tokens` may open by names of the answer alone: whoever can write to the backend's"
+        " store moves a value with its names, and it opens there.",
+        default=False,
+        name="accept_unbound",
     )
     format: tuple[Kind, Place] | None = setting(
         WithPlace(Choice(*FORMATS)),
@@ -311,8 +280,9 @@ def _acts(node: Mapping) -> bool:
 
 def _refuse_misplaced(fields: Fields, direction: Direction, problems: Problems) -> None:
     status, on_error = fields.get("status"), fields.get("on_error")
-    if (renamed := fields.get("names")) is not None and direction == "request":
-        problems.add(renamed, "only applies to responses", "delete it")
+    for key in ("names", "accept_unbound") if direction == "request" else ():
+        if (one := fields.get(key)) is not None:
+            problems.add(one, "only applies to responses", "delete it")
     opens = direction == "response" and fields.get("decrypt") is not None
     for one in (fields.get("escape"), fields.get("html")):
         if one is not None and not opens:

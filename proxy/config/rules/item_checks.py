@@ -33,6 +33,9 @@ def check_block(block: BlockSyntax, problems: Problems) -> None:
     _check_kinds(block, problems)
     _check_format(block, problems)
     _check_records(block, problems)
+    for item in (*block.encrypt, *block.decrypt):
+        if item.where and block.batch is not None:
+            problems.add(item.place, "`where` does not apply with `batch`", "delete one of them")
     placed = [(item, "encrypt") for item in block.encrypt]
     placed += [(item, "decrypt") for item in block.decrypt]
     for (first, first_action), (second, second_action) in combinations(placed, 2):
@@ -246,7 +249,7 @@ def check_item(item: Item, place: Place, problems: Problems) -> None:
 
 def nothing(block: BlockSyntax, rule: str, problems: Problems) -> Nothing:
     """Return what happens with messages of which nothing is sealed; report if it must be said."""
-    at_will = bool(block.encrypt) and all(one.optional for one in block.encrypt)
+    at_will = bool(block.encrypt) and all(one.optional or one.where for one in block.encrypt)
     if block.nothing is not None:
         word, place = block.nothing
         if not block.encrypt:
@@ -283,7 +286,7 @@ def others(block: BlockSyntax, said: Others | None, problems: Problems) -> Other
         elif any(isinstance(item.selector, Whole) for item in block.encrypt):
             problems.add(place, "a body that is sealed as a whole has no places", "delete it")
         for item in items:
-            if _overlaps(one, item.selector):
+            if _overlaps(one, item.selector) and not (item.where and _is_same(one, item.selector)):
                 told = f"{_name(one)} overlaps {_name(item.selector)}"
                 problems.add(place, told, "it is sealed, opened or plain: delete one")
     deep = [item for item in items if is_in_json(item.selector) and _is_deep(item.selector)]
@@ -313,6 +316,11 @@ def _in_body(block: BlockSyntax) -> bool:
 
 def _is_deep(selector: JsonSelector | NamedSelector) -> bool:
     return any(step.deep for step in selector.steps)
+
+
+def _is_same(plain: PlainSelector, other: Selector) -> bool:
+    """Return whether a place is plain in those elements where another item does not apply."""
+    return isinstance(other, JsonSelector) and plain.steps == other.steps
 
 
 def _overlaps(plain: PlainSelector, other: Selector) -> bool:

@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from typing import Any, Final, TypeGuard
+from typing import Any as AnyType
+from typing import Final, TypeGuard
 
 from ...core.crypto.token import FORMS, Form
 from ...core.errors import InvalidExpression
 from ...core.expressions.selectors import (
+    Any,
     JsonSelector,
     NamedSelector,
     Selector,
     Whole,
-    parse_json_selector,
     parse_selector,
 )
 from ...core.http import content_disposition
 from ...core.http.message import Direction
+from ...core.rules.conditions import Condition
 from ..declared.composed import ByShape, OneOrMore, WithPlace
 from ..declared.kinds import Choice, PlainText, Switch, WholeNumber
 from ..declared.section import Fields, Section, inline, setting
 from ..yaml.nodes import Place, Problems, show
 from ..yaml.scalars import text
+from .conditions import CONDITIONS, json_selector
 from .options import BindSyntax, bind, expires
 
 # Servers and proxies on the way read these themselves, Sealyard among them.
@@ -80,17 +83,6 @@ _RESERVED_BEGINNINGS: Final = (
 _NO_QUERY: Final = ("`query:` only applies to requests: a response has no query", "delete it")
 _AS: Final = re.compile(r"(.*\S) +as +([\w.-]+)", re.DOTALL)
 _CHARS: Final = WholeNumber(1, 1_000_000_000)
-
-
-def json_selector(written: str) -> JsonSelector:
-    """Return what a JSON selector selects; raise InvalidExpression."""
-    if not written.startswith("$"):
-        hint = "write one that begins with `$`"
-        raise InvalidExpression(f"{show(written)} is not a JSON selector", hint=hint)
-    return parse_json_selector(written)
-
-
-JSON_SELECTOR: Final = PlainText("JSON selector", parse=json_selector, pattern=r"\$[\s\S]*")
 
 
 _ONE_OR_MANY: Final = re.compile(r"one-or-many(?: +(\$.*))?", re.DOTALL)
@@ -217,6 +209,12 @@ class ItemSyntax:
         " then sealed or opened. For `part:` it always may.",
         default=False,
     )
+    where: tuple[Condition, ...] = setting(
+        CONDITIONS,
+        "What the list element of a value must have for the item to apply; selectors are those of"
+        " the element that the last `*` stands for. Elsewhere the value is one that is not listed.",
+        default=(),
+    )
     elsewhere_allowed: bool = setting(
         Choice(refuse=False, allow=True),
         "Whether the name may also occur in the query, a cookie or the body, where the rule does"
@@ -231,7 +229,7 @@ class ItemSyntax:
         return self.sealed != HowSealed() or self.expires is not None
 
 
-def _long(values: dict[str, Any], fields: Fields, problems: Problems) -> ItemSyntax | None:
+def _long(values: dict[str, AnyType], fields: Fields, problems: Problems) -> ItemSyntax | None:
     if "selector" not in values:
         return None
     made = ItemSyntax(fields["select"], **values)
@@ -284,6 +282,7 @@ def items_in(
         complaint, hint = (
             _of_head_complaint(one.selector, action, direction)
             or _of_names_complaint(one, direction)
+            or _of_elements_complaint(one)
             or _complaint(one, action)
         )
         if complaint:
@@ -335,6 +334,17 @@ def _of_names_complaint(item: ItemSyntax, direction: Direction) -> tuple[str, st
         )
     if item.elsewhere_allowed and (direction == "response" or place == "header"):
         return "`elsewhere` only applies to requests: to names in a body or a query", "delete it"
+    return None
+
+
+def _of_elements_complaint(item: ItemSyntax) -> tuple[str, str] | None:
+    """Return what is wrong with `where` of an item."""
+    if not item.where:
+        return None
+    selector = item.selector
+    steps = selector.steps if isinstance(selector, JsonSelector) else ()
+    if any(one.deep for one in steps) or not any(one.key is Any.MEMBER for one in steps):
+        return "`where` only applies to values within elements: `$.list.*.name`", "write `when`"
     return None
 
 

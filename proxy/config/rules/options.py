@@ -21,6 +21,7 @@ from ...core.expressions.selectors import (
 )
 from ...core.expressions.sources import (
     AskSource,
+    ComposedSource,
     FirstSource,
     JsonSource,
     ListSource,
@@ -28,12 +29,14 @@ from ...core.expressions.sources import (
     NameSource,
     SameSource,
     Source,
+    json_sources,
     parse_ask,
+    parse_name,
     parse_source,
 )
 from ...core.formats.escaping import ESCAPES, Escape
 from ...core.rules.model import PARTS, NamedPart, Others, Part
-from ..declared.composed import ByName, ByShape, ListOf, Named, WithPlace, Words
+from ..declared.composed import ByName, ByShape, ListOf, Named, OneOrMore, WithPlace, Words
 from ..declared.kinds import DAY, Choice, Duration, Kind, PlainText
 from ..declared.section import Fields, Key, Section, one_of, setting
 from ..yaml.nodes import Place, Problems, show
@@ -41,12 +44,13 @@ from ..yaml.nodes import Place, Problems, show
 Joined = ListSource | MembersSource | FirstSource
 
 
-def _outside(written: str) -> NameSource:
+def _outside(written: str) -> NameSource | ComposedSource:
     """Return a source outside the body; raise InvalidExpression for another."""
-    source = parse_source(written)
-    if isinstance(source, JsonSource):
+    source = parse_name(written)
+    if any(True for _ in json_sources(source)):
         told = f"{show(written)} is read from the body"
         raise InvalidExpression(told, hint="write it in place of the mapping, or under `also`")
+    assert not isinstance(source, JsonSource)  # noqa: S101 - as was just looked at
     return source
 
 
@@ -60,7 +64,7 @@ def _joined(kind: Callable[[tuple[Source, ...]], Joined]) -> ListOf:
 
 
 def _written() -> Kind:
-    return ByShape(PlainText("source", parse=parse_source), _joined(ListSource), SOURCES)
+    return ByShape(PlainText("source", parse=parse_name), _joined(ListSource), SOURCES)
 
 
 SOURCE: Final = Named("source", _written, "source")
@@ -70,7 +74,7 @@ SOURCE: Final = Named("source", _written, "source")
 class _Sources:
     """Sources that are joined, or one with places that name the same thing."""
 
-    joined: Joined | NameSource | AskSource = one_of(
+    joined: Joined | NameSource | ComposedSource | AskSource = one_of(
         Key("members", _joined(MembersSource), "All of them, in an order that does not matter."),
         Key("first", _joined(FirstSource), "The first one that has a value."),
         Key(
@@ -108,7 +112,7 @@ class _Sources:
 
 
 def _source(values: dict[str, Any], fields: Fields, problems: Problems) -> Source | None:
-    joined: Joined | NameSource | AskSource | None = values.get("joined")
+    joined: Joined | NameSource | ComposedSource | AskSource | None = values.get("joined")
     also, unrelated = values.get("also", ()), values.get("unrelated", ())
     select, said = values.get("select"), fields.get("select")
     if isinstance(joined, AskSource):
@@ -119,7 +123,7 @@ def _source(values: dict[str, Any], fields: Fields, problems: Problems) -> Sourc
         return SameSource(asked, (JsonSource(select), *also), unrelated)
     if said is not None:
         problems.add(said, "only applies with `ask`", "delete it")
-    if isinstance(joined, NameSource):
+    if isinstance(joined, NameSource | ComposedSource):
         return SameSource(joined, also, unrelated)
     for key in ("also", "unrelated"):
         if (one := fields.get(key)) is not None:
@@ -240,8 +244,38 @@ def _mode(word: str) -> Mode:
     return Mode(day.timestamp())
 
 
+def _object_name(written: str) -> str:
+    """Return the name by which an object makes fields distinct; raise InvalidExpression."""
+    name = parse_json_selector(written).field if written.startswith("$") else None
+    if name is None:
+        raise InvalidExpression(f"{show(written)} names no object", hint="write `$.name`")
+    return name
+
+
 AlreadySealed = Literal["seal", "keep", "reject"]
-QueryUse = Literal["plain", "refuse"]
+
+
+@dataclass(frozen=True, slots=True)
+class NamedInQuery:
+    """What a name of the query names as well, and the place where that is said."""
+
+    place: Place
+    part: NamedPart = setting(
+        Choice("tenant", "conversation", "message"),
+        "What the name says: the rule's own source of it must be outside of bodies and is compared"
+        " with it (400); without one, it is read here.",
+        name="as",
+    )
+
+
+def _in_query(values: dict[str, Any], fields: Fields, _: Problems) -> NamedInQuery | None:
+    return NamedInQuery(fields.place, **values) if values else None
+
+
+NAMED_IN_QUERY: Final = Section(
+    NamedInQuery, "as", "A name of `query` that binds values", make=_in_query
+)
+QueryUse = Literal["plain", "refuse"] | NamedInQuery
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,12 +336,24 @@ class OptionsSyntax:
     )
     query: Mapping[str, QueryUse] | None = setting(
         ByName(
-            Choice("plain", "refuse"),
-            "mapping of names, each with `plain` or `refuse`",
+            ByShape(Choice("plain", "refuse"), mapping=NAMED_IN_QUERY),
+            "mapping of names, each with `plain`, `refuse` or `{as: PART}`",
             PlainText(),
         ),
         "The names that may occur in the query beside those that the rule seals or reads. A rule"
-        " adds to those of `defaults`, a block to those of its rule; `refuse` takes a name away.",
+        " adds to those of `defaults`, a block to those of its rule; `refuse` takes a name away."
+        " `{as: conversation}` says that it names the conversation; only on rules.",
+        default=None,
+        absent="none",
+    )
+    distinct: tuple[str, ...] | None = setting(
+        OneOrMore(
+            PlainText("JSON selector", parse=_object_name, pattern=r"\$[\s\S]*"),
+            "JSON selector or a list of them",
+        ),
+        "Objects whose names are a part of the fields within: with `$.patient`, the field of"
+        " `$.patient.name` is `patient.name`, and the name of a `$.doctor` does not open there."
+        " Their last names tell them, wherever they stand.",
         default=None,
         absent="none",
     )

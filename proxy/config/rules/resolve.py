@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from ...core.expressions.selectors import JsonSelector, Whole
-from ...core.expressions.sources import Source
+from ...core.expressions.sources import NameSource, Source, also
 from ...core.formats.escaping import Escape
 from ...core.http.message import Direction
 from ...core.rules.model import (
@@ -23,12 +23,13 @@ from ...core.rules.model import (
     Part,
     Rule,
     Verdict,
+    field_of,
 )
 from ..yaml.nodes import Place, Problems, show
 from . import item_checks, streams
 from .blocks import BlockSyntax
 from .items import FieldSyntax, ItemSyntax
-from .options import NamesSyntax, OptionsSyntax, SourceSyntax, overlay
+from .options import NamedInQuery, NamesSyntax, OptionsSyntax, SourceSyntax, overlay
 from .syntax import RuleSyntax, SharedSyntax, inherit
 
 Action = Literal["encrypt", "decrypt"]
@@ -79,7 +80,7 @@ class _Resolver:
         self._syntax = syntax
         self._around = around
         self._problems = problems
-        self._shared = inherit(around.defaults, syntax.shared)
+        self._shared = _with_names_of_query(inherit(around.defaults, syntax.shared), problems)
         self._items: list[PlacedItem] = []
         self._rests: list[PlacedItem] = []
 
@@ -166,6 +167,7 @@ class _Resolver:
             sentinels=streams.check_sentinels(block, self._problems),
             renamed=block.renamed,
             records=block.records[0] if block.records else None,
+            distinct=frozenset(options.distinct or ()),
             batch=streams.check_batch(block, encrypt, options, direction, self._problems),
         )
 
@@ -208,6 +210,7 @@ class _Resolver:
     def _item(
         self, syntax: ItemSyntax, block: BlockSyntax, action: Action, *, inherited: bool
     ) -> Item:
+        syntax = replace(syntax, field=self._field(syntax, block))
         field = self._around.fields.get(syntax.field or "", FieldSyntax())
         bind = self._bind(syntax, field, block, inherited=inherited)
         parties = _parties(action, overlay(self._shared.names, block.names), block.names)
@@ -224,7 +227,9 @@ class _Resolver:
             form=said or "jwe",
             max_chars=most,
             min_chars=item_checks.min_chars(syntax, field) if seals else None,
-            optional=syntax.optional,
+            optional=syntax.optional or bool(syntax.where),
+            where=syntax.where,
+            needed_where=bool(syntax.where) and not syntax.optional,
             expires=self._expires(syntax, block) if seals else None,
             purpose=purpose if "purpose" in bind else None,
             parties=parties,
@@ -235,6 +240,15 @@ class _Resolver:
         if seals:
             item_checks.check_item(item, syntax.place, self._problems)
         return item
+
+    def _field(self, item: ItemSyntax, block: BlockSyntax) -> str | None:
+        """Return the field of an item, with the name of an object that is held distinct."""
+        selector = item.selector
+        distinct = overlay(self._shared.options, block.options).distinct
+        if not distinct or not isinstance(selector, JsonSelector) or item.field != selector.field:
+            return item.field
+        names = [one.key for one in selector.steps if isinstance(one.key, str)]
+        return field_of(names, frozenset(distinct))
 
     def _expires(self, item: ItemSyntax, block: BlockSyntax) -> int | None:
         said = (item.expires, block.options.expires, self._shared.options.expires)
@@ -272,6 +286,28 @@ class _Resolver:
                 f"binds `{part}`, which the rule {show(self._syntax.name)} does not give",
                 f"write `{part}` in the rule, or leave it out of `bind`",
             )
+
+
+def _with_names_of_query(shared: SharedSyntax, problems: Problems) -> SharedSyntax:
+    """Return the keys of a rule with the names of its query among the sources that they name."""
+    names = shared.names
+    for name, use in (shared.options.query or {}).items():
+        if not isinstance(use, NamedInQuery):
+            continue
+        own, named = names.get(use.part), NameSource("query", name)
+        source: Source | None = named
+        if own is not None:
+            source = also(own.source, named)
+        if source is None:
+            problems.add(
+                use.place,
+                f"the rule reads its {use.part} from a body, where it cannot be compared",
+                "give the source outside of bodies, or write `refuse`",
+            )
+        else:
+            place = use.place if own is None else own.place
+            names = overlay(names, NamesSyntax(**{use.part: SourceSyntax(source, place)}))
+    return replace(shared, names=names)
 
 
 def _query(options: OptionsSyntax) -> frozenset[str] | None:

@@ -21,7 +21,7 @@ from ..declared.section import Fields, Section, setting
 from ..policy import SENTINEL_CHARS
 from ..yaml.nodes import Place, Problems, show
 from ..yaml.scalars import text
-from .items import JSON_SELECTOR
+from .conditions import JSON_SELECTOR
 
 _PREFIXES: Final = (JWE_PREFIX.decode(), SHORT_PREFIX.decode())
 _UNPRINTED: Final = re.compile(r"[\x00-\x1f\x7f]")

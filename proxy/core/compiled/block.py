@@ -6,7 +6,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..errors import InvalidExpression
-from ..expressions.selectors import Any, JsonSelector, NamedSelector, Selector, Whole, is_in_json
+from ..expressions.selectors import (
+    Any,
+    JsonSelector,
+    NamedSelector,
+    Selector,
+    Step,
+    Whole,
+    is_in_json,
+)
 from ..expressions.sources import (
     AskSource,
     JsonSource,
@@ -29,9 +37,10 @@ from ..rules.conditions import Conditions
 from ..rules.model import NAMED_PARTS, Block, Item, NamedPart, Names, Placed, value_place
 from .batches import around
 from .closed_world import closed_world
+from .element_conditions import conditions_of, in_elements
 from .flat_json import FlatJson, is_simple
 from .message_match import MessageMatch
-from .one_or_many import Deciding, Shape
+from .one_or_many import Deciding, RecordShape
 from .other_places import SourcesElsewhere, elsewhere
 from .stream_records import deltas, sentinels
 
@@ -65,16 +74,17 @@ class CompiledBlock(MessageMatch):
     Names: `sources` says for each part where it is read, `from_message` which parts are read from
     the message at hand; others were kept from the request. `keeps` are the JSON sources that are
     kept from a request for its response. `echoes` find the names again in an answer that the
-    backend was asked for. `source_index` has for each JSON source its index in the
+    backend was asked for. `elements` lead to the element that names tokens, which shares so many
+    steps with them. `source_index` has for each JSON source its index in the
     selection, and how many of its leading steps must be fixed for it to give one value at most.
     `sources_elsewhere` compares names with other places of the request. `shape` says where the
     record or the records of a body lie, None where the body itself is what selectors are of.
 
     Values: `encrypt` and `decrypt` are known by index. `selection` finds them in a body,
     `other_selections` in one of these kinds instead, `parts` in a multipart form, `query` in a
-    query; `in_head` are the items of the head. `around` is what is checked beside the values,
-    `closed` what else a request may hold (None: anything), `elsewhere` what must not be in another
-    place of it. `variants_checked` are the
+    query; `in_head` are the items of the head, `in_elements` those with conditions on elements.
+    `around` is what is checked beside the values, `closed` what else a request may hold (None:
+    anything), `elsewhere` what must not be in another place of it. `variants_checked` are the
     selectors of which no member may occur in another spelling, `twins_checked` those of which none
     may occur twice or hidden. `when` decides by the body, None where the head does alone.
 
@@ -93,11 +103,14 @@ class CompiledBlock(MessageMatch):
         "decrypt",
         "deltas",
         "echoes",
+        "elements",
+        "elements_shared",
         "elsewhere",
         "encrypt",
         "escape",
         "flat",
         "from_message",
+        "in_elements",
         "in_head",
         "keeps",
         "other_selections",
@@ -124,7 +137,7 @@ class CompiledBlock(MessageMatch):
         direction: Direction,
         *,
         keeps: tuple[JsonSource, ...] = (),
-        shape: Shape | None = None,
+        shape: RecordShape | None = None,
     ) -> None:
         """Compile `block` of a rule with `names`, for bodies of one `shape` where it has two.
 
@@ -143,9 +156,12 @@ class CompiledBlock(MessageMatch):
         self.keeps = keeps
         self.echoes = self._echoes()
         self.source_index = self._number_sources(first=_count_placed(block))
+        self.elements = dict(self._elements())
+        self.elements_shared = {source: len(steps) for source, steps in self.elements.items()}
         self.encrypt = self._place(block.encrypt, first=0)
         self.decrypt = self._place(block.decrypt, first=len(self.encrypt))
-        read = (self._at(one) for one in self.source_index if not one.member_name)
+        conditions = conditions_of(block, shape)
+        read = (*(self._at(one) for one in self.source_index if not one.member_name), *conditions)
         self.closed = closed_world(block, direction, read)
         self.escape, self.whole_place = _writing(block, direction)
         selectors = (
@@ -156,6 +172,9 @@ class CompiledBlock(MessageMatch):
         self.rendered = range(len(selectors) - len(block.rendered), len(selectors))
         self.around = around(block, self.encrypt, first=len(selectors))
         selectors += self.around.selectors
+        items = (*self.encrypt, *self.decrypt)
+        self.in_elements = in_elements(items, shape, first=len(selectors))
+        selectors += conditions
         self._refuse_other_forms(selectors)
         self.parts = self._part_selection(selectors)
         found = self._find_selections(selectors)
@@ -223,6 +242,21 @@ class CompiledBlock(MessageMatch):
             for part, source in self.sources.items()
             if part not in self.from_message
         }
+
+    def _elements(self) -> Iterator[tuple[JsonSource, tuple[Step, ...]]]:
+        """Yield the steps to the innermost element from which a name of tokens is read.
+
+        Tokens stand anywhere: only where they stand tells which of several names is theirs.
+        """
+        item = self.whole_decrypt
+        if item is None or item.selector is not Whole.TOKENS:
+            return
+        named = (part for part in NAMED_PARTS if part in self.from_message and item.needs(part))
+        for source in (one for part in named for one in json_sources(self.sources[part])):
+            steps = self._at(source).steps
+            if not any(one.deep for one in steps):
+                found = steps[: self.source_index[source][1]]
+                yield from ((source, found),) if found else ()
 
     def _place(self, items: tuple[Item, ...], *, first: int) -> tuple[Placed, ...]:
         chosen = [
@@ -305,7 +339,7 @@ class CompiledBlock(MessageMatch):
             return True
         chosen = self.when is not None or block.types or block.format is not None
         written = self.rendered or self.whole_place is not EXACT or block.batch is not None
-        return bool(chosen or written or self.around.selectors)
+        return bool(chosen or written or self.around.selectors or self.in_elements)
 
     @property
     def selects_names(self) -> bool:
@@ -376,6 +410,8 @@ class CompiledBlock(MessageMatch):
         """
         asked = () if self.traits.only_opens_responses else self.asked_for
         sources = frozenset(self.source_index[one][0] for one in asked)
+        if not self.traits.only_opens_responses:
+            sources |= {one.number for each in self.in_elements for one in each.conditions}
         twins = self._checked_for_spelling() | sources
         if not self.block.case_variants_allowed:
             return twins, twins

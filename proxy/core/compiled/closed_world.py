@@ -7,11 +7,13 @@ name has to be known for that. Responses are never closed.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 from ..errors import InvalidExpression, UnlistedName
-from ..expressions.selectors import JsonSelector, NamedSelector, Selector, Step
+from ..expressions.selectors import Any, JsonSelector, NamedSelector, Selector, Step
 from ..expressions.sources import Source, name_sources
-from ..formats.json.closed import ClosedJson, ClosedNames
+from ..formats.json import FoundValue, Path, unescape
+from ..formats.json.closed import ClosedJson, ClosedNames, is_json_text, refuse
 from ..formats.multipart.reader import spell_name
 from ..formats.parameters import fields_of_query
 from ..formats.table import FORMATS
@@ -19,6 +21,7 @@ from ..http.message import Direction, RequestHead
 from ..rules.model import NAMED_PARTS, Block, Item, Names, Rule
 
 _Steps = tuple[Step, ...]
+_NO_SCALAR: Final = frozenset({b"{", b"["})
 
 
 class ClosedWorld:
@@ -27,7 +30,7 @@ class ClosedWorld:
     `rest` says how other values are sealed; None: they are refused.
     """
 
-    __slots__ = ("json", "names", "rest")
+    __slots__ = ("_plain", "json", "names", "rest")
 
     def __init__(self, block: Block, sources: Iterable[Selector]) -> None:
         """Take the lists of a block, and the selectors of the sources that it reads.
@@ -46,7 +49,21 @@ class ClosedWorld:
         places = [[one.steps for one in kind if isinstance(one, JsonSelector)] for kind in kinds]
         places[1] += [(Step(name),) for name in own]
         self.json = ClosedJson(*places)
+        # Where an item applies in some elements alone, its place may be plain in the others.
+        self._plain = places[2]
         self.names = self._names(*kinds)
+
+    def is_plain(self, found: FoundValue, body: bytes) -> bool:
+        """Return whether a value that an item leaves is a scalar at a plain place."""
+        raw = found.raw(body)
+        if raw[:1] in _NO_SCALAR or (raw[:1] == b'"' and is_json_text(unescape(raw))):
+            return False
+        return any(stands_at(steps, found.path) for steps in self._plain)
+
+    def refuse_unmet(self, found: FoundValue, body: bytes) -> None:
+        """Raise UnlistedName for a value that an item leaves, unless its place is plain as well."""
+        if not self.is_plain(found, body):
+            refuse(found.path)
 
     def _names(self, *kinds: Iterable[Selector]) -> ClosedNames:
         """Return the names of pairs and parts, with the places in those that are JSON texts."""
@@ -70,6 +87,13 @@ def closed_world(
     if direction == "response" or block.others == "pass":
         return None
     return ClosedWorld(block, sources)
+
+
+def stands_at(steps: _Steps, path: Path) -> bool:
+    """Return whether a path is one that some steps lead to."""
+    return len(path) == len(steps) and all(
+        isinstance(step.key, Any) or step.key == key for step, key in zip(steps, path, strict=True)
+    )
 
 
 class ClosedQuery:

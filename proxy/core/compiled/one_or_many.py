@@ -19,22 +19,24 @@ _BLANK: Final = b" \t\r\n"
 Placeable = TypeVar("Placeable", bound=Selector)
 
 
-class Shape:
-    """One of the two: whether the value `at` a place of the body is a list. It is a condition."""
+class RecordShape:
+    """One of the two: whether the value `at` a place of the body is a list. It is a condition.
 
-    __slots__ = ("_selection", "_steps", "_text", "many")
+    `steps` lead to a record.
+    """
+
+    __slots__ = ("_selection", "many", "steps")
 
     def __init__(self, at: JsonSelector, *, many: bool) -> None:
         """Take a place that has no `*`."""
         self.many = many
-        self._steps = (*at.steps, Step(Any.MEMBER)) if many else at.steps
-        self._text = f"{at.text}[*]" if many else at.text
+        self.steps = (*at.steps, Step(Any.MEMBER)) if many else at.steps
         self._selection = Selection((at,)) if at.steps else None
 
     @property
     def depth(self) -> int:
         """How many steps lead to a record of a list; 0 where the body has one record."""
-        return len(self._steps) if self.many else 0
+        return len(self.steps) if self.many else 0
 
     def met(self, body: bytes, _: RequestHead | None = None) -> bool:
         """Return whether a body has this shape; raise InvalidBody for what is no JSON.
@@ -50,18 +52,18 @@ class Shape:
         return any(one.raw(body).startswith(b"[") for one in findings.found[0]) is self.many
 
     def of(self, selector: Placeable) -> Placeable:
-        """Return where a selector of a record selects in the body."""
+        """Return where a selector of a record selects in the body; it is told as it is written."""
         if not isinstance(selector, JsonSelector):
             return selector
-        steps = (*self._steps, *selector.steps)
-        return JsonSelector(f"{self._text}{selector.text[1:]}", steps)  # type: ignore[return-value]  # of its own kind
+        steps = (*self.steps, *selector.steps)
+        return JsonSelector(selector.text, steps)  # type: ignore[return-value]  # of its own kind
 
     def of_body(self, selector: JsonSelector) -> JsonSelector:
         """Return where a selector of a body with one record selects in a body of this shape."""
-        at, steps = len(self._steps) - self.many, selector.steps
-        if steps[:at] != self._steps[:at]:
+        at, steps = len(self.steps) - self.many, selector.steps
+        if steps[:at] != self.steps[:at]:
             return selector
-        return JsonSelector(selector.text, (*self._steps, *steps[at:]))
+        return JsonSelector(selector.text, (*self.steps, *steps[at:]))
 
     def place(self, block: Block) -> Block:
         """Return a block with selectors of the body for those of a record."""
@@ -77,12 +79,12 @@ class Shape:
         return replace(item, selector=self.of(item.selector))
 
 
-def shapes(block: Block) -> tuple[Shape | None, ...]:
+def shapes(block: Block) -> tuple[RecordShape | None, ...]:
     """Return the shapes that the bodies of a block may have, None for any."""
     if block.records is None:
         return (None,)
-    return tuple(Shape(block.records, many=many) for many in (False, True))
+    return tuple(RecordShape(block.records, many=many) for many in (False, True))
 
 
-Deciding = Conditions | Shape
+Deciding = Conditions | RecordShape
 """What decides by a body whether a block takes it."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from ..errors import InvalidExpression
@@ -80,23 +80,40 @@ class FirstSource:
 
 
 @dataclass(frozen=True, slots=True)
+class ComposedSource:
+    """A name with a fixed text before and behind it: `Patient/{path:id}`.
+
+    The name has no `/`, so that no other name makes the same text.
+    """
+
+    before: str
+    hole: NameSource | JsonSource
+    after: str
+
+    @property
+    def parts(self) -> tuple[NameSource | JsonSource]:
+        """What is put between the texts."""
+        return (self.hole,)
+
+
+@dataclass(frozen=True, slots=True)
 class SameSource:
     """A source outside the message, and places that name the same thing: their names are equal.
 
     Places that have no name are not compared. `unrelated` select what looks so and is not.
     """
 
-    source: NameSource | AskSource
+    source: NameSource | AskSource | ComposedSource
     also: tuple[NameSource | JsonSource, ...] = ()
     unrelated: tuple[Selector, ...] = ()
 
     @property
-    def parts(self) -> tuple[NameSource | AskSource | JsonSource, ...]:
+    def parts(self) -> tuple[NameSource | AskSource | ComposedSource | JsonSource, ...]:
         """All of them, the source first."""
         return self.source, *self.also
 
 
-_Several = ListSource | MembersSource | FirstSource | SameSource
+_Several = ListSource | MembersSource | FirstSource | ComposedSource | SameSource
 Source = NameSource | JsonSource | AskSource | _Several
 """Where a name is read."""
 
@@ -128,6 +145,21 @@ def parse_source(text: str) -> NameSource | JsonSource:
     return NameSource(place, name.lower() if place == "header" else name)  # type: ignore[arg-type]  # checked above
 
 
+def parse_name(text: str) -> NameSource | JsonSource | ComposedSource:
+    """Return the source that `text` spells, be it with text around a `{source}`.
+
+    Raises InvalidExpression for more than one hole, and where there is no source in it.
+    """
+    if text.startswith("$") or "{" not in text:
+        return parse_source(text)
+    match = _COMPOSED.fullmatch(text)
+    if match is None or not (match[1] or match[3]):
+        hint = "for example `Patient/{path:id}`"
+        raise InvalidExpression(f"`{text}` is not a text with one `{{source}}`", hint=hint)
+    return ComposedSource(match[1], parse_source(match[2]), match[3])
+
+
+_COMPOSED: Final = re.compile(r"([^{}]*)\{([^{}]+)\}([^{}]*)")
 _HOLE: Final = re.compile(r"\{([^{}]*)\}")
 _TARGET: Final = re.compile(r"GET +(/(?!/)[!-~]*)")
 
@@ -193,6 +225,17 @@ def ask_sources(source: Source | None) -> Iterator[AskSource]:
 def giving(source: Source | None) -> Source | None:
     """Return what gives a name, without the places that are only compared with it."""
     return source.source if isinstance(source, SameSource) else source
+
+
+def also(source: Source, place: NameSource) -> SameSource | None:
+    """Return a source with one more place that names the same; None for one within bodies."""
+    if isinstance(source, SameSource):
+        return replace(source, also=(*source.also, place))
+    if isinstance(source, NameSource | AskSource | ComposedSource) and not any(
+        json_sources(source)
+    ):
+        return SameSource(source, also=(place,))
+    return None
 
 
 def places_beside(source: Source) -> tuple[NameSource | JsonSource, ...]:

@@ -115,15 +115,16 @@ def told(source: AskSource, head: ResponseHead, body: bytes, limit: int) -> str:
         media, coding = media_type(head.facts), coding_of(head.facts)
         if media is None or not media.is_json or not media.is_utf8:
             raise UpstreamFailed("asked-not-json")
-        if coding is not None:
-            body = decode(body, coding, limit)
-        findings = Selection((source.selector,)).find(body)
+        return name_in(source, body if coding is None else decode(body, coding, limit))
     except (InvalidBody, UnsupportedBody):
         raise UpstreamFailed("asked-not-json") from None
-    names = {name_of(one.raw(body)) for one in findings.found[0]}
-    if len(names) != 1 or findings.twins:
-        raise UpstreamFailed("asked-names-none")
-    (name,) = names
+
+
+def name_in(source: AskSource, answer: bytes) -> str:
+    """Return the one name in an answer; raise UpstreamFailed for none, InvalidBody for no JSON."""
+    findings = Selection((source.selector,)).find(answer)
+    names = {name_of(one.raw(answer)) for one in findings.found[0]}
+    name = names.pop() if len(names) == 1 and not findings.twins else None
     if not name or len(name) > NAME_MAX:
         raise UpstreamFailed("asked-names-none")
     return name

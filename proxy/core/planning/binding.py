@@ -11,8 +11,10 @@ from ..compiled.block import CompiledBlock
 from ..crypto.context import Context, Parties, Scope
 from ..crypto.joined_names import Joined, Name
 from ..errors import AmbiguousRequest, BodyTooLarge, InvalidBody, MissingValue, OpenFailed
+from ..expressions.selectors import Any, Step
 from ..expressions.sources import (
     AskSource,
+    ComposedSource,
     FirstSource,
     JsonSource,
     NameSource,
@@ -203,6 +205,20 @@ class Binder:
         except MissingValue:
             return None
 
+    def token_context(self, placed: Placed, path: Path) -> Context | None:
+        """Return the context of a token at a path, by the names of the element that it stands in.
+
+        None where it stands in none, or a name is missing there, or has a second reading.
+        """
+        if not all(_stands_in(steps, path) for steps in self.compiled.elements.values()):
+            return None
+        if self.spoils(placed, path):
+            return None
+        try:
+            return self.context(placed, path)
+        except MissingValue:
+            return None
+
     def _bind(
         self,
         item: Item,
@@ -311,7 +327,7 @@ class Binder:
         source = giving(source)
         if source is None:
             return []
-        if isinstance(source, NameSource | AskSource):
+        if isinstance(source, NameSource | AskSource | ComposedSource):
             text = self._exchange.read(source, self._reader(part, shared, path))
             return [] if text is None else _texts(text)
         if isinstance(source, JsonSource):
@@ -368,6 +384,13 @@ class Binder:
         if not text:
             raise MissingValue("empty-name", detail="A name of the message is empty.")
         return text
+
+
+def _stands_in(steps: tuple[Step, ...], path: Path) -> bool:
+    """Return whether a path leads through an element that some steps lead to."""
+    return len(path) >= len(steps) and all(
+        isinstance(step.key, Any) or step.key == key for step, key in zip(steps, path, strict=False)
+    )
 
 
 def name_of(raw: bytes) -> str | None:

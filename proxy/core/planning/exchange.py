@@ -15,9 +15,10 @@ from ..compiled.request_names import RequestNames
 from ..compiled.rule_table import Decision
 from ..crypto.context import Context
 from ..crypto.joined_names import Joined, Name
-from ..errors import AmbiguousRequest, InvalidBody
+from ..errors import AmbiguousRequest, InvalidBody, MissingValue
 from ..expressions.sources import (
     AskSource,
+    ComposedSource,
     FirstSource,
     JsonSource,
     MembersSource,
@@ -107,6 +108,8 @@ class Exchange(RequestNames):
         if isinstance(source, NameSource | JsonSource | AskSource):
             return self._read_one(source, json_reader)
         names = (self.read(part, json_reader) for part in source.parts)
+        if isinstance(source, ComposedSource):
+            return _composed(source, *names)
         if isinstance(source, SameSource):
             name, *others = names
             if any(one is not None and one != name for one in others):
@@ -125,6 +128,14 @@ class Exchange(RequestNames):
         if isinstance(source, NameSource):
             return self.name(source)
         return self.asked.get(source) if isinstance(source, AskSource) else json_reader(source)
+
+
+def _composed(source: ComposedSource, name: Name | None) -> str | None:
+    if name is None:
+        return None
+    if not isinstance(name, str) or "/" in name:
+        raise MissingValue("slash-in-name", detail="A name has a `/` where it is part of a text.")
+    return f"{source.before}{name}{source.after}"
 
 
 class Messages:

@@ -10,7 +10,7 @@ from ..errors import ForbiddenValue, InvalidBody, MissingValue, UnlistedName, Un
 from ..formats import token_places
 from ..formats.body_format import Kind, Selection
 from ..formats.escaping import EXACT, IN_HTML, Manner, Span
-from ..formats.json import Findings
+from ..formats.json import Findings, FoundValue
 from ..formats.json import Selection as JsonSelection
 from ..formats.multipart.selection import PartFindings
 from ..formats.table import FORMATS, RECORDS, kind_of
@@ -178,6 +178,11 @@ def _add_text(  # noqa: PLR0913 - those of find_values
     if compiled.keeps:
         binder.keep_facts()
     rendered = _rendered(compiled, findings)
+    unmet: list[FoundValue] = []
+    if compiled.in_elements and findings is not None:
+        from .in_elements import keep_met  # noqa: PLC0415 - loaded with its rules
+
+        unmet = keep_met(compiled, findings, body)
     if parts is not None:
         from .find_in_parts import add_parts  # noqa: PLC0415 - loaded with its rules
 
@@ -185,7 +190,7 @@ def _add_text(  # noqa: PLR0913 - those of find_values
     else:
         _add_selected(binder, selection, findings, body, rendered)
     if compiled.closed is not None and body:
-        _add_others(binder, compiled.closed, selection, found, parts, body)
+        _add_others(binder, compiled.closed, selection, found, parts, body, unmet)
     if compiled.traits.takes_whole:
         add_whole(binder, head, body, measured=measured, rendered=rendered)
     return binder
@@ -294,10 +299,12 @@ def _add_others(  # noqa: PLR0913, PLR0917 - the message and what is known of it
     findings: Findings | None,
     parts: PartFindings | None,
     body: bytes,
+    unmet: list[FoundValue],
 ) -> None:
     """Refuse what is not listed, or add the rows of what is sealed of it.
 
-    In mode `permissive` a refusal waits for the time at which the message is carried out.
+    So are values in elements in which their items do not apply, which are `unmet`. In mode
+    `permissive` a refusal waits for the time at which the message is carried out.
     """
     compiled, values = binder.compiled, binder.values
     read = findings if parts is None else parts
@@ -314,8 +321,12 @@ def _add_others(  # noqa: PLR0913, PLR0917 - the message and what is known of it
         elif closed.rest is None:
             if not closed.json.is_clear(body):
                 closed.json.refuse_others(body)
+            for one in unmet:
+                closed.refuse_unmet(one, body)
         else:
-            add_others(binder, JsonSelection, others_in_json(closed.json, body), body)
+            others = [one for one in unmet if not closed.is_plain(one, body)]
+            others += others_in_json(closed.json, body)
+            add_others(binder, JsonSelection, others, body)
     except UnlistedName as error:
         if compiled.block.permissive_until is None:
             raise

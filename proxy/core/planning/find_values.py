@@ -15,7 +15,7 @@ from ..formats.embedded_tokens import FoundToken
 from ..formats.escaping import TextPlace
 from ..formats.json import FoundValue, Path
 from ..formats.json import Selection as JsonSelection
-from ..formats.json.closed import ClosedJson, field_at
+from ..formats.json.closed import ClosedJson
 from ..formats.json.lexer import Within
 from ..rules.model import Item, Placed
 from ..slices import paused
@@ -188,7 +188,7 @@ class OtherItems:
         steps = tuple(Step(one if isinstance(one, str) else Any.MEMBER) for one in path)
         found = self._known.get(steps)
         if found is None:
-            item = replace(self._rest, field=field_at(path))
+            item = replace(self._rest, field=self._compiled.block.field_at(path))
             number = -1 - len(self._known)
             shared = self._compiled.shared(JsonSelector("", steps))
             found = self._known[steps] = Placed(number, item, shared)

@@ -22,12 +22,12 @@ from ..expressions.selectors import Whole
 from ..formats import embedded_tokens, token_places
 from ..formats.escaping import Escape, Manner, Span, manner_of
 from ..formats.json.body import JSON
-from ..formats.json.closed import field_at, scalars
+from ..formats.json.closed import scalars
 from ..formats.multipart import reader
 from ..formats.multipart.reader import Part
 from ..formats.text import TEXT
 from ..http.message import Head, HeadFacts, MediaType, SocketHead, media_type
-from ..rules.model import Item
+from ..rules.model import Item, Placed
 from ..slices import paused
 from ..values.hows import Open
 from ..values.streams import OpenFrame, SealedBody, SealFrame
@@ -232,34 +232,40 @@ def _require_text(body: bytes, media: MediaType | None) -> None:
         raise InvalidBody("not-utf-8") from None
 
 
-class ByPlace:
-    """The contexts of tokens that are bound to a field: it is the name of the place they lie in."""
+_BEHIND_SELECTORS: Final = 1 << 32
+"""Above the index of any selector."""
 
-    __slots__ = ("_binder", "_item", "_known", "_paths", "_starts")
+
+class ByPlace:
+    """The contexts of tokens by their places: the last name is the field, an element has names."""
+
+    __slots__ = ("_binder", "_found", "_item", "_known", "_starts")
 
     def __init__(self, binder: Binder, item: Item, body: bytes) -> None:
         """Read the places of a JSON text; what is none has no places."""
         self._binder = binder
         self._item = item
-        self._known: dict[str, Context | None] = {}
+        self._known: dict[str, Placed] = {}
         try:
             found = scalars(body)
         except (InvalidBody, BodyTooLarge):
             found = []
         self._starts = [one.start for one in found]
-        self._paths = [one.path for one in found]
+        self._found = found
 
     def context(self, at: int) -> Context | None:
         """Return the context of a token that lies at a place of the text; None: it stays."""
         index = bisect_right(self._starts, at) - 1
-        if index < 0:
-            return None
-        name = field_at(self._paths[index])
-        field = self._binder.compiled.block.renamed.get(name, name)
-        if field not in self._known:
-            item = replace(self._item, field=field)
-            self._known[field] = self._binder.embedded_context(item)
-        return self._known[field]
+        if index < 0 or at >= self._found[index].end:
+            return None  # it is in the name of a member
+        path = self._found[index].path
+        field = self._binder.compiled.block.field_at(path)
+        placed = self._known.get(field)
+        if placed is None:
+            item, number = replace(self._item, field=field), _BEHIND_SELECTORS + len(self._known)
+            placed = Placed(number, item, self._binder.compiled.elements_shared)
+            self._known[field] = placed
+        return self._binder.token_context(placed, path)
 
 
 def _add_embedded(
@@ -277,8 +283,9 @@ def _add_embedded(
         manner = Manner(compiled.escape)
         read_as = TEXT if read_as is JSON else read_as  # no type says that a message is JSON
     found = list(read_as.tokens(body, limit, manner._replace(rendered=rendered)))
-    context = binder.embedded_context(item) if found else None
-    by_place = ByPlace(binder, item, body) if found and "field" in item.bind else None
+    placed_names = "field" in item.bind or compiled.elements
+    by_place = ByPlace(binder, item, body) if found and placed_names else None
+    context = binder.embedded_context(item) if found and by_place is None else None
     how = Open(compiled.block, "text", lenient=True)
     for placed in paused(found):
         start, end = embedded_tokens.span_of(placed.found)

@@ -58,7 +58,7 @@ class Conditions:
         """
         self._selection = Selection(tuple(one.selector for one in conditions))
         self._values = tuple(one.values for one in conditions)
-        self._near = tuple(frozenset(map(_loosely, one.values)) for one in conditions)
+        self._near = tuple(map(near_values, conditions))
         self._variants = variants_allowed
         roots = (one.selector.steps[0].key if one.selector.steps else None for one in conditions)
         names = {at: key for at, key in enumerate(roots) if isinstance(key, str)}
@@ -80,15 +80,7 @@ class Conditions:
             self._compare(head, body, findings)
         met = True
         for found, values, near in zip(findings.found, self._values, self._near, strict=True):
-            raws = [one.raw(body) for one in found]
-            if any(_spelled(raw) in values for raw in raws):
-                continue
-            if any(_loosely(raw) in near for raw in raws):
-                raise ForbiddenValue(
-                    "value-variant",
-                    detail="A value that decides occurs in another spelling or type.",
-                )
-            met = False
+            met &= is_one_of([one.raw(body) for one in found], values, near)
         return met
 
     def _compare(self, head: RequestHead, body: bytes, findings: Findings) -> None:
@@ -100,6 +92,25 @@ class Conditions:
                     raise ForbiddenValue(
                         "name-differs", detail="A member that decides occurs elsewhere as well."
                     )
+
+
+def near_values(condition: Condition) -> frozenset[bytes]:
+    """Return the values that are asked for as the laxest backends compare them."""
+    return frozenset(map(_loosely, condition.values))
+
+
+def is_one_of(raws: list[bytes], values: frozenset[bytes], near: frozenset[bytes]) -> bool:
+    """Return whether one of some values is asked for.
+
+    Raises ForbiddenValue where none is, and one is to a backend that is lax with values.
+    """
+    if any(_spelled(raw) in values for raw in raws):
+        return True
+    if any(_loosely(raw) in near for raw in raws):
+        raise ForbiddenValue(
+            "value-variant", detail="A value that decides occurs in another spelling or type."
+        )
+    return False
 
 
 def _text(raw: bytes) -> str:

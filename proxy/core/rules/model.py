@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from dataclasses import field as derived
 from enum import Enum
@@ -61,7 +62,9 @@ class Item:
     `parties` are those who choose the key of what is end to end: sender and recipients, or reader.
     `framed` says that a body may become a sealed stream, where a token is too small for it.
     `each` takes every occurrence of a name in a form or a query, `elsewhere_allowed` lets the name
-    occur in another place of the request as well, unread.
+    occur in another place of the request as well, unread. `where` are conditions on the
+    element that the last `*` of the selector stands for. Such an item is optional, and
+    `needed_where` says that an element which meets them must have the value.
     """
 
     selector: Selector
@@ -77,6 +80,8 @@ class Item:
     parties: frozenset[NamedPart] = frozenset()
     each: bool = False
     elsewhere_allowed: bool = False
+    where: tuple[Condition, ...] = ()
+    needed_where: bool = False
 
     is_special: bool = derived(init=False, repr=False, compare=False)
     """Whether values may be unfit to be sealed, or more is asked of their tokens than to open."""
@@ -120,6 +125,7 @@ class Block:
     `records` is where a body has one record or a list of them, of which selectors and names select.
     `batch` says that what a response's records seal are parts of one text, to be joined. `renamed`
     has the fields of values under other names of members, for tokens that open by their place.
+    `distinct` are the names of objects that are a part of the fields within.
     """
 
     encrypt: tuple[Item, ...] = ()
@@ -147,6 +153,29 @@ class Block:
     batch: Batching | None = None
     renamed: Mapping[str, str] = derived(default_factory=dict, hash=False)
     records: JsonSelector | None = None
+    distinct: frozenset[str] = frozenset()
+
+    def field_at(self, path: Sequence[str | int]) -> str:
+        """Return the field of a value by its place: the last name on the path, `$` without any.
+
+        The name of an object that the block holds distinct is a part of it. Answers may have other
+        names for both.
+        """
+        names = [self.renamed.get(one, one) for one in path if isinstance(one, str)]
+        return field_of(names, self.distinct)
+
+
+def field_of(names: Sequence[str], distinct: AbstractSet[str]) -> str:
+    """Return the field of what lies behind some names, the last of which is its own.
+
+    One name that is spelled as such a field is another field.
+    """
+    if not names:
+        return "$"
+    name = names[-1]
+    if name.partition(".")[0] in distinct:
+        name = name.replace(".", "/", 1)
+    return f"{names[-2]}.{name}" if len(names) > 1 and names[-2] in distinct else name
 
 
 class Verdict(Enum):

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 from ...config.declared.composed import OneOrMore
 from ...config.declared.kinds import Choice, PlainText, WholeNumber
 from ...config.declared.section import Fields, Key, Section, one_of, setting
-from ...config.rules.items import JSON_SELECTOR, json_selector
+from ...config.rules.conditions import JSON_SELECTOR, json_selector
 from ...config.yaml.nodes import Problems, show, suggest
 from ...core.errors import InvalidExpression, UnsupportedBody
 from ...core.expressions.selectors import Any as Wild

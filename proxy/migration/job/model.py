@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 from ...config.declared.composed import ListOf, OneOrMore, WithPlace
 from ...config.declared.kinds import HOUR, Choice, Duration, File, PlainText, Version, WholeNumber
 from ...config.declared.section import Fields, Key, Section, inline, one_of, setting
-from ...config.rules.items import JSON_SELECTOR
+from ...config.rules.conditions import JSON_SELECTOR
 from ...config.yaml import nodes as yaml
 from ...config.yaml.nodes import Problems
 from ...core.crypto.token import FORMS, Form

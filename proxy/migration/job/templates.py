@@ -9,7 +9,7 @@ from typing import Final, Literal
 from urllib.parse import quote
 
 from ...config.declared.kinds import PlainText
-from ...config.rules.items import json_selector
+from ...config.rules.conditions import json_selector
 from ...config.yaml.nodes import show
 from ...core.errors import InvalidExpression, SealyardError
 from ...core.expressions.selectors import JsonSelector

@@ -19,6 +19,7 @@ from ...core.errors import TrafficError, UnfitValue
 from ...core.formats.embedded_tokens import FoundToken, around
 from ...core.http.message import Headers, RequestHead, ResponseHead
 from ...core.http.path import canonical
+from ...core.planning.asked import name_in
 from ...core.planning.block_choice import choose_response
 from ...core.planning.exchange import Exchange
 from ...core.planning.plan import Plan
@@ -190,16 +191,18 @@ class RuleTreatment:
         """Return the body of the write and its values, or why there is none."""
         try:
             body = write_body(self._collection, row.element)
-            plan = self._write_plan(row.address, body.text)
+            plan = self._write_plan(row, body.text)
             reads = self._read_plan(row)
         except TrafficError as error:
             return Outcome("unfit", "", error.reason)
         return body, self._found(row, body, plan, reads)
 
-    def _write_plan(self, address: str, body: bytes) -> Plan:
+    def _write_plan(self, row: ListedRow, body: bytes) -> Plan:
         method, headers = self._collection.write.method, (*self._headers, self._type)
-        head = RequestHead(method, address, None, headers)
-        return plan_request(self._exchange(head), body)
+        exchange = self._exchange(RequestHead(method, row.address, None, headers))
+        for source in exchange.asks:  # the backend has told it with the list
+            exchange.asked[source] = name_in(source, row.element)
+        return plan_request(exchange, body)
 
     def _read_plan(self, row: ListedRow) -> Plan | None:
         """Return what the rule of the list does to an answer that has this element alone."""

@@ -61,7 +61,7 @@ class _NoBody:
 _NO_BODY: Final = _NoBody()
 
 
-class Asking:
+class BackendNames:
     """Asks the upstream of one listener. `clock` returns seconds of any beginning."""
 
     def __init__(self, upstream: HttpUpstream, clock: Callable[[], float] = time.monotonic) -> None:

@@ -117,9 +117,9 @@ class Handler:
             watches=watches,
         )
         if any(one.asks for one in rule_table.rules):
-            from .asking import Asking  # noqa: PLC0415 - loaded with its rules
+            from .asking import BackendNames  # noqa: PLC0415 - loaded with its rules
 
-            self.steps.asking = Asking(upstream)
+            self.steps.asking = BackendNames(upstream)
         self._conclusions = Conclusions(self.steps.report)
 
     async def handle(self, request: Request) -> None:

@@ -70,7 +70,7 @@ from .uncovered import PathShapes, Unread
 if TYPE_CHECKING:  # imported where the configuration has it
     from ...telemetry.tap import Piece, Tap
     from .announcements import Announcements, Begun
-    from .asking import Asking
+    from .asking import BackendNames
 
 Watches = Callable[[MessageRecord], MessageWatch]
 """Returns what watches a message."""
@@ -138,7 +138,7 @@ class Steps(PreparedSteps):
 
             self._announcements = Announcements(time.monotonic)
         self._shapes = PathShapes()
-        self.asking: Asking | None = None
+        self.asking: BackendNames | None = None
         self.ladder: Final = Ladder(
             reporter, name, rule_table, shapes=self._shapes, wanted=ladder, clock=clock
         )

@@ -42,7 +42,7 @@ def test_what_can_be_asked(ask: str) -> None:
             "only applies with",
         ),
         (
-            "conversation: {ask: 'GET /n?q={query:q}', select: $.a}\nrequest: {encrypt: ['query:q']}",
+            asks("GET /n?q={query:q}").replace("$.text", "['query:q']"),
             "would show the backend `query:q`",
         ),
         (
@@ -52,6 +52,10 @@ def test_what_can_be_asked(ask: str) -> None:
         (
             f"{asks('GET /n/{id}')[:-1]}, plain: $.folder.roomId}}",
             "may name what `GET /n/{id}` names",
+        ),
+        (
+            f"{asks('GET /n/{query:note}')[:-1]}, plain: $.Note}}",
+            "may name what `GET /n/{query:note}` names",
         ),
     ],
 )

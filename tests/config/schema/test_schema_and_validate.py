@@ -29,6 +29,8 @@ KNOWN_TO_VALIDATE_ALONE: Final = {
     r"a segment is a literal|a literal segment|canonical form|more than one way": "a pattern",
     r"the same name twice|cannot be combined with other methods": "a pattern",
     r"lacks a (valid )?name after the colon|write a name with other|reads more than": "a selector",
+    r"does not say what to ask|is no name of the request's|has a brace|text with one": "a source",
+    r"may be more than one place|does not say where records are": "where records are",
     r"only JSON in a form has names|has no member name for its field": "a selector",
     r"contains a control character or half of a surrogate pair": "a selector",
     # In a text, what is not regular, or would be a regular expression that nobody reads.
@@ -46,6 +48,8 @@ KNOWN_TO_VALIDATE_ALONE: Final = {
     r"`proxy_protocol` needs|`original-port` needs": "two keys",
     # What a rule does as a whole.
     r"a block needs `encrypt`|`observe` applies to whole rules": "a block among others, or alone",
+    r"lacks `select`|accepts nothing here|by the answer alone|no one element": "binds and names",
+    r"is no place in a record|does not apply with": "records",
     r"is bound to nothing|binds `.*`, which the rule|a bind without `field`": "binds and names",
     r"is chosen by the client": "binds and names",
     r"joins values|ignores a value": "a batch and its block",

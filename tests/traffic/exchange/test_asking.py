@@ -198,7 +198,7 @@ async def test_a_name_is_kept_for_its_caller_alone(monkeypatch: pytest.MonkeyPat
 
 async def test_a_kept_name_ends_and_there_are_few() -> None:
     now = [0.0]
-    kept = asking.Asking(HttpUpstream(local(1)), lambda: now[0])
+    kept = asking.BackendNames(HttpUpstream(local(1)), lambda: now[0])
     for one in range(asking.MOST_KEPT + 2):
         kept._keep(b"%d" % one, "c")
     assert len(kept._kept) == asking.MOST_KEPT

@@ -268,11 +268,6 @@ def scalars(body: bytes) -> list[Unlisted]:
     return walk.found
 
 
-def field_at(path: Path) -> str:
-    """Return the field of a value by its place: the last name on the path, `$` without any."""
-    return next((one for one in reversed(path) if isinstance(one, str)), "$")
-
-
 def is_json_text(text: str) -> bool:
     """Return whether a text begins as an object or a list of JSON does."""
     return _JSON_TEXT.match(text) is not None
