@@ -5,9 +5,12 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 import json
 import os
+import re
+import shutil
 import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
@@ -16,6 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import pymysql
+
+from tests.migration.servers import MARIADB, mariadb
 from tests.servers import await_port, child, free_port
 
 from .compared import NODE, NODE_FOLDER, files_of, package_version, python_version, version
@@ -59,7 +65,7 @@ class Flow:
     create: Callable[[str, str], Door]
     read: Callable[[str, object], Door]
     found: Callable[[Any], tuple[object, str]]
-    needs: Path = NODE_FOLDER / "node_modules"
+    needs: tuple[Path, ...] = ()
     """What must be installed."""
 
 
@@ -80,6 +86,7 @@ def json_server(folder: Path) -> Iterator[Running]:
         yield Running(port, lambda: files_of(folder), copy, {})
 
 
+PHP: Final = shutil.which("php") or "php"
 DJANGO: Final = ROOT / ".venv-django"
 
 
@@ -116,6 +123,7 @@ def with_postgresql(folder: Path, script: str) -> Iterator[Running]:
             yield Running(port, kept, functools.partial(database.copy, "messages", "text"), {})
 
 
+POSTGRESQL: Final = Path("/usr/lib/postgresql")
 DIRECTUS: Final = Path(__file__).parent / "directus_node" / "node_modules"
 _MESSAGES: Final = {
     "collection": "messages",
@@ -175,6 +183,72 @@ def directus(folder: Path) -> Iterator[Running]:
             assert made.status == 200, made.body
             kept = functools.partial(files_of, folder, database.files)
             yield Running(port, kept, functools.partial(database.copy, "messages", "text"), headers)
+
+
+_COMMENTS: Final = "/wp-json/wp/v2/comments"
+WORDPRESS: Final = Path("/usr/share/wordpress")
+_SITE: Final = """<?php
+define('DB_NAME', 'clinic');
+define('DB_USER', 'clinic');
+define('DB_PASSWORD', '');
+define('DB_HOST', '127.0.0.1:{database}');
+define('DB_CHARSET', 'utf8mb4');
+define('WP_HOME', 'http://127.0.0.1:{port}');
+define('WP_SITEURL', WP_HOME);
+define('WP_CONTENT_DIR', '{folder}/site/wp-content');
+define('WP_ENVIRONMENT_TYPE', 'local'); // it takes application passwords without TLS
+define('WP_HTTP_BLOCK_EXTERNAL', true);
+define('DISABLE_WP_CRON', true);
+define('WP_DEBUG', true);
+define('WP_DEBUG_LOG', '{folder}/debug.log');
+$table_prefix = 'wp_';
+if (!defined('ABSPATH')) define('ABSPATH', __DIR__ . '/');
+require_once ABSPATH . 'wp-settings.php';
+"""
+_LENGTH: Final = """<?php
+ob_start(function ($text) {
+    header('Content-Length: ' . strlen($text));
+    return $text;
+});
+"""
+"""PHP's own server sends no length without it, and a response that just ends is refused."""
+
+
+def wordpress_version() -> str:
+    """Return the version of the package."""
+    text = (WORDPRESS / "wp-includes" / "version.php").read_text("utf-8")
+    (found,) = re.findall(r"^\$wp_version = '(.*)'", text, re.MULTILINE)
+    return str(found)
+
+
+@contextmanager
+def wordpress(folder: Path) -> Iterator[Running]:
+    """Run WordPress with PHP's own server on a MariaDB that logs each statement."""
+    port, site = free_port(), folder / "site"
+    shutil.copytree(WORDPRESS, site)
+    (folder / "length.php").write_text(_LENGTH)
+    with mariadb() as (database, statements):
+        configuration = _SITE.format(database=database, port=port, folder=folder)
+        (site / "wp-config.php").write_text(configuration)
+        install = [PHP, str(Path(__file__).parent / "wordpress_site.php")]
+        subprocess.run(install, cwd=site, check=True, capture_output=True)
+        credentials = base64.b64encode(b"ada:passwordofada").decode()
+
+        def copy(source: object, target: object) -> None:
+            text = "(SELECT comment_content FROM wp_comments WHERE comment_ID = %s)"
+            copied = f"UPDATE wp_comments, {text} AS other SET"
+            copied += " wp_comments.comment_content = other.comment_content WHERE comment_ID = %s"
+            connected = pymysql.connect(
+                host="127.0.0.1", port=database, user="clinic", database="clinic", autocommit=True
+            )
+            with closing(connected) as connection:
+                connection.cursor().execute(copied, (source, target))
+
+        serve = [PHP, "-d", f"auto_prepend_file={folder}/length.php"]
+        serve += ["-S", f"127.0.0.1:{port}", "-t", str(site)]
+        with running(serve, port, folder / "php.log"):
+            kept = functools.partial(files_of, folder, statements.parent)
+            yield Running(port, kept, copy, {"Authorization": f"Basic {credentials}"})
 
 
 _CREATED = "createMessage(room: $room, text: $text) {room message {id text}}"
@@ -240,11 +314,12 @@ FLOWS: Final[Mapping[str, Flow]] = {
         create=lambda room, text: ("POST", "/api/messages/", {"room": room, "text": text}),
         read=lambda _, one: ("GET", f"/api/messages/{one}/", None),
         found=lambda told: (told["id"], told["text"]),
-        needs=DJANGO,
+        needs=(DJANGO,),
     ),
     "feathers.yaml": Flow(
         software=lambda: f"FeathersJS {version('@feathersjs/feathers')}, its client",
         start=lambda folder: with_postgresql(folder, "feathers_server.mjs"),
+        needs=(POSTGRESQL,),
         costs={**dict.fromkeys((SEARCH, FILTER, ORDER), 400), UNIQUE: 2},
         doors=(
             ("GET", "/messages?text=x", None),
@@ -267,6 +342,7 @@ FLOWS: Final[Mapping[str, Flow]] = {
             f"Apollo Server {version('@apollo/server')}, Apollo Client {version('@apollo/client')}"
         ),
         start=lambda folder: with_postgresql(folder, "apollo_server.mjs"),
+        needs=(POSTGRESQL,),
         costs={**dict.fromkeys((SEARCH, FILTER, ORDER), 400), UNIQUE: 2},
         doors=(
             ("GET", "/graphql?query={messages(room:1){room}}", None),
@@ -313,7 +389,36 @@ FLOWS: Final[Mapping[str, Flow]] = {
         create=lambda room, text: ("POST", "/items/messages", {"room": room, "text": text}),
         read=lambda _, one: ("GET", f"/items/messages/{one}", None),
         found=lambda told: (told["data"]["id"], told["data"]["text"]),
-        needs=DIRECTUS,
+        needs=(DIRECTUS, POSTGRESQL),
+    ),
+    "wordpress.yaml": Flow(
+        software=lambda: f"WordPress {wordpress_version()}",
+        start=wordpress,
+        costs={SEARCH: 400, UNIQUE: 2},
+        doors=(
+            ("GET", "/?rest_route=/wp/v2/comments", None),
+            ("POST", "/?rest_route=/wp/v2/comments", {"post": 1, "content": "x"}),
+            ("POST", "/wp-json/?rest_route=/wp/v2/comments", {"post": 1, "content": "x"}),
+            ("POST", "/index.php/wp-json/wp/v2/comments", {"post": 1, "content": "x"}),
+            ("POST", "/wp-json/batch/v1", {"requests": [{"path": "/wp/v2/comments"}]}),
+            ("POST", f"{_COMMENTS}?content=x", {"post": 1, "content": "x"}),
+            ("POST", f"{_COMMENTS}?_method=PUT", {"post": 1, "content": "x"}),
+            ("POST", _COMMENTS, {"post": 1, "content": "x", "author_name": "x"}),
+            ("POST", f"{_COMMENTS}/1", {"post": 2, "content": "x"}),
+            ("GET", f"{_COMMENTS}?search=x", None),
+            ("POST", "/wp-comments-post.php", {"comment": "x"}),
+            ("POST", "/xmlrpc.php", None),
+            ("GET", "/comments/feed/", None),
+            ("GET", "/wp-admin/", None),
+            ("POST", "/wp-json/wp/v2/posts", {"title": "x", "content": "x"}),
+        ),
+        create=lambda room, text: (
+            *("POST", _COMMENTS),
+            {"post": {"one": 1, "two": 100}[room], "content": text},  # they are there
+        ),
+        read=lambda _, one: ("GET", f"{_COMMENTS}/{one}?context=edit", None),
+        found=lambda told: (told["id"], told["content"]["raw"]),
+        needs=(WORDPRESS, MARIADB),
     ),
 }
 """Each flow by the name of its example."""

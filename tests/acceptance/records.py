@@ -93,6 +93,10 @@ BACKENDS: Final = {
         "pouchdb.md",
         "ids, revisions, rooms, names and types of attachments: replication works by them",
     ),
+    "wordpress": Entry(
+        "wordpress.md",
+        "posts, authors, parents and states of comments: WordPress selects and moderates by them",
+    ),
     "socketio": Entry(
         "socketio.md",
         "names of events, conversations, members that no selector names: the server works by them",

@@ -184,6 +184,22 @@ ROUTES: dict[str, Callable[[Path], set[Route]]] = {
     ),
     "pouchdb": of_node("pouchdb", "", db="clinic"),
     "socketio": listed("POST /socket.io/"),
+    "wordpress": listed(
+        """
+        POST /wp-json/wp/v2/comments
+        POST,PUT,PATCH,DELETE /wp-json/wp/v2/comments/x1y2
+        POST /wp-json/wp/v2/posts
+        POST,PUT,PATCH,DELETE /wp-json/wp/v2/posts/x1y2
+        POST /wp-json/wp/v2/media
+        POST,PUT,PATCH,DELETE /wp-json/wp/v2/users/x1y2
+        POST,PUT,PATCH /wp-json/wp/v2/settings
+        POST /wp-json/batch/v1
+        POST /wp-comments-post.php
+        POST /wp-login.php
+        POST /wp-admin/admin-ajax.php
+        POST /xmlrpc.php
+        """
+    ),
 }
 NEEDED = {
     "isso": ROOT / ".venv-isso",

@@ -41,6 +41,7 @@ EXERCISED = {
     "socketio-files.yaml": "tests/acceptance/test_socketio.py",
     "transit-egress.yaml": "tests/scenarios/test_transit.py",
     "transit-ingress.yaml": "tests/scenarios/test_transit.py",
+    "wordpress.yaml": "tests/acceptance/flows.py",
 }
 """Which test runs an example before a backend of its shape."""
 FEW_PARTS = "`tokens` bound only to [tenant] opens whatever a client can make the backend echo"
