@@ -39,7 +39,7 @@ from ..support import console, keyring_changes, upstream_probe
 from ..support.configuration import config_option, load_configuration
 from ..support.console import utc
 from ..support.serve_needs import Doctor, mend
-from .version import openssl
+from .version import openssl, openssl_is_fips
 
 _HERE: Final = ""
 
@@ -152,12 +152,7 @@ def _memory() -> Finding:
 
 def _modules() -> Finding:
     """Return which modules do what with keys in this process, and whether they run as FIPS's."""
-    from cryptography.hazmat.backends.openssl import backend  # noqa: PLC0415 - may be missing
-
-    modes = {
-        "cryptography": bool(getattr(backend, "_fips_enabled", False)),
-        "Python": bool(get_fips_mode()),
-    }
+    modes = {"cryptography": openssl_is_fips(), "Python": bool(get_fips_mode())}
     on = " and ".join(one for one, enabled in modes.items() if enabled)
     text = (
         f"{openssl()} of cryptography for tokens, keyring and signatures, {ssl.OPENSSL_VERSION} of"

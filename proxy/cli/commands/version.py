@@ -53,3 +53,10 @@ def openssl() -> str | None:
     except ImportError:
         return None
     return backend.openssl_version_text()
+
+
+def openssl_is_fips() -> bool:
+    """Return whether that OpenSSL runs in FIPS mode."""
+    from cryptography.hazmat.backends.openssl import backend  # noqa: PLC0415 - as above
+
+    return bool(getattr(backend, "_fips_enabled", False))

@@ -87,10 +87,12 @@ class Bound:
         That is the same object for the same session, unless the body is large.
         """
         if isinstance(usual, UsualTexts):
-            count, more = len(usual.texts), size >> UNIT_BITS
-            if count == len(self.contexts) and not more:
+            count = len(usual.texts)
+            if size >> UNIT_BITS:  # it may hold a long value
+                count += sum(len(one) >> UNIT_BITS for one in usual.texts)
+            if count == len(self.contexts):
                 return self._sealing
-            return Needs(dict.fromkeys(self._sealing.seals, count + more))
+            return Needs(dict.fromkeys(self._sealing.seals, count))
         found = self._needs.get((usual.key_id,))
         if found is None:
             of_one = self.contexts[0].scope, usual.key_id
