@@ -10,7 +10,6 @@ from ..expressions.sources import AskSource
 from ..formats.body_format import Kind
 from ..formats.table import RECORDS, splitter
 from ..http.message import RequestHead, ResponseHead
-from ..planning.asked import question
 from ..planning.block_choice import (
     alternatives,
     choose_bodiless,
@@ -45,6 +44,8 @@ def ask_backend(exchange: Exchange, source: AskSource) -> tuple[Forwardable, Req
 
     Raises AmbiguousRequest and MissingValue as `question` does.
     """
+    from ..planning.asked import question  # noqa: PLC0415 - loaded with the rules that ask
+
     head = question(exchange, source)
     return mint(head, b"", ruled=True), head
 

@@ -50,7 +50,6 @@ from ...core.transform import (
 from ...core.values.key_needs import NO_KEYS, Attempt, Keys
 from ...telemetry.body_shapes import Streamed, known_names
 from ...telemetry.logs.access_line import METHODS, OTHER_METHOD
-from ..http1.accepted import accepted
 from ..http1.forwarding_headers import ForwardingHeaders, Peer
 from ..http1.framing import Framing
 from ..http1.gate import Admitted, RawRequest, admit
@@ -202,7 +201,11 @@ class Steps(PreparedSteps):
         self.request_ids.take(record, raw)
         if record.watch is not None:
             record.watch.arrived(raw.headers)
-        request = admit(accepted(raw, self._accept) if self._accept else raw)
+        if self._accept:
+            from ..http1.accepted import accepted  # noqa: PLC0415 - loaded where it is configured
+
+            raw = accepted(raw, self._accept)
+        request = admit(raw)
         method = request.head.method
         record.method = method if method in METHODS else OTHER_METHOD
         return request

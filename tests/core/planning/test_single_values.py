@@ -56,6 +56,10 @@ def test_an_object_in_the_place_of_a_list_is_refused(selector: str, name: str) -
 @pytest.mark.parametrize("notes", ["null", "[]", "{}"])
 def test_a_list_may_be_missing_or_empty(selector: str, notes: str) -> None:
     message = f'{{"notes":{notes},"title":"a"}}'
+    if notes == "{}" and "[0]" in selector:  # an object has no first element
+        with pytest.raises(ForbiddenValue, match="parent-of-another-type"):
+            sent(seals(selector), a_message(message))
+        return
     assert sent(seals(selector), a_message(message)).startswith(message[:-3].encode() + b"eyJ")
     assert b"eyJ" in sent(seals(selector), a_message('{"title":"a"}'))
 

@@ -24,6 +24,7 @@ from proxy.core.expressions.sources import parse_source
 from proxy.core.http.message import Headers
 from proxy.core.http.path import canonical
 from proxy.core.planning.block_choice import choose_response
+from proxy.core.policy import MOST_SELECTED
 from proxy.core.rules.model import Names, Rule
 from proxy.core.transform import Applied, plan_request
 from tests.core.explained import explain_request
@@ -39,6 +40,7 @@ from tests.factories import (
     keys_for,
     send,
     sent,
+    with_block,
 )
 
 NDJSON = ((b"Content-Type", b"application/x-ndjson"),)
@@ -182,7 +184,7 @@ def test_another_charset_is_refused() -> None:
 
 
 def test_all_records_together_hold_no_more_values_than_one_body_may() -> None:
-    rule = a_rule(request=a_block(encrypt=["$.v.*"]))
+    rule = with_block(a_rule(request=a_block(encrypt=["$.v.*"])), max_values=MOST_SELECTED)
     record = '{"conversationId":"c1","v":[' + ",".join(["1"] * 15_001) + "]}\n"
 
     assert through(rule, record)
