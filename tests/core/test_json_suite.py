@@ -64,6 +64,17 @@ def stands_for_a_list(body: bytes, selector: str) -> bool:
     return selector.endswith((".*", "[0]")) and not isinstance(value, list | dict | None)
 
 
+def is_of_another_type(body: bytes, selector: str) -> bool:
+    """Tell whether a list stands where the selector has an object, or an object for a list."""
+    value = json.loads(body)
+    if selector.startswith("$.v"):
+        value = value["v"]
+    if selector.endswith("[0]"):  # the rule reads a name in an object at the root
+        return isinstance(value, dict) and selector != "$[0]"
+    names_a_member = not selector or (selector.endswith(".a") and ".." not in selector)
+    return names_a_member and isinstance(value, list)
+
+
 def pieces(body: bytes, selector: str) -> tuple[list[bytes], list[bytes]]:
     """Return what lies outside and inside the selected spans."""
     selectors = (parse_json_selector(selector),) if selector else ()
@@ -120,6 +131,9 @@ def test_what_is_json_changes_only_where_selected(body: bytes, selector: str) ->
     elif stands_for_a_list(body, selector):
         with pytest.raises(ForbiddenValue, match="name-hidden"):
             there_and_back(body, selector)
+    elif is_of_another_type(body, selector):
+        with pytest.raises(ForbiddenValue, match="parent-of-another-type"):
+            there_and_back(body, selector)
     else:
         assert_only_the_selected_changes(body, selector)
 
@@ -132,5 +146,9 @@ def test_what_is_doubtful_is_refused_or_changes_only_where_selected(
     try:
         there_and_back(body, selector)
     except InvalidBody:
+        return
+    except ForbiddenValue as error:
+        assert error.reason == "parent-of-another-type"
+        assert is_of_another_type(body, selector)
         return
     assert_only_the_selected_changes(body, selector)
