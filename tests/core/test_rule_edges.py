@@ -72,13 +72,10 @@ def test_the_rulebook_asks_for_the_method() -> None:
     assert book.decide("POST", canonical("/b")).rule is None
 
 
-def test_a_handshake_passes_where_only_another_method_is_ruled() -> None:
-    book = RuleTable((a_rule("POST /a", request=BLOCK),), pass_unmatched=True)
-    assert book.decide("GET", canonical("/a"), websocket=True).rule is None
-    with pytest.raises(RejectedByRule):
-        RuleTable((a_rule("GET /a"),), pass_unmatched=True).decide(
-            "GET", canonical("/a"), websocket=True
-        )
+def test_a_handshake_is_refused_where_a_rule_seals_or_takes_its_method() -> None:
+    for ruled in (a_rule("POST /a", request=BLOCK), a_rule("GET /a")):
+        with pytest.raises(RejectedByRule):
+            RuleTable((ruled,), pass_unmatched=True).decide("GET", canonical("/a"), websocket=True)
 
 
 def reading(*, tenant: str, conversation: str = "const:c") -> Rule:

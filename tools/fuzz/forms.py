@@ -70,6 +70,11 @@ def _piece(cuts: bytes, data: bytes) -> Arguments:
     return data, cuts[0] % 4 * cuts[1] - (cuts[0] == 1), cuts[2] * cuts[3]
 
 
+def _part(cuts: bytes, data: bytes) -> Arguments:
+    """Return a text, and the two ends of a part of it, of which none is negative."""
+    return data, cuts[0] % 4 * cuts[1], cuts[2] * cuts[3]
+
+
 def _spans(cuts: bytes, data: bytes) -> Arguments:
     """Return a body, up to three spans that are often in order, and a text for nearly each."""
     body = data[: cuts[3]]
@@ -100,7 +105,7 @@ CASES: Final[dict[str, Callable[[bytes, bytes], Arguments]]] = {
     "candidates": _piece,
     "decode": _one,
     "encode": _one,
-    "fields": _piece,
+    "fields": _part,
     "masking": _masking,
     "put_texts": _spans,
     "put_tokens": _put_tokens,
