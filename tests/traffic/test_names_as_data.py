@@ -61,7 +61,7 @@ async def test_the_client_is_told_its_own_name(name: bytes, shown: str) -> None:
         proxied(local(origin.port), rule_table=table(RULES), keys=a_world().sessions) as ours,
     ):
         answer = await talk(ours.port, sent(b'{"content":"s","%b":1}' % name, JSON))
-    assert json.loads(answer.body)["detail"] == f"The rule does not list this place: {shown}"
+    assert json.loads(answer.body)["detail"] == f"Neither sealed nor `plain`: {shown}"
     assert answer.values(b"content-type") == [b"application/problem+json"]
 
 

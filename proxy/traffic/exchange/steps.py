@@ -130,7 +130,7 @@ class Steps(PreparedSteps):
         self._of_graphql = frozenset(
             one.rule.name
             for one in rule_table.rules
-            if any(each.format == "graphql" for each in one.rule.blocks)
+            if one.request and all(each.block.format == "graphql" for each in one.request)
         )
         self._rewrite = lru_cache(maxsize=64)(partial(LocationRewrite, self._names))
         self._claims: dict[tuple[str, str, int], Claim] = {}
