@@ -285,6 +285,12 @@ def test_a_value_of_the_query_names_nothing_that_is_sealed(
     assert fate(begun((sealing, named), "GET", f"room=c1&fields={value}")) == "passes"
 
 
+def test_a_name_that_is_read_may_have_the_value_of_a_sealed_field() -> None:
+    made = replace(LIST, query=frozenset({"page", "room", "fields"}), naming=frozenset({"fields"}))
+    assert fate(begun((made,), "GET", "room=text&fields=text")) == "passes"
+    assert fate(begun((made,), "GET", "room=text&page=text")) == "names-sealed-field"
+
+
 def test_where_tokens_open_no_field_that_any_rule_seals_is_named() -> None:
     sealing = a_rule(request=a_block(encrypt=["$.title"]), names=NAMES)
     for opened, expected in (("$.text", "passes"), ("tokens", "names-sealed-field")):
