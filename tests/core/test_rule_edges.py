@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from proxy.core.compiled.block import CompiledBlock
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.errors import AmbiguousRequest, InvalidExpression, RejectedByRule
 from proxy.core.expressions.routes import RouteTable, parse_pattern
-from proxy.core.expressions.selectors import NamedSelector, parse_selector
-from proxy.core.expressions.sources import parse_source
+from proxy.core.expressions.selectors import NamedSelector, parse_json_selector, parse_selector
+from proxy.core.expressions.sources import parse_ask, parse_source
 from proxy.core.http.message import parse_media_type
 from proxy.core.http.path import canonical
 from proxy.core.rules.model import Names, Rule
@@ -99,6 +101,27 @@ def test_caches_learn_which_headers_choose_the_key(
 ) -> None:
     book = RuleTable((reading(tenant=tenant, conversation=conversation),), pass_unmatched=True)
     assert book.rules[0].varies == varies
+
+
+ASKED = replace(
+    reading(tenant="header:x-tenant"),
+    names=Names(
+        tenant=parse_source("header:x-tenant"),
+        conversation=parse_ask("GET /notes/{query:id}", parse_json_selector("$.room")),
+    ),
+)
+
+
+def test_caches_learn_that_a_name_was_asked_for_as_the_user() -> None:
+    made = RuleTable((ASKED,), pass_unmatched=True).rules[0]
+    assert made.varies == (b"Authorization", b"Cookie", b"X-Tenant")
+    assert list(made.asks.values()) == ["conversation"]
+
+
+def test_no_socket_has_a_name_that_is_asked_for() -> None:
+    socket = replace(ASKED, patterns=a_rule("WS /ws").patterns)
+    with pytest.raises(InvalidExpression, match="outlives"):
+        RuleTable((socket,), pass_unmatched=True)
 
 
 def test_what_is_not_bound_chooses_nothing() -> None:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.expressions.selectors import JsonSelector, parse_json_selector
 from proxy.core.expressions.sources import ListSource, Source, parse_name, parse_source
 from proxy.core.rules.model import Names, Rule
@@ -171,3 +172,11 @@ def test_a_long_name_costs_what_the_body_costs() -> None:
     entries = [{"subject": subject, "text": token(subject)} for _ in range(3)]
     found = answered(listing(), {"entry": entries})["entry"]
     assert [one["text"] for one in found] == [CANARY] * 3
+
+
+@pytest.mark.parametrize("subject", ["Patient/1", "Patient/2"])
+def test_a_name_at_any_depth_leads_to_no_element(subject: str) -> None:
+    made = listing("$..subject")
+    value = {"entry": [{"subject": subject, "text": token(), "sub": {"text": token(subject)}}]}
+    assert answered(made, value) == value
+    assert not RuleTable((made,), pass_unmatched=True).rules[0].response[0].elements

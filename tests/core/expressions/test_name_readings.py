@@ -305,3 +305,26 @@ def test_the_page_has_the_table_of_parsers() -> None:
 
 
 PLACES = {"json": "members", "field": "fields", "header": "headers"}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("createdAt", ["createdat"]),
+        ("-full_name,id", ["fullname", "id"]),
+        ("full-name:asc", ["fullname", "full", "name", "asc"]),
+        ("te%2578t", ["text"]),
+        ('{"a":1}', ["a", "1"]),
+        (" ,;", []),
+    ],
+)
+def test_words_of_a_value_are_folded_as_members_are(text: str, words: list[str]) -> None:
+    assert list(readings.words_of(text)) == words
+
+
+@pytest.mark.parametrize("name", ["card\0x", "card%00.x", "?card%00"])
+def test_a_name_of_a_rule_ends_where_it_has_a_nul_and_no_field_has_one(name: str) -> None:
+    """PHP and what is written in C read no further."""
+    assert readings.fold_field(name) == "card"
+    with pytest.raises(ForbiddenValue, match="no-name"):
+        FieldNames({0: "card"}).readings(name)
