@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from proxy.core.errors import InvalidExpression, MissingValue, OpenFailed, TrafficError
 from proxy.core.expressions.sources import (
     ComposedSource,
+    FirstSource,
     JsonSource,
     ListSource,
     NameSource,
@@ -105,6 +106,14 @@ def test_a_list_is_no_part_of_a_name() -> None:
     made = note(ComposedSource("a/", parse_source("$.ids.*"), ""))
     with pytest.raises(MissingValue):
         token(made=made, body=json.dumps({"text": "hello", "ids": ["1", "2"]}))
+
+
+def test_fixed_text_alone_is_no_name() -> None:
+    composed = ComposedSource("a/", parse_source("$.id"), "")
+    with pytest.raises(MissingValue, match="missing-conversation"):
+        token(made=note(composed))
+    instead = note(FirstSource((composed, LABEL)))
+    assert opened(listing(), entry(token(made=instead), "Patient/5")) == ["hello"]
 
 
 def test_other_places_are_compared_with_the_whole_name() -> None:

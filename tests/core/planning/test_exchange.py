@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 from typing import Any, NoReturn
 
 import pytest
@@ -10,7 +11,13 @@ from hypothesis import strategies as st
 
 from proxy.core.compiled.rule_table import Decision
 from proxy.core.crypto.joined_names import Joined, Name
-from proxy.core.errors import AmbiguousRequest, MissingValue, SealyardError
+from proxy.core.errors import (
+    AmbiguousRequest,
+    MethodNotAllowed,
+    MissingValue,
+    SealyardError,
+    UnlistedName,
+)
 from proxy.core.expressions.sources import (
     FirstSource,
     JsonSource,
@@ -21,6 +28,8 @@ from proxy.core.expressions.sources import (
 )
 from proxy.core.http.message import Headers, RequestHead
 from proxy.core.planning.exchange import Exchange
+from proxy.core.rules.model import Rule
+from tests.factories import JSON_TYPE, Trip, a_block, a_message, a_rule
 
 
 def an_exchange(
@@ -190,3 +199,53 @@ def test_any_head_gives_names_or_is_refused(claims: str, query: str, header: byt
             read(source, an_exchange(query, headers))
         except SealyardError as error:
             assert error.status == 400  # noqa: PT017 - either outcome is lawful
+
+
+SEALS = a_rule(request=a_block(encrypt=["$.content"], plain=["$.to"]))
+
+
+def exchange_of(
+    rule: Rule, method: str = "POST", query: str = "", headers: Headers = JSON_TYPE
+) -> Exchange:
+    target = f"/api/messages?{query}" if query else "/api/messages"
+    return Trip((rule,), a_message(method=method, target=target, headers=headers)).exchange
+
+
+@pytest.mark.parametrize("query", ["content=a", "Content=a", "a=1&content", "conversationId=c2"])
+def test_no_name_of_a_rule_passes_with_another_method(query: str) -> None:
+    exchange = exchange_of(SEALS, "PUT", query)
+    with pytest.raises(MethodNotAllowed, match="other-method") as caught:
+        exchange.refuse_unclear()
+    assert caught.value.allow == "POST"
+
+
+def test_no_body_passes_with_another_method() -> None:
+    exchange = exchange_of(SEALS, "PUT", "page=1&to=a")
+    exchange.refuse_unclear()
+    with pytest.raises(MethodNotAllowed, match="other-method") as caught:
+        exchange.refuse_body()
+    assert caught.value.allow == "POST"
+    exchange_of(SEALS).refuse_body()
+    an_exchange().refuse_body()
+
+
+def test_requests_of_a_rule_that_reads_answers_alone_have_no_body() -> None:
+    opens = a_rule("GET /api/messages", response=a_block(decrypt=["$.content"]))
+    constant = replace(opens.names, conversation=parse_source("const:c1"))
+    opens = replace(opens, names=constant)
+    exchange_of(opens, "GET").refuse_body()
+    closed = exchange_of(replace(opens, query=frozenset()), "GET")
+    closed.refuse_unclear()
+    with pytest.raises(UnlistedName, match="unlisted-body"):
+        closed.refuse_body()
+
+
+def test_a_closed_rule_lists_its_headers() -> None:
+    block = replace(a_block(encrypt=["$.content"], plain=[]), headers=frozenset({b"x-note"}))
+    closed = a_rule(request=block)
+    exchange_of(closed, headers=(*JSON_TYPE, (b"X-Note", b"a"))).refuse_unclear()
+    for name in (b"X-Notes", b"X_Note", b"X-Text"):
+        exchange = exchange_of(closed, headers=(*JSON_TYPE, (name, b"a")))
+        with pytest.raises(UnlistedName, match="unlisted-header"):
+            exchange.refuse_unclear()
+        exchange_of(SEALS, headers=(*JSON_TYPE, (name, b"a"))).refuse_unclear()
