@@ -279,7 +279,7 @@ def _walk(
     _refuse_second_readings(compiled, findings)
     if compiled.parents & findings.missing and isinstance(selection, JsonSelection):
         walked = findings if selection.finder is None else selection.walk(body)
-        if compiled.parents & walked.misfits:
+        if walked.misfit(compiled.parents):
             raise ForbiddenValue(
                 "parent-of-another-type",
                 detail="A list, an object or a text of JSON stands where the rule has another.",
