@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from proxy.core.errors import MessageError, UpstreamFailed
+from proxy.core.errors import MessageError, UnsupportedBody, UpstreamFailed
 from proxy.core.expressions.selectors import parse_json_selector
 from proxy.core.planning.treatment import ReadResponse, treat_response
 from proxy.core.rules.conditions import Condition, text_value
@@ -55,6 +55,10 @@ def test_what_a_rule_accepts_is_forwarded_as_it_came(name: str, body: bytes, oth
         ("nan", b'{"conversationId":"c1","content":[NaN]}'),
         ("nan", b'{"conversationId":"c1","content":"a","n":nan}'),
         ("nan", b'{"conversationId":"c1","content":"a","n":+Infinity}'),
+        ("nan", b'{"conversationId":"c1","content":"a","n":-NaN}'),
+        ("nan", b'{"conversationId":"c1","content":"a","n":1NaN}'),
+        ("nan", b'{"conversationId":"c1","content":"a","n":NaN1}'),
+        ("nan", b'{"conversationId":"c1","content":"a","n":Infinitye1}'),
         ("nan", b'{NaN:1,"conversationId":"c1","content":"a"}'),
         ("lone-surrogates", rb'{"conversationId":"c1","content":"\ud800"}'),
         ("lone-surrogates", rb'{"conversationId":"c\udfff","content":"a"}'),
@@ -86,6 +90,14 @@ def test_a_condition_is_not_met_by_it() -> None:
             taking("lone-surrogates", block=block),
             a_message(BODY.replace(b"1}", rb'"send\ud800"}')),
         )
+
+
+@pytest.mark.parametrize("value", [b"NaN", b"Infinity", b"-Infinity"])
+def test_no_number_that_json_lacks_is_one_that_a_condition_asks_for(value: bytes) -> None:
+    when = Condition(parse_json_selector("$.n"), frozenset({b"0", b"false", b"true"}))
+    block = replace(PLAIN, when=(when,))
+    with pytest.raises(UnsupportedBody):
+        sent(taking("nan", block=block), a_message(BODY.replace(b"1}", value + b"}")))
 
 
 def test_text_in_strings_is_no_number() -> None:
