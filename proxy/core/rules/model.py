@@ -168,6 +168,11 @@ class Block:
     accept: frozenset[str] = frozenset()
     distinct: frozenset[str] = frozenset()
 
+    @property
+    def seals(self) -> bool:
+        """Whether it seals something, be it only what it does not list."""
+        return bool(self.encrypt) or self.others == "seal"
+
     def field_at(self, path: Sequence[str | int]) -> str:
         """Return the field of a value by its place: the last name on the path, `$` without any.
 
