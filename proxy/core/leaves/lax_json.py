@@ -17,7 +17,7 @@ from ..slices import paused
 _MARK: Final = b"\xef\xbb\xbf"
 # A string that is whole, or a number that JSON has not, with no other beside it.
 _NUMBERS: Final = re.compile(
-    rb'"(?:[^"\\]++|\\.)*+"|(?<![0-9A-Za-z.+-])(-?Infinity|NaN)(?![0-9A-Za-z.+-])', re.DOTALL
+    rb'"(?:[^"\\]++|\\.)*+"|(?<![\w.+-])(-?Infinity|NaN)(?![\w.+-])', re.DOTALL
 )
 _ESCAPES: Final = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"

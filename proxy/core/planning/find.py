@@ -59,7 +59,7 @@ def find_values(
     """
     kind = compiled.records(media_type(head.facts)) if body else None
     values = Values()
-    if compiled.block.accept and kind is None:
+    if compiled.block.accept and compiled.reads_as_json(media_type(head.facts)):
         body, values.masked = masked(body, compiled.block.accept)
     if isinstance(head, RequestHead):
         refuse_elsewhere(exchange, compiled, head, body)
