@@ -293,7 +293,7 @@ def _line(text: str) -> str:
 def _flow(value: Any) -> str:  # noqa: ANN401 - what YAML holds
     """Return a value in YAML's flow style."""
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{name}: {_flow(one)}" for name, one in value.items()) + "}"
+        return "{" + ", ".join(f"{_flow(name)}: {_flow(one)}" for name, one in value.items()) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(map(_flow, value)) + "]"
     if isinstance(value, str):

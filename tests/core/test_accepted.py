@@ -7,11 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from proxy.core.errors import MessageError, UpstreamFailed
+from proxy.core.errors import MessageError, UnsupportedBody, UpstreamFailed
 from proxy.core.expressions.selectors import parse_json_selector
+from proxy.core.expressions.sources import parse_source
 from proxy.core.planning.treatment import ReadResponse, treat_response
 from proxy.core.rules.conditions import Condition, text_value
-from proxy.core.rules.model import Block, Rule
+from proxy.core.rules.model import Block, Names, Rule
 from tests.factories import Trip, a_block, a_message, a_response, a_rule, an_item, sent
 
 MARK = b"\xef\xbb\xbf"
@@ -55,6 +56,10 @@ def test_what_a_rule_accepts_is_forwarded_as_it_came(name: str, body: bytes, oth
         ("nan", b'{"conversationId":"c1","content":[NaN]}'),
         ("nan", b'{"conversationId":"c1","content":"a","n":nan}'),
         ("nan", b'{"conversationId":"c1","content":"a","n":+Infinity}'),
+        ("nan", b'{"conversationId":"c1","content":"a","n":-NaN}'),
+        ("nan", b'{"conversationId":"c1","content":"a","n":1NaN}'),
+        ("nan", b'{"conversationId":"c1","content":"a","n":NaN1}'),
+        ("nan", b'{"conversationId":"c1","content":"a","n":Infinitye1}'),
         ("nan", b'{NaN:1,"conversationId":"c1","content":"a"}'),
         ("lone-surrogates", rb'{"conversationId":"c1","content":"\ud800"}'),
         ("lone-surrogates", rb'{"conversationId":"c\udfff","content":"a"}'),
@@ -88,9 +93,53 @@ def test_a_condition_is_not_met_by_it() -> None:
         )
 
 
+@pytest.mark.parametrize("value", [b"NaN", b"Infinity", b"-Infinity"])
+def test_no_number_that_json_lacks_is_one_that_a_condition_asks_for(value: bytes) -> None:
+    when = Condition(parse_json_selector("$.n"), frozenset({b"0", b"false", b"true"}))
+    block = replace(PLAIN, when=(when,))
+    with pytest.raises(UnsupportedBody):
+        sent(taking("nan", block=block), a_message(BODY.replace(b"1}", value + b"}")))
+
+
 def test_text_in_strings_is_no_number() -> None:
     body = BODY.replace(b"1}", rb'"\"NaN, Infinity"}')
     assert b"NaN, Infinity" in sent(taking("nan"), a_message(body))
+
+
+FORM = b"multipart/form-data; boundary=b"
+PART = b'--b\r\nContent-Disposition: form-data; name="note"\r\n\r\n%b\r\n--b--\r\n'
+
+
+@pytest.mark.parametrize(
+    ("item", "media", "content"),
+    [
+        ("body", b"application/json", MARK + BODY),
+        ("body", b"application/json", b'{"a":NaN}'),
+        ("body", b"image/png", b"\x00 NaN \xff"),
+        ("text", b"text/plain", MARK + rb"NaN \ud800"),
+        ("part:note", FORM, rb"NaN \ud800"),
+        ("form:note", b"application/x-www-form-urlencoded", b"NaN"),
+    ],
+)
+def test_what_is_sealed_without_being_read_as_json_stays_what_it_is(
+    item: str, media: bytes, content: bytes
+) -> None:
+    accept = frozenset({"byte-order-mark", "nan", "lone-surrogates"})
+    rule = a_rule(
+        request=replace(a_block(encrypt=[item]), accept=accept),
+        response=replace(a_block(decrypt=[item]), accept=accept),
+        names=Names(tenant=parse_source("const:t"), conversation=parse_source("const:c")),
+    )
+    body = PART % content if item == "part:note" else content
+    body = b"note=" + content if item == "form:note" else body
+    trip = Trip((rule,), a_message(body, headers=((b"Content-Type", media),)))
+    done = trip.request().forwardable
+    assert content not in (done.body or b"")
+    kept = done.frame.media_type
+    stored = media if kept is None else kept.encode()
+    back = trip.response(done.body or b"", a_response(headers=((b"Content-Type", stored),)))
+    assert back is not None
+    assert back.forwardable.body == body
 
 
 @pytest.mark.parametrize("charset", ["ISO-8859-1", "us-ascii", "windows-1252", "latin1", "ascii"])

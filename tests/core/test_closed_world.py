@@ -289,6 +289,15 @@ def test_the_answer_shows_the_place_and_not_the_value() -> None:
     assert '$["\\u0000\\"<"]' in refused(made, {"content": 1, '\x00"<': 1}).detail
 
 
+@pytest.mark.parametrize(
+    "where", [r'{"gr\u00f6\u00dfe":1}', r'{"GR\u00d6\u00dfe":1}', '{"größe":1}']
+)
+def test_a_filter_in_json_names_no_sealed_field(where: str) -> None:
+    made = rule("$['größe']", query=frozenset({"where"}))
+    with pytest.raises(ForbiddenValue, match="names-sealed-field"):
+        send(made, a_message('{"größe":"a"}', target=f"/api/messages?where={quote_plus(where)}"))
+
+
 def test_the_query_is_closed() -> None:
     made = rule("$.content", query=frozenset({"page"}))
     body = '{"content":"a"}'

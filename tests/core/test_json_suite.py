@@ -69,8 +69,8 @@ def is_of_another_type(body: bytes, selector: str) -> bool:
     value = json.loads(body)
     if selector.startswith("$.v"):
         value = value["v"]
-    if selector.endswith("[0]"):  # the rule reads a name in an object at the root
-        return isinstance(value, dict) and selector != "$[0]"
+    if selector.endswith("[0]"):
+        return isinstance(value, dict)
     names_a_member = not selector or (selector.endswith(".a") and ".." not in selector)
     return names_a_member and isinstance(value, list)
 

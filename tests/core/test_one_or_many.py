@@ -176,3 +176,15 @@ def test_an_answer_that_is_neither_stays_as_it_is() -> None:
         applied = trip.response(body)
         assert applied is not None
         assert applied.forwardable.body == body.encode()
+
+
+@pytest.mark.parametrize("at", ["$", "$.data"])
+@pytest.mark.parametrize("zero", ["0", r"\u0030"])
+def test_no_object_is_a_list_in_disguise(at: str, zero: str) -> None:
+    made = rule(at)
+    open_block = replace(a_block(encrypt=["$.text"]), records=parse_json_selector(at))
+    body = wrapped(at, {**a_record(), "first": a_record(CANARY)}).replace("first", zero)
+    for one in (made, replace(made, request=(open_block,))):
+        refused(one, body, MessageError)
+    nested = wrapped(at, {**a_record(), "counts": {"0": 1}})
+    assert b'"counts": {"0": 1}' in sent(replace(made, request=(open_block,)), a_message(nested))

@@ -161,6 +161,15 @@ def test_parameters_are_sealed(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("name", ["filter[state]", "yes", "0", "m: n", "# c", "x}\n  y: {z", "*"])
+def test_names_of_the_query_are_listed_as_they_are(tmp_path: Path, name: str) -> None:
+    document = described(an_object(a=MARKED), answers=False)
+    document["paths"]["/things"]["post"]["parameters"] = [
+        {"name": name, "in": "query", "schema": {"type": "string"}}
+    ]
+    assert rule(tmp_path, document)["query"] == {name: "plain"}
+
+
 def test_media_types_with_other_marks_have_blocks_of_their_own(tmp_path: Path) -> None:
     document = described(an_object(a=ANYTHING), answers=False)
     content = document["paths"]["/things"]["post"]["requestBody"]["content"]

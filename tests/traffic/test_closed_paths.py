@@ -393,3 +393,18 @@ async def test_the_words_of_a_search_reach_no_backend_with_the_first_file(
             answer = await talk(ours.port, get(f"{path}?{query}".encode()))
         assert answer.status in {400, 403}
         assert origin.seen == []
+
+
+@pytest.mark.parametrize("body", ["of a length", "of chunks"])
+async def test_a_rule_that_seals_what_it_does_not_list_closes_its_path(body: str) -> None:
+    rules = """
+      - name: send
+        match: POST /api/messages
+        conversation: const:c
+        request: {others: seal}
+        response: {decrypt: tokens}
+"""
+    answer, seen = await through(asked(b"PUT", b"/api/messages", body), rules)
+    assert answer.status == 405
+    assert answer.values(b"allow") == [b"POST"]
+    assert not seen

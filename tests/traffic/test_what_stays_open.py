@@ -105,6 +105,9 @@ PLACES = {
     "a filename in UTF-8": part(
         b'name="scan"; filename="%b"; filename*=UTF-8\'\'%b' % (CANARY, CANARY)
     ),
+    "a filename in UTF-8 behind an empty one": part(
+        b'name="scan"; filename=""; filename*=UTF-8\'\'%b' % CANARY
+    ),
     "a longer extension of a filename": part(
         b'name="scan"; filename="a.%b"' % CANARY.replace(b"-", b"")
     ),

@@ -50,7 +50,7 @@ _SEARCHING: Final = frozenset({"keyword", "keywords", "q", "query", "search", "t
 def check_searches(one: ResolvedRule, problems: Problems) -> None:
     """Warn of names of a query by which clients search what is sealed."""
     blocks = one.rule.blocks
-    if not any(block.encrypt or block.decrypt for block in blocks):
+    if not any(block.seals or block.decrypt for block in blocks):
         return
     listed = (one.rule.query, *(block.query for block in blocks))
     for name in sorted({name for names in listed for name in names or ()} & _SEARCHING):

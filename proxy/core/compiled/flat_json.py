@@ -223,7 +223,7 @@ class FlatJson:
             return None
         if found[0] & self._parents and self._misfits is not None:
             parents, selection = self._misfits
-            if parents & selection.walk(body).misfits:
+            if selection.walk(body).misfit(parents):
                 return None
         return found[1] if self._closed is None or self._closed.is_clear(body) else None
 

@@ -114,6 +114,13 @@ class MessageMatch:
             return kind if reads_by_type(kind, self.block, self.direction) else None
         return kind if kind in self.reads else None
 
+    def reads_as_json(self, media_type: MediaType | None) -> bool:
+        """Return whether a body with this type is one text of JSON, of which values are taken."""
+        if self.block.format is None and media_type is not None and not media_type.is_json:
+            return False
+        taken = all(one is Whole.TOKENS for one in self.wholes)
+        return taken and "$" in self.body_format(media_type).places
+
     def require_charset(self, media_type: MediaType | None, body: bytes) -> None:
         """Raise UnsupportedBody unless a body with this type is UTF-8, or ASCII where that does."""
         if media_type is None or media_type.is_utf8:

@@ -16,6 +16,8 @@ from ..rules.conditions import Conditions
 from ..rules.model import Block, Item
 
 _BLANK: Final = b" \t\r\n"
+_FIRST: Final = b'"0"', b"\\u0030"
+"""How a first element begins where it is a member of an object."""
 Placeable = TypeVar("Placeable", bound=Selector)
 
 
@@ -25,27 +27,41 @@ class RecordShape:
     `steps` lead to a record.
     """
 
-    __slots__ = ("_selection", "many", "steps")
+    __slots__ = ("_first", "_selection", "many", "steps")
 
     def __init__(self, at: JsonSelector, *, many: bool) -> None:
         """Take a place that has no `*`."""
         self.many = many
         self.steps = (*at.steps, Step(Any.MEMBER)) if many else at.steps
         self._selection = Selection((at,)) if at.steps else None
+        self._first = Selection((JsonSelector("$[0]", (*at.steps, Step(0))),))
 
     @property
     def depth(self) -> int:
         """How many steps lead to a record of a list; 0 where the body has one record."""
         return len(self.steps) if self.many else 0
 
-    def met(self, body: bytes, _: RequestHead | None = None) -> bool:
+    def met(self, body: bytes, head: RequestHead | None = None) -> bool:
         """Return whether a body has this shape; raise InvalidBody for what is no JSON.
 
-        Raises ForbiddenValue where the place occurs in another spelling, or twice.
+        Raises ForbiddenValue where the place occurs in another spelling, or twice; in a request,
+        which has a `head`, also for an object that is a list to PHP, since it has a member `0`.
         """
         if self._selection is None:
-            return body.lstrip(_BLANK).startswith(b"[") is self.many
-        findings = self._selection.find(body, lenient=True)
+            met = body.lstrip(_BLANK).startswith(b"[") is self.many
+        else:
+            met = self._met_at(self._selection, body)
+        if met and not self.many and head is not None and self._has_first(body):
+            told = "An object has a member `0`, as if it were the list of records."
+            raise ForbiddenValue("name-hidden", detail=told)
+        return met
+
+    def _has_first(self, body: bytes) -> bool:
+        mentioned = any(one in body for one in _FIRST)
+        return mentioned and bool(self._first.find(body, lenient=True).hidden)
+
+    def _met_at(self, selection: Selection, body: bytes) -> bool:
+        findings = selection.find(body, lenient=True)
         if findings.twins or findings.variants or findings.hidden:
             told = "The place of the records occurs in another spelling."
             raise ForbiddenValue("name-variant", detail=told)

@@ -102,7 +102,7 @@ class OtherMethods:
 
 
 def _seals(rule: Rule) -> bool:
-    return isinstance(rule.request, tuple) and any(one.encrypt for one in rule.request)
+    return isinstance(rule.request, tuple) and any(one.seals for one in rule.request)
 
 
 def _closes(rule: Rule) -> bool:

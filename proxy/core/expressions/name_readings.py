@@ -112,6 +112,7 @@ _COMPOUND: Final = re.compile(r"\w[\w-]*")
 _NO_NAME: Final = re.compile(r"\0|=\?")
 """What readers drop, cut at or decode again (RFC 2047), each in its own way."""
 _WIDE_TRIPLET: Final = re.compile(r"%[uU]([0-9A-Fa-f]{4})")
+_ESCAPE: Final = re.compile(r"\\u([0-9A-Fa-f]{4})")
 _STEP: Final = re.compile(r"[^\[\].\s\x00-\x20\x7f+'\"]+")
 _WORDS: Final = re.compile(r"[A-Za-z0-9_\[\]-]+")
 _CONTROL_OR_SPACE: Final = "".join(map(chr, range(0x21))) + "\x7f\x85\xa0\u2028\u2029\u3000"
@@ -233,6 +234,8 @@ def words_of(text: str) -> Iterator[str]:
     """Yield the words of a value, folded as names of members are, with and without hyphens."""
     if "%" in text:
         text = _decoded(text)
+    if "\\u" in text:  # a filter in JSON, whose writer escapes what is not ASCII
+        text = _ESCAPE.sub(lambda one: chr(int(one[1], 16)), text)
     for match in _COMPOUND.finditer(text):
         yield fold_member(match[0])
         if "-" in match[0]:

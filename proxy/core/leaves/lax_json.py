@@ -15,8 +15,10 @@ from typing import Final
 from ..slices import paused
 
 _MARK: Final = b"\xef\xbb\xbf"
-# A string that is whole, or a number that JSON has not.
-_NUMBERS: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"|(-?Infinity|NaN)', re.DOTALL)
+# A string that is whole, or a number that JSON has not, with no other beside it.
+_NUMBERS: Final = re.compile(
+    rb'"(?:[^"\\]++|\\.)*+"|(?<![\w.+-])(-?Infinity|NaN)(?![\w.+-])', re.DOTALL
+)
 _ESCAPES: Final = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
     rb"|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
@@ -46,9 +48,9 @@ def masked(body: bytes, accept: AbstractSet[str]) -> tuple[bytes, list[int]]:
 def _numbers(body: bytes) -> Iterator[tuple[int, bytes]]:
     for found in paused(_NUMBERS.finditer(body)):
         if found[1]:
-            digits = len(found[1].lstrip(b"-")) - len(b"0.")
+            # It has a fraction: conditions ask for none, so that it meets none.
             sign = b"-" if found[1].startswith(b"-") else b""
-            yield found.start(), sign + b"0." + b"0" * digits
+            yield found.start(), (sign + b"0.").ljust(len(found[1]), b"1")
 
 
 def _halves(body: bytes) -> Iterator[tuple[int, bytes]]:

@@ -27,6 +27,7 @@ from ..http.message import RequestHead, ResponseHead, media_type
 from ..policy import ASKED_NAME_CHARS, ASKED_TARGET_CHARS
 from .binding import name_of
 from .exchange import Exchange
+from .overrides import OVERRIDING, REROUTING
 
 _OK: Final = range(200, 300)
 _NOT_FOUND: Final = frozenset({404, 410})
@@ -34,6 +35,8 @@ _STATES: Final = re.compile(
     rb"content-.*|if-.*|accept(?:-.*)?|range|idempotency-key|prefer|want-.*"
 )
 """Headers of the request's own body, representation or effect."""
+_ROUTES: Final = frozenset(map(fold_header, OVERRIDING | REROUTING))
+"""Headers, folded, by which the question would be another request to some backends."""
 _NO_SEGMENT: Final = re.compile(r"\.{0,2}|.*[/\\].*", re.DOTALL)
 
 
@@ -47,11 +50,11 @@ def question(exchange: Exchange, source: AskSource) -> RequestHead:
     query = "".join(_written(exchange, source.query, of_path=False)) if source.query[0] else None
     if len(path) + len(query or "") > ASKED_TARGET_CHARS:
         raise MissingValue("asked-too-long", detail="A name that the backend is asked is too long.")
-    sealed = _sealed_headers(exchange)
+    left_out = _ROUTES | _sealed_headers(exchange)
     headers = tuple(
         (name, value)
         for name, value in exchange.head.headers
-        if not _STATES.fullmatch(name.lower()) and fold_header(name) not in sealed
+        if not _STATES.fullmatch(name.lower()) and fold_header(name) not in left_out
     )
     return RequestHead("GET", path, query, (*headers, (b"Accept", b"application/json")))
 

@@ -188,7 +188,7 @@ class Messages:
     @property
     def seals(self) -> bool:
         """Whether a block seals something of these messages."""
-        return any(one.block.encrypt for one in self.compiled_blocks)
+        return any(one.block.seals for one in self.compiled_blocks)
 
     def begin(self, compiled: CompiledBlock, body: bytes, *, binary: bool) -> None:
         """Take over from the polls of the session, with its first packet that is not a probe.

@@ -59,7 +59,7 @@ def find_values(
     """
     kind = compiled.records(media_type(head.facts)) if body else None
     values = Values()
-    if compiled.block.accept and kind is None:
+    if compiled.block.accept and compiled.reads_as_json(media_type(head.facts)):
         body, values.masked = masked(body, compiled.block.accept)
     if isinstance(head, RequestHead):
         refuse_elsewhere(exchange, compiled, head, body)
@@ -279,7 +279,7 @@ def _walk(
     _refuse_second_readings(compiled, findings)
     if compiled.parents & findings.missing and isinstance(selection, JsonSelection):
         walked = findings if selection.finder is None else selection.walk(body)
-        if compiled.parents & walked.misfits:
+        if walked.misfit(compiled.parents):
             raise ForbiddenValue(
                 "parent-of-another-type",
                 detail="A list, an object or a text of JSON stands where the rule has another.",

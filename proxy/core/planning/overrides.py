@@ -79,6 +79,10 @@ def refuse_in_part(part: Part) -> None:
         raise AmbiguousRequest("method-override")
 
 
+OVERRIDING: Final = frozenset(
+    {b"x-http-method", b"x-http-method-override", b"x-method", b"x-method-override"}
+)
+"""Headers that frameworks take for the method."""
 REROUTING: Final = frozenset(
     {
         b"x-forwarded-path",
@@ -93,6 +97,7 @@ REROUTING: Final = frozenset(
         b"x-rewrite-url",
     }
 )
+"""Headers that frameworks take for the path."""
 
 _ADDRESS: Final = re.compile(r"(?:[a-z][a-z0-9+.-]*:)?//[^/?#]*", re.IGNORECASE)
 

@@ -168,6 +168,11 @@ class Block:
     accept: frozenset[str] = frozenset()
     distinct: frozenset[str] = frozenset()
 
+    @property
+    def seals(self) -> bool:
+        """Whether it seals something, be it only what it does not list."""
+        return bool(self.encrypt) or self.others == "seal"
+
     def field_at(self, path: Sequence[str | int]) -> str:
         """Return the field of a value by its place: the last name on the path, `$` without any.
 
@@ -181,14 +186,16 @@ class Block:
 def field_of(names: Sequence[str], distinct: AbstractSet[str]) -> str:
     """Return the field of what lies behind some names, the last of which is its own.
 
-    One name that is spelled as such a field is another field.
+    Within a distinct object all names from that of the innermost one on are a part of it. One
+    name that is spelled as such a field is another field.
     """
     if not names:
         return "$"
     name = names[-1]
     if name.partition(".")[0] in distinct:
         name = name.replace(".", "/", 1)
-    return f"{names[-2]}.{name}" if len(names) > 1 and names[-2] in distinct else name
+    above = [at for at, one in enumerate(names[:-1]) if one in distinct]
+    return ".".join((*names[above[-1] : -1], name)) if above else name
 
 
 class Verdict(Enum):

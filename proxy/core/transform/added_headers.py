@@ -75,7 +75,7 @@ def vary(head: ResponseHead, names: tuple[bytes, ...]) -> Headers:
 def expected_outcomes(blocks: Sequence[CompiledBlock]) -> dict[Outcome, int]:
     """Return the outcomes that a streamed message is labelled with, before any value is known."""
     counts: dict[Outcome, int] = {}
-    if any(one.block.encrypt for one in blocks):
+    if any(one.block.seals for one in blocks):
         counts["sealed"] = 1
     if any(one.block.decrypt for one in blocks):
         counts["opened"] = 1

@@ -16,7 +16,7 @@ from ...core.expressions.name_readings import fold_header
 from ...core.http.header_names import HeaderNames
 from ...core.http.message import Headers, RequestHead
 from ...core.http.path import CanonicalPath, canonical
-from ...core.planning.overrides import REROUTING
+from ...core.planning.overrides import OVERRIDING, REROUTING
 from .framing import HTTP_10, HTTP_11, Framing, request_framing
 
 _AUTHORITY: Final = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._-]+)(?::([0-9]{1,5}))?")
@@ -71,13 +71,10 @@ _ABSOLUTE: Final = re.compile(r"https?://([^/?]*)(.*)", re.IGNORECASE | re.DOTAL
 _BAD_TARGET: Final = re.compile(r"[^!-~]|[#\\]")
 _ODD_NAME: Final = re.compile(rb"[^0-9A-Za-z-]")
 
-_OVERRIDES: Final = frozenset(
-    {b"x-http-method", b"x-http-method-override", b"x-method", b"x-method-override"}
-)
-_HEEDED: Final = {fold_header(one): one for one in _OVERRIDES | REROUTING}
+_HEEDED: Final = {fold_header(one): one for one in OVERRIDING | REROUTING}
 """Headers that frameworks obey, by their CGI name: CGI reads `X.Method` and `X-Method` alike."""
 _NOTABLE: Final = (
-    _OVERRIDES
+    OVERRIDING
     | REROUTING
     | {
         b"host",
@@ -177,7 +174,7 @@ def admit(raw: RawRequest) -> Admitted:
         expects_continue=b"expect" in notable and _expects_continue(raw.version, notable),
         websocket=websocket,
         upgrade=upgrade and not websocket,
-        overrides=tuple(one.decode("latin-1") for one in _of(_OVERRIDES, notable)),
+        overrides=tuple(one.decode("latin-1") for one in _of(OVERRIDING, notable)),
         reroutes=_of(REROUTING, notable),
         host=authority or (hosts[0] if hosts else b""),
         via=b"via" in notable,

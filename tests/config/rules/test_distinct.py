@@ -65,6 +65,17 @@ def test_siblings_that_are_swapped_do_not_open(keys: str) -> None:
     assert answered(rule, {"patient.name": stored["patient"]["name"]})["patient.name"] != CANARY
 
 
+def test_what_lies_deeper_within_is_not_swapped_either() -> None:
+    (rule,) = rules(SEALS)
+    homes = {one: {"home": [{"city": f"{CANARY}-{one}"}]} for one in ("patient", "doctor")}
+    stored = json.loads(sent(rule, a_message(json.dumps(homes), target="/visits/1")))
+    assert answered(rule, {"rows": [stored]}) == {"rows": [homes]}
+    swapped = {"patient": stored["doctor"], "doctor": stored["patient"]}
+    assert answered(rule, swapped) == swapped
+    fields = [field_of(one, {"a"}) for one in (["a", "b", "c"], ["b", "c"], ["a.b.c"], ["a", "c"])]
+    assert fields == ["a.b.c", "c", "a/b.c", "a.c"]
+
+
 def test_without_it_they_open_and_answers_may_have_other_names() -> None:
     (rule,) = rules("request: {others: seal}\nresponse: {decrypt: tokens}")
     stored = json.loads(sent(rule, a_message(json.dumps(VISIT), target="/visits/1")))

@@ -219,7 +219,12 @@ def test_a_head_that_is_none_has_no_headers() -> None:
 
 @pytest.mark.parametrize(
     ("block", "seals"),
-    [(a_block(encrypt=["$.a"]), True), (a_block(decrypt=["$.a"]), False), ((), False)],
+    [
+        (a_block(encrypt=["$.a"]), True),
+        (a_block(plain=["$.a"], others="seal"), True),
+        (a_block(decrypt=["$.a"]), False),
+        ((), False),
+    ],
 )
 def test_messages_tell_whether_they_are_sealed(block: Block, *, seals: bool) -> None:
     assert messages(ws(block)).seals is seals

@@ -97,7 +97,7 @@ def test_a_message_with_none_of_the_values_is_refused(body: str) -> None:
 
 
 @pytest.mark.parametrize("body", [f'[{{"content":"{CANARY}"}}]', "[]"])
-def test_a_list_is_none_of_what_a_record_has(body: str) -> None:
+def test_a_list_is_no_message_without_values(body: str) -> None:
     with pytest.raises(ForbiddenValue, match="parent-of-another-type"):
         send(rule(block()), a_message(body))
 

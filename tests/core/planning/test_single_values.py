@@ -100,3 +100,26 @@ def test_a_name_in_brackets_and_quotes_is_a_twin(name: str) -> None:
         rule = a_rule(request=a_block(encrypt=[f"optional {selector}"]), names=NAMES)
         with pytest.raises(ForbiddenValue):
             sent(rule, a_message(body_))
+
+
+@pytest.mark.parametrize(
+    ("selectors", "room", "values"),
+    [
+        (["$.notes[0]"], "$.notes.room", {"room": "c1", "card": CANARY}),
+        (["$.notes.card"], "$.notes[*].room", [{"room": "c1", "card": CANARY}]),
+        (["$.notes.card"], "$.notes[0].room", [{"room": "c1", "card": CANARY}]),
+    ],
+)
+def test_a_name_that_is_read_there_makes_no_value_of_another_type_fit(
+    selectors: list[str], room: str, values: object
+) -> None:
+    names = replace(NAMES, conversation=parse_source(room))
+    made = replace(seals(*selectors), names=names)
+    with pytest.raises(ForbiddenValue, match="parent-of-another-type"):
+        sent(made, a_message(body(values)))
+
+
+def test_a_rule_may_list_both_an_element_and_a_member() -> None:
+    both = seals("$.notes.text", "$.notes[0].text")
+    for notes in ({"text": CANARY}, [{"text": CANARY}]):
+        assert CANARY.encode() not in sent(both, a_message(body(notes)))

@@ -321,6 +321,18 @@ async def test_no_sealed_header_goes_with_the_question() -> None:
     assert scene.notes.seen[1].values(b"x-subject") == scene.notes.seen[1].values(b"if-match") == []
 
 
+async def test_no_header_makes_another_request_of_the_question() -> None:
+    lines = ["X-HTTP-Method-Override: PATCH", "X.Method: PATCH", "X-Original-URL: /notes/n0"]
+    scene = Scene()
+    _, found = await scene.run(NEW, asked("PATCH", "/notes/n0", {"text": "x"}, *lines))
+    assert found.status == 200
+    _, question, change = (one.head.lower() for one in scene.notes.seen)
+    for line in lines:
+        name = line.partition(":")[0].lower().encode()
+        assert name in change
+        assert name not in question
+
+
 async def test_a_question_takes_one_of_the_permits_and_gives_it_back() -> None:
     limits = replace(TrafficLimits(), connections=1)
     scene = Scene(limits=limits)

@@ -227,12 +227,21 @@ class Twin(NamedTuple):
     selectors: AbstractSet[int]
 
 
+class Misfit(NamedTuple):
+    """What stood where selectors lead on: those that are `lacking` have another type there.
+
+    Those that are `fitting` lead on from it.
+    """
+
+    lacking: frozenset[int]
+    fitting: frozenset[int]
+
+
 class Findings:
     """What a walk found, by the index of the selector.
 
     `missing` holds each selector that somewhere had no value to select (null counts as none),
-    `misfits` those, after a walk, on whose way a list, an object or a text of JSON stood where the
-    selector has another,
+    `misfits` tell, after a walk, of a list, an object or a text of JSON in the place of another,
     `variants` each whose member stood there in another spelling, `hidden` each of which a member
     may occur under another name (`__proto__`), in the place of an element, or twice. `twins`
     tells where. `others` are the values that are neither selected nor listed, and to be sealed;
@@ -245,7 +254,7 @@ class Findings:
         """Begin with nothing found for that many selectors."""
         self.found: list[list[FoundValue]] = [[] for _ in range(selectors)]
         self.missing: set[int] = set()
-        self.misfits: set[int] = set()
+        self.misfits: set[Misfit] = set()
         self.variants: set[int] = set()
         self.hidden: set[int] = set()
         self.twins: set[Twin] = set()
@@ -256,6 +265,10 @@ class Findings:
         """Note that members of an object read as others that are selected there."""
         self.variants |= selectors
         self.twins.add(Twin(path, selectors))
+
+    def misfit(self, wanted: AbstractSet[int]) -> bool:
+        """Return whether some of these selectors lack the type that they have, and none fits."""
+        return any(wanted & lacking and not wanted & fitting for lacking, fitting in self.misfits)
 
     def tell_of_hidden(self, path: Path, selectors: frozenset[int]) -> None:
         """Note that what is selected in an object may be read from another place of it."""

@@ -17,7 +17,7 @@ from ...expressions.selectors import Inside
 from ...leaves import quote
 from ...policy import MOST_SELECTED
 from ...slices import paused
-from .lexer import Findings, FoundValue, Layer, Path, Twin, Within
+from .lexer import Findings, FoundValue, Layer, Misfit, Path, Twin, Within
 from .text import unescaped
 
 _ONE_ESCAPE: Final = re.compile(
@@ -159,7 +159,9 @@ def look_within(
             raise BodyTooLarge("too-many-selected-values")
         outer += (_moved(value, one, text) for value in paused(values))
     findings.missing.update(indexes[at] for at in found.missing)
-    findings.misfits.update(indexes[at] for at in found.misfits)
+    findings.misfits |= {
+        Misfit(*(frozenset(indexes[at] for at in each) for each in one)) for one in found.misfits
+    }
     findings.variants.update(indexes[at] for at in found.variants)
     findings.hidden.update(indexes[at] for at in found.hidden)
     for path, selectors in found.twins:

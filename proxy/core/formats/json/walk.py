@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Iterable
-from collections.abc import Set as AbstractSet
 from typing import Final
 
 from ...errors import BodyTooLarge, InvalidBody
@@ -19,6 +18,7 @@ from .lexer import (
     Findings,
     FoundValue,
     LongText,
+    Misfit,
     Path,
     after,
     enter,
@@ -88,12 +88,24 @@ class Walk:
                 self._select(state.ends, path, at, end)
         return end
 
-    def _look_at_type(self, opening: str, at: int, end: int, beyond: AbstractSet[int]) -> None:
+    def _look_at_type(self, opening: str, at: int, end: int, beyond: frozenset[int]) -> None:
         """Note a list, an object or a text of JSON where values lie in another."""
         if opening == '"' and not is_json_text(json.loads(self.text[at:end])):
             return
         if opening in {"{", "[", '"'}:
-            self.findings.misfits |= beyond
+            self.findings.misfits.add(Misfit(beyond, frozenset()))
+
+    def _look_at_kind(self, states: tuple[Node, ...], *, array: bool) -> None:
+        """Note an object where some values lie in a list, or a list where some lie in an object."""
+        lacking = frozenset[int]()
+        for state in states:
+            if state.sticky:
+                return  # what is selected anywhere is found there as well
+            for child in (state.names if array else state.indexes).values():
+                lacking |= child.below
+        if lacking:
+            fitting = frozenset[int]().union(*(state.beyond for state in states)) - lacking
+            self.findings.misfits.add(Misfit(lacking, fitting))
 
     def _end(self, at: int) -> int:
         """Return where a value ends of which nothing else matters."""
@@ -172,6 +184,7 @@ class Walk:
         for state in states:
             if state.beyond:
                 self._miss(state, state.names.keys() - seen, state.indexes, empty=empty)
+        self._look_at_kind(states, array=False)
         return at
 
     def _read(self, spelled: str) -> str:
@@ -229,6 +242,7 @@ class Walk:
             if state.beyond:
                 absent = [number for number in state.indexes if number >= index]
                 self._miss(state, state.names, absent, empty=not index)
+        self._look_at_kind(states, array=True)
         return at
 
     def _select(self, selectors: tuple[int, ...], path: Path, start: int, end: int) -> None:

@@ -62,6 +62,12 @@ class Filename(NamedTuple):
         return whole
 
     @property
+    def is_empty(self) -> bool:
+        """Whether it is empty in both spellings."""
+        again = self.again or (0, 0)
+        return self.start == self.end and again[0] == again[1]
+
+    @property
     def last(self) -> int:
         """Where it ends for the last time."""
         return self.end if self.again is None else self.again[1]
@@ -206,8 +212,8 @@ class Part(NamedTuple):
 
     @property
     def has_filename(self) -> bool:
-        """Whether the part has a filename that is not empty."""
-        return self.filename is not None and self.filename.end > self.filename.start
+        """Whether the part has a filename that is not empty, be it in `filename*` alone."""
+        return self.filename is not None and not self.filename.is_empty
 
     @property
     def is_unfilled(self) -> bool:
