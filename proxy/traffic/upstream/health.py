@@ -66,11 +66,6 @@ class UpstreamHealth:
             raise self._resting()
         return self.breaker.trial
 
-    def refuse_resting(self) -> None:
-        """Raise UpstreamResting where `admit` would for certain, and take no note of it."""
-        if self.breaker.state == "open":
-            raise self._resting()
-
     def _resting(self) -> UpstreamResting:
         error = UpstreamResting()
         error.retry_after = max(1, math.ceil(self.breaker.seconds_left))
