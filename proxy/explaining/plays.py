@@ -40,7 +40,7 @@ def played(listener: ListenerSettings) -> list[str]:
     return [
         f"{listener.name} / {rule.name}: {found}"
         for rule in listener.rules[:PLAYED_RULES]
-        if isinstance(rule.response, tuple) and not rule.observes
+        if rule.blocks_of("response") and not rule.observes
         for found in _of_rule(listener, rule, table)
     ]
 

@@ -158,7 +158,7 @@ _DIRECTION: Final = re.compile(r"\A(?:asc|desc)|(?:asc|desc)(?:ending)?\Z")
 def sealed_fields(rules: Iterable[Rule]) -> Iterator[str]:
     """Yield the names of what rules seal in requests."""
     for rule in rules:
-        for block in rule.request if isinstance(rule.request, tuple) else ():
+        for block in rule.blocks_of("request"):
             yield from _fields(block.encrypt)
 
 

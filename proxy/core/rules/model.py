@@ -229,8 +229,12 @@ class Rule:
     @property
     def blocks(self) -> tuple[Block, ...]:
         """The blocks of both directions, none of a direction that passes or is refused unread."""
-        sides = (self.request, self.response)
-        return tuple(one for side in sides if isinstance(side, tuple) for one in side)
+        return (*self.blocks_of("request"), *self.blocks_of("response"))
+
+    def blocks_of(self, direction: Direction) -> tuple[Block, ...]:
+        """Return the blocks of one direction, none where it passes or is refused unread."""
+        behaviour = self.behaviour(direction)
+        return () if isinstance(behaviour, Verdict) else behaviour
 
     def behaviour(self, direction: Direction) -> Behaviour:
         """Return what the rule does in one direction."""
