@@ -159,7 +159,10 @@ class RuleTable:
         """Build the route table of `rules`; unmatched requests pass or are rejected."""
         sealed = frozenset(sealed_fields(one for one in rules if not one.observes))
         self.rules = tuple(_compile(rule, sealed) for rule in rules)
-        self.end_to_end = any(map(_has_parties, rules))
+        blocks = [block for rule in rules for block in rule.blocks]
+        self.end_to_end = any(
+            item.parties for one in blocks for item in (*one.encrypt, *one.decrypt)
+        )
         table = RouteTable(
             [(index, pattern) for index, rule in enumerate(rules) for pattern in rule.patterns]
         )
@@ -364,10 +367,6 @@ def _names_of_head(compiled_blocks: CompiledBlocks) -> Iterator[NameSource]:
         for part, source in one.sources.items():
             if one.needs(part):
                 yield from (name for name in name_sources(source) if name.place != "const")
-
-
-def _has_parties(rule: Rule) -> bool:
-    return any(item.parties for one in rule.blocks for item in (*one.encrypt, *one.decrypt))
 
 
 def _refuse_misfits(
