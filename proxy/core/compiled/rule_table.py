@@ -322,8 +322,8 @@ def _compile(rule: Rule, sealed: frozenset[str]) -> CompiledRule:
         seals_response=any(one.block.encrypt for one in response),
         opens_response=any(one.block.decrypt for one in response),
         names=_of_head((*request, *response)),
-        query=closed_query(rule, rule.blocks_of("request"), sealed),
-        headers=closed_headers(rule, rule.blocks_of("request")),
+        query=closed_query(rule, sealed),
+        headers=closed_headers(rule),
         asks={
             ask: part
             for one in (*request, *response)
