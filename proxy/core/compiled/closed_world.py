@@ -51,7 +51,7 @@ class ClosedWorld:
         Raises InvalidExpression for a selector with `..`, which stands for no place.
         """
         self.rest: Item | None = block.rest if block.others == "seal" else None
-        changed = [one.selector for one in (*block.encrypt, *block.decrypt)]
+        changed = [one.selector for one in block.items]
         read = [*sources, *(one.selector for one in block.when)]
         if any(map(_is_deep, (*changed, *block.plain))):
             raise InvalidExpression(
@@ -185,7 +185,7 @@ def closed_query(rule: Rule, sealed: frozenset[str]) -> ClosedQuery | None:
         return None
     naming = frozenset[str]().union(*(one.naming for one in closing))
     read = frozenset(_in_head(rule, "query"))
-    items = [item for one in rule.blocks for item in (*one.encrypt, *one.decrypt)]
+    items = [item for one in rule.blocks for item in one.items]
     fields = frozenset(_fields(items))
     if any(isinstance(one.selector, Whole) for one in items):
         fields |= sealed
@@ -247,7 +247,7 @@ def _in_head(rule: Rule, place: str) -> Iterator[str]:
             sources = name_sources(names.get(part))
             yield from (one.name for one in sources if one.place == place)
     for block in rule.blocks_of("request"):
-        for one in (*block.encrypt, *block.decrypt):
+        for one in block.items:
             if isinstance(one.selector, NamedSelector) and one.selector.place == place:
                 yield one.selector.name
 

@@ -126,7 +126,7 @@ def _is_as_exact(taking: Pattern, sealing: Pattern) -> bool:
 def _names(rule: Rule) -> Iterator[str]:
     """Yield the names that a rule selects or reads in requests, each by its first step."""
     blocks = rule.blocks_of("request")
-    yield from _selected(item for one in blocks for item in (*one.encrypt, *one.decrypt))
+    yield from _selected(item for one in blocks for item in one.items)
     for names in (rule.names, *(one.names for one in blocks)):
         yield from _read(names)
 

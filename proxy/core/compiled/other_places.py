@@ -113,8 +113,7 @@ def elsewhere(block: Block, direction: Direction) -> Elsewhere | None:
     """Return which of a block's names must occur in no other place of a request, if anything."""
     if direction == "response" or block.elsewhere_allowed:
         return None
-    items = (*block.encrypt, *block.decrypt)
-    selectors = [one.selector for one in items if not one.elsewhere_allowed]
+    selectors = [one.selector for one in block.items if not one.elsewhere_allowed]
     in_body = map(_first_name, selectors)
     names = dict.fromkeys(one for one in in_body if one is not None)
     within = {one for selector in selectors for one in _inner_names(selector)}

@@ -160,9 +160,7 @@ class RuleTable:
         sealed = frozenset(sealed_fields(one for one in rules if not one.observes))
         self.rules = tuple(_compile(rule, sealed) for rule in rules)
         blocks = [block for rule in rules for block in rule.blocks]
-        self.end_to_end = any(
-            item.parties for one in blocks for item in (*one.encrypt, *one.decrypt)
-        )
+        self.end_to_end = any(item.parties for one in blocks for item in one.items)
         table = RouteTable(
             [(index, pattern) for index, rule in enumerate(rules) for pattern in rule.patterns]
         )

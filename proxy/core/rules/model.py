@@ -168,6 +168,11 @@ class Block:
     accept: frozenset[str] = frozenset()
     distinct: frozenset[str] = frozenset()
 
+    @property
+    def items(self) -> tuple[Item, ...]:
+        """What is sealed, then what is opened."""
+        return (*self.encrypt, *self.decrypt)
+
     def field_at(self, path: Sequence[str | int]) -> str:
         """Return the field of a value by its place: the last name on the path, `$` without any.
 

@@ -169,7 +169,7 @@ def _of_form(body: bytes) -> Iterator[tuple[Path, str]]:
 def _selectors(rule: Rule, direction: Direction) -> Iterator[tuple[Step, ...]]:
     """Yield the steps of what a rule seals or opens in one direction; none for a whole body."""
     for block in rule.blocks_of(direction):
-        for item in (*block.encrypt, *block.decrypt):
+        for item in block.items:
             yield from _steps(item.selector)
 
 
