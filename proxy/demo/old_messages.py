@@ -20,7 +20,7 @@ from ..migration.job.places import Pipe
 from ..migration.progress import Progress
 from ..migration.values.states import Tally
 from ..migration.worker import Order
-from .screen import Screen
+from .screen import Screen, pretty
 from .stage import Stage
 
 OLD: Final = ("Aspirin 100 mg at eight, says Ada", "Since 2019, no reaction, says Grace")
@@ -58,9 +58,9 @@ async def play(scene: Stage, screen: Screen) -> None:
     opened, after = await _migrated(later, "open", rotated)
     screen.side_by_side(
         {
-            "before": _pretty(before[-1]),
-            "after `seal`": _pretty(backend.rows[-1]),
-            "after `open`": _pretty(after[-1]),
+            "before": pretty(before[-1]),
+            "after `seal`": pretty(backend.rows[-1]),
+            "after `open`": pretty(after[-1]),
         }
     )
     old = len(OLD)
@@ -91,7 +91,3 @@ async def _migrated(keyring: Keyring, verb: Verb, rows: Rows) -> tuple[Tally, Ro
     order = Order(_JOB, verb, keyring, (source, output), time.time)
     done = await runner.run(order, Progress(io.StringIO(), time.monotonic))
     return done.tally, [json.loads(line) for line in output.getvalue().splitlines()]
-
-
-def _pretty(value: object) -> str:
-    return json.dumps(value, indent=1, ensure_ascii=False)

@@ -174,7 +174,7 @@ async def _changes(talk: _Talk, screen: Screen, first: str) -> None:
             {"conversationId": "private", "from": "ada", "to": ["grace"], "content": MESSAGE}
         ).encode()
     )
-    _problem(screen, answer.status, answer.body)
+    screen.refusal(answer.status, answer.body)
     screen.claim(
         answer.code == "key-unavailable" and len(talk.scene.backend.rows) == before,
         "nothing is sealed for a revoked key, and nothing is forwarded",
@@ -211,8 +211,3 @@ def _opened(
 
 def _session(token: str) -> str:
     return token.partition(".")[0]
-
-
-def _problem(screen: Screen, status: int, body: bytes) -> None:
-    problem = json.loads(body)
-    screen.quote(f"{status} {problem.get('title')} ({problem.get('type')})")

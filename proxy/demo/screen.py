@@ -62,11 +62,21 @@ class Screen:
         for line in text.splitlines():
             self.write(self._painted(_DIM, f"    {line}"))
 
+    def refusal(self, status: int, body: bytes) -> None:
+        """Print the status, title and type of a problem (RFC 9457)."""
+        problem = json.loads(body)
+        self.quote(f"{status} {problem.get('title')} ({problem.get('type')})")
+
     def _width(self) -> int:
         return max(_MIN_WIDTH, min(_MAX_WIDTH, shutil.get_terminal_size().columns))
 
     def _painted(self, color: str, text: str) -> str:
         return f"{color}{text}{_END}" if self.colors else text
+
+
+def pretty(value: object) -> str:
+    """Return a value as JSON over several lines."""
+    return json.dumps(value, indent=1, ensure_ascii=False)
 
 
 def _cell(text: str, width: int) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Final
 from ..core.crypto import base64url, token
 from ..core.crypto.context import Scope
 from ..keys.sessions import session_control
-from .screen import Screen, search
+from .screen import Screen, pretty, search
 from .stage import Stage, stage
 
 MESSAGE: Final = "Penicillin allergy confirmed. Call 555-0100 before noon, Ada"
@@ -40,9 +40,9 @@ async def send_and_read(scene: Stage, screen: Screen, text: str = MESSAGE) -> No
     got = await scene.read("ward-7")
     screen.side_by_side(
         {
-            "the client sent": _pretty({"conversationId": "ward-7", "content": text}),
-            "the backend holds": _pretty(held),
-            "the reader gets": _pretty(got.json),
+            "the client sent": pretty({"conversationId": "ward-7", "content": text}),
+            "the backend holds": pretty(held),
+            "the reader gets": pretty(got.json),
         }
     )
     screen.claim(
@@ -67,7 +67,7 @@ async def tamper(scene: Stage, screen: Screen) -> None:
     row["content"] = original[:at] + ("A" if original[at] != "A" else "B") + original[at + 1 :]
     answer = await scene.read("ward-7")
     row["content"] = original
-    _show_refusal(screen, answer.status, answer.body)
+    screen.refusal(answer.status, answer.body)
     screen.claim((answer.status, answer.code) == (502, "open-failed"), "it is refused, not shown")
     screen.claim(
         MESSAGE.encode() not in answer.body, "the response contains nothing of the message"
@@ -83,7 +83,7 @@ async def move(scene: Stage, screen: Screen) -> None:
     scene.backend.rows.append({**original, "id": 99, "conversationId": "mallory"})
     answer = await scene.read("mallory")
     scene.backend.rows.pop()
-    _show_refusal(screen, answer.status, answer.body)
+    screen.refusal(answer.status, answer.body)
     screen.claim(
         (answer.status, answer.code) == (502, "open-failed"), "it opens in no other conversation"
     )
@@ -110,7 +110,7 @@ async def malformed(scene: Stage, screen: Screen) -> None:
     )
     before = len(scene.backend.rows)
     answer = await scene.post(b'{"conversationId": "ward-7", "content": NaN}')
-    _show_refusal(screen, answer.status, answer.body)
+    screen.refusal(answer.status, answer.body)
     screen.claim((answer.status, answer.code) == (400, "invalid-body"), "the error is clear")
     screen.claim(len(scene.backend.rows) == before, "the backend did not receive it")
 
@@ -145,12 +145,3 @@ async def look_for_plaintext(scene: Stage, screen: Screen) -> None:
 
 def _session_of(text: str) -> str:
     return base64url.encode(token.decode(text.encode()).key_id.sid).decode()
-
-
-def _show_refusal(screen: Screen, status: int, body: bytes) -> None:
-    problem = json.loads(body)
-    screen.quote(f"{status} {problem.get('title')} ({problem.get('type')})")
-
-
-def _pretty(value: object) -> str:
-    return json.dumps(value, indent=1, ensure_ascii=False)

@@ -20,7 +20,7 @@ from .document import Mistakes, Spot
 from .marks import Mark, MarkFinder, named, one_or_many
 from .messages import IN_FORMS, BodyKind, kind_of, place_of
 from .operations import DescribedBody, DescribedOperation, DescribedParameter, Response
-from .plain import Listed, PlainFinder
+from .plain import PlainFinder, PlainPlaces
 from .policy import NARROW_CHARS
 from .schemas import WISHES, SchemaReader
 
@@ -66,7 +66,7 @@ class RuleBlocks:
     operation: DescribedOperation
     request: list[WrittenBlock] = field(default_factory=list)
     response: list[WrittenBlock] = field(default_factory=list)
-    listed: Listed | None = None
+    listed: PlainPlaces | None = None
 
     @property
     def acts(self) -> bool:
@@ -99,7 +99,7 @@ class BlockFinder:
         made.listed = self._listed(made)
         return made
 
-    def _listed(self, made: RuleBlocks) -> Listed | None:
+    def _listed(self, made: RuleBlocks) -> PlainPlaces | None:
         contents = made.operation.contents
         reads = bool(made.request)
         if reads and (

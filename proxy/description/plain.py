@@ -15,7 +15,7 @@ _EACH: Final = Step(Any.MEMBER)
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class PlainPlaces:
     """The places of a request that stay plain, as a rule spells them."""
 
     plain: tuple[str, ...] = ()
@@ -35,7 +35,7 @@ class PlainFinder:
         content: DescribedBody | None,
         marked: frozenset[str],
         records: str = "",
-    ) -> Listed | None:
+    ) -> PlainPlaces | None:
         """Return what an operation's requests hold with a body, if it is read, of some content.
 
         None where it is no list: maps, values of any type, schemas that contain themselves. What is
@@ -61,7 +61,7 @@ class PlainFinder:
         if None in places or any("json:" in (one or "") for one in places):
             return None
         plain = (one for one in dict.fromkeys(places) if one is not None and one not in marked)
-        return Listed(tuple(plain), tuple(query))
+        return PlainPlaces(tuple(plain), tuple(query))
 
     def _value(
         self, schemas: Schemas, steps: Steps, above: tuple[Schemas, ...], found: dict[Steps, None]

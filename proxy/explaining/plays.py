@@ -40,7 +40,7 @@ def played(listener: ListenerSettings) -> list[str]:
     return [
         f"{listener.name} / {rule.name}: {found}"
         for rule in listener.rules[:PLAYED_RULES]
-        if isinstance(rule.response, tuple) and not rule.observes
+        if rule.blocks_of("response") and not rule.observes
         for found in _of_rule(listener, rule, table)
     ]
 
@@ -99,12 +99,11 @@ def _request(rule: Rule) -> Wanted | None:
     sources = [one for part in NAMED_PARTS for one in _sources(rule, block, part)]
     if any(isinstance(one, NameSource) and one.place == "jwt" for one in sources):
         return None
-    items = (*block.encrypt, *block.decrypt)
-    selectors: list[Selector] = [one.selector for one in items]
+    selectors: list[Selector] = [one.selector for one in block.items]
     selectors += [one.selector for one in sources if isinstance(one, JsonSource)]
     if block.decrypt or not all(isinstance(one, JsonSelector) for one in selectors):
         return None
-    least = max((one.min_chars or 0 for one in items), default=0)
+    least = max((one.min_chars or 0 for one in block.items), default=0)
     document = _document(selectors, _TEXT * max(1, min(least, PLAYED_CHARS)))
     for condition in block.when:
         document = _put(document, condition.selector, _value(condition.values))

@@ -74,7 +74,7 @@ def write(path: Path, content: bytes) -> None:
         finally:
             with suppress(FileNotFoundError):
                 temporary.unlink()
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
     except OSError as error:
         raise KeyringError(
             f"{path}: not written: {error.strerror or type(error).__name__}"
@@ -175,7 +175,8 @@ def _write_new(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Write the entries of a folder to its disk; raise OSError."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

@@ -6,7 +6,7 @@ public JWK of `sealyard audit receipt-key`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -120,7 +120,7 @@ def sign(run: MigrationRun, keyring: Keyring) -> str:
             {"column": one.label, **one.outcome._asdict(), "count": one.values}
             for one in run.tally.values
         ],
-        "excluded": list(_excluded(run.job)),
+        "excluded": [one.excluded for one in run.job.tables if one.excluded],
         "not_covered": list(run.not_covered),
     }
     if run.proves:
@@ -148,7 +148,3 @@ def _report(said: Mapping[str, Any]) -> SignedReport:
     return SignedReport(
         verb, keyring, primary, proof, began, ended, tally, excluded, not_covered, proves
     )
-
-
-def _excluded(job: Job) -> Sequence[str]:
-    return [one.excluded for one in job.tables if one.excluded]

@@ -151,7 +151,7 @@ def _of_rule(rule: Rule) -> Iterator[str]:
     yield from _of_names(rule.names)
     for block in rule.blocks:
         yield from _of_names(block.names)
-        for item in (*block.encrypt, *block.decrypt):
+        for item in block.items:
             yield from _of_selector(item.selector)
         for selector in block.plain:
             yield from _of_selector(selector)

@@ -1,112 +1,109 @@
 """Numbers of the traffic that nobody can set: how long, how much and how many, and why.
 
 What can be set is in proxy/config/limits.py; what HTTP and WebSocket fix is where it is read.
+A comment gives what a number measures or bounds, and the reason for it; the unit is in its name
+(`BYTES`, `CHARS`, `SECONDS`), other names count things.
 """
 
 from typing import Final
 
 # --- turns of the event loop ------------------------------------------------------------------
-# Overloaded, a turn begins no request after it: an operation of the store has 250 ms.
+# Age at which an overloaded turn begins no more requests: an operation of the store has 250 ms.
 TURN_SECONDS: Final = 0.1
 FAIR_TURN_SECONDS: Final = 0.15  # the same for clients that have had less than others
-STANDING_SECONDS: Final = 1.0  # for which the least delay of the loop counts
-SHARES_SECONDS: Final = 1.0  # for which what clients have had counts
-SLICE_SECONDS: Final = 0.0005  # of work at a long message before others have a turn
-# A body of so many is found, sealed and spliced in a slice or two, if it has few values.
+STANDING_SECONDS: Final = 1.0  # how long turns must be long before the loop is overloaded
+SHARES_SECONDS: Final = 1.0  # how long it counts how many requests a client has begun
+SLICE_SECONDS: Final = 0.0005  # work at a long message before others have a turn
+# Longest body of few values: to find, seal and splice them takes a slice or two.
 LONG_BYTES: Final = 2048 * 1024
-# Between two full collections of garbage while long messages are worked at.
-COLLECTED_SECONDS: Final = 30.0
-TICK_SECONDS: Final = 0.25  # of the timer that looks at deadlines
-# Works that outlive who waits for them; beyond it, work ends with its client.
+COLLECTED_SECONDS: Final = 30.0  # time between full collections of garbage during long messages
+TICK_SECONDS: Final = 0.25  # interval of the timer that looks at deadlines
+# Tasks that go on after their client has left; beyond it, a task ends with its client.
 MOST_OUTLIVING: Final = 1024
 
 # --- connections of clients -------------------------------------------------------------------
 BACKLOG: Final = 1024  # connections that wait to be accepted
-PROBE_SECONDS: Final = 1.0  # in which another process answers that has a Unix socket
-LEAST_PAUSE_SECONDS: Final = 0.1  # before the next accept where descriptors have run out
+PROBE_SECONDS: Final = 1.0  # time in which the owner of an existing Unix socket must answer
+# First and longest pause before the next accept where descriptors have run out.
+LEAST_PAUSE_SECONDS: Final = 0.1
 LONGEST_PAUSE_SECONDS: Final = 1.0
-REPORT_SECONDS: Final = 10.0  # between two lines about refused connections
-MOST_PORTS_TOLD: Final = 64  # of one listener: clients choose the ports that they call
-# For which a drain keeps idle connections: a request may be on its way.
-IDLE_GRACE_SECONDS: Final = 3.0
-# Exchanges of a closed listener may look at copies of what they have cut.
+REPORT_SECONDS: Final = 10.0  # time between two log lines about connections that are refused
+MOST_PORTS_TOLD: Final = 64  # ports that a listener reports: clients choose which ones they call
+IDLE_GRACE_SECONDS: Final = 3.0  # idle connections stay so long in a drain: a request may come
+# How long exchanges of a closed listener may look at the copies of messages that were cut.
 LAST_LOOK_SECONDS: Final = 0.5
-GONE_SECONDS: Final = 0.1  # twice this after its end, a client is asked if it still reads
-RESET_SECONDS: Final = 0.05  # which the reset takes that replies, where the client is near
-# Version 1 has at most 107; version 2 may have extensions (TLVs).
-PROXY_HEADER_BYTES: Final = 4096
-CHUNK_LINE_BYTES: Final = 1024  # of the size of a chunk with its extensions
-TRAILER_BYTES: Final = 65536  # which are read and go no further
+GONE_SECONDS: Final = 0.1  # twice this after its end, a client is asked whether it still reads
+RESET_SECONDS: Final = 0.05  # time for the reset with which a client that is near replies then
+PROXY_HEADER_BYTES: Final = 4096  # version 1 has at most 107; version 2 may have extensions (TLVs)
+CHUNK_LINE_BYTES: Final = 1024  # the line with the size of a chunk and its extensions
+TRAILER_BYTES: Final = 65536  # trailers of one body: they are read and dropped
 
 # --- the upstream -----------------------------------------------------------------------------
-# For the first window of an upload; a slower one is a long transfer from the beginning.
+# Time for the beginning of an upload; a slower one counts as a long transfer at once.
 BEGINNING_SECONDS: Final = 0.5
-# An upload or a download that lasts longer counts beside the permits.
-LONG_TRANSFER_SECONDS: Final = 3.0
+LONG_TRANSFER_SECONDS: Final = 3.0  # an upload or download that lasts longer needs no permit
 UNREAD_SECONDS: Final = 1.0  # the same for a download whose client does not read
-# Saved up: a failing upstream is soon asked no more often than without retries.
-MOST_RETRIES: Final = 10
-# Of `timeouts.queue` for which a request waits while more is asked than can be done.
-OVERLOADED_SHARE: Final = 0.1
+MOST_RETRIES: Final = 10  # retries saved up: a failing upstream soon gets no more of them
+OVERLOADED_SHARE: Final = 0.1  # share of `timeouts.queue` for which requests wait in an overload
 
 # --- the limit of requests at a time, which follows how fast the upstream answers -------------
-LEAST_LIMIT: Final = 5  # so many keep even a backend of one thread busy
-# The standard error at which a mean is precise, so that its window is over.
-PRECISE_SHARE: Final = 0.05
-WINDOW_SECONDS: Final = 0.1  # in which a mean is taken, at least
-WINDOW_MOST_SECONDS: Final = 1.0
-TOLERANCE: Final = 1.25  # times the usual time that answers may take before the limit falls
-# Times the usual time that one answer counts at most: a report of a minute says nothing.
+LEAST_LIMIT: Final = 5  # so many requests keep even a backend of one thread busy
+WINDOW_SECONDS: Final = 0.1  # shortest window in which the mean of answer times is taken
+WINDOW_MOST_SECONDS: Final = 1.0  # longest such window
+PRECISE_SHARE: Final = 0.05  # standard error, as a share of the mean, that ends a window early
+TOLERANCE: Final = 1.25  # multiple of the usual time from which on answers lower the limit
+# Multiple of the usual time that one answer counts at most: one of a minute must not decide.
 OUTLIER: Final = 4.0
-STEEPEST: Final = 0.5  # share to which the limit falls at a time
-# After which a limit that is all in use is lowered for a window: was it what made it slow?
+INSTANT_SECONDS: Final = 1e-6  # least time that an answer counts
+STEEPEST: Final = 0.5  # least share of the limit that one step, or the first trial, leaves
+# Time between trials: a limit that is all in use is lowered to see whether it made answers slow.
 TRIAL_SECONDS: Final = 10.0
-TRIAL_SHARE: Final = 0.7  # to which it is lowered; the first time by STEEPEST
-# A lower limit helped if answers became faster by this share of what it was lowered by.
-HELPED: Final = 0.5
+TRIAL_SHARE: Final = 0.7  # share of the limit that a later trial leaves
+HELPED: Final = 0.5  # share of the expected gain in speed from which on a lower limit stays
 CERTAIN: Final = 1.5  # standard errors from which on a difference counts
-# Share of requests that clients give up later than is usual: the limit is far too high.
-GIVEN_UP: Final = 0.1
-INSTANT_SECONDS: Final = 1e-6  # the least time that an answer counts
+GIVEN_UP: Final = 0.1  # share of late requests that clients give up: the limit is far too high
 
 # --- overload: who may wait -------------------------------------------------------------------
-NEWEST_SHARE: Final = 0.3  # what the last interval counts in the pace of a `QueueRoom`
-# Of its time in which who waits is to have its turn: the pace may fall meanwhile.
+NEWEST_SHARE: Final = 0.3  # weight of the last interval in the pace of a `QueueRoom`
+# Share of its time in which a waiting request should have its turn: the pace may fall meanwhile.
 IN_TIME_SHARE: Final = 0.6
-LEAST_WAITING: Final = 10  # may always wait: a tenth of them is left to other clients
+LEAST_WAITING: Final = 10  # requests that may always wait: a tenth is left to other clients
 
 # --- exchanges --------------------------------------------------------------------------------
-ASKED_SECONDS: Final = 5.0  # a name that the backend told is kept for its caller
-MOST_ASKED: Final = 4096  # such names
-ASKED_ANSWER_BYTES: Final = 1024 * 1024
-MOST_CLAIMS: Final = 256  # kept: of clients that send just now
-# Of one listener with open connections; the next that is called replaces one.
-MOST_PORTS: Final = 64
-# A WebSocket is kept whose client sends no more: its last messages go upstream.
-LAST_MESSAGES_SECONDS: Final = 0.5
-ANNOUNCED_SECONDS: Final = 120.0  # after their packet, attachments may arrive
-ANNOUNCED_SESSIONS: Final = 10_000  # above it or above ANNOUNCED_BYTES, the oldest are dropped
-ANNOUNCED_BYTES: Final = 32 * 1024 * 1024  # of all sessions, by estimate
-ANNOUNCED_BYTES_OF_ONE: Final = 1024 * 1024
-ANNOUNCED_SID_CHARS: Final = 256
-# Compressed bytes: at most 1.6 MiB, which inflate in some milliseconds.
-PACKED_AT_ONCE: Final = 16 * 1024
-COMPRESSED_AT_ONCE: Final = 64 * 1024  # bytes of a message that are compressed again in 2 ms
-MESSAGE_FREE_BYTES: Final = 1024 * 1024  # of a message that are inflated whatever their ratio
-MESSAGE_SLICE_BYTES: Final = 16 * 1024  # inflated at a time
+MOST_CLAIMS: Final = 256  # clients and routes whose claims to permits are kept
+MOST_PORTS: Final = 64  # original ports of one listener; another one replaces one without traffic
+ASKED_SECONDS: Final = 5.0  # how long a name that the backend told is kept for its caller
+MOST_ASKED: Final = 4096  # names that are kept so
+ASKED_ANSWER_BYTES: Final = 1024 * 1024  # longest answer that tells a name
 
-# --- dry runs and what is reported of traffic -------------------------------------------------
-# After the end of a message that was cut, its copies may be looked at.
-COPIES_SECONDS: Final = 5.0
-MOST_CUT: Final = 64  # messages whose copies are looked at: no further ones are that were cut
+# --- WebSockets and Socket.IO -----------------------------------------------------------------
+# How long a WebSocket is kept whose client sends no more: its last messages go upstream.
+LAST_MESSAGES_SECONDS: Final = 0.5
+PACKED_AT_ONCE: Final = 16 * 1024  # compressed bytes: at most 1.6 MiB, inflated in milliseconds
+COMPRESSED_AT_ONCE: Final = 64 * 1024  # bytes of a message that are compressed again in 2 ms
+MESSAGE_FREE_BYTES: Final = 1024 * 1024  # inflated size that is accepted at any ratio
+MESSAGE_SLICE_BYTES: Final = 16 * 1024  # compressed bytes that are inflated between two pauses
+ANNOUNCED_SECONDS: Final = 120.0  # time for attachments to arrive after the packet they belong to
+# Sessions that await attachments, and what all and one of them keep, by estimate: the oldest go.
+ANNOUNCED_SESSIONS: Final = 10_000
+ANNOUNCED_BYTES: Final = 32 * 1024 * 1024
+ANNOUNCED_BYTES_OF_ONE: Final = 1024 * 1024
+ANNOUNCED_SID_CHARS: Final = 256  # longest id of such a session
+
+# --- dry runs ---------------------------------------------------------------------------------
+COPIES_SECONDS: Final = 5.0  # time to look at the copies of a message after it was cut
 COPIES_OF_SOCKET_SECONDS: Final = 5.0  # the same for a WebSocket
-TRIED_BYTES: Final = 1024 * 1024  # a longer body is not tried: a dry run takes memory and time
-SCANNED_PER_SECOND: Final = 10  # messages in whose members sensitive values are looked for
-SCANNED_BYTES: Final = 32 * 1024
-SCANNED_NODES: Final = 2000
-SCANNED_DEPTH: Final = 16
-SCANNED_FIELDS: Final = 200
-MOST_SIBLINGS: Final = 8  # names in one place of a path; more are taken for values
-MOST_LEVELS: Final = 8  # of a path that are told apart
-MOST_PLACES: Final = 4096  # remembered, so that a client cannot fill memory with names
-UNREAD_REPORT_SECONDS: Final = 3600.0  # between two reports of one rule
+# Messages whose copies are looked at; the copies of another one that was cut are dropped.
+MOST_CUT: Final = 64
+TRIED_BYTES: Final = 1024 * 1024  # longest body that is tried: a dry run takes memory and time
+
+# --- what is reported of traffic --------------------------------------------------------------
+SCANNED_PER_SECOND: Final = 10  # messages that are searched for sensitive values
+SCANNED_BYTES: Final = 32 * 1024  # longest body that is searched
+SCANNED_NODES: Final = 2000  # values of a JSON text that are looked at
+SCANNED_DEPTH: Final = 16  # nesting down to which they are looked at
+SCANNED_FIELDS: Final = 200  # fields of a form that is searched, and elements of each list
+MOST_SIBLINGS: Final = 8  # names at one place of a path; further ones are taken for values
+MOST_LEVELS: Final = 8  # segments of a path that are told apart
+MOST_PLACES: Final = 4096  # places that are remembered: clients must not fill memory with names
+UNREAD_REPORT_SECONDS: Final = 3600.0  # time between two reports of one rule

@@ -122,6 +122,6 @@ def bearer(claims: dict[str, str]) -> tuple[tuple[str, str], ...]:
 
 def _after(applied: Applied, before: Message) -> Message:
     out = applied.forwardable
-    media_type = before.media_type if out.media_type is None else out.media_type
+    media_type = before.media_type if out.frame.media_type is None else out.frame.media_type
     assert out.body is not None
     return Message(out.body, media_type, before.method, before.target, before.headers)

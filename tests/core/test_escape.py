@@ -123,7 +123,7 @@ def test_what_cannot_be_escaped_stays_and_is_counted_and_told() -> None:
     applied = reply(a_reading(), json.dumps([text, token("y")]))
 
     assert dict(applied.counts) == {"opened": 3, "in_markup": 1}
-    assert (b"Sealyard-Kept", b"1") in applied.forwardable.added_headers
+    assert (b"Sealyard-Kept", b"1") in applied.forwardable.frame.added_headers
     assert b"javascript" not in (applied.forwardable.body or b"")
 
 

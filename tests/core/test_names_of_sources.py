@@ -548,15 +548,6 @@ def test_a_part_that_is_compared_is_held_until_it_is_there() -> None:
         [list(form.feed(piece)) for piece in pieces]
 
 
-def test_a_head_is_looked_at_once() -> None:
-    rule = opening("query:conversationId")
-    exchange = an_exchange(rule, QUERY, "POST")
-    exchange.refuse_unclear()
-    assert len(exchange.head.facts.cleared) == 1
-    Exchange(exchange.decision, exchange.head).refuse_unclear()
-    assert len(exchange.head.facts.cleared) == 1
-
-
 def test_names_kept_for_the_answer_are_looked_at() -> None:
     rule = a_rule(
         response=a_block(decrypt=[an_item("$.content", bind=BIND)]),

@@ -67,7 +67,7 @@ def test_a_list_with_a_stored_twin_has_its_other_elements_opened(odd: str, *, ke
     assert (opened[0], opened[2]) == ("hello", "hello")
     assert opened[1].startswith("eyJ")
     assert applied.counts == {"opened": 2, "kept": 1}
-    assert (b"Sealyard-Kept", b"1") in applied.forwardable.added_headers
+    assert (b"Sealyard-Kept", b"1") in applied.forwardable.frame.added_headers
 
 
 def test_a_stored_element_with_its_value_twice_stays_as_it_is() -> None:

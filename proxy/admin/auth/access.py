@@ -64,12 +64,7 @@ class Access:
         return certificates.caller(certificate, self.clients, self.clock())
 
 
-def read_access(
-    settings: AdminSettings,
-    environ: Mapping[str, str],
-    *,
-    clock: Callable[[], float] = time.time,
-) -> Access:
+def read_access(settings: AdminSettings, environ: Mapping[str, str]) -> Access:
     """Return the accepted credentials, read from the files now. It blocks on file access.
 
     Raises UnfitEnvironment, naming the file, where one cannot be used.
@@ -81,10 +76,10 @@ def read_access(
     if settings.kubernetes is not None:
         from .token_review import TokenReviews  # noqa: PLC0415 - see above
 
-        reviews = TokenReviews(settings.kubernetes, clock)
+        reviews = TokenReviews(settings.kubernetes, time.time)
     if settings.clients:
         from . import certificates  # noqa: F401, PLC0415 - see above
-    return Access(tokens, settings.clients, reviews, clock)
+    return Access(tokens, settings.clients, reviews)
 
 
 def _bearer(shown: Sequence[str]) -> bytes | None:

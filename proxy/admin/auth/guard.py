@@ -255,7 +255,7 @@ class Guard:
         entry = {key: value for key, value in entry.items() if value != ""}
         # Requests refused for their rate must not fill the disk.
         record = self._gate.record if self._gate is not None else None
-        if record is not None and not _too_many(response):
+        if record is not None and response.status != problem.TOO_MANY.status:
             try:
                 await record(entry)
             except SealyardError:
@@ -273,10 +273,6 @@ def _signed(response: StreamResponse, request_id: str) -> StreamResponse:
     headers["X-Content-Type-Options"] = "nosniff"
     headers["Sealyard-Request-Id"] = request_id
     return response
-
-
-def _too_many(response: StreamResponse) -> bool:
-    return response.status == problem.TOO_MANY.status
 
 
 def _refused(error: AdminError) -> Response:

@@ -32,7 +32,7 @@ from ...telemetry.logs.processors import Format
 from ...wiring.admin.service_view import Carrier
 from ...wiring.reload import config_files
 from ...wiring.reload.config_files import Source
-from ...wiring.reload.reload import report_loaded
+from ...wiring.reload.reload import ms_since, report_loaded
 from ...wiring.root_wait import until_open
 from ...wiring.service import Service
 from ...wiring.sidecar.sidecar import build, counting
@@ -140,7 +140,7 @@ def serve(  # noqa: PLR0913 - one parameter for each option
         "server.started", version=__version__, python=platform.python_version(), pid=os.getpid()
     )
     logs.report("process.hardened", **hardening.fields())
-    report_loaded(logs, read, "start", _since(began))
+    report_loaded(logs, read, "start", ms_since(began))
     named = tuple(one.name for one in log_processors)
     command = None
     if workers > 1:
@@ -213,7 +213,7 @@ async def _serve(
     await service.start()
     signals.on_hangup(lambda: service.reload_soon("signal"))
     listeners = len(read.loaded.settings.listeners)
-    logs.report("server.ready", listeners=listeners, duration_ms=_since(stop.began))
+    logs.report("server.ready", listeners=listeners, duration_ms=ms_since(stop.began))
     service_manager.notify(service_manager.READY, os.environ)
     reason = await signals.stop
     service_manager.notify(service_manager.STOPPING, os.environ)
@@ -224,7 +224,7 @@ async def _serve(
     logs.report("server.stopping", signal=reason, grace_s=stop.grace)
     stopping = time.monotonic()
     finished = await signals.unless_hurried(service.drain(stop.grace), service.close)
-    logs.report("server.stopped", duration_ms=_since(stopping), aborted=not finished)
+    logs.report("server.stopped", duration_ms=ms_since(stopping), aborted=not finished)
     return ExitCode.OK if finished else ExitCode.NEGATIVE
 
 
@@ -240,7 +240,3 @@ async def _carrier(
         return supervisor
     reporter = counting(settings, logs)
     return await build(read.loaded, reporter, environ=os.environ, accepted=accepted)
-
-
-def _since(began: float) -> float:
-    return round((time.monotonic() - began) * 1000, 1)

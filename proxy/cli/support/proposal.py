@@ -58,6 +58,12 @@ class SeenPlace:
     clients: set[str] = field(default_factory=set)
     sensitive: bool = False
 
+    def add(self, client: str, *, sensitive: bool) -> None:
+        """Count a request of a client, and whether its value looks sensitive."""
+        self.count += 1
+        self.clients.add(client)
+        self.sensitive |= sensitive
+
 
 @dataclass(slots=True)
 class SeenRoute:
@@ -98,7 +104,7 @@ def _take(found: dict[str, SeenRoute], entry: Mapping[str, Any]) -> None:
     route = found.setdefault(pattern, SeenRoute(pattern))
     route.count += 1
     for name, value in dict(parse_qsl(url.query, keep_blank_values=True)).items():
-        _count(route.query.setdefault(name, SeenPlace()), client, name, value)
+        route.query.setdefault(name, SeenPlace()).add(client, sensitive=_is_sensitive(name, value))
     data = request.get("postData") or {}
     media, body = str(data.get("mimeType", "")).partition(";")[0], data.get("text") or ""
     seen: dict[tuple[str, ...], bool] = {}
@@ -110,16 +116,7 @@ def _take(found: dict[str, SeenRoute], entry: Mapping[str, Any]) -> None:
         for steps, value in _scalars(json.loads(body or "null"), ()):
             seen[steps] = seen.get(steps, False) or _is_sensitive(_last(steps), value)
     for steps, sensitive in seen.items():
-        place = route.body.setdefault(steps, SeenPlace())
-        place.count += 1
-        place.clients.add(client)
-        place.sensitive |= sensitive
-
-
-def _count(place: SeenPlace, client: str, name: str, value: str) -> None:
-    place.count += 1
-    place.clients.add(client)
-    place.sensitive |= _is_sensitive(name, value)
+        route.body.setdefault(steps, SeenPlace()).add(client, sensitive=sensitive)
 
 
 def _is_sensitive(name: str, value: object) -> bool:
@@ -254,12 +251,13 @@ def rules(routes: Iterable[SeenRoute], least: Least) -> str:
 
 def _rule(route: SeenRoute, least: Least) -> Iterator[str]:
     found = proposed(route, least)
-    unrelated = f", unrelated: {_flow(found.unrelated)}" if found.unrelated else ""
-    source = f"{{from: {found.conversation}{unrelated}}}" if unrelated else found.conversation
+    source = json.dumps(found.conversation)
+    if found.unrelated:
+        source = f"{{from: {found.conversation}, unrelated: {_flow(found.unrelated)}}}"
     yield f"      - name: {json.dumps(route.pattern.lower())}"
     yield f"        match: {json.dumps(route.pattern)}"
-    yield f"        conversation: {source if unrelated else json.dumps(source)}"
-    if unrelated:
+    yield f"        conversation: {source}"
+    if found.unrelated:
         yield "        # Say `also` for those that name the same as the path: they must be equal."
     if found.query:
         yield f"        query: {{{', '.join(f'{json.dumps(one)}: plain' for one in found.query)}}}"

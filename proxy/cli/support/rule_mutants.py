@@ -10,7 +10,7 @@ from ...config.settings import ListenerSettings
 from ...core.expressions.routes import Pattern
 from ...core.expressions.selectors import JsonSelector, NamedSelector, Selector, Step, Whole
 from ...core.http.message import DIRECTIONS, Direction
-from ...core.rules.model import Block, Item, Rule, Verdict
+from ...core.rules.model import Block, Item, Rule
 
 _OTHER: Final = "not_there"
 _OTHER_TYPE: Final = "application/x-another"
@@ -57,8 +57,7 @@ def without(listener: ListenerSettings, rule: Rule, at: Where) -> ListenerSettin
 def items(rule: Rule) -> Iterator[tuple[Where, Item]]:
     """Yield the items of a rule with their places."""
     for direction in DIRECTIONS:
-        blocks = rule.behaviour(direction)
-        for number, block in enumerate(() if isinstance(blocks, Verdict) else blocks):
+        for number, block in enumerate(rule.blocks_of(direction)):
             for action in ("encrypt", "decrypt"):
                 for index, item in enumerate(getattr(block, action)):
                     yield (direction, number, action, index), item
@@ -77,8 +76,7 @@ def _changed(rule: Rule) -> Iterator[tuple[str, Rule]]:
         what = f"{direction}: another selector than {shown(item.selector)}"
         yield what, _with_items(rule, direction, number, action, tuple(some))
     for direction in DIRECTIONS:
-        blocks = rule.behaviour(direction)
-        for number, block in enumerate(() if isinstance(blocks, Verdict) else blocks):
+        for number, block in enumerate(rule.blocks_of(direction)):
             if block.encrypt or block.decrypt:
                 what = f"{direction}: block {number + 1} takes another type alone"
                 yield (
@@ -90,15 +88,13 @@ def _changed(rule: Rule) -> Iterator[tuple[str, Rule]]:
 def _with_items(
     rule: Rule, direction: Direction, number: int, action: str, some: tuple[Item, ...]
 ) -> Rule:
-    blocks = rule.behaviour(direction)
-    assert not isinstance(blocks, Verdict)  # noqa: S101 - it has items
     changed: dict[str, Any] = {action: some}
-    return _with_block(rule, direction, number, replace(blocks[number], **changed))
+    block = replace(rule.blocks_of(direction)[number], **changed)
+    return _with_block(rule, direction, number, block)
 
 
 def _with_block(rule: Rule, direction: Direction, number: int, block: Block) -> Rule:
-    blocks = rule.behaviour(direction)
-    assert not isinstance(blocks, Verdict)  # noqa: S101 - it has this block
+    blocks = rule.blocks_of(direction)
     made = (*blocks[:number], block, *blocks[number + 1 :])
     return replace(rule, request=made) if direction == "request" else replace(rule, response=made)
 

@@ -188,7 +188,7 @@ def _check_labels(part: NamedPart, resolved: ResolvedRule, problems: Problems) -
 def _plain(resolved: ResolvedRule) -> Iterator[tuple[str, str]]:
     """Yield the plain places of a rule's requests with their last names, and those of its query."""
     seen: set[str] = set()
-    blocks = resolved.rule.request if isinstance(resolved.rule.request, tuple) else ()
+    blocks = resolved.rule.blocks_of("request")
     lists = [block.query or () for block in blocks] or [resolved.rule.query or ()]
     plain = [(one.text, one.field or "") for block in blocks for one in block.plain]
     plain += [(f"query:{name}", name) for names in lists for name in names]

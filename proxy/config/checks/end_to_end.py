@@ -8,7 +8,7 @@ from typing import Final
 from ...core.crypto.derivation import PACKAGE_COMMITMENT_BYTES, SID_BYTES
 from ...core.crypto.token import KeyId, encode_header, jwe_length
 from ...core.expressions.sources import ListSource, MembersSource, name_sources
-from ...core.rules.model import Block, NamedPart, Verdict
+from ...core.rules.model import Block, NamedPart
 from ..rules.options import SourceSyntax
 from ..rules.resolve import PlacedItem, ResolvedRule
 from ..yaml.nodes import Problems, show
@@ -117,7 +117,6 @@ def _sources(part: NamedPart, resolved: ResolvedRule) -> Iterator[SourceSyntax]:
 
 
 def _sealing_blocks(resolved: ResolvedRule) -> Iterator[Block]:
-    for behaviour in (resolved.rule.request, resolved.rule.response):
-        for block in () if isinstance(behaviour, Verdict) else behaviour:
-            if any(item.parties for item in block.encrypt):
-                yield block
+    for block in resolved.rule.blocks:
+        if any(item.parties for item in block.encrypt):
+            yield block

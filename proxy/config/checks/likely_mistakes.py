@@ -66,7 +66,7 @@ def check_fields(place: Place | None, rules: Iterable[Rule], problems: Problems)
     if place is None or not isinstance(place.node, Mapping):
         return
     blocks = [one for rule in rules for one in rule.blocks]
-    used = {item.field for one in blocks for item in (*one.encrypt, *one.decrypt)}
+    used = {item.field for one in blocks for item in one.items}
     for key, node in place.node.entries:
         if key.text not in used:
             text = f"no rule has a field {show(key.text)}, so its settings have no effect"

@@ -42,7 +42,7 @@ def check(resolved: ResolvedRule, problems: Problems) -> None:
 
 
 def _check_selectors(block: BlockSyntax, problems: Problems) -> None:
-    written = [(one.selector, one.place) for one in (*block.encrypt, *block.decrypt)]
+    written = [(one.selector, one.place) for one in block.items]
     for selector, place in (*written, *plain_in(block)):
         if isinstance(selector, NamedSelector):
             problems.add(

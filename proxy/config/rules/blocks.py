@@ -181,6 +181,11 @@ class BlockSyntax:
         absent="by the Content-Type",
     )
 
+    @property
+    def items(self) -> tuple[ItemSyntax, ...]:
+        """What is sealed, then what is opened."""
+        return (*self.encrypt, *self.decrypt)
+
 
 def _block(
     direction: Direction, values: dict[str, Any], fields: Fields, problems: Problems
@@ -270,7 +275,7 @@ def _verdict(place: Place, direction: Direction, problems: Problems) -> Verdict 
 
 
 def _refuse_head_in_lists(block: BlockSyntax, problems: Problems) -> None:
-    for selector, place in ((one.selector, one.place) for one in (*block.encrypt, *block.decrypt)):
+    for selector, place in ((one.selector, one.place) for one in block.items):
         if isinstance(selector, NamedSelector) and selector.of_head:
             problems.add(
                 place,

@@ -33,7 +33,7 @@ def check_block(block: BlockSyntax, problems: Problems) -> None:
     _check_kinds(block, problems)
     _check_format(block, problems)
     _check_records(block, problems)
-    for item in (*block.encrypt, *block.decrypt):
+    for item in block.items:
         if item.where and block.batch is not None:
             problems.add(item.place, "`where` does not apply with `batch`", "delete one of them")
     placed = [(item, "encrypt") for item in block.encrypt]
@@ -55,7 +55,7 @@ def plain_in(block: BlockSyntax) -> list[tuple[PlainSelector, Place]]:
 
 def _check_kinds(block: BlockSyntax, problems: Problems) -> None:
     """Report selectors of one kind of body beside those of another."""
-    written = [(one.selector, one.place) for one in (*block.encrypt, *block.decrypt)]
+    written = [(one.selector, one.place) for one in block.items]
     written += plain_in(block)
     named = [one for one, _ in written if _form_of(one)]
     if not named:
@@ -96,7 +96,7 @@ def _check_format(block: BlockSyntax, problems: Problems) -> None:
     if block.format is None:
         return
     kind, place = block.format
-    selectors = [one.selector for one in (*block.encrypt, *block.decrypt)]
+    selectors = [one.selector for one in block.items]
     selectors += [one for one, _ in plain_in(block)]
     for named in (block.names.tenant, block.names.conversation, block.names.message):
         selectors += [one.selector for one in json_sources(named.source if named else None)]
@@ -114,7 +114,7 @@ def _check_records(block: BlockSyntax, problems: Problems) -> None:
     for key, given in (("when", block.when), ("batch", block.batch)):
         if given:
             problems.add(place, f"does not apply with `{key}`", "write a block for each of the two")
-    items = ((one.selector, one.place) for one in (*block.encrypt, *block.decrypt))
+    items = ((one.selector, one.place) for one in block.items)
     for selector, at in (*items, *plain_in(block)):
         if not isinstance(selector, JsonSelector) and selector is not Whole.TOKENS:
             problems.add(at, f"{_name(selector)} is no place in a record of JSON")
@@ -287,7 +287,6 @@ def others(block: BlockSyntax, said: Others | None, problems: Problems) -> Other
 
     Report plain places that the block seals or opens, or that no list is made of.
     """
-    items = (*block.encrypt, *block.decrypt)
     for one, place in plain_in(block):
         if said == "pass":
             problems.add(place, "is listed for nothing with `others: pass`", "delete one of them")
@@ -297,11 +296,11 @@ def others(block: BlockSyntax, said: Others | None, problems: Problems) -> Other
             )
         elif any(isinstance(item.selector, Whole) for item in block.encrypt):
             problems.add(place, "a body that is sealed as a whole has no places", "delete it")
-        for item in items:
+        for item in block.items:
             if _overlaps(one, item.selector) and not (item.where and _is_same(one, item.selector)):
                 told = f"{_name(one)} overlaps {_name(item.selector)}"
                 problems.add(place, told, "it is sealed, opened or plain: delete one")
-    deep = [item for item in items if is_in_json(item.selector) and _is_deep(item.selector)]
+    deep = [item for item in block.items if is_in_json(item.selector) and _is_deep(item.selector)]
     if not _in_body(block) or said == "pass":
         return "pass"
     for item in deep:
@@ -323,7 +322,7 @@ def _in_body(block: BlockSyntax) -> bool:
 
     A body that is sealed or opened as a whole has none, and `tokens` may stand anywhere.
     """
-    wholes = {one.selector for one in (*block.encrypt, *block.decrypt)} & set(Whole)
+    wholes = {one.selector for one in block.items} & set(Whole)
     said = bool(block.encrypt or block.plain) or block.options.others is not None
     return wholes <= {Whole.TOKENS} and (said or not wholes)
 

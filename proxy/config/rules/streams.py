@@ -17,7 +17,7 @@ def check_sentinels(block: BlockSyntax, problems: Problems) -> tuple[str, ...] |
     if block.sentinels is None:
         return None
     texts, place = block.sentinels
-    selectors: list[Selector] = [one.selector for one in (*block.encrypt, *block.decrypt)]
+    selectors: list[Selector] = [one.selector for one in block.items]
     selectors += [selector for selector, _ in plain_in(block)]
     if not any(isinstance(one, JsonSelector) or one is Whole.TEXT for one in selectors):
         problems.add(place, "only applies with JSON selectors or `text`", "delete it")

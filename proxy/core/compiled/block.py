@@ -157,7 +157,8 @@ class CompiledBlock(MessageMatch):
         self.sources, self.from_message = choose_sources(block.names, names, direction)
         self.keeps = keeps
         self.echoes = self._echoes()
-        self.source_index = self._number_sources(first=_count_placed(block))
+        first = sum(value_place(one.selector) is not None for one in block.items)
+        self.source_index = self._number_sources(first=first)
         self.elements = dict(self._elements())
         self.elements_shared = {source: len(steps) for source, steps in self.elements.items()}
         self.encrypt = self._place(block.encrypt, first=0)
@@ -401,8 +402,7 @@ class CompiledBlock(MessageMatch):
 
     def needs(self, part: NamedPart) -> bool:
         """Return whether a value of the block needs a name."""
-        items = (*self.block.encrypt, *self.block.decrypt)
-        return any(item.needs(part) for item in items)
+        return any(item.needs(part) for item in self.block.items)
 
     def _other_sources(self) -> SourcesElsewhere | None:
         """Return what compares the names of a request's body with others; None for nothing."""
@@ -477,11 +477,6 @@ def _refuse_short_forms(block: Block) -> None:
         raise InvalidExpression("the form base64 is for values of JSON")
     if any(one.expires is not None and one.form == "short" for one in block.encrypt):
         raise InvalidExpression("the short form has no place for the time at which a value ends")
-
-
-def _count_placed(block: Block) -> int:
-    items = (item.selector for item in (*block.encrypt, *block.decrypt))
-    return sum(value_place(one) is not None for one in items)
 
 
 def choose_sources(

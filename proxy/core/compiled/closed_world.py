@@ -51,7 +51,7 @@ class ClosedWorld:
         Raises InvalidExpression for a selector with `..`, which stands for no place.
         """
         self.rest: Item | None = block.rest if block.others == "seal" else None
-        changed = [one.selector for one in (*block.encrypt, *block.decrypt)]
+        changed = [one.selector for one in block.items]
         read = [*sources, *(one.selector for one in block.when)]
         if any(map(_is_deep, (*changed, *block.plain))):
             raise InvalidExpression(
@@ -158,7 +158,7 @@ _DIRECTION: Final = re.compile(r"\A(?:asc|desc)|(?:asc|desc)(?:ending)?\Z")
 def sealed_fields(rules: Iterable[Rule]) -> Iterator[str]:
     """Yield the names of what rules seal in requests."""
     for rule in rules:
-        for block in rule.request if isinstance(rule.request, tuple) else ():
+        for block in rule.blocks_of("request"):
             yield from _fields(block.encrypt)
 
 
@@ -174,19 +174,18 @@ def _fields(items: Iterable[Item]) -> Iterator[str]:
             yield selector.name
 
 
-def closed_query(
-    rule: Rule, blocks: tuple[Block, ...], sealed: frozenset[str]
-) -> ClosedQuery | None:
+def closed_query(rule: Rule, sealed: frozenset[str]) -> ClosedQuery | None:
     """Return what the queries of a rule may hold; None where its blocks let any name pass.
 
     `sealed` are the fields that any rule seals: what opens in answers as `tokens` may be any.
     """
-    listed = _listed([one.query for one in blocks] if blocks else [rule.query])
+    closing = rule.blocks_of("request") or (rule,)
+    listed = _listed(one.query for one in closing)
     if listed is None:
         return None
-    naming = frozenset[str]().union(*(one.naming for one in blocks or (rule,)))
-    read = frozenset(_in_head(rule, blocks, "query"))
-    items = [item for one in rule.blocks for item in (*one.encrypt, *one.decrypt)]
+    naming = frozenset[str]().union(*(one.naming for one in closing))
+    read = frozenset(_in_head(rule, "query"))
+    items = [item for one in rule.blocks for item in one.items]
     fields = frozenset(_fields(items))
     if any(isinstance(one.selector, Whole) for one in items):
         fields |= sealed
@@ -224,33 +223,31 @@ class ClosedHeaders:
                 raise UnlistedName("unlisted-header", detail="A header is not listed.")
 
 
-def closed_headers(rule: Rule, blocks: tuple[Block, ...]) -> ClosedHeaders | None:
+def closed_headers(rule: Rule) -> ClosedHeaders | None:
     """Return what headers of a rule's requests may be; None where its blocks let any pass."""
-    listed = _listed([one.headers for one in blocks] if blocks else [rule.headers])
+    listed = _listed(one.headers for one in rule.blocks_of("request") or (rule,))
     if listed is None:
         return None
-    return ClosedHeaders(
-        listed.union(one.lower().encode() for one in _in_head(rule, blocks, "header"))
-    )
+    return ClosedHeaders(listed.union(one.lower().encode() for one in _in_head(rule, "header")))
 
 
 _Listed = TypeVar("_Listed", str, bytes)
 
 
-def _listed(each: list[frozenset[_Listed] | None]) -> frozenset[_Listed] | None:
+def _listed(each: Iterable[frozenset[_Listed] | None]) -> frozenset[_Listed] | None:
     """Return what the blocks of a rule list together; None where none of them is closed."""
     lists = [one for one in each if one is not None]
     return frozenset(name for one in lists for name in one) if lists else None
 
 
-def _in_head(rule: Rule, blocks: tuple[Block, ...], place: str) -> Iterator[str]:
+def _in_head(rule: Rule, place: str) -> Iterator[str]:
     """Yield the names that a rule reads, seals or opens in the query or in headers."""
     for names in (rule.names, *(block.names for block in rule.blocks)):
         for part in NAMED_PARTS:
             sources = name_sources(names.get(part))
             yield from (one.name for one in sources if one.place == place)
-    for block in blocks:
-        for one in (*block.encrypt, *block.decrypt):
+    for block in rule.blocks_of("request"):
+        for one in block.items:
             if isinstance(one.selector, NamedSelector) and one.selector.place == place:
                 yield one.selector.name
 

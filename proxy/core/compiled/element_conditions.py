@@ -52,8 +52,7 @@ def in_elements(
 
 def conditions_of(block: Block, shape: RecordShape | None) -> tuple[JsonSelector, ...]:
     """Return where all conditions of a block's items are read, in the order of the items."""
-    items = (*block.encrypt, *block.decrypt)
-    return tuple(one for item in items for one in condition_selectors(item, shape))
+    return tuple(one for item in block.items for one in condition_selectors(item, shape))
 
 
 def _element(item: Item, shape: RecordShape | None) -> tuple[Step, ...]:

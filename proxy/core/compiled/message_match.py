@@ -153,7 +153,7 @@ class MessageMatch:
 def _reads(block: Block, direction: Direction) -> frozenset[Kind]:
     """Return the kinds of bodies that a block's selectors read; raise where there can be none."""
     selectors: tuple[Selector, ...] = (
-        *(item.selector for item in (*block.encrypt, *block.decrypt)),
+        *(item.selector for item in block.items),
         *block.plain,
         *(one.selector for part in NAMED_PARTS for one in json_sources(block.names.get(part))),
     )

@@ -102,11 +102,11 @@ class OtherMethods:
 
 
 def _seals(rule: Rule) -> bool:
-    return isinstance(rule.request, tuple) and any(one.seals for one in rule.request)
+    return any(one.seals for one in rule.blocks_of("request"))
 
 
 def _closes(rule: Rule) -> bool:
-    blocks = rule.request if isinstance(rule.request, tuple) else ()
+    blocks = rule.blocks_of("request")
     wholes = {Whole.BODY, Whole.TEXT}
     return bool(blocks) and all(
         one.others != "pass" or not wholes.isdisjoint(item.selector for item in one.encrypt)
@@ -125,15 +125,14 @@ def _is_as_exact(taking: Pattern, sealing: Pattern) -> bool:
 
 def _names(rule: Rule) -> Iterator[str]:
     """Yield the names that a rule selects or reads in requests, each by its first step."""
-    blocks = rule.request if isinstance(rule.request, tuple) else ()
-    yield from _selected(item for one in blocks for item in (*one.encrypt, *one.decrypt))
+    blocks = rule.blocks_of("request")
+    yield from _selected(item for one in blocks for item in one.items)
     for names in (rule.names, *(one.names for one in blocks)):
         yield from _read(names)
 
 
 def _sealed_names(rule: Rule) -> Iterator[str]:
-    blocks = rule.request if isinstance(rule.request, tuple) else ()
-    yield from _selected(item for one in blocks for item in one.encrypt)
+    return _selected(item for one in rule.blocks_of("request") for item in one.encrypt)
 
 
 def _selected(items: Iterable[Item]) -> Iterator[str]:

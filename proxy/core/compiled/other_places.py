@@ -54,12 +54,8 @@ class Elsewhere:
 
     def refuse_in_head(self, head: RequestHead) -> None:
         """Raise ForbiddenValue where a name occurs in the query or in a cookie as well."""
-        facts = head.facts
-        query, lines = head.query, facts.get(COOKIE) if self._in_cookies else None
-        if (not query and lines is None) or self in facts.cleared:
-            return
-        if _is_clear(_text_of(query, lines), self._needles):
-            facts.cleared.add(self)
+        query, lines = head.query, head.facts.get(COOKIE) if self._in_cookies else None
+        if (not query and lines is None) or _is_clear(_text_of(query, lines), self._needles):
             return
         for name, _ in fields_of_query(query or ""):
             if self._in_body.readings(name) or self._is_within(name):
@@ -117,8 +113,7 @@ def elsewhere(block: Block, direction: Direction) -> Elsewhere | None:
     """Return which of a block's names must occur in no other place of a request, if anything."""
     if direction == "response" or block.elsewhere_allowed:
         return None
-    items = (*block.encrypt, *block.decrypt)
-    selectors = [one.selector for one in items if not one.elsewhere_allowed]
+    selectors = [one.selector for one in block.items if not one.elsewhere_allowed]
     in_body = map(_first_name, selectors)
     names = dict.fromkeys(one for one in in_body if one is not None)
     within = {one for selector in selectors for one in _inner_names(selector)}
@@ -206,21 +201,15 @@ class SourcesElsewhere:
 
         Raises AmbiguousRequest where they cannot be the same.
         """
-        head = names.head
-        facts = head.facts
-        if not self._sources or not head.query or self in facts.cleared:
+        query = names.head.query
+        if not self._sources or not query or _is_clear(_text_of(query), self._head_needles):
             return
-        if _is_clear(_text_of(head.query), self._head_needles):
-            facts.cleared.add(self)
-            return
-        for name, value in fields_of_query(head.query):
+        for name, value in fields_of_query(query):
             for key, _ in self._members.readings(name):
                 source, first = self._sources[key]
                 comparable = name == first and _is_one(source) and value is not None
                 if not comparable or names.elsewhere.setdefault(source, value or "") != value:
                     raise AmbiguousRequest("name-differs")
-        if not names.elsewhere:
-            facts.cleared.add(self)
 
     def compare_body(
         self, names: RequestNames, head: RequestHead, read_as: BodyFormat, body: bytes

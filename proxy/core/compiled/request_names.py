@@ -202,20 +202,17 @@ class NamesOfHead:
 
         Raises MissingValue for one that is empty.
         """
-        facts = names.head.facts
-        if self in facts.cleared:
-            return
+        head = names.head
         for name in self._captures:
             refuse_other_segments(names.captures.get(name, ""))
         if self._parameters:
             self._look_at_query(names)
         if self._headers or self._jwt:
-            self._look_at_headers(names.head)
+            self._look_at_headers(head)
         for source in (*self._parameters, *self._headers.values()):
             names.name(source)
-        if self._jwt and self._elsewhere and (names.head.query or COOKIE in facts):
+        if self._jwt and self._elsewhere and (head.query or COOKIE in head.facts):
             self._look_for_credentials(names)
-        facts.cleared.add(self)
 
     def _look_at_query(self, names: RequestNames) -> None:
         """Refuse a parameter in a second spelling, and a cookie of its name with another text."""

@@ -23,7 +23,7 @@ from ..expressions.sources import (
 from ..http.message import Direction
 from ..http.path import REMEMBERED, CanonicalPath
 from ..policy import KEPT_PATH_CHARS
-from ..rules.model import NAMED_PARTS, Behaviour, Block, NamedPart, Others, Rule, Verdict
+from ..rules.model import NAMED_PARTS, Block, NamedPart, Others, Rule, Verdict
 from .block import CompiledBlock
 from .closed_world import (
     ClosedHeaders,
@@ -159,7 +159,8 @@ class RuleTable:
         """Build the route table of `rules`; unmatched requests pass or are rejected."""
         sealed = frozenset(sealed_fields(one for one in rules if not one.observes))
         self.rules = tuple(_compile(rule, sealed) for rule in rules)
-        self.end_to_end = any(map(_has_parties, rules))
+        blocks = [block for rule in rules for block in rule.blocks]
+        self.end_to_end = any(item.parties for one in blocks for item in one.items)
         table = RouteTable(
             [(index, pattern) for index, rule in enumerate(rules) for pattern in rule.patterns]
         )
@@ -292,9 +293,9 @@ class _Routes(NamedTuple):
 
 
 def _compile(rule: Rule, sealed: frozenset[str]) -> CompiledRule:
-    response = _compiled(rule, _blocks(rule.response), "response")
+    response = _compiled(rule, rule.blocks_of("response"), "response")
     keeps = tuple(_kept_names(rule, response))
-    blocks = _blocks(rule.request)
+    blocks = rule.blocks_of("request")
     if not blocks and keeps:
         # The response's names are in the request's body: read it, change nothing.
         allowed = all(one.block.elsewhere_allowed for one in response)
@@ -319,8 +320,8 @@ def _compile(rule: Rule, sealed: frozenset[str]) -> CompiledRule:
         seals_response=any(one.block.encrypt for one in response),
         opens_response=any(one.block.decrypt for one in response),
         names=_of_head((*request, *response)),
-        query=closed_query(rule, _blocks(rule.request), sealed),
-        headers=closed_headers(rule, _blocks(rule.request)),
+        query=closed_query(rule, sealed),
+        headers=closed_headers(rule),
         asks={
             ask: part
             for one in (*request, *response)
@@ -366,11 +367,6 @@ def _names_of_head(compiled_blocks: CompiledBlocks) -> Iterator[NameSource]:
                 yield from (name for name in name_sources(source) if name.place != "const")
 
 
-def _has_parties(rule: Rule) -> bool:
-    blocks = (*_blocks(rule.request), *_blocks(rule.response))
-    return any(item.parties for one in blocks for item in (*one.encrypt, *one.decrypt))
-
-
 def _refuse_misfits(
     request: CompiledBlocks, response: CompiledBlocks, keeps: tuple[JsonSource, ...]
 ) -> None:
@@ -384,10 +380,6 @@ def _refuse_misfits(
         one.in_head or one.selects_names for one in (*request, *response)
     ):
         raise InvalidExpression("no message of a WebSocket has pairs, parts or headers")
-
-
-def _blocks(behaviour: Behaviour) -> tuple[Block, ...]:
-    return () if isinstance(behaviour, Verdict) else behaviour
 
 
 def _varies(response: CompiledBlocks) -> Iterator[bytes]:

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from ..crypto import token
 from ..crypto.token import Token
-from ..errors import BodyTooLarge, InvalidBody, OpenFailed
+from ..errors import InvalidBody, OpenFailed
 from ..leaves import unquote
 from ..leaves.strings import unquoted
 from ..policy import PIECE_BYTES, TEXT_NESTING
@@ -73,7 +73,7 @@ def find_in_text(text: bytes, limit: int, manner: Manner = AS_IT_IS) -> list[Fou
     """
     if not token_places.any_in(text):
         return []
-    if text.lstrip(b" \t\n\r")[:1] in _BEGINS and _is_strict_json(text):
+    if text.lstrip(b" \t\n\r")[:1] in _BEGINS and json_format.is_valid(text):
         return find(text, limit, manner)
     found: list[FoundToken] = []
     spans = list(token_places.candidates_in(text))
@@ -303,14 +303,6 @@ def _is_json(text: bytes) -> bool:
     try:
         json.loads(text.decode())
     except (ValueError, RecursionError):
-        return False
-    return True
-
-
-def _is_strict_json(text: bytes) -> bool:
-    try:
-        json_format.validate(text)
-    except (InvalidBody, BodyTooLarge):
         return False
     return True
 

@@ -48,13 +48,12 @@ _NOT_PLAIN: Final = frozenset(
 class HeadFacts(dict[bytes, list[bytes]]):
     """Some headers: their values in order, by name in lower case.
 
-    `cleared` are the checks that found nothing in this head. `plain_json` says that the body is
-    JSON in UTF-8 without Content-Encoding or digest, `by_look` that its type was told by a look at
-    it, `as_page` that a browser may render it as a page, whatever it is read as here. `own_cache`
-    is a cache of `cache_control`.
+    `plain_json` says that the body is JSON in UTF-8 without Content-Encoding or digest, `by_look`
+    that its type was told by a look at it, `as_page` that a browser may render it as a page,
+    whatever it is read as here. `own_cache` is a cache of `cache_control`.
     """
 
-    __slots__ = ("as_page", "by_look", "cleared", "own_cache", "plain_json")
+    __slots__ = ("as_page", "by_look", "own_cache", "plain_json")
 
     def __init__(
         self,
@@ -70,7 +69,6 @@ class HeadFacts(dict[bytes, list[bytes]]):
             names = names_in(headers)
         for name in names.decided(_read_by_rules):
             self[name] = names.values(headers, name)
-        self.cleared: set[object] = set()
         self.as_page = as_page
         self.by_look = by_look
         self.own_cache: bytes | None = None

@@ -37,7 +37,10 @@ def _refuse_lacking(one: InElements, met: set[Path], kept: list[FoundValue]) -> 
 def _met(compiled: CompiledBlock, one: InElements, findings: Findings, body: bytes) -> set[Path]:
     """Return the elements that meet all conditions of an item."""
     lenient = compiled.traits.only_opens_responses
-    each = [_met_by(condition, one.depth, findings, body, lenient=lenient) for condition in one[2]]
+    each = [
+        _met_by(condition, one.depth, findings, body, lenient=lenient)
+        for condition in one.conditions
+    ]
     return set.intersection(*each)
 
 

@@ -236,7 +236,7 @@ def shape_of(text: bytes) -> Shape:
     if begin[0] not in _BEGINS:
         return "never"
     line, ends, _ = begin.partition(b"\n")
-    if ends and line[:1] != b'"' and _is_json(line):
+    if ends and line[:1] != b'"' and json_format.is_valid(line):
         return "lines"
     characters = begin.decode("latin-1")
     shape, rest = _shape(characters[:PIECE_BYTES]), characters[PIECE_BYTES:]
@@ -281,18 +281,10 @@ def _of_whole(text: bytes, *, decrypts_body: bool) -> bytes | None:
         except OpenFailed:
             return None
         return _TOKEN
-    if _is_json(text):
+    if json_format.is_valid(text):
         return JSON
     try:
         lines = json_lines.find_lines(text)
     except BodyTooLarge:
         return None
-    return LINES if all(_is_json(text[start:end]) for start, end in lines) else None
-
-
-def _is_json(text: bytes) -> bool:
-    try:
-        json_format.validate(text)
-    except (InvalidBody, BodyTooLarge):
-        return False
-    return True
+    return LINES if all(json_format.is_valid(text[start:end]) for start, end in lines) else None

@@ -99,7 +99,7 @@ def refuse_renamed(exchange: Exchange, renamed: frozenset[str]) -> None:
     if not renamed or compiled_rule is None:
         return
     for compiled in compiled_rule.response:
-        for item in (*compiled.block.encrypt, *compiled.block.decrypt):
+        for item in compiled.block.items:
             steps = item.selector.steps if isinstance(item.selector, JsonSelector) else ()
             if any(one.key in renamed for one in steps):
                 raise ForbiddenValue(

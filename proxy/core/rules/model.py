@@ -173,6 +173,11 @@ class Block:
         """Whether it seals something, be it only what it does not list."""
         return bool(self.encrypt) or self.others == "seal"
 
+    @property
+    def items(self) -> tuple[Item, ...]:
+        """What is sealed, then what is opened."""
+        return (*self.encrypt, *self.decrypt)
+
     def field_at(self, path: Sequence[str | int]) -> str:
         """Return the field of a value by its place: the last name on the path, `$` without any.
 
@@ -236,8 +241,12 @@ class Rule:
     @property
     def blocks(self) -> tuple[Block, ...]:
         """The blocks of both directions, none of a direction that passes or is refused unread."""
-        sides = (self.request, self.response)
-        return tuple(one for side in sides if isinstance(side, tuple) for one in side)
+        return (*self.blocks_of("request"), *self.blocks_of("response"))
+
+    def blocks_of(self, direction: Direction) -> tuple[Block, ...]:
+        """Return the blocks of one direction, none where it passes or is refused unread."""
+        behaviour = self.behaviour(direction)
+        return () if isinstance(behaviour, Verdict) else behaviour
 
     def behaviour(self, direction: Direction) -> Behaviour:
         """Return what the rule does in one direction."""

@@ -87,36 +87,6 @@ class Forwardable:
         """The head, with its values changed."""
         return self.frame.head
 
-    @property
-    def changed(self) -> bool:
-        """Whether the body differs from what arrived."""
-        return self.frame.changed
-
-    @property
-    def decoded(self) -> bool:
-        """Whether the body has lost its content coding."""
-        return self.frame.decoded
-
-    @property
-    def ruled(self) -> bool:
-        """Whether responses of this route are read or changed."""
-        return self.frame.ruled
-
-    @property
-    def private(self) -> bool:
-        """Whether something was opened, for its client alone."""
-        return self.frame.private
-
-    @property
-    def media_type(self) -> str | None:
-        """The new Content-Type, None to keep the old one."""
-        return self.frame.media_type
-
-    @property
-    def added_headers(self) -> Headers:
-        """The headers to add."""
-        return self.frame.added_headers
-
 
 class Changed(Forwardable):
     """A message changed at once: how many values had which outcome, and the names it leaves.

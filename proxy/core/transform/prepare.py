@@ -106,7 +106,7 @@ def _reading(exchange: Exchange) -> Prepared | None:
     blocks = compiled_rule.request if compiled_rule is not None else ()
     head = exchange.head
     # The first one, if it reads plain JSON, takes JSON of any name.
-    plain = bool(blocks) and _is_plain(blocks[0], head)
+    plain = bool(blocks) and blocks[0].flat is not None and head.facts.plain_json
     compiled = blocks[0] if plain else fitting(blocks, media_type(head.facts), None)
     if compiled is None:
         return None
@@ -128,10 +128,6 @@ def _changing(
     if _is_whole(compiled, head, overridable=exchange.decision.overridable):
         return PreparedWhole(exchange, compiled, head)
     return None
-
-
-def _is_plain(compiled: CompiledBlock, head: RequestHead | ResponseHead) -> bool:
-    return compiled.flat is not None and head.facts.plain_json
 
 
 def _reads_records(compiled: CompiledBlock, head: RequestHead | ResponseHead) -> bool:

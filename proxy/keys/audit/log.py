@@ -18,6 +18,7 @@ from typing import BinaryIO, Final, NamedTuple
 
 from ...core.crypto.secret import AuditKey
 from ...core.errors import UnfitEnvironment
+from ..private_file import sync_folder
 from . import head_record, line
 from .head_record import CUT, HEADLESS, Head, Tail, find_tail
 from .line import Value
@@ -116,7 +117,7 @@ class AuditLog:
         with os.fdopen(descriptor, "rb") as file:
             _require_regular(descriptor)
             if os.fstat(descriptor).st_size == 0:
-                _sync_folder(self.path)
+                sync_folder(self.path.parent)
             yield file, begun
 
 
@@ -183,11 +184,3 @@ def _later(one: Head | None, other: Head | None) -> Head | None:
 def _require_regular(descriptor: int) -> None:
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         raise OSError(0, "not a regular file")
-
-
-def _sync_folder(path: Path) -> None:
-    descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -212,8 +212,9 @@ class Participant(Kept):
 
     def expire(self, kid: str, at: int) -> Participant:
         """Return the participant whose key ends at `at`, or earlier where it already did."""
-        self.find(kid)
-        return self._with(_is(kid), lambda one: replace(one, expires=min(one.expires or at, at)))
+        found = self.find(kid)
+        ended = replace(found, expires=min(found.expires or at, at))
+        return self._with(lambda one: one is found, lambda _: ended)
 
     def _with(
         self,
@@ -222,10 +223,6 @@ class Participant(Kept):
     ) -> Participant:
         keys: Iterable[ParticipantKey] = (change(one) if which(one) else one for one in self.keys)
         return replace(self, keys=tuple(keys))
-
-
-def _is(kid: str) -> Callable[[ParticipantKey], bool]:
-    return lambda one: one.public.kid == kid
 
 
 def _is_over(key: ParticipantKey, now: float) -> bool:

@@ -267,6 +267,6 @@ class BodyOutlet:
 def _bodiless_framing(message: Forwardable, response: UpstreamResponse, method: str) -> Framing:
     """Return the framing of a body that is not sent: the length that a GET would show."""
     stays_empty = response.head.status in {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}
-    if method != "HEAD" or message.ruled or stays_empty or response.framing.length is None:
+    if method != "HEAD" or message.frame.ruled or stays_empty or response.framing.length is None:
         return ABSENT
     return response.framing

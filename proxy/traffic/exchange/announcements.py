@@ -7,7 +7,7 @@ done to them is kept here, in the memory of one process: no name and no key leav
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -133,14 +133,11 @@ class Begun(NamedTuple):
 
 def _key(exchange: Exchange, direction: Direction) -> Key | None:
     """Return the key of the session that a request names; None where it names none, or two."""
-    sids = [value for name, value in _parameters(exchange) if name == "sid"]
+    parameters = fields_of_query(exchange.head.query or "")
+    sids = [value for name, value in parameters if name == "sid"]
     if len(sids) != 1 or not sids[0] or len(sids[0]) > ANNOUNCED_SID_CHARS:
         return None
     return exchange.head.path, sids[0], direction
-
-
-def _parameters(exchange: Exchange) -> Iterable[tuple[str, str | None]]:
-    return fields_of_query(exchange.head.query or "")
 
 
 def _size(key: Key, announced: Announced) -> int:

@@ -1,4 +1,4 @@
-"""How a message of an exchange is changed: whole, record by record, or while its body passes."""
+"""Changes the messages of an exchange: whole, record by record, or while their bodies pass."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from .streamed_steps import carried_out
 
 
 class Changing:
-    """Changes the messages of one listener, and waits for bodies, turns, keys and permits."""
+    """Changes the messages of one listener; it waits for their bodies, turns, keys and permits."""
 
     __slots__ = ("_steps", "_upstream")
 
@@ -55,9 +55,9 @@ class Changing:
         limit: int,
         record: MessageRecord,
     ) -> tuple[Forwardable, RequestBody, Permit | None]:
-        """Return the request as it may be forwarded, its body if it is still to come, its permit.
+        """Return the request that may be forwarded, the body to send if it streams, and its permit.
 
-        It has one already where there was work to do for all of it.
+        The permit is None where it is taken when the request is sent.
         """
         exchange = admitted.exchange
         match treatment:
@@ -93,10 +93,10 @@ class Changing:
     async def _whole(
         self, admitted: AdmittedExchange, whole: bytes, framing: Framing, record: MessageRecord
     ) -> tuple[Forwardable, Permit | None]:
-        """Return a request that is there whole as it may be forwarded, and the permit for it.
+        """Change a request that has been read whole; return it and its permit.
 
-        The permit is taken before the work: in an overload, what is refused after its wait has cost
-        little. A long request waits for its turn, so it takes its permit when it is sent.
+        The permit is taken before the work, so that a request costs little if it is refused in an
+        overload. A long request waits for its turn, so it takes its permit when it is sent.
         """
         exchange, place, permit = admitted.exchange, None, None
         long = is_long(whole, coded=b"content-encoding" in exchange.head.facts)
@@ -126,7 +126,7 @@ class Changing:
         treatment: ResponseTreatment,
         record: MessageRecord,
     ) -> tuple[Forwardable, UpstreamResponse]:
-        """Return the response as it may be relayed, and its body if it is still to come."""
+        """Return the response that may be relayed, and the one whose body is sent if it streams."""
         steps, unread = self._steps, False
         if isinstance(treatment, LookAt):
             look = steps.look(exchange, treatment, response)
@@ -174,7 +174,7 @@ class Changing:
             return await steps.carry_out(plan, record, run), response
 
     async def _place_of_long(self, admitted: AdmittedExchange) -> Permit:
-        """Return the right of a long request to be worked at; raise Busy if it waits too long."""
+        """Wait until a long request may be worked at; raise Busy if that takes too long."""
         try:
             return await self._upstream.long_requests.take(admitted.claim)
         except Busy as busy:

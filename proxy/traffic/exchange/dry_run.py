@@ -43,9 +43,8 @@ def raised_exchange(admitted: AdmittedExchange) -> tuple[Exchange | None, str]:
 
 def format_with_names(rule: Rule | None) -> RecordFormat | None:
     """Return the format of a rule's requests that names operations or events, if it has one."""
-    if rule is None or isinstance(rule.request, Verdict):
-        return None
-    formats = (RECORDS.get(block.format or "") for block in rule.request)
+    blocks = () if rule is None else rule.blocks_of("request")
+    formats = (RECORDS.get(block.format or "") for block in blocks)
     return next((one for one in formats if one is not None and one.has_names), None)
 
 

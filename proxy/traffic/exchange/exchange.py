@@ -1,8 +1,9 @@
-"""The exchange: the one way of a request and its response, whatever they are.
+"""The exchange: the path that every request and its response take.
 
-Request: admit, match, read or stream, change, forward. Response: treat, read or stream, change,
-answer. Then the message is reported. It is one coroutine, which the connections of its client and
-of the upstream resume (`traffic/waits`). What never waits is in `Steps`.
+A request is admitted, matched to a rule, read or streamed, changed and forwarded. Its response is
+read or streamed, changed and relayed. Then the exchange is reported. It is one coroutine, which the
+connections to its client and to the upstream resume (`traffic/waits`). Steps that never wait are in
+`Steps`.
 """
 
 from __future__ import annotations
@@ -42,9 +43,10 @@ __all__ = ["Handler", "KeySource"]
 
 
 class Handler:
-    """Answers the requests of one listener. `name` is the listener's, for the log.
+    """Answers the requests of one listener; `name` is the name of that listener in the log.
 
-    Its exchanges hold it, and it holds none of them: a former upstream is closed once it is gone.
+    Exchanges refer to their handler, and it refers to none of them: so it is freed with the last
+    one, and a former upstream is closed then.
     """
 
     def __init__(  # noqa: PLR0913 - what the wiring hands in, each by name
@@ -99,7 +101,7 @@ class Handler:
         self._conclusions = Conclusions(self.steps.report)
 
     async def handle(self, request: Request) -> None:
-        """Answer one request, whatever happens; raise only if the client is gone."""
+        """Answer one request and report it; raise only where its client is gone."""
         record = self.steps.record()
         copied: Copied = []
         cut = True
@@ -109,11 +111,11 @@ class Handler:
         except ConnectionError:
             record.status = CLIENT_CLOSED
             raise
-        except Exception as error:  # noqa: BLE001 - its text may hold a message's: neither log nor answer may
+        except Exception as error:  # noqa: BLE001 - any: its text may quote the message, and goes nowhere
             refusal = self.steps.refusal(deliberate(error), record, request.raw.headers)
             if self._origins:
                 refusal = readable(refusal, request.raw.headers, self._origins)
-            # What did not pass the gate may have several readings: read nothing after it.
+            # A request that did not pass the gate may have a second reading: read nothing after it.
             request.refuse(refusal, close=not record.method)
         except BaseException:  # cancelled: the client is gone, or time is up
             record.status = CLIENT_CLOSED
@@ -125,13 +127,13 @@ class Handler:
                 request.report(self.steps, record)
 
     def reject(self, error: TrafficError) -> Problem:
-        """Return the problem that answers what could not be parsed as a request."""
+        """Report bytes that are no request; return the problem that answers them."""
         refusal = self.steps.refusal(error, record := self.steps.record())
         self.steps.report((record,))
         return refusal
 
     async def _answer(self, request: Request, record: MessageRecord, copied: Copied) -> None:
-        """Answer a request; the copies that are made of it are `copied`."""
+        """Answer a request; append the copies that a dry run makes of it to `copied`."""
         asked = self.steps.let_in(request.raw, record)
         body: RequestBody = request.body(asked.framing, expects_continue=asked.expects_continue)
         admitted = self.steps.admit(asked, request.raw, request.peer, record)
@@ -189,7 +191,7 @@ class Handler:
         response: UpstreamResponse,
         record: MessageRecord,
     ) -> None:
-        """Relay a response of the upstream, changed as its rule says, or go on as a WebSocket."""
+        """Relay the response as the rule changes it, or the WebSocket that it begins."""
         request.request_id = self.steps.request_ids.added(record)
         try:
             record.responded(response.head.status)
@@ -225,7 +227,7 @@ class Handler:
             response.close()
 
     def _copies(self, admitted: AdmittedExchange, record: MessageRecord) -> Copies | None:
-        """Return what copies an exchange as it passes, for a ladder that is on."""
+        """Return what copies an exchange while it passes, where a dry run looks at it."""
         from .dry_run import copies_of  # noqa: PLC0415 - loaded with its rules
 
         return copies_of(self.steps, admitted, record)

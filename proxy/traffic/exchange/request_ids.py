@@ -94,7 +94,7 @@ def _reads_id(compiled: CompiledRule) -> bool:
     if compiled.names is not None and compiled.names.reads(frozenset({REQUEST_ID})):
         return True
     blocks = [one.block for one in compiled.request]
-    selectors = (item.selector for one in blocks for item in (*one.encrypt, *one.decrypt))
+    selectors = (item.selector for one in blocks for item in one.items)
     return any(
         isinstance(one, NamedSelector)
         and one.place == "header"

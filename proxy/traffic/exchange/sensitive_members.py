@@ -168,9 +168,8 @@ def _of_form(body: bytes) -> Iterator[tuple[Path, str]]:
 
 def _selectors(rule: Rule, direction: Direction) -> Iterator[tuple[Step, ...]]:
     """Yield the steps of what a rule seals or opens in one direction; none for a whole body."""
-    behaviour = rule.behaviour(direction)
-    for block in behaviour if isinstance(behaviour, tuple) else ():
-        for item in (*block.encrypt, *block.decrypt):
+    for block in rule.blocks_of(direction):
+        for item in block.items:
             yield from _steps(item.selector)
 
 

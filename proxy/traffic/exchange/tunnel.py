@@ -1,4 +1,4 @@
-"""WebSockets on routes without rules: bytes in both directions between two connections."""
+"""WebSockets on routes without rules: their bytes pass unchanged in both directions."""
 
 from __future__ import annotations
 
@@ -24,10 +24,15 @@ Ear = Callable[[bytes], None]
 
 
 class Tunnel:
-    """Joins a client and the upstream until both have ended.
+    """Joins the connections of a client and the upstream until both have ended.
 
-    A dry run beside it gets the bytes that were passed on, and raises nothing. `abandoned`: the
-    client has left before anybody sent a close frame.
+    `ears` are called with the bytes that were passed to the upstream and to the client, for a dry
+    run; they raise nothing.
+
+    Attributes:
+        abandoned: Whether the client left before either side sent a close frame.
+        received: Bytes from the client.
+        sent: Bytes from the upstream.
     """
 
     __slots__ = (
@@ -67,16 +72,16 @@ class Tunnel:
     async def run(self, *, idle: float, linger: float) -> None:
         """Pass bytes until both sides have ended, or neither has sent any for `idle` seconds.
 
-        Once the upstream is gone, or the process is about to end, there are `linger` seconds for
-        the last bytes to arrive; once the client sends no more, LAST_MESSAGES_SECONDS at most. A
-        client that is lost ends the tunnel at once.
+        Once one side has ended or the process is about to end, the last bytes have `linger` seconds
+        to arrive, and LAST_MESSAGES_SECONDS at most where the client has ended. A lost client ends
+        the tunnel at once.
         """
         loop = asyncio.get_running_loop()
         self._join()
         while self._open and not self._parted and not self._lost:
             self._active = False
             self._changed = loop.create_future()
-            # asyncio.wait, since a timeout around the future would cancel it.
+            # A timeout around the future would cancel it; asyncio.wait does not.
             patience = idle if self._open > 1 and not self._leaving else max(linger, 0.0)
             if self._to_upstream.over:
                 patience = min(patience, LAST_MESSAGES_SECONDS)
@@ -85,7 +90,7 @@ class Tunnel:
                 return
 
     def leave(self) -> None:
-        """Send both sides a close frame: going away (1001, RFC 6455 section 7.4.1)."""
+        """Send both sides a close frame with "going away" (1001, RFC 6455 section 7.4.1)."""
         if self._leaving:
             return
         self._leaving = True
@@ -94,7 +99,7 @@ class Tunnel:
         self.changed()
 
     def count(self, size: int, *, upward: bool) -> None:
-        """Take note of bytes."""
+        """Count bytes that came from the client (`upward`) or from the upstream."""
         self._active = True
         if upward:
             self.received += size
@@ -102,7 +107,7 @@ class Tunnel:
             self.sent += size
 
     def one_ended(self) -> None:
-        """Take note that one of the two has ended."""
+        """Note that one side sends no more."""
         if self._open > 1 and self._to_upstream.over:
             said = self._to_upstream.said_close or self._to_client.said_close
             self.abandoned = not said and not self._leaving
@@ -110,18 +115,18 @@ class Tunnel:
         self.changed()
 
     def client_lost(self) -> None:
-        """Take note that nothing more can reach the client."""
+        """Note that nothing reaches the client any more."""
         self._lost = True
         self.changed()
 
     def changed(self) -> None:
-        """Check again whether the tunnel is over."""
+        """Let `run` check whether the tunnel is over."""
         if self._changed is not None and not self._changed.done():
             self._changed.set_result(None)
 
     @property
     def _parted(self) -> bool:
-        """Whether both sides have been sent a close frame and have sent theirs."""
+        """Whether both sides have got a close frame from here and have sent their own."""
         return self._leaving and self._to_upstream.closed and self._to_client.closed
 
     @property
@@ -140,10 +145,11 @@ class Tunnel:
 
 
 class _Way:
-    """What arrives at one end goes out at the other.
+    """One direction: passes what a source sends to a sink.
 
-    `close_sent` says that the other end has got a close frame, from here or from its peer, and
-    `closed` that this end has sent one. `over`: this end sends no more.
+    Attributes:
+        close_sent: Whether the sink has got a close frame, from here or from the source.
+        over: Whether the source sends no more.
     """
 
     __slots__ = (
@@ -171,12 +177,12 @@ class _Way:
 
     @property
     def closed(self) -> bool:
-        """Whether no more is to be expected from this end."""
+        """Whether the source sends no more, or no more than its close frame."""
         return self.over or self.said_close
 
     @property
     def said_close(self) -> bool:
-        """Whether a close frame has come from this end."""
+        """Whether the source has sent a close frame."""
         return self._boundaries.closed
 
     def received(self, data: bytes) -> None:
@@ -191,7 +197,7 @@ class _Way:
             self._ear(data)
 
     def leave(self) -> None:
-        """Send a close frame after the present frame, and pass no other frame on."""
+        """Send the sink a close frame after the frame that is passing, and no further frame."""
         self._leaving = True
         if self._boundaries.at_boundary:
             self._say_goodbye()
@@ -219,7 +225,7 @@ class _Way:
             self.ended()
 
     def ended(self) -> None:
-        """Pass the end on."""
+        """Tell the sink that the source sends no more."""
         if self.over:
             return
         self.over = True
@@ -227,17 +233,17 @@ class _Way:
         self._tunnel.one_ended()
 
     def lost(self) -> None:
-        """Pass the end on."""
+        """Do as `ended`; a client that is lost ends the tunnel as well."""
         self.ended()
         if self._upward:
             self._tunnel.client_lost()
 
     def leaving(self) -> None:
-        """Begin the drain at both ends."""
+        """Begin to close both sides: the process is about to end."""
         self._tunnel.leave()
 
     def writable(self, *, yes: bool) -> None:
-        """Let the other end wait for a slow reader at this one."""
+        """Read from the sink only while the connection of the source takes bytes."""
         if yes:
             self._sink.resume()
         else:
@@ -252,7 +258,7 @@ async def tunnelled(  # noqa: PLR0913, PLR0917 - an exchange in its parts
     response: UpstreamResponse,
     record: MessageRecord,
 ) -> None:
-    """Let a WebSocket through unread; the upstream has accepted it."""
+    """Pass a WebSocket that the upstream has accepted, unread, until it ends."""
     steps.ladder.tunnelled(admitted, record)
     tee: TeeSocket | None = None
     overheard: AbstractAsyncContextManager[None] = contextlib.nullcontext()

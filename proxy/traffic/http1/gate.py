@@ -14,7 +14,7 @@ from typing import Final, NoReturn
 from ...core.errors import ExpectationFailed, MalformedRequest, MethodNotAllowed
 from ...core.expressions.name_readings import fold_header
 from ...core.http.header_names import HeaderNames
-from ...core.http.message import Headers, RequestHead
+from ...core.http.message import Headers, RequestHead, header_values
 from ...core.http.path import CanonicalPath, canonical
 from ...core.planning.overrides import OVERRIDING, REROUTING
 from .framing import HTTP_10, HTTP_11, Framing, request_framing
@@ -295,10 +295,6 @@ def _asks_for_websocket(
         and framing.length == 0
         and [value.lower() for value in notable[b"upgrade"]] == [b"websocket"]
         and b"upgrade" in [item.strip(b" \t") for item in connection]
-        and _values(raw.headers, _WS_VERSION) == [b"13"]
-        and len(_values(raw.headers, _WS_KEY)) == 1
+        and header_values(raw.headers, _WS_VERSION) == [b"13"]
+        and len(header_values(raw.headers, _WS_KEY)) == 1
     )
-
-
-def _values(headers: Headers, name: bytes) -> list[bytes]:
-    return [value for key, value in headers if key.lower() == name]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from http import HTTPStatus
 from typing import Final
 
 from ...core.http.cache_control import speaks_to_caches
@@ -17,7 +16,6 @@ from .pointing_headers import NO_REWRITE, POINTING, LocationRewrite
 REQUEST_ID: Final = b"x-request-id"
 _RULED_RESPONSE: Final = HOP_BY_HOP | {b"accept-ranges"}
 _SWITCHING: Final = Without(HOP_BY_HOP)
-_PARTIAL: Final = HTTPStatus.PARTIAL_CONTENT.value  # a member is looked up at some cost
 _STRONG_TAG: Final = re.compile(rb'"[^"]*"')
 
 

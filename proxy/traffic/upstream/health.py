@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 from http import HTTPStatus
 from typing import Final
 
@@ -30,15 +29,9 @@ class UpstreamHealth:
 
     __slots__ = ("_gateway_errors", "_most_gateway_errors", "_saved_answers", "breaker", "full")
 
-    def __init__(
-        self,
-        limits: TrafficLimits,
-        timeouts: Timeouts,
-        *,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, limits: TrafficLimits, timeouts: Timeouts) -> None:
         self.breaker: Final = CircuitBreaker(
-            clock,
+            time.monotonic,
             failures=limits.failures,
             rest=timeouts.rest,
             longest_rest=timeouts.longest_rest,
@@ -65,11 +58,6 @@ class UpstreamHealth:
         if not self.breaker.admits():
             raise self._resting()
         return self.breaker.trial
-
-    def refuse_resting(self) -> None:
-        """Raise UpstreamResting where `admit` would for certain, and take no note of it."""
-        if self.breaker.state == "open":
-            raise self._resting()
 
     def _resting(self) -> UpstreamResting:
         error = UpstreamResting()

@@ -32,9 +32,8 @@ Look = Callable[[], Awaitable[dict[str, Any]]]
 class TapViewers:
     """Reads the tap while there are viewers, and gives each message to every one of them."""
 
-    def __init__(self, look: Look, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, look: Look) -> None:
         self._look = look
-        self._clock = clock
         self._looked_at = -FRESH_SECONDS
         self._looking = asyncio.Lock()
         self._messages: deque[tuple[int, dict[str, Any]]] = deque(maxlen=VIEWED_MESSAGES)
@@ -53,10 +52,10 @@ class TapViewers:
     async def refresh(self) -> None:
         """Read the tap, unless it was read within FRESH_SECONDS."""
         async with self._looking:
-            if self._clock() - self._looked_at < FRESH_SECONDS:
+            if time.monotonic() - self._looked_at < FRESH_SECONDS:
                 return
             seen = await self._look()
-            self._looked_at = self._clock()
+            self._looked_at = time.monotonic()
             self.missed += seen["missed"]
             self.values = seen["values"]
             for message in seen["messages"]:

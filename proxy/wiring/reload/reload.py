@@ -87,7 +87,7 @@ class Reloader:
                 swap_ms = await self._swap(new, cause)
             except Exception as error:  # noqa: BLE001 - whatever it is, the old one stays in force
                 outcome = self._refused(deliberate(error))
-                self._report_refusal(outcome, cause, _since(began))
+                self._report_refusal(outcome, cause, ms_since(began))
                 if self.trail is not None:
                     self.trail.note("config.refused", cause=cause, reason=outcome.code)
                 if self._lessen is not None:
@@ -95,7 +95,7 @@ class Reloader:
             else:
                 self.source, self.loaded_at = new, self._clock()
                 outcome = Reloaded(accepted=True, sha256=new.sha256, swap_ms=swap_ms)
-                report_loaded(self._reporter, new, cause, _since(began), swap_ms)
+                report_loaded(self._reporter, new, cause, ms_since(began), swap_ms)
             self._counts["accepted" if outcome.accepted else "refused"] += 1
             self.last = outcome
             return outcome
@@ -188,7 +188,8 @@ def _line(error: SealyardError) -> str:
     return ": ".join(part for part in parts if part and part != error.code)
 
 
-def _since(began: float) -> float:
+def ms_since(began: float) -> float:
+    """Return the milliseconds since a time of the monotonic clock."""
     return round((time.monotonic() - began) * 1000, 1)
 
 

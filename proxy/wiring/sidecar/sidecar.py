@@ -407,8 +407,7 @@ def report_keyring(reporter: Reporter, material: Material) -> None:
 def _count_permissive(samples: Samples, listener: str, rule: Rule) -> None:
     """Add when a rule's mode ends, and a count of plain values that begins with 0."""
     for direction in DIRECTIONS:
-        behaviour = rule.behaviour(direction)
-        for block in behaviour if isinstance(behaviour, tuple) else ():
+        for block in rule.blocks_of(direction):
             if block.permissive_until is not None:
                 labels = (listener, rule.name, direction, "plain")
                 samples.add(table.PERMISSIVE_UNTIL, block.permissive_until, labels=labels[:2])

@@ -231,7 +231,7 @@ def test_streams_are_sealed_and_opened_for_a_joined_name(select: str) -> None:
 
     sealed = through(text, headers, seals=True)
     assert sealed.body is not None
-    kind = (sealed.media_type or headers[0][1].decode()).encode()
+    kind = (sealed.frame.media_type or headers[0][1].decode()).encode()
     opened = through(sealed.body, ((b"Content-Type", kind),), seals=False)
     assert opened.body == text
     at = sealed.body.index(b"SYST\x01")

@@ -48,7 +48,12 @@ def test_a_rule_that_observes_lets_its_messages_pass_unread() -> None:
     assert exchange.decision.rule is not None
     assert not exchange.decision.reads_request
     message = pass_request(exchange)
-    assert (message.body, message.changed, message.ruled, message.added_headers) == (
+    assert (
+        message.body,
+        message.frame.changed,
+        message.frame.ruled,
+        message.frame.added_headers,
+    ) == (
         None,
         False,
         False,

@@ -219,7 +219,7 @@ def test_what_does_not_open_stays_and_is_counted() -> None:
     body = json.dumps([foreign, wrong_type, not_text, not_json, sealed("x"), sealed("y")[:-5]])
     applied = reply(RULE, body)
     assert dict(applied.counts) == {"kept": 4, "opened": 1, "cut": 1}
-    assert applied.forwardable.added_headers == (
+    assert applied.forwardable.frame.added_headers == (
         (b"Sealyard-Kept", b"4"),
         (b"Cache-Control", b"private, no-store"),
     )

@@ -466,7 +466,7 @@ def test_a_form_is_explained_with_its_values_masked() -> None:
 
 
 def test_a_changed_form_tells_those_behind_not_to_recode_it() -> None:
-    assert send(SEAL, a_message("card=1", headers=FORM_TYPE)).forwardable.added_headers
+    assert send(SEAL, a_message("card=1", headers=FORM_TYPE)).forwardable.frame.added_headers
 
 
 def test_a_reply_in_json_is_none_of_a_form() -> None:

@@ -320,7 +320,7 @@ def test_what_passes_unread_is_marked() -> None:
 
     for unread, marks in ((True, ((b"Sealyard-Unread", b"1"),)), (False, ())):
         passed = pass_response(trip.exchange, head, bodiless=False, unread=unread)
-        assert passed.added_headers == marks
+        assert passed.frame.added_headers == marks
 
 
 def test_a_look_tells_how_much_has_come() -> None:

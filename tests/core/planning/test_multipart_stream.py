@@ -380,9 +380,9 @@ def test_a_body_of_another_kind_does_not_flow_in_parts() -> None:
 def test_a_form_that_flows_holds_its_head_and_keeps_its_type() -> None:
     applied = begun(SEAL, b"-")
     message, flow = applied.forwardable, flow_of(applied)
-    assert (message.body, message.changed, message.media_type) == (None, True, None)
+    assert (message.body, message.frame.changed, message.frame.media_type) == (None, True, None)
     assert (flow.flow.holds, applied.counts) == (True, {})
-    assert (b"Cache-Control", b"no-transform") in message.added_headers
+    assert (b"Cache-Control", b"no-transform") in message.frame.added_headers
 
 
 def test_a_query_may_be_sealed_beside() -> None:
@@ -808,7 +808,7 @@ def answered(block: Block, body: bytes, step: int = 10_000) -> tuple[bytes, Head
     applied = apply(plan, keys_for(plan.needs), NOW)
     flow = flow_of(applied)
     pieces = [flow.feed(body[at : at + step]) for at in range(0, len(body), step)]
-    return b"".join([*pieces, flow.end()]), applied.forwardable.added_headers
+    return b"".join([*pieces, flow.end()]), applied.forwardable.frame.added_headers
 
 
 def test_a_response_flows_too() -> None:

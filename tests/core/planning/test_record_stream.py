@@ -147,14 +147,14 @@ def test_each_record_comes_out_with_its_last_byte(kind: Kind, body: bytes) -> No
 
     assert first == rest == b""
     assert second.count(b"eyJ0eXAi") == third.count(b"eyJ0eXAi") == 1
-    assert (message.body, message.changed, message.media_type) == (None, True, None)
+    assert (message.body, message.frame.changed, message.frame.media_type) == (None, True, None)
 
 
 def test_what_lasts_is_marked_before_anything_is_known_of_it() -> None:
     head = a_response(headers=TYPES["sse"])
 
-    assert (b"Cache-Control", b"private, no-store") in begun(OPEN, head).added_headers
-    assert (b"Cache-Control", b"no-transform") in begun(SEAL, head).added_headers
+    assert (b"Cache-Control", b"private, no-store") in begun(OPEN, head).frame.added_headers
+    assert (b"Cache-Control", b"no-transform") in begun(SEAL, head).frame.added_headers
 
 
 def test_a_record_that_fails_comes_out_as_nothing() -> None:
@@ -351,7 +351,7 @@ def test_a_request_is_sealed_record_by_record() -> None:
     first, second, rest = flowed(message, [b'{"v":1}\n{"v"', b":2}"])
 
     assert [one.count(b"eyJ0eXAi") for one in (first, second, rest)] == [1, 0, 1]
-    assert message.added_headers == ((b"Cache-Control", b"no-transform"),)
+    assert message.frame.added_headers == ((b"Cache-Control", b"no-transform"),)
 
 
 def only(kind: str, block: Block) -> Block:
@@ -378,7 +378,9 @@ def test_each_record_chooses_its_block() -> None:
 
     assert opened == b'data: {"type":"open","v":"a"}\n\n'
     assert b'"v":"eyJ0eXAi' in sealed
-    assert {value for _, value in message.added_headers} == {b"private, no-store, no-transform"}
+    assert {value for _, value in message.frame.added_headers} == {
+        b"private, no-store, no-transform"
+    }
 
 
 @pytest.mark.parametrize("stream", [b"data: no JSON\n\n", b'Data: {"v":1}\n\n'])

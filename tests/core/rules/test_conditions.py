@@ -243,7 +243,7 @@ def test_a_response_that_meets_none_passes_only_where_nothing_is_sealed(action: 
     applied = trip.response(body)
     assert applied is not None
     assert applied.forwardable.body == body
-    assert not applied.forwardable.changed
+    assert not applied.forwardable.frame.changed
 
 
 def test_a_response_takes_the_block_behind_one_that_does_not_fit() -> None:

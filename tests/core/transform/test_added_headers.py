@@ -69,8 +69,8 @@ def test_a_head_alone_says_no_more_to_caches_than_what_it_is_of(
 
     bare = pass_response(trip.exchange, ResponseHead(304, b"", said), bodiless=True)
 
-    assert bare.added_headers == left
-    assert bare.private == (action == "decrypt")
+    assert bare.frame.added_headers == left
+    assert bare.frame.private == (action == "decrypt")
 
 
 def test_nobody_guesses_the_type_of_what_was_sealed_whole() -> None:
@@ -125,4 +125,4 @@ def test_a_response_without_a_body_depends_on_the_same() -> None:
 
     bare = pass_response(trip.exchange, a_response(304), bodiless=True)
 
-    assert bare.added_headers == ((b"Vary", b"X-Tenant"),)
+    assert bare.frame.added_headers == ((b"Vary", b"X-Tenant"),)

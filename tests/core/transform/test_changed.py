@@ -133,8 +133,8 @@ def test_what_is_applied_is_counted_and_proven() -> None:
     applied = send(rule, a_message(json.dumps({"list": [token, token]})))
     assert dict(applied.counts) == {"opened": 2}
     assert {one.scope: values for one, values in applied.proven.items()} == {SCOPE: 2}
-    assert applied.forwardable.changed
-    assert applied.forwardable.media_type is None
+    assert applied.forwardable.frame.changed
+    assert applied.forwardable.frame.media_type is None
 
 
 @pytest.mark.parametrize(
@@ -304,7 +304,7 @@ def test_an_optional_value_may_be_missing_and_an_answers_always(rule: Rule, body
     applied = trip.request() if trip.exchange.decision.reads_request else trip.response(body)
     assert applied is not None
     assert applied.forwardable.body == body.encode()
-    assert not applied.forwardable.changed
+    assert not applied.forwardable.frame.changed
 
 
 @pytest.mark.parametrize(
@@ -377,7 +377,7 @@ def test_old_plaintext_passes_until_its_date() -> None:
     rule = answers("$.content", permissive_until=NOW + 1)
     applied = reply(rule, '{"content":"old"}')
     assert applied.forwardable.body == b'{"content":"old"}'
-    assert applied.forwardable.added_headers == ((b"Sealyard-Plain", b"1"),)
+    assert applied.forwardable.frame.added_headers == ((b"Sealyard-Plain", b"1"),)
     assert dict(applied.counts) == {"plain": 1}
     late = replace(rule, response=(replace(rule.response[0], permissive_until=NOW),))  # type: ignore[index]  # a tuple
     with pytest.raises(OpenFailed):
@@ -387,7 +387,7 @@ def test_old_plaintext_passes_until_its_date() -> None:
 def test_old_plaintext_in_a_request_passes_without_a_mark() -> None:
     rule = decrypts("$.content", permissive_until=NOW + 1)
     applied = send(rule, a_message('{"content":7}'))
-    assert (applied.forwardable.added_headers, dict(applied.counts)) == ((), {"plain": 1})
+    assert (applied.forwardable.frame.added_headers, dict(applied.counts)) == ((), {"plain": 1})
 
 
 @pytest.mark.parametrize("broken", ["eyJ0eXAiOiJzeTEi", "sy1.", sealed()[:-1], forged(sealed())])
@@ -403,7 +403,7 @@ def test_what_does_not_open_is_kept_where_the_rule_says_so(value: object) -> Non
     body = json.dumps({"content": value})
     applied = reply(answers("$.content", keep_unopened=True), body)
     assert applied.forwardable.body == body.encode()
-    assert applied.forwardable.added_headers == ((b"Sealyard-Kept", b"1"),)
+    assert applied.forwardable.frame.added_headers == ((b"Sealyard-Kept", b"1"),)
     assert dict(applied.counts) == {"kept": 1}
 
 
@@ -482,16 +482,16 @@ BODY = a_block(encrypt=["body"]), a_block(decrypt=["body"])
 def test_a_body_comes_back_with_its_media_type(given: bytes, back: str) -> None:
     rule = a_rule(request=BODY[0], response=BODY[1], names=BY_PATH)
     out = send(rule, a_message(b"<\xff>", headers=((b"Content-Type", given),))).forwardable
-    assert out.media_type == "application/jose"
+    assert out.frame.media_type == "application/jose"
     assert out.body is not None
     answer = reply(a_rule(response=BODY[1], names=BY_PATH), out.body, a_response(headers=JOSE))
-    assert (answer.forwardable.body, answer.forwardable.media_type) == (b"<\xff>", back)
+    assert (answer.forwardable.body, answer.forwardable.frame.media_type) == (b"<\xff>", back)
 
 
 def test_a_body_without_a_type_comes_back_without_one() -> None:
     out = sent(a_rule(request=BODY[0], names=BY_PATH), a_message(b"x", headers=()))
     answer = reply(a_rule(response=BODY[1], names=BY_PATH), out, a_response(headers=JOSE))
-    assert (answer.forwardable.body, answer.forwardable.media_type) == (b"x", "")
+    assert (answer.forwardable.body, answer.forwardable.frame.media_type) == (b"x", "")
 
 
 def test_a_body_and_a_field_never_stand_for_each_other() -> None:
@@ -509,7 +509,7 @@ def test_a_body_and_a_field_never_stand_for_each_other() -> None:
 def test_a_body_up_to_64_kib_is_sealed_as_a_token_and_a_longer_one_as_a_frame(size: int) -> None:
     message = a_message(b"x" * size, headers=TEXT)
     forwardable = send(encrypts("body"), message).forwardable
-    as_token = forwardable.media_type == "application/jose"
+    as_token = forwardable.frame.media_type == "application/jose"
     assert as_token == (size <= BODY_TOKEN_BYTES)
     assert forwardable.body is not None
     assert forwardable.body.startswith(b"eyJ0eXAiOiJzeTEi" if as_token else b"SYST")
@@ -534,7 +534,7 @@ def test_a_sealed_body_is_kept_if_it_opens_here() -> None:
     rule = encrypts("body", already_sealed="keep")
     once = sent(rule, a_message(b"x", headers=TEXT))
     applied = send(rule, a_message(once, headers=JOSE))
-    assert (applied.forwardable.body, applied.forwardable.media_type) == (once, None)
+    assert (applied.forwardable.body, applied.forwardable.frame.media_type) == (once, None)
     # Under another type it is text that happens to look like a token.
     assert send(rule, a_message(once, headers=TEXT)).counts["sealed"] == 1
     assert send(rule, a_message(once, headers=())).counts["sealed"] == 1
@@ -542,11 +542,11 @@ def test_a_sealed_body_is_kept_if_it_opens_here() -> None:
 
 def test_text_is_sealed_and_opened_as_one_value_of_its_type() -> None:
     out = send(encrypts("text"), a_message("grüße", headers=TEXT))
-    assert out.forwardable.media_type is None
+    assert out.forwardable.frame.media_type is None
     body = out.forwardable.body
     assert body is not None
     back = send(decrypts("text"), a_message(body, headers=TEXT)).forwardable
-    assert (back.body, back.media_type) == ("grüße".encode(), None)
+    assert (back.body, back.frame.media_type) == ("grüße".encode(), None)
 
 
 def test_sealed_text_is_kept_if_it_opens_here() -> None:
@@ -617,8 +617,10 @@ def test_the_first_block_that_fits_is_taken() -> None:
         request=(a_block(encrypt=["$.content"]), a_block(encrypt=["body"], types=("text/*",))),
         names=BY_PATH,
     )
-    assert send(rule, a_message('{"content":1}')).forwardable.media_type is None
-    assert send(rule, a_message("x", headers=TEXT)).forwardable.media_type == "application/jose"
+    assert send(rule, a_message('{"content":1}')).forwardable.frame.media_type is None
+    assert (
+        send(rule, a_message("x", headers=TEXT)).forwardable.frame.media_type == "application/jose"
+    )
     refused(rule, a_message("x", headers=((b"content-type", b"a/b"),)), UnsupportedBody)
 
 
@@ -688,7 +690,7 @@ def test_a_response_without_a_rule_passes_unread() -> None:
     trip = Trip((encrypts("$.content"),), a_message('{"content":1}'))
     assert trip.response("{}") is None
     passed = pass_response(trip.exchange, a_response(), bodiless=False)
-    assert (passed.body, passed.changed, passed.ruled) == (None, False, False)
+    assert (passed.body, passed.frame.changed, passed.frame.ruled) == (None, False, False)
 
 
 @pytest.mark.parametrize("coding", [b"gzip, gzip", b"foo", b"br, identity, br", b"compress"])
@@ -711,7 +713,7 @@ def test_a_coded_body_is_decoded_and_sealed(coding: bytes) -> None:
     )
     plain = send(encrypts("$.content"), a_message(body))
 
-    assert coded.forwardable.decoded
+    assert coded.forwardable.frame.decoded
     assert coded.forwardable.body is not None
     assert coded.forwardable.body.startswith(b'{"conversationId":"c1","content":"eyJ')
     assert plain.forwardable.body is not None
@@ -727,8 +729,8 @@ def test_a_coded_body_without_a_value_to_change_is_decoded_all_the_same() -> Non
         Message(a_message(headers=headers).head, gzip.compress(body)),
     )
 
-    assert (sent.forwardable.body, sent.forwardable.changed) == (body, True)
-    assert sent.forwardable.media_type is None
+    assert (sent.forwardable.body, sent.forwardable.frame.changed) == (body, True)
+    assert sent.forwardable.frame.media_type is None
 
 
 def test_a_body_that_unfolds_too_far_is_refused() -> None:
@@ -888,7 +890,7 @@ def test_the_names_of_a_request_are_kept_for_its_answer() -> None:
     scope = Scope(None, Joined("list", ["c1", "q"]))
     trip = Trip((rule,), a_message(target="/api/messages?t=q"))
     asked = trip.request()
-    assert (asked.forwardable.body, asked.forwardable.changed) == (trip.message.body, False)
+    assert (asked.forwardable.body, asked.forwardable.frame.changed) == (trip.message.body, False)
     answer = trip.response(json.dumps({"content": sealed(context=Context(scope, "content"))}))
     assert answer is not None
     assert answer.forwardable.body == b'{"content": "hello"}'
@@ -925,22 +927,22 @@ def test_a_request_that_no_rule_reads_has_no_plan() -> None:
 def test_a_request_that_no_rule_reads_passes() -> None:
     trip = Trip((), a_message())
     passed = pass_request(trip.exchange)
-    assert (passed.head, passed.body, passed.ruled) == (trip.message.head, None, False)
+    assert (passed.head, passed.body, passed.frame.ruled) == (trip.message.head, None, False)
     trip = Trip((answers("$.content"),), a_message())
-    assert pass_request(trip.exchange).ruled
+    assert pass_request(trip.exchange).frame.ruled
 
 
 def test_a_response_that_a_rule_reads_cannot_pass_unread() -> None:
     trip = Trip((answers("$.content"),), a_message())
     with pytest.raises(TypeError, match="cannot pass unread"):
         pass_response(trip.exchange, a_response(), bodiless=False)
-    assert pass_response(trip.exchange, a_response(204), bodiless=True).ruled
+    assert pass_response(trip.exchange, a_response(204), bodiless=True).frame.ruled
 
 
 def test_a_response_that_its_rule_leaves_passes() -> None:
     trip = Trip((answers("$.content"),), a_message())
     passed = pass_response(trip.exchange, a_response(headers=TEXT), bodiless=False)
-    assert (passed.body, passed.ruled) == (None, False)
+    assert (passed.body, passed.frame.ruled) == (None, False)
 
 
 def test_a_rule_can_reject_every_response() -> None:
@@ -986,7 +988,7 @@ def test_a_response_to_a_request_without_a_rule_passes() -> None:
     trip = Trip((), a_message())
     assert trip.exchange.decision.compiled_rule is None
     passed = pass_response(trip.exchange, a_response(), bodiless=False)
-    assert (passed.body, passed.changed, passed.ruled, passed.added_headers) == (
+    assert (passed.body, passed.frame.changed, passed.frame.ruled, passed.frame.added_headers) == (
         None,
         False,
         False,

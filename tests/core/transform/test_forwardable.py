@@ -68,6 +68,10 @@ def test_it_tells_what_becomes_of_the_body() -> None:
 
     block = a_block(encrypt=["$.content"])
     changed = send(a_rule(request=block, response=block), a_message()).forwardable
-    assert (changed.changed, changed.ruled, changed.media_type) == (True, True, None)
+    assert (changed.frame.changed, changed.frame.ruled, changed.frame.media_type) == (
+        True,
+        True,
+        None,
+    )
     kept = reply(a_rule(response=a_block(decrypt=["$.x"])), b"{}", a_response()).forwardable
-    assert (kept.body, kept.changed, kept.added_headers) == (b"{}", False, ())
+    assert (kept.body, kept.frame.changed, kept.frame.added_headers) == (b"{}", False, ())

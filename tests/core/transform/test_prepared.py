@@ -205,7 +205,7 @@ def walking(trip: Trip) -> Trip:
 
 def sent(message: Forwardable) -> list[object]:
     """Return all that goes on of a message."""
-    return [message.body, message.flow, *(getattr(message, name) for name in Frame.__slots__)]
+    return [message.body, message.flow, *(getattr(message.frame, name) for name in Frame.__slots__)]
 
 
 def proven(sessions: Mapping[Session, int]) -> dict[object, int]:

@@ -203,8 +203,8 @@ def test_usual_bodies_go_the_way(rule: Rule, media: bytes, body: bytes, becomes:
     assert isinstance(way.prepared, PreparedWhole)
     changed = way.change(body, NOW)
     assert changed is not None
-    assert changed.media_type == becomes
-    assert changed.private == (becomes != "application/jose")
+    assert changed.frame.media_type == becomes
+    assert changed.frame.private == (becomes != "application/jose")
 
 
 @pytest.mark.parametrize(

@@ -106,7 +106,7 @@ def through(flow: Flow, data: bytes, cuts: Sequence[int] = ()) -> bytes:
 
 
 def opened(forwardable: Forwardable, sealed: bytes) -> Forwardable:
-    assert forwardable.media_type == sealed_stream.MEDIA_TYPE
+    assert forwardable.frame.media_type == sealed_stream.MEDIA_TYPE
     return send(decrypts(), a_message(sealed, headers=FRAME)).forwardable
 
 
@@ -115,7 +115,7 @@ def test_a_body_is_sealed_and_opened_at_any_split(size: int, cuts: list[int]) ->
     text = bytes(at % 251 for at in range(size))
     sealing = flowing(encrypts(), text[:1], TEXT).forwardable
     flow = flow_of(sealing)
-    assert (sealing.body, sealing.changed, flow.holds_head) == (None, True, False)
+    assert (sealing.body, sealing.frame.changed, flow.holds_head) == (None, True, False)
     length = flow.length(size)
     sealed = through(flow_of(sealing), text, cuts)
     assert len(sealed) == length
@@ -123,7 +123,7 @@ def test_a_body_is_sealed_and_opened_at_any_split(size: int, cuts: list[int]) ->
     opening = flowing(decrypts(), sealed, FRAME).forwardable
     flow = flow_of(opening)
     assert flow.holds_head
-    assert (opening.body, opening.media_type) == (None, "text/plain")
+    assert (opening.body, opening.frame.media_type) == (None, "text/plain")
     assert (flow.length(len(sealed)), flow.length(None)) == (size, None)
     assert through(flow_of(opening), sealed, cuts) == text
     assert opened(sealing, sealed).body == text
@@ -153,7 +153,7 @@ def test_the_length_of_no_frame_is_refused_before_anything_flows() -> None:
 def test_an_empty_body_of_a_frame_flows_as_one() -> None:
     sealed = framed(b"", media_type="")
     forwardable = flowing(decrypts(), sealed, FRAME).forwardable
-    assert (through(flow_of(forwardable), sealed), forwardable.media_type) == (b"", "")
+    assert (through(flow_of(forwardable), sealed), forwardable.frame.media_type) == (b"", "")
     head, sealer = sealed_stream.begin(a_session(), BODY, "")
     sealing = flowing(encrypts(), b"x", ()).forwardable
     assert flow_of(sealing).end().startswith(b"SYST")
@@ -282,7 +282,7 @@ def test_a_response_is_sealed_while_it_passes() -> None:
     assert arriving == StreamBody(compiled)
     plan = plan_flowing_response(trip.exchange, compiled, head, b"x", LIMIT)
     forwardable = apply(plan, keys_for(plan.needs), NOW).forwardable
-    assert (b"X-Content-Type-Options", b"nosniff") in forwardable.added_headers
+    assert (b"X-Content-Type-Options", b"nosniff") in forwardable.frame.added_headers
     assert opened_text(through(flow_of(forwardable), b"xyz")) == b"xyz"
 
 
@@ -301,8 +301,12 @@ def test_a_frame_that_does_not_open_is_kept_where_the_block_says_so(*, whole: bo
         plan = plan_flowing_response(trip.exchange, compiled, head, sealed, LIMIT)
         forwardable = apply(plan, keys_for(plan.needs), NOW).forwardable
         assert forwardable.body is None
-    assert (forwardable.flow, forwardable.changed, forwardable.media_type) == (None, False, None)
-    assert (b"Sealyard-Kept", b"1") in forwardable.added_headers
+    assert (forwardable.flow, forwardable.frame.changed, forwardable.frame.media_type) == (
+        None,
+        False,
+        None,
+    )
+    assert (b"Sealyard-Kept", b"1") in forwardable.frame.added_headers
 
 
 def test_a_frame_whose_names_are_missing_is_kept_or_refused_as_any_token() -> None:
@@ -323,7 +327,7 @@ def test_a_body_of_unknown_length_becomes_a_frame_also_where_it_is_held() -> Non
     trip = Trip((encrypts(),), a_message(b"short", headers=TEXT))
     plan = plan_request(trip.exchange, b"short", measured=False)
     forwardable = apply(plan, keys_for(plan.needs), NOW).forwardable
-    assert forwardable.media_type == sealed_stream.MEDIA_TYPE
+    assert forwardable.frame.media_type == sealed_stream.MEDIA_TYPE
     assert forwardable.body is not None
     assert opened_text(forwardable.body) == b"short"
 

@@ -108,7 +108,7 @@ def test_h1_a_parameter_comes_back_and_no_other_byte_of_the_query_changes(
     assert query[len(query) - end :] == sealed[len(sealed) - end :]
     assert sealed[start:].startswith(PREFIX)
     assert query == query_of(through(OPEN_QUERY, sealed))
-    assert applied.forwardable.changed
+    assert applied.forwardable.frame.changed
     assert applied.counts == {"sealed": 1}
 
 
@@ -220,7 +220,7 @@ def test_what_is_optional_may_be_missing() -> None:
     applied = through(rule, "a=1", ((b"A", b"1"),))
 
     assert head_of(applied).query == "a=1"
-    assert not applied.forwardable.changed
+    assert not applied.forwardable.frame.changed
 
 
 @pytest.mark.parametrize("value", ["", "plain", PREFIX, a_token("x", "other")])
@@ -339,7 +339,7 @@ def test_a_header_of_a_response_comes_back_and_no_other_byte_changes(
     )
     came = answered(SEAL_REPLY, headers, bodiless=bodiless).forwardable
     assert came.body == (b"" if bodiless else b"a body")
-    assert came.changed
+    assert came.frame.changed
 
 
 @pytest.mark.parametrize("control", ["\r\nX-Admin: 1", "\n", "\r", "\0", "\x7f"])

@@ -8,7 +8,7 @@ and the order of members stay as they came.
 from __future__ import annotations
 
 from .lexer import Findings, FoundValue, Path
-from .selection import Selection, member_names, validate
+from .selection import Selection, is_valid, member_names, validate
 from .text import escape, quote, shield, unescape, unescaped
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "Path",
     "Selection",
     "escape",
+    "is_valid",
     "member_names",
     "quote",
     "shield",

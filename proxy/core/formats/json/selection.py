@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import repeat
 from typing import ClassVar, Final, Self, cast
 
-from ...errors import InvalidBody
+from ...errors import BodyTooLarge, InvalidBody
 from ...expressions.selectors import Inside, JsonSelector, Selector, Step
 from ...leaves import Finder
 from ...leaves.finder import PlainPath
@@ -127,6 +127,15 @@ def _broken(text: str) -> InvalidBody:
 def validate(body: bytes) -> None:
     """Raise InvalidBody unless `body` is strict JSON."""
     _NOTHING.find(body)
+
+
+def is_valid(text: bytes) -> bool:
+    """Return whether a text is strict JSON that is neither too deep nor too long."""
+    try:
+        validate(text)
+    except (InvalidBody, BodyTooLarge):
+        return False
+    return True
 
 
 def member_names(value: bytes) -> frozenset[str] | None:

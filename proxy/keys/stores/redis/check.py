@@ -181,7 +181,8 @@ def _unreached(error: BaseException, settings: RedisSettings) -> Finding:
             user = settings.user or "default"
             return Finding("redis", "failed", text.format(user=user, db=settings.db))
     text = "Redis does not answer: check that it runs, its address, and the network."
-    if settings.tls and settings.cert is None and _any(causes, ConnectionResetError):
+    reset = any(isinstance(one, ConnectionResetError) for one in causes)
+    if settings.tls and settings.cert is None and reset:
         # A server that asks for a certificate resets the connection of a client without one, as a
         # network does: chance decides whether its alert can still be read.
         text = "Redis resets the connection: if it asks for a certificate, set `cert` and `key`."
@@ -197,10 +198,6 @@ def _lasting(error: BaseException) -> bool:
     reason = getattr(error, "reason", None) or ""
     tls = isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLCertVerificationError)
     return not tls or any(part in reason for part in _TLS_MISTAKES)
-
-
-def _any(causes: tuple[BaseException, ...], kind: type[BaseException]) -> bool:
-    return any(isinstance(one, kind) for one in causes)
 
 
 _MISTAKES: Final[Mapping[type[BaseException], str]] = {

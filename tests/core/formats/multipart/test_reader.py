@@ -604,7 +604,7 @@ def test_a_response_may_keep_what_does_not_open(part: bytes) -> None:
     came = a_reply(rule, body)
 
     assert came.counts["kept"] == 1
-    assert b"Sealyard-Kept" in dict(came.forwardable.added_headers)
+    assert b"Sealyard-Kept" in dict(came.forwardable.frame.added_headers)
     if b"filename" not in part:
         assert body == came.forwardable.body
 
