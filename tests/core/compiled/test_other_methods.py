@@ -58,6 +58,7 @@ def test_a_body_passes_with_no_other_method() -> None:
         ("PUT /**", False),
         ("PUT /api/**", False),
         ("PUT /api/{any}", False),
+        (f"PUT {PATH}/**", False),
         ("/**", False),
     ],
 )
