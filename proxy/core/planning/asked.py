@@ -47,7 +47,8 @@ def question(exchange: Exchange, source: AskSource) -> RequestHead:
     where the request has none.
     """
     path = "".join(_written(exchange, source.path, of_path=True))
-    query = "".join(_written(exchange, source.query, of_path=False)) if source.query[0] else None
+    asks = source.query != ("",)
+    query = "".join(_written(exchange, source.query, of_path=False)) if asks else None
     if len(path) + len(query or "") > ASKED_TARGET_CHARS:
         raise MissingValue("asked-too-long", detail="A name that the backend is asked is too long.")
     left_out = _ROUTES | _sealed_headers(exchange)

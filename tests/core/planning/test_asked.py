@@ -125,6 +125,11 @@ def test_a_target_has_a_longest_length(target: str) -> None:
         question(an_exchange({"id": f"{most}x"}, f"view={most}x"), an_ask(target))
 
 
+def test_a_query_may_begin_with_a_name() -> None:
+    asked = question(an_exchange(query=a_view("x")), an_ask("/notes?{query:view}&f=room"))
+    assert asked.query == "x&f=room"
+
+
 def test_a_target_without_a_query_asks_without_one() -> None:
     assert question(an_exchange(query="view=1"), an_ask()).query is None
 
