@@ -87,7 +87,7 @@ FORMS = {
     "a19 trace": (b"TRACE /", 405),
     "a19 lower case": (b"get /", 400),
     "a19 mixed case": (b"Post /", 400),
-    "a19 unknown to the parser": (b"BREW /", 400),
+    "a19 unknown to the parser": (b"BREW /", 405),
     "a19 no token": (b"G@T /", 400),
 }
 

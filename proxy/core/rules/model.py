@@ -191,16 +191,17 @@ class Block:
 def field_of(names: Sequence[str], distinct: AbstractSet[str]) -> str:
     """Return the field of what lies behind some names, the last of which is its own.
 
-    Within a distinct object all names from that of the innermost one on are a part of it. One
-    name that is spelled as such a field is another field.
+    Within a distinct object all names from that of the innermost one on are a part of it; dots in
+    them are `~1`, as slashes are in RFC 6901. A name that is spelled as such a field is another.
     """
     if not names:
         return "$"
-    name = names[-1]
-    if name.partition(".")[0] in distinct:
-        name = name.replace(".", "/", 1)
     above = [at for at, one in enumerate(names[:-1]) if one in distinct]
-    return ".".join((*names[above[-1] : -1], name)) if above else name
+    if above:
+        first, *inner = names[above[-1] :]
+        return ".".join((first, *(one.replace("~", "~0").replace(".", "~1") for one in inner)))
+    name = names[-1]
+    return name.replace(".", "/", 1) if name.partition(".")[0] in distinct else name
 
 
 class Verdict(Enum):
