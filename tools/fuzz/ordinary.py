@@ -118,7 +118,7 @@ def _compare(found: Changed | None, keys: _Warm, plan: Callable[[], Plan]) -> No
 def _sent(message: Forwardable) -> object:
     """Return what goes on of a message, without what is drawn at random."""
     body = _TOKEN.sub(rb"\1", message.body or b"")
-    return body, *(getattr(message, name) for name in Frame.__slots__)
+    return body, *(getattr(message.frame, name) for name in Frame.__slots__)
 
 
 def ordinary_seeds() -> list[bytes]:

@@ -6,6 +6,7 @@ import gzip
 import json
 from urllib.parse import parse_qsl, unquote
 
+import hypothesis
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -216,6 +217,9 @@ def test_an_example_has_nothing_but_the_name() -> None:
 
 
 @given(status=st.integers(100, 599))
+@hypothesis.example(status=404)
+@hypothesis.example(status=410)
+@hypothesis.example(status=403)
 def test_only_success_tells_a_name(status: int) -> None:
     def answered() -> str:
         return told(an_ask(), a_response(status), ANSWER, LIMIT)
