@@ -99,7 +99,6 @@ def init(folder: Path, listen: str, upstream: str, har: Path | None, *, unvetted
     """Write a first configuration, a keyring and the root key that opens it to FOLDER.
 
     \b
-    sealyard init
     sealyard init deploy --upstream http://127.0.0.1:8888
     sealyard init deploy --from requests.har
 
