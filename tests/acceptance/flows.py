@@ -343,7 +343,7 @@ FLOWS: Final[Mapping[str, Flow]] = {
         ),
         start=lambda folder: with_postgresql(folder, "apollo_server.mjs"),
         needs=(POSTGRESQL,),
-        costs={**dict.fromkeys((SEARCH, FILTER, ORDER), 400), UNIQUE: 2},
+        costs={**dict.fromkeys((SEARCH, FILTER, ORDER), "unlisted-name"), UNIQUE: 2},
         doors=(
             ("GET", "/graphql?query={messages(room:1){room}}", None),
             ("POST", "/graphql", {"query": "mutation {other(text: 1) {id}}"}),
