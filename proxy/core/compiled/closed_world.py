@@ -104,8 +104,13 @@ def closed_world(
 
 def stands_at(steps: _Steps, path: Path) -> bool:
     """Return whether a path is one that some steps lead to."""
-    return len(path) == len(steps) and all(
-        isinstance(step.key, Any) or step.key == key for step, key in zip(steps, path, strict=True)
+    return len(path) == len(steps) and stands_in(steps, path)
+
+
+def stands_in(steps: _Steps, path: Path) -> bool:
+    """Return whether a path leads through an element that some steps lead to."""
+    return len(path) >= len(steps) and all(
+        isinstance(step.key, Any) or step.key == key for step, key in zip(steps, path, strict=False)
     )
 
 

@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from ..compiled.block import CompiledBlock
+from ..compiled.closed_world import stands_in
 from ..crypto.context import Context, Parties, Scope
 from ..crypto.joined_names import Joined, Name
 from ..errors import AmbiguousRequest, BodyTooLarge, InvalidBody, MissingValue, OpenFailed
-from ..expressions.selectors import Any, NamedSelector, Step
+from ..expressions.selectors import NamedSelector
 from ..expressions.sources import (
     AskSource,
     ComposedSource,
@@ -208,7 +209,7 @@ class Binder:
 
         None where it stands in none, or a name is missing there, or has a second reading.
         """
-        if not all(_stands_in(steps, path) for steps in self.compiled.elements.values()):
+        if not all(stands_in(steps, path) for steps in self.compiled.elements.values()):
             return None
         if self.spoils(placed, path):
             return None
@@ -385,13 +386,6 @@ class Binder:
         if not text:
             raise MissingValue("empty-name", detail="A name of the message is empty.")
         return text
-
-
-def _stands_in(steps: tuple[Step, ...], path: Path) -> bool:
-    """Return whether a path leads through an element that some steps lead to."""
-    return len(path) >= len(steps) and all(
-        isinstance(step.key, Any) or step.key == key for step, key in zip(steps, path, strict=False)
-    )
 
 
 def name_of(raw: bytes) -> str | None:
