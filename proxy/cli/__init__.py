@@ -11,8 +11,10 @@ from .support.lazy import CommandPlace, LazyGroup
 
 COMMANDS: Final = {
     "Run": {
+        "up": CommandPlace("up", "Write what is missing and serve, with the status page."),
         "init": CommandPlace("init", "Write a first configuration and keyring."),
         "serve": CommandPlace("serve", "Run the sidecar."),
+        "ready": CommandPlace("ready", "Wait until a Sealyard that starts is ready."),
         "status": CommandPlace("status", "Show what a running Sealyard does, and what leaks."),
         "doctor": CommandPlace("doctor", "Diagnose what keeps Sealyard from working here."),
         "demo": CommandPlace("demo", "Run a demo; it needs nothing installed."),

@@ -39,6 +39,9 @@ ANSWER_SECONDS: Final = 30.0  # whole; a process that is stuck accepts connectio
 UNLOCK_SECONDS: Final = 10.0  # for the process that takes a share
 PROBE_SECONDS: Final = 2.0  # for a connection to the backend with its handshake, and an answer
 DOCTOR_SECONDS: Final = 5.0
+MOST_READY_SECONDS: Final = 3600.0  # a root may wait for operators; a script must end
+READY_ANSWER_SECONDS: Final = 5.0  # for one answer; a process that starts may be slow
+READY_PAUSE_SECONDS: Final = 0.1  # between two questions
 LEAVING_SECONDS: Final = 5.0  # a process that has stopped waits for its threads
 INJECTOR_GRACE_SECONDS: Final = 10.0
 

@@ -60,10 +60,9 @@ def readme(scene: Scene) -> None:
     """As of the tutorial, whose backend runs already."""
     backend, sealyard = scene.ports["3000"], scene.ports["8080"]
     shutil.copy(BACKEND, scene.folder)
-    start = "sealyard init && sealyard serve"
-    scene.reader.values[start] = (
+    scene.reader.values["sealyard init"] = (
         f"sealyard init --listen 127.0.0.1:{sealyard} --upstream http://127.0.0.1:{backend}"
-        f" >/dev/null 2>&1 && sed -i s/9901/{scene.ports['9901']}/ sealyard.yaml && sealyard serve"
+        f" --admin 127.0.0.1:{scene.ports['9901']} >/dev/null 2>&1"
     )
 
 

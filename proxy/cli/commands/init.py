@@ -6,7 +6,7 @@ import os
 import secrets
 import time
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import click
 
@@ -41,7 +41,7 @@ keys:
   store: memory
   sessions: {{mode: durable, ttl: 1h, grace: 1h}}
 
-admin: {{listen: 127.0.0.1:9901, token: {{file: {admin}}}}}
+admin: {{listen: {admin}, token: {{file: {token}}}{page}}}
 
 # Records what is done with keys, or nothing is done. `sealyard audit verify` checks it.
 audit: {{file: {audit}, on_failure: block}}
@@ -76,12 +76,27 @@ _RULES: Final = """\
 """
 
 
+class Addresses(NamedTuple):
+    """Where Sealyard listens, where the backend is, and where the admin API listens."""
+
+    listen: str = "127.0.0.1:8080"
+    upstream: str = "http://127.0.0.1:3000"
+    admin: str = "127.0.0.1:9901"
+
+
 @click.command()
 @click.argument(
     "folder", type=click.Path(file_okay=False, path_type=Path), default=Path(), required=False
 )
-@click.option("--listen", default="127.0.0.1:8080", show_default=True, metavar="HOST:PORT")
-@click.option("--upstream", default="http://127.0.0.1:3000", show_default=True, metavar="URL")
+@click.option("--listen", default=Addresses().listen, show_default=True, metavar="HOST:PORT")
+@click.option("--upstream", default=Addresses().upstream, show_default=True, metavar="URL")
+@click.option(
+    "--admin",
+    default=Addresses().admin,
+    show_default=True,
+    metavar="HOST:PORT",
+    help="Where the admin API and the status page listen.",
+)
 @click.option(
     "--from",
     "har",
@@ -95,7 +110,21 @@ _RULES: Final = """\
     help="With --from: anyone could send requests that are in the file. What stays plain needs 20"
     " requests of 3 clients (`_client` of an entry), and 15 % of the requests to its path.",
 )
-def init(folder: Path, listen: str, upstream: str, har: Path | None, *, unvetted: bool) -> None:
+@click.option(
+    "--page",
+    is_flag=True,
+    help="Turn the status page on. It shows what becomes of messages, and no value.",
+)
+def init(  # noqa: PLR0913 - one parameter for each option
+    folder: Path,
+    listen: str,
+    upstream: str,
+    admin: str,
+    har: Path | None,
+    *,
+    unvetted: bool,
+    page: bool,
+) -> None:
     """Write a first configuration, a keyring and the root key that opens it to FOLDER.
 
     \b
@@ -105,6 +134,19 @@ def init(folder: Path, listen: str, upstream: str, har: Path | None, *, unvetted
     Existing files are never overwritten. With --from the rules are a proposal: read each line. No
     value of the file is kept; what is not proposed stands in comments, with how often it came.
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
+    rules = _RULES if har is None else _proposed(har, unvetted=unvetted)
+    configuration = write(folder, Addresses(listen, upstream, admin), rules, page=page)
+    console.say(
+        f"Next: adapt the rules in {configuration}, then run"
+        f" sealyard serve --config {configuration}"
+    )
+
+
+def write(folder: Path, addresses: Addresses, rules: str = _RULES, *, page: bool = False) -> Path:
+    """Write all files, print their paths, and return that of the configuration.
+
+    Raises Failure where one is there already, ConfigurationError for an address that is none.
+    """
     paths = {name: folder / name for name in (CONFIGURATION, KEYRING, ROOT, ADMIN_TOKEN)}
     present = [str(path) for path in paths.values() if path.exists() or path.is_symlink()]
     if present:
@@ -113,17 +155,14 @@ def init(folder: Path, listen: str, upstream: str, har: Path | None, *, unvetted
             " as in `sealyard init deploy`",
             ExitCode.ENVIRONMENT,
         )
-    rules = _RULES if har is None else _proposed(har, unvetted=unvetted)
     folder.mkdir(parents=True, exist_ok=True)
-    _write_configuration(paths[CONFIGURATION], listen, upstream, rules)
+    shown = ", status_page: true, tap: true" if page else ""
+    _write_configuration(paths[CONFIGURATION], addresses, rules, shown)
     _make_keyring(paths[KEYRING], paths[ROOT])
     private_file.write(paths[ADMIN_TOKEN], secrets.token_urlsafe(32).encode() + b"\n")
     for path in paths.values():
         click.echo(str(path))
-    console.say(
-        f"Next: adapt the rules in {paths[CONFIGURATION]}, then run"
-        f" sealyard serve --config {paths[CONFIGURATION]}"
-    )
+    return paths[CONFIGURATION]
 
 
 def _proposed(har: Path, *, unvetted: bool) -> str:
@@ -141,15 +180,15 @@ def _proposed(har: Path, *, unvetted: bool) -> str:
     return proposal.rules(routes, proposal.UNVETTED if unvetted else proposal.RECORDED)
 
 
-def _write_configuration(path: Path, listen: str, upstream: str, rules: str) -> None:
+def _write_configuration(path: Path, addresses: Addresses, rules: str, page: str) -> None:
     text = _TEMPLATE.format(
         keyring=KEYRING,
         root=ROOT,
-        admin=ADMIN_TOKEN,
+        token=ADMIN_TOKEN,
         audit=AUDIT,
-        listen=listen,
-        upstream=upstream,
         rules=rules,
+        page=page,
+        **addresses._asdict(),
     )
     path.write_text(text)
     try:

@@ -6,9 +6,8 @@ import asyncio
 import json
 import os
 import ssl
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Container
 from contextlib import asynccontextmanager
-from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
@@ -62,14 +61,16 @@ class AdminListener:
         self._admin = admin
         self._token = _token(admin, token_file)
         self._ca = ca
+        self.address = str(admin.listen)
 
     @asynccontextmanager
     async def get(
-        self, path: str, *, missing: str = "no such page"
+        self, path: str, *, missing: str = "no such page", accepted: Container[int] = (200,)
     ) -> AsyncGenerator[aiohttp.ClientResponse]:
         """Request a path and yield the response, whose body may be endless.
 
-        Raises Failure for no response or one other than 200; `missing` says what a 404 means.
+        Raises Failure for no response (`ExitCode.ENVIRONMENT`) or one of another status than those
+        `accepted` (`ExitCode.NEGATIVE`); `missing` says what a 404 means.
         """
         connector, authority = _target(self._admin)
         secured = self._admin.tls is not None
@@ -82,7 +83,7 @@ class AdminListener:
                 aiohttp.ClientSession(connector=connector, timeout=timeout) as session,
                 session.get(url, headers=headers, ssl=trust) as answer,
             ):
-                if answer.status != HTTPStatus.OK:
+                if answer.status not in accepted:
                     known = {**_STATUSES, 404: missing}.get(answer.status)
                     reason = known or f"status {answer.status}"
                     raise console.Failure(f"{self._admin.listen}: {reason}", ExitCode.NEGATIVE)
