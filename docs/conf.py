@@ -24,6 +24,7 @@ html_title = "Sealyard"
 html_copy_source = False
 html_show_copyright = False
 html_extra_path = ["site"]
+html_search_scorer = str(Path(__file__).with_name("scorer.js"))
 
 FOLDERS = ("docs/adr/README", "docs/how-to/backends/README", "docs/runbooks/README")
 """Pages that lead to all others of their folder."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -10,6 +12,11 @@ import pytest
 
 from tests.pages.blocks import PAGES, ROOT
 
+NODE = shutil.which("node")
+HERE = Path(__file__).parent
+QUERIES = [one.split("\t") for one in (HERE / "queries.tsv").read_text("utf-8").splitlines()]
+"""What readers type, each with the pages that answer it."""
+SHOWN = 3
 SPHINX = ROOT / ".venv-site" / "bin" / "sphinx-build"
 
 pytestmark = pytest.mark.skipif(
@@ -79,3 +86,31 @@ def test_it_can_be_searched(site: Path) -> None:
 
     assert "Share sessions over Redis" in index
     assert (site / "search" / "index.html").is_file()
+
+
+@pytest.mark.skipif(NODE is None, reason="no Node.js: ./dev packages installs it")
+def test_nine_of_ten_queries_show_a_wanted_page_among_the_first_three(site: Path) -> None:
+    """The site's own files run in Node.js, as they run in a browser."""
+    assert len(QUERIES) >= 30
+    done = subprocess.run(  # noqa: S603 - Node.js, with a script of this folder
+        [str(NODE), HERE / "search.js", site],
+        input="\n".join(query for query, _ in QUERIES),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+
+    found = dict(zip((query for query, _ in QUERIES), json.loads(done.stdout), strict=True))
+    missed = {
+        query: found[query][:SHOWN]
+        for query, wanted in QUERIES
+        if not set(wanted.split()) & set(found[query][:SHOWN])
+    }
+    assert len(missed) * 10 <= len(QUERIES), missed
+
+
+def test_each_wanted_page_is_there(site: Path) -> None:
+    wanted = {page for _, pages in QUERIES for page in pages.split()}
+
+    assert {one for one in wanted if not (site / one / "index.html").is_file()} == set()
