@@ -47,6 +47,9 @@ COMMANDS: Final = {
             "injector", "Run the webhook that adds the sidecar to pods.", listed=False
         ),
         "cluster": CommandPlace("cluster", "Show which pods of a cluster need an operator."),
+        "verify-release": CommandPlace(
+            "verify_release", "Verify the files of a release before they are installed."
+        ),
         "show": CommandPlace("show", "Print a schema, completions for a shell, versions."),
     },
 }

@@ -50,6 +50,7 @@ TOKEN_BYTES: Final = 16 << 20  # a token or value: as `limits.body`, unless that
 REPORT_BYTES: Final = 16 << 20
 EXAMPLE_BYTES: Final = 64 << 20  # a body for `explain`
 RECEIPT_BYTES: Final = 1 << 20
+SUMS_BYTES: Final = 1 << 20  # of SHA256SUMS, its signature and the provenance of a release
 PEM_BYTES: Final = 64 * 1024
 JWK_BYTES: Final = 8192
 AUDIT_KEY_BYTES: Final = 256

@@ -47,8 +47,7 @@ def ready(
     """Wait until a Sealyard that starts is ready, as `/readyz` of its admin listener says.
 
     \b
-    sealyard serve &
-    sealyard ready --pid $!
+    sealyard ready --pid 4711
     sealyard ready --timeout 60 --config sealyard.yaml
 
     Exits with 0 once it is ready, and with 1 if it is not within the time, with what is missing.

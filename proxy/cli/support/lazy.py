@@ -26,7 +26,10 @@ class CommandPlace:
 
 
 class LazyGroup(click.Group):
-    """A group of commands in modules; a command is the module's attribute of the same name."""
+    """A group of commands in modules; a command is the module's attribute of the same name.
+
+    A hyphen of the name is a `_` of the attribute.
+    """
 
     def __init__(
         self,
@@ -59,7 +62,7 @@ class LazyGroup(click.Group):
         if cmd_name not in self.list_commands(ctx):
             return None
         module = import_module(f"{self.package}.{self.places[cmd_name].module}")
-        command = getattr(module, cmd_name)
+        command = getattr(module, cmd_name.replace("-", "_"))
         if not isinstance(command, click.Command):
             message = f"{module.__name__}.{cmd_name} is not a click command"
             raise TypeError(message)
