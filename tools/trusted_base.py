@@ -63,9 +63,9 @@ def table() -> str:
             del left[one]
     if unknown := sorted({place for place in left.values() if "/" in place}):
         sys.exit(f"trusted_base: no row for {unknown[0]}")
-    for one in ROOMS:
-        files_of, lines_of = counted[one]
-        rows.append(f"| `{one.place}` | {files_of} | {lines_of:,} | {one.holds} | {one.attacker} |")
+    for room in ROOMS:
+        number, size = counted[room]
+        rows.append(f"| `{room.place}` | {number} | {size:,} | {room.holds} | {room.attacker} |")
     return "\n".join(rows) + "\n"
 
 
