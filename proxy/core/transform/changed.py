@@ -22,7 +22,7 @@ from ..values.carry_out import CarriedOut
 from ..values.head_values import with_changes
 from ..values.hows import Seal, Span
 from ..values.key_needs import Keys
-from ..values.outcomes import Outcome
+from ..values.outcomes import Outcome, Tally, no_tally
 from ..values.streams import CheckedFlow, OpenedStream
 from .added_headers import added_to_request, added_to_response, expected_outcomes
 from .forwardable import Forwardable, mint
@@ -33,13 +33,15 @@ class Applied:
     """A message that may be forwarded, how many values had which outcome, and who opened them.
 
     `proven` are the sessions with which tags have verified, worth keeping in a cache, and how many
-    values each has opened; `unopened` are tokens that did not open and may stay.
+    values each has opened, and `tally` whose values they were; `unopened` are tokens that did not
+    open and may stay.
     """
 
     forwardable: Forwardable
     counts: Mapping[Outcome, int]
     proven: Mapping[Session, int]
     unopened: tuple[Unopened, ...] = ()
+    tally: Tally = no_tally
 
 
 def apply(plan: Plan, keys: Keys, now: float, *, permissive: bool = False) -> Applied:
@@ -61,7 +63,7 @@ def apply(plan: Plan, keys: Keys, now: float, *, permissive: bool = False) -> Ap
         forwardable = _in_parts(plan, head)
     else:
         forwardable = _whole(plan, head, done)
-    return Applied(forwardable, done.counts, done.proven, done.unopened)
+    return Applied(forwardable, done.counts, done.proven, done.unopened, done.tally)
 
 
 def _changed(head: Head, changes: list[tuple[int, Span]]) -> Head:

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import Final, NoReturn
 
 from ..compiled.flat_json import Kept
+from ..crypto.session_cipher import Session
 from ..http.message import Head, Headers
 from ..planning.plan import PlannedFlow
 from ..values.key_needs import NO_KEYS, Keys
-from ..values.outcomes import Outcome
+from ..values.outcomes import Outcome, Tally, no_tally
 from ..values.streams import Flow
 
 _MINT: Final = object()
+_NONE: Final[Mapping[Session, int]] = MappingProxyType({})
 
 
 class Frame:
@@ -92,10 +95,11 @@ class Changed(Forwardable):
     """A message changed at once: how many values had which outcome, and the names it leaves.
 
     `kept` are the names of a request's body that its response needs, in the order of the rule;
-    `keys` those that it was changed with.
+    `keys` those that it was changed with; `proven` how many values each session has opened, and
+    `tally` whose values they were.
     """
 
-    __slots__ = ("counts", "kept", "keys")
+    __slots__ = ("counts", "kept", "keys", "proven", "tally")
 
     def __init__(  # noqa: PLR0913, PLR0917 - one argument for each slot
         self,
@@ -105,6 +109,8 @@ class Changed(Forwardable):
         counts: Mapping[Outcome, int],
         kept: Kept = (),
         keys: Keys = NO_KEYS,
+        proven: Mapping[Session, int] = _NONE,
+        tally: Tally = no_tally,
     ) -> None:
         """Refuse every caller but those of this folder."""
         if mint is not _MINT:  # as in Forwardable: a call for each message takes as long again
@@ -116,6 +122,8 @@ class Changed(Forwardable):
         self.counts = counts
         self.kept = kept
         self.keys = keys
+        self.proven = proven
+        self.tally = tally
 
 
 def mint(  # noqa: PLR0913 - one argument for each slot

@@ -32,7 +32,7 @@ from ..policy import BODY_TOKEN_BYTES
 from ..values.carry_out import CarriedOut
 from ..values.hows import How, Open, Seal
 from ..values.key_needs import NO_KEYS, Keys, Needs
-from ..values.outcomes import Outcome
+from ..values.outcomes import Outcome, no_tally
 from ..values.strings import Changed as ChangedBody
 from ..values.strings import UsualTexts, UsualTokens, texts_in, tokens_in
 from ..values.table import Values, What, is_parts, lookup
@@ -148,10 +148,11 @@ class PreparedJson(Prepared):
         done = self.changed(body, keys, now, kept, any_number=any_number)
         if done is None:
             return None
-        (new, counts, proven, found), leaves = done
+        (new, counts, proven, found, tally), leaves = done
         if proven:
             keys.remember(proven)
-        return mint_changed(self.frame(counts, None), new, counts, leaves, found)
+        frame = self.frame(counts, None)
+        return mint_changed(frame, new, counts, leaves, found, proven, tally)
 
     def changed(
         self, body: bytes, keys: WarmKeys, now: float, kept: Kept, *, any_number: bool = False
@@ -190,11 +191,11 @@ class PreparedJson(Prepared):
         # A message in which nothing is sealed, where that is at will, is counted by its plan.
         at_will = self._flat.at_will and not any(type(how) is Seal for how in values.hows)
         if count > most or at_will or not count:
-            return (body, {}, {}, NO_KEYS) if not count and not at_will else None
+            return (body, {}, {}, NO_KEYS, no_tally) if not count and not at_will else None
         done = carried_out(values, needs, keys, now, found)
         if done is None:
             return None
-        return done.spliced(body), done.counts, done.proven, done.found
+        return done.spliced(body), done.counts, done.proven, done.found, done.tally
 
     def _usual(
         self, body: bytes, places: Places, bound: Bound, most: int
@@ -256,7 +257,8 @@ class PreparedWhole(Prepared):
         if done.proven:
             keys.remember(done.proven)
         frame = self.frame(done.counts, media)
-        return mint_changed(frame, done.spliced(body), done.counts, (), done.found)
+        body = done.spliced(body)
+        return mint_changed(frame, body, done.counts, (), done.found, done.proven, done.tally)
 
 
 class PreparedRecords:
@@ -305,7 +307,7 @@ class PreparedRecords:
             if done is None or len(done[0][0].splitlines()) != len(text.splitlines()):
                 fails = True  # the others are tried all the same, so that the time tells nothing
                 continue
-            new, outcomes, opened, found = done[0]
+            new, outcomes, opened, found, _ = done[0]
             changed += (records[written:start], new)
             written = end
             _add(counts, outcomes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from operator import itemgetter
 from typing import Final, cast
@@ -23,7 +24,7 @@ from .key_needs import Keys, KeysInUse
 from .outcomes import NO_TOKEN, TWIN, Outcome, expiry
 from .part_streams import PartStream, of_content, without_length
 from .spelling import as_text, in_place
-from .table import Values, is_parts, splice, spliced
+from .table import UNBOUND, Values, is_parts, splice, spliced
 
 _TOKENS: Final = {tuple}
 _HEAD: Final = itemgetter(0)
@@ -140,6 +141,15 @@ class CarriedOut:
         """Return which values of the body are replaced."""
         heads = self._values.heads
         return [row for row, text in enumerate(self.texts) if text is not None and row not in heads]
+
+    def tally(self) -> dict[tuple[str, Outcome], int]:
+        """Return how many values of each field were opened."""
+        values, found = self._values, Counter[tuple[str, Outcome]]()
+        for how, context, text in zip(values.hows, values.contexts, self.texts, strict=False):
+            if type(how) is Open and text is not None:
+                whose = UNBOUND if context is None else context
+                found[whose.field or whose.kind or how.shape, "opened"] += 1
+        return found
 
     def _carry_out(self, values: Values) -> None:
         """Carry out rows, some at a time that are treated alike."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from typing import Final, Literal
 
 _OfValue = Literal["sealed", "opened", "already_sealed", "plain", "kept", "in_markup", "cut"]
@@ -18,7 +19,16 @@ NO_TOKEN: Final = "not-a-token"  # noqa: S105 - a reason
 TWIN: Final = "name-twin"
 """Why a token stays in a response: a name has a second reading there. Never why all is refused."""
 
+Tally = Callable[[], Mapping[tuple[str, Outcome], int]]
+"""Returns how many values of each field had which outcome; what is in no field has the name of its
+kind. It is asked for after the fact, by whoever writes down what was opened."""
+
 _STEPS: Final = 100
+
+
+def no_tally() -> Mapping[tuple[str, Outcome], int]:
+    """Return what is told where nothing was opened."""
+    return {}
 
 
 def expiry(now: float, expires: int) -> int:

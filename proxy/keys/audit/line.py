@@ -22,6 +22,9 @@ from ..policy import LINE_BYTES, TEXT_CHARS
 Value = str | int
 """What a line may hold: names, codes and numbers, never key material and never a value."""
 
+Values = Mapping[str, Value | tuple[str, ...]]
+"""All that a line holds by name; a tuple is as long as whoever writes it lets it be."""
+
 
 RESERVED: Final = frozenset({"seq", "at", "event", "uid", "pid", "prev", "mac"})
 
@@ -38,7 +41,7 @@ class AuditLine(NamedTuple):
     members: Mapping[str, Any]
 
 
-def encode(seq: int, prev: str, members: Mapping[str, Value], key: AuditKey) -> tuple[bytes, str]:
+def encode(seq: int, prev: str, members: Values, key: AuditKey) -> tuple[bytes, str]:
     """Return the line with its line feed, and its MAC."""
     shown = {name: _bounded(value) for name, value in members.items()}
     text = json.dumps({"seq": seq, **shown, "prev": prev}, separators=(",", ":"))
@@ -69,7 +72,7 @@ def stamp(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
 
 
-def _bounded(value: Value) -> Value:
+def _bounded(value: Value | tuple[str, ...]) -> Value | tuple[str, ...]:
     if isinstance(value, str) and len(value) > TEXT_CHARS:
         return value[: TEXT_CHARS - 1] + "…"
     return value

@@ -21,7 +21,7 @@ from ...core.errors import UnfitEnvironment
 from ..private_file import sync_folder
 from . import head_record, line
 from .head_record import CUT, HEADLESS, Head, Tail, find_tail
-from .line import Value
+from .line import Value, Values
 
 _COMMON: Final = os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _PRIVATE: Final = 0o600
@@ -32,7 +32,7 @@ class Entry(NamedTuple):
 
     event: str
     at: float
-    values: dict[str, Value]
+    values: Values
 
 
 class AuditLog:
@@ -151,10 +151,10 @@ def _write(descriptor: int, text: bytes) -> None:
     # One write, so that a reader never sees half of it.
     if os.write(descriptor, text) != len(text):
         raise OSError
-    os.fsync(descriptor)
+    os.fdatasync(descriptor)  # the size as well, since it is needed to read the lines
 
 
-def _members(tail: Tail, entries: Sequence[Entry], *, headless: bool) -> Iterator[dict[str, Value]]:
+def _members(tail: Tail, entries: Sequence[Entry], *, headless: bool) -> Iterator[Values]:
     """Yield the members of each new line, first of those about the log itself."""
     who: dict[str, Value] = {"uid": os.getuid(), "pid": os.getpid()}
     torn = tail.torn.fields()
@@ -171,8 +171,9 @@ def _members(tail: Tail, entries: Sequence[Entry], *, headless: bool) -> Iterato
     for event, fields in own.items():
         yield {"at": line.stamp(entries[0].at), "event": event, **who, **fields}
     for entry in entries:
-        fields = {name: value for name, value in entry.values.items() if name not in line.RESERVED}
-        yield {"at": line.stamp(entry.at), "event": entry.event, **who, **fields}
+        given = entry.values.items()
+        shown = {name: value for name, value in given if name not in line.RESERVED}
+        yield {"at": line.stamp(entry.at), "event": entry.event, **who, **shown}
 
 
 def _later(one: Head | None, other: Head | None) -> Head | None:

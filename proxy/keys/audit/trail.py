@@ -17,7 +17,7 @@ from ...core.errors import UnfitEnvironment
 from ...process.rate_limit import RateLimit
 from .. import policy
 from .head_record import Head
-from .line import Value
+from .line import Value, Values
 from .log import AuditLog, Entry
 
 
@@ -79,12 +79,16 @@ class Trail:
 
         Raises UnfitEnvironment where it is not, unless the log does not block.
         """
+        await self.writing(event, values)
+
+    def writing(self, event: str, values: Values) -> asyncio.Future[None]:
+        """Write an event; return what is done once it is on the disk, as `write` does."""
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._take(_Waiting(Entry(event, self._log.clock(), values), done))
         self._urgent.set()
-        await done
+        return done
 
-    def note(self, event: str, **values: Value) -> None:
+    def note(self, event: str, **values: Value | tuple[str, ...]) -> None:
         """Write an event soon, without waiting for it."""
         self._take(_Waiting(Entry(event, self._log.clock(), values), None))
 
@@ -108,10 +112,11 @@ class Trail:
 
     async def _flush(self) -> None:
         while self._pending:
-            wait = policy.RETRY_SECONDS if self.failing else policy.GATHER_SECONDS
-            with suppress(TimeoutError):
-                async with asyncio.timeout(wait):
-                    await self._urgent.wait()
+            if self.failing or len(self._pending) < policy.MOST_AT_ONCE:
+                wait = policy.RETRY_SECONDS if self.failing else policy.GATHER_SECONDS
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(wait):
+                        await self._urgent.wait()
             self._urgent.clear()
             if not await self._write_some() and self._closing:
                 return
@@ -121,6 +126,8 @@ class Trail:
         batch = [
             self._pending.popleft() for _ in range(min(len(self._pending), policy.MOST_AT_ONCE))
         ]
+        if any(one.done is not None for one in self._pending):
+            self._urgent.set()  # they wait no longer than for this write
         entries = [one.entry for one in batch]
         lost = self._lost
         if lost:

@@ -30,7 +30,7 @@ from ..upstream.permits import Permit
 from .admission import AdmittedExchange
 from .changing import Changing
 from .conclusions import Conclusions, Copied
-from .prepared_steps import KeySource
+from .prepared_steps import KeySource, OpensLog
 from .steps import CLIENT_CLOSED, Steps, Watches
 from .tunnel import tunnelled
 
@@ -71,6 +71,7 @@ class Handler:
         accept: frozenset[str] = frozenset(),
         origins: frozenset[str] = frozenset(),
         watches: Watches | None = None,
+        opens: OpensLog | None = None,
     ) -> None:
         self._timeouts = timeouts or Timeouts()
         self._origins = origins
@@ -92,6 +93,7 @@ class Handler:
             add_request_id=add_request_id,
             accept=accept,
             watches=watches,
+            opens=opens,
         )
         if any(one.asks for one in rule_table.rules):
             from .asking import BackendNames  # noqa: PLC0415 - loaded with its rules
@@ -121,6 +123,10 @@ class Handler:
             record.status = CLIENT_CLOSED
             raise
         finally:
+            if record.written_down and self.steps.opens is not None:
+                whole = not cut and record.status != CLIENT_CLOSED and record.refusal is None
+                delivered = whole and not record.withheld
+                self.steps.opens.over(record.request_id, delivered=delivered)
             if copied:
                 await self._conclusions.conclude(copied, record, cut=cut)
             else:
@@ -163,6 +169,7 @@ class Handler:
                 else:
                     outgoing = self._changing.outgoing(admitted, body, treatment, limit, record)
                     message, sent, permit = await outgoing
+            await self.steps.write_down(record)
             record.sending()
             response = await self.upstream.send(
                 message,
@@ -217,6 +224,7 @@ class Handler:
                 message, response = await incoming
             close = admitted.request.websocket or admitted.request.upgrade
             await record.confirm()
+            await self.steps.write_down(record)
             record.response_bytes = await request.relay(
                 message, response, location_rewrite=admitted.location_rewrite, close=close
             )

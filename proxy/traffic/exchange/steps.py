@@ -64,7 +64,7 @@ from ..upstream.permits import Claim
 from ..waits import outliving
 from .admission import AdmittedExchange, decide, refuse_other_routes
 from .ladder import Ladder
-from .prepared_steps import KeySource, PreparedSteps
+from .prepared_steps import KeySource, OpensLog, PreparedSteps
 from .request_ids import RequestIds
 from .uncovered import PathShapes, Unread
 
@@ -109,8 +109,9 @@ class Steps(PreparedSteps):
         add_request_id: bool,
         accept: frozenset[str] = frozenset(),
         watches: Watches | None = None,
+        opens: OpensLog | None = None,
     ) -> None:
-        super().__init__(keys, tap, clock, slices)
+        super().__init__(keys, tap, clock, slices, opens)
         self._watches = watches
         self._accept = accept
         self.request_ids: Final = RequestIds(rule_table, adds=add_request_id)
@@ -222,6 +223,7 @@ class Steps(PreparedSteps):
             self.forwarding_headers.refuse_loop(raw.headers)
         exchange = Exchange(self._decide(request, record), request.head)
         forwarding = self.forwarding_headers.forwarding(raw, peer, request.host)
+        record.exchange = exchange
         admitted = AdmittedExchange(
             request,
             exchange,
@@ -407,6 +409,8 @@ class Steps(PreparedSteps):
             self.ladder.passed(plan, record, lasts=bool(piece))
         if applied.counts and not piece:
             record.changed(began)
+        if self.opens is not None:
+            record.note_opened(applied.counts, applied.proven, applied.tally)
         if self.tap is not None and self.tap.watched:
             from ...telemetry.tap import Passing  # noqa: PLC0415 - loaded with the tap
 

@@ -21,6 +21,7 @@ from ...traffic.downstream.acceptor import REASONS, FrontProxies
 from ...traffic.downstream.listener import ClientRoom, HttpListener, Lane
 from ...traffic.downstream.sockets import Sockets
 from ...traffic.exchange.exchange import Handler
+from ...traffic.exchange.prepared_steps import OpensLog
 from ...traffic.exchange.steps import Watches, rules_with_packets
 from ...traffic.slices import Slices
 from ...traffic.turns import LoopLag
@@ -71,8 +72,10 @@ class WiredLane:
         traces: Traces | None,
         lag: LoopLag,
         slices: Slices,
+        opens: OpensLog | None,
     ) -> None:
         self._tap = tap
+        self._opens = opens
         self._lag = lag
         self._slices = slices
         self._traces = traces
@@ -203,6 +206,7 @@ class WiredLane:
             accept=frozenset(settings.accept),
             origins=frozenset(settings.cors.origins) if settings.cors else frozenset(),
             watches=self._watches(material, upstream.address),
+            opens=self._opens,
         )
 
     def _announced_at(self, address: Address, rule_table: RuleTable) -> Announcements | None:
