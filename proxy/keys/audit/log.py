@@ -55,7 +55,7 @@ class AuditLog:
         self.clock = clock
         self._known: tuple[Head, AuditKey] | None = None
 
-    def write(self, key: AuditKey, event: str, **values: Value) -> None:
+    def write(self, key: AuditKey, event: str, **values: Value | tuple[str, ...]) -> None:
         """Append one line with `event` and its values: names and numbers, never key material.
 
         Raises UnfitEnvironment when the line is not safely on the disk; the caller then refuses.

@@ -19,12 +19,10 @@ from ...core.values.key_needs import Opening
 from ...core.values.outcomes import Outcome
 from ..audit import Trail
 from ..audit.line import Values
+from ..audit.opened import ATTEMPTED, OVER
 from ..lru_map import BoundedMap
 from ..policy import CALLERS_NAMED, GATHER_SECONDS, MOST_AT_ONCE, OPENED_SCOPES
 from .key_events import BLOCKED
-
-ATTEMPTED: Final = "open.attempted"
-OVER: Final = "open.over"
 
 AS: Final[dict[Outcome, str]] = {"opened": "value"}
 """What a value came out as, for each outcome that a line is written for."""

@@ -115,7 +115,7 @@ class SidecarKeys:
         self.opens = _opens(self.trail, self.sessions, settings.audit)
         """Where it is written down what messages open; None where that is not wanted."""
         self._verify_reports = _verify_reports(settings, None)
-        self._values = ValueOperations(self.sessions)
+        self._values = ValueOperations(self.sessions, self.opens)
         self._maker: KeyMaker | None = None
         self._upkeep = Upkeep(
             self.sessions,

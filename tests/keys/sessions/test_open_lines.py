@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,11 @@ from proxy.core.crypto.context import Scope
 from proxy.core.errors import KeyUnavailable
 from proxy.core.values.key_needs import Opening
 from proxy.keys import policy
-from proxy.keys.audit import AuditLog, Trail
+from proxy.keys.audit import AuditLog, Trail, verification
 from proxy.keys.sessions.open_lines import OpenLines
 from tests.factories import a_session
 
+from ..audit.builders import KEY
 from ..audit.test_trail import Ear, a_trail, soon  # noqa: F401 - a fixture that lets notes come soon
 from ..builders import a_keyring
 
@@ -143,17 +145,28 @@ async def test_messages_share_the_writes_of_their_lines(
     await scene.told()
 
 
-@pytest.mark.parametrize("fault", ["missing", "full"])
+def full(*_: object) -> int:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("fault", ["open", "flock", "write", "cut", "fdatasync", "pwrite"])
 async def test_where_the_log_blocks_and_cannot_be_written_nothing_goes_on(
     tmp_path: Path, fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scene = Scene(tmp_path / "none" if fault == "missing" else tmp_path)
-    if fault == "full":
-        monkeypatch.setattr("proxy.keys.audit.log.os.write", lambda *_: 7)
-    with pytest.raises(KeyUnavailable):
-        await scene.lines.attempt(an_opening())
-    assert scene.trail.blocked
-    await scene.trail.close()
+    scene = Scene(tmp_path)
+    await scene.lines.attempt(an_opening("r-0"))
+    with monkeypatch.context() as failing:
+        call = {"flock": "fcntl.flock", "cut": "os.write"}.get(fault, f"os.{fault}")
+        failing.setattr(f"proxy.keys.audit.log.{call}", (lambda *_: 7) if fault == "cut" else full)
+        with pytest.raises(KeyUnavailable):
+            await scene.lines.attempt(an_opening("r-1"))
+        assert scene.trail.blocked
+    await scene.lines.attempt(an_opening("r-2"))
+    assert not scene.trail.blocked
+    told = [one["request_id"] for one in await scene.told()]
+    assert told[0] == "r-0"
+    assert told[-1] == "r-2"
+    assert not verification.verify((scene.log.path,), KEY).broken
 
 
 async def test_where_the_log_only_warns_nothing_waits(tmp_path: Path) -> None:
