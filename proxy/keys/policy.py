@@ -184,7 +184,7 @@ FLUSH_SECONDS: Final = 10.0  # events are counted before one line for each kind 
 SESSION_LINES: Final = (20.0, 1000)  # a second, and at once; those beyond are counted
 REFUSED_LINES: Final = (2.0, 50)  # the same of values that did not open, and of poison tokens
 OPENED_SCOPES: Final = 128  # conversations in one line about a message; more have more lines
-CALLERS_NAMED: Final = 10_000  # whose hash is kept
+LINES_KNOWN: Final = 4096  # parts of lines about messages, which are spelled once
 MOST_KINDS: Final = 20  # of events that are counted at a time
 SHOWN_FINDINGS: Final = 20  # of a verification
 

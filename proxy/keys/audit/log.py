@@ -13,6 +13,7 @@ import secrets
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
@@ -28,11 +29,15 @@ _PRIVATE: Final = 0o600
 
 
 class Entry(NamedTuple):
-    """An event at a time (seconds since 1970), with names, codes and numbers."""
+    """An event at a time (seconds since 1970), with names, codes and numbers.
+
+    `more` are those that somebody has `spelled` already.
+    """
 
     event: str
     at: float
     values: Values
+    more: bytes = b""
 
 
 class AuditLog:
@@ -154,9 +159,9 @@ def _write(descriptor: int, text: bytes) -> None:
     os.fdatasync(descriptor)  # the size as well, since it is needed to read the lines
 
 
-def _members(tail: Tail, entries: Sequence[Entry], *, headless: bool) -> Iterator[Values]:
+def _members(tail: Tail, entries: Sequence[Entry], *, headless: bool) -> Iterator[bytes]:
     """Yield the members of each new line, first of those about the log itself."""
-    who: dict[str, Value] = {"uid": os.getuid(), "pid": os.getpid()}
+    who = b',"uid":%d,"pid":%d' % (os.getuid(), os.getpid())
     torn = tail.torn.fields()
     own: dict[str, dict[str, Value]] = {}
     if tail.head is None:
@@ -169,11 +174,16 @@ def _members(tail: Tail, entries: Sequence[Entry], *, headless: bool) -> Iterato
     elif torn:
         own["audit.torn"] = torn
     for event, fields in own.items():
-        yield {"at": line.stamp(entries[0].at), "event": event, **who, **fields}
+        yield _when(entries[0].at, event) + who + line.spelled(fields)
     for entry in entries:
         given = entry.values.items()
         shown = {name: value for name, value in given if name not in line.RESERVED}
-        yield {"at": line.stamp(entry.at), "event": entry.event, **who, **shown}
+        yield _when(entry.at, entry.event) + who + line.spelled(shown) + entry.more
+
+
+@lru_cache(maxsize=64)
+def _when(at: float, event: str) -> bytes:
+    return line.spelled({"at": line.stamp(at), "event": event})
 
 
 def _later(one: Head | None, other: Head | None) -> Head | None:

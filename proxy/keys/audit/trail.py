@@ -81,16 +81,23 @@ class Trail:
         """
         await self.writing(event, values)
 
-    def writing(self, event: str, values: Values) -> asyncio.Future[None]:
-        """Write an event; return what is done once it is on the disk, as `write` does."""
+    def writing(self, event: str, values: Values, more: bytes = b"") -> asyncio.Future[None]:
+        """Write an event; return what is done once it is on the disk, as `write` does.
+
+        `more` is what of its values has been `spelled` already.
+        """
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._take(_Waiting(Entry(event, self._log.clock(), values), done))
+        self._take(_Waiting(Entry(event, self._log.clock(), values, more), done))
         self._urgent.set()
         return done
 
     def note(self, event: str, **values: Value | tuple[str, ...]) -> None:
         """Write an event soon, without waiting for it."""
-        self._take(_Waiting(Entry(event, self._log.clock(), values), None))
+        self.note_spelled(event, values)
+
+    def note_spelled(self, event: str, values: Values, more: bytes = b"") -> None:
+        """Do as `note`; `more` is as in `writing`."""
+        self._take(_Waiting(Entry(event, self._log.clock(), values, more), None))
 
     async def close(self) -> None:
         """Write what still waits, in one last try that takes a few seconds at most."""

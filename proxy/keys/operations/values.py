@@ -13,7 +13,6 @@ from ...core.crypto.session_cipher import Session
 from ...core.crypto.token import CTY_JSON, Form, Token
 from ...core.errors import OpenFailed, UnfitValue, Unopened
 from ...core.values.key_needs import Attempt, KeysInUse, Needs, Opening, weight
-from ...core.values.outcomes import Outcome
 from ...core.values.spelling import as_text
 from ..policy import REPORT_AFTER_SECONDS
 from ..sessions.sessions import Sessions

@@ -7,21 +7,22 @@ many messages at a time, by the ids of their requests, which were handed over wh
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from ...core.callers import ANYONE, VerifiedCaller
 from ...core.crypto import base64url, derivation
 from ...core.crypto.context import Scope
 from ...core.crypto.secret import RecordKey
+from ...core.crypto.session_cipher import Session
 from ...core.errors import KeyUnavailable, UnfitEnvironment
 from ...core.values.key_needs import Opening
 from ...core.values.outcomes import Outcome
 from ..audit import Trail
-from ..audit.line import Values
+from ..audit.line import Values, spelled
 from ..audit.opened import ATTEMPTED, OVER
 from ..lru_map import BoundedMap
-from ..policy import CALLERS_NAMED, GATHER_SECONDS, MOST_AT_ONCE, OPENED_SCOPES
+from ..policy import GATHER_SECONDS, LINES_KNOWN, MOST_AT_ONCE, OPENED_SCOPES
 from .key_events import BLOCKED
 
 AS: Final[dict[Outcome, str]] = {"opened": "value"}
@@ -51,7 +52,7 @@ class OpenLines:
         self._record_key = record_key
         self._withheld = withheld
         self._clear = clear
-        self._callers = BoundedMap[tuple[str, str], tuple[str, str]](CALLERS_NAMED)
+        self._known = BoundedMap[tuple[object, ...], bytes](LINES_KNOWN)
         self._key: RecordKey | None = None
         self._over: dict[str, bool] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -63,13 +64,14 @@ class OpenLines:
         """
         if not self._withheld and not any(AS[how] in {"value", "mask"} for _, how in one.counts):
             return
-        lines = [{**self._values(one), **named} for named in self._named(one)]
+        about = self._about(one)
+        lines = [about + named for named in self._named(one)]
         if not self._trail.blocks:
-            for values in lines:
-                self._trail.note(ATTEMPTED, **values)
+            for members in lines:
+                self._trail.note_spelled(ATTEMPTED, {}, members)
             return
         try:
-            for written in [self._trail.writing(ATTEMPTED, values) for values in lines]:
+            for written in [self._trail.writing(ATTEMPTED, {}, members) for members in lines]:
                 await written
         except UnfitEnvironment:
             raise KeyUnavailable(BLOCKED) from None
@@ -94,40 +96,57 @@ class OpenLines:
             cut = tuple(one for one, whole in over.items() if not whole)
             self._trail.note(OVER, delivered=delivered, cut=cut)
 
-    def _values(self, one: Opening) -> dict[str, str | int | tuple[str, ...]]:
-        return {
-            "listener": one.listener,
-            "rule": one.rule,
-            "direction": one.direction,
-            "request_id": one.request_id,
-            **self._caller(one.caller),
-            **({"purpose_of_use": one.purpose} if one.purpose else {}),
-            "fields": tuple(f"{name}:{AS[how]}:{n}" for (name, how), n in one.counts.items()),
-        }
-
-    def _caller(self, caller: VerifiedCaller | None) -> dict[str, str]:
-        if caller is None:
-            return {"caller": ANYONE}
+    def _about(self, one: Opening) -> bytes:
+        """Return the members of the lines about a message but for conversations and sessions."""
         key = self._record_key()
         if key is not self._key:
             self._key = key
-            self._callers.clear()
-        who = caller.issuer, caller.subject
-        named = self._callers.get(who)
-        if named is None:
-            named = derivation.caller_name(derivation.caller_key(key), *who)
-            self._callers.put(who, named)
+            self._known.clear()
+        caller = one.caller
+        who = None if caller is None else (caller.name, caller.issuer, caller.subject)
+        counts = tuple(one.counts.items())
+        about = one.listener, one.rule, one.direction, who, one.purpose, counts
+        members = self._known.get(about)
+        if members is None:
+            values: Values = {
+                "listener": one.listener,
+                "rule": one.rule,
+                "direction": one.direction,
+                **self._caller(caller, key),
+                **({"purpose_of_use": one.purpose} if one.purpose else {}),
+                "fields": tuple(f"{name}:{AS[how]}:{n}" for (name, how), n in counts),
+            }
+            members = spelled(values)
+            self._known.put(about, members)
+        return b'%b,"request_id":"%b"' % (members, one.request_id.encode("ascii"))
+
+    def _caller(self, caller: VerifiedCaller | None, key: RecordKey) -> dict[str, str]:
+        if caller is None:
+            return {"caller": ANYONE}
+        named = derivation.caller_name(derivation.caller_key(key), caller.issuer, caller.subject)
         values = {"caller": caller.name, "subject_hash": named[0], "subject_key": named[1]}
         if self._clear:
             values |= {"issuer": caller.issuer, "subject": caller.subject}
         return values
 
-    def _named(self, one: Opening) -> Iterator[Values]:
+    def _named(self, one: Opening) -> Iterator[bytes]:
         """Yield the conversations and sessions of a message, in as many lines as they need."""
         some = list(one.sessions)
+        if len(some) == 1:  # nearly always; a session itself is not kept here, nor its keys
+            which = some[0].sid, some[0].scope
+            members = self._known.get(which)
+            if members is None:
+                members = self._spelled(some)
+                self._known.put(which, members)
+            yield members
+            return
         for at in range(0, len(some) or 1, OPENED_SCOPES):
-            part = some[at : at + OPENED_SCOPES]
-            yield {
-                "scopes": tuple(dict.fromkeys(self._name_of(each.scope) for each in part)),
-                "sids": tuple(base64url.encode(each.sid).decode() for each in part),
+            yield self._spelled(some[at : at + OPENED_SCOPES])
+
+    def _spelled(self, some: Iterable[Session]) -> bytes:
+        return spelled(
+            {
+                "scopes": tuple(dict.fromkeys(self._name_of(each.scope) for each in some)),
+                "sids": tuple(base64url.encode(each.sid).decode() for each in some),
             }
+        )
