@@ -402,7 +402,7 @@ class Steps(PreparedSteps):
             self.keys.remember(applied.proven)
         if applied.unopened:
             record.did_not_open(applied.unopened)
-        record.count(applied.counts, keys)
+        record.count(applied.counts, keys, applied.shown)
         if "plain" in applied.counts:
             self.ladder.passed(plan, record, lasts=bool(piece))
         if applied.counts and not piece:
