@@ -14,7 +14,7 @@ from ..core.http.message import Direction, Headers
 from ..core.planning.exchange import Exchange
 from ..core.planning.plan import Plan
 from ..core.values.key_needs import NO_KEYS, Keys, Opening, Standing
-from ..core.values.outcomes import Outcome, Tally
+from ..core.values.outcomes import NOTHING_GOT, Got, Outcome, Tally
 from ..telemetry.logs.access_line import MessageLine, Outcomes, Refusal
 from .interfaces import Reporter
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # imported where rules observe
     from ..core.explain.dry_run import DryRunResult
 
 _REFUSED: Final = 400  # from this status on
+_GOT: Final = frozenset({"opened", "masked", "token", "absent"})
 _UNSEALED: Final[Mapping[Session, Standing]] = MappingProxyType({})
 _NONE: Final[Mapping[str, str | int]] = MappingProxyType({})
 
@@ -150,17 +151,26 @@ class MessageRecord(MessageLine):
             self.response_outcomes = _sum(before, outcomes) if before else tuple(outcomes.items())
 
     def note_opened(
-        self, outcomes: Mapping[Outcome, int], sessions: Iterable[Session], tally: Tally
+        self,
+        outcomes: Mapping[Outcome, int],
+        sessions: Iterable[Session],
+        tally: Tally,
+        shown: Got = NOTHING_GOT,
     ) -> None:
-        """Note whose values were opened, to be written down before any of it goes on."""
-        if (values := outcomes.get("opened")) is None:
+        """Note what the client gets of which field, to be written down before any of it goes on.
+
+        `shown` is of rules that tell callers apart, `tally` of all others.
+        """
+        if _GOT.isdisjoint(outcomes):
             return
-        counts = dict(tally())
-        if more := values - sum(counts.values()):  # those of a body that is opened as a stream
+        counts: dict[tuple[str, Outcome], int] = {**tally(), **shown}
+        opened = sum(values for (_, how), values in counts.items() if how == "opened")
+        if more := outcomes.get("opened", 0) - opened:  # those of a body opened as a stream
             counts["body", "opened"] = counts.get(("body", "opened"), 0) + more
-        caller = None if self.exchange is None else self.exchange.caller
+        exchange = self.exchange
+        who = (None, "") if exchange is None else (exchange.caller, exchange.purpose_of_use or "")
         where = self.listener, self.rule or "", self.direction, self.request_id
-        self.opened = (*self.opened, Opening(*where, caller, "", tuple(sessions), counts))
+        self.opened = (*self.opened, Opening(*where, *who, tuple(sessions), counts))
 
     def stands(self) -> bool:
         """Whether its answer may be relayed, as far as that is known without a wait.

@@ -18,6 +18,7 @@ from ..declared.composed import ListOf
 from ..declared.section import Fields, Section, setting
 from ..limits import TrafficLimits
 from ..policy import MAX_RULES
+from ..rules.audiences import Nameable, with_callers
 from ..rules.items import FieldSyntax
 from ..rules.resolve import ResolvedRule, Surroundings, resolve
 from ..rules.syntax import DEFAULTS, RULE, RuleSyntax, SharedSyntax
@@ -89,11 +90,14 @@ class ResolvedListener:
 
 
 def listener(
-    written: WrittenListener, by_name: Mapping[str, FieldSyntax], problems: Problems
+    written: WrittenListener,
+    by_name: Mapping[str, FieldSyntax],
+    known: Nameable,
+    problems: Problems,
 ) -> ResolvedListener:
     """Return a listener with its rules; report what is wrong with them."""
     values, fields = dict(written.values), written.fields
-    resolved = _rules(values, by_name, problems)
+    resolved = _rules(values, by_name, known, problems)
     passes = bool(values.get("pass_unmatched"))
     at = fields.get("unmatched") or fields.place
     route_coverage.check_open_writes(resolved, at, problems, passes=passes)
@@ -106,11 +110,12 @@ def listener(
 
 
 def _rules(
-    values: dict[str, Any], by_name: Mapping[str, FieldSyntax], problems: Problems
+    values: dict[str, Any], by_name: Mapping[str, FieldSyntax], known: Nameable, problems: Problems
 ) -> tuple[ResolvedRule, ...]:
     """Return the rules of a listener, and leave its settings; report what is wrong with rules."""
     written, defaults = values.pop("rules", ()), values.pop("defaults", SharedSyntax())
-    around = Surroundings(by_name, defaults, values.get("limits", TrafficLimits()).body)
+    known = with_callers(known, values.get("callers", ()))
+    around = Surroundings(by_name, defaults, values.get("limits", TrafficLimits()).body, known)
     trusted = bool(values.get("trusted_names"))
     _check_names(written, problems)
     resolved = tuple(resolve(one, around, problems) for one in written)

@@ -198,6 +198,58 @@ class RejectedByRule(TrafficError):
     """The name of the rule that rejects, for the log."""
 
 
+class CallerMayNotOpen(MessageError):
+    """The caller may not get what the answer would hold."""
+
+    code = "caller-may-not-open"
+    status = 403
+    response_status = 403
+    title = "The caller may not open what the answer holds."
+    cause = (
+        "The rule has `for`, or its listener `callers`, and says `refuse` for this caller; or the"
+        " value would be masked and is no text. Or the caller's credential has ended during a"
+        " stream or a WebSocket."
+    )
+    remedy = "Send the credential of a caller whom the rule names, or name this one in `for`."
+
+
+class CallerMayNotSeal(TrafficError):
+    """The caller may not send what the rule seals."""
+
+    code = "caller-may-not-seal"
+    status = 403
+    title = "The caller may not send messages of this rule."
+    cause = "The request block of the rule has `for`, and does not name this caller."
+    remedy = "Send the credential of a caller whom the rule names, or name this one in `for`."
+
+
+class PurposeMissing(TrafficError):
+    """The request does not say what its values are for."""
+
+    code = "purpose-of-use-missing"
+    status = 400
+    title = "The request states no known purpose of use."
+    cause = (
+        "The rule has `purpose_of_use`, and the header that it names is missing or holds none of"
+        " `purposes_of_use`."
+    )
+    remedy = "Send one of the purposes that the configuration lists, in the header of `detail`."
+
+
+class MaskedValue(MessageError):
+    """What a caller got in place of a value comes back to be stored."""
+
+    code = "masked-value"
+    status = 409
+    title = "A mask would replace a value."
+    cause = (
+        "A value of a field that is masked has the sign of masks (U+2022). Or a token came back"
+        " that does not open in its place. Or the caller would replace a field of which it does not"
+        " get the value."
+    )
+    remedy = "Leave the member out, with PATCH, or send a value that was typed in anew."
+
+
 class AskRefused(TrafficError):
     """The backend does not tell the caller the name that the request lacks."""
 

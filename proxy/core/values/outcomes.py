@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Final, Literal
 
 _OfValue = Literal["sealed", "opened", "already_sealed", "plain", "kept", "in_markup", "cut"]
-Outcome = Literal[_OfValue, "unsealed", "unlisted", "unread", "sentinel"]
-"""What became of a value. `in_markup`: it opens, and stays sealed where markup cannot hold it. Of
-messages: `unsealed`, nothing was there to seal; `unlisted`, it holds what its rule does not list,
-and mode `permissive` lets it pass; `unread`, a response that fits no block has tokens.
+_Withheld = Literal["masked", "token", "absent"]
+Outcome = Literal[_OfValue, _Withheld, "unsealed", "unlisted", "unread", "sentinel"]
+"""What became of a value. `in_markup`: it opens, and stays sealed where markup cannot hold it.
+Of what the caller does not get as it is: `masked`; `token`, it stays sealed; `absent`, it is left
+out.
+Of messages: `unsealed`, nothing was there to seal; `unlisted`, it holds what its rule does not
+list, and mode `permissive` lets it pass; `unread`, a response that fits no block has tokens.
 Of records: `sentinel`, it passed as a text that the block names.
 """
+
+Got = Mapping[tuple[str, Outcome], int]
+"""How many values of a field a caller gets with which outcome."""
+NOTHING_GOT: Final[Got] = MappingProxyType({})
+"""Of a message whose rule does not tell callers apart."""
 
 NO_TOKEN: Final = "not-a-token"  # noqa: S105 - a reason
 """Why a value does not open that was never sealed: mode `permissive` lets it pass."""

@@ -25,7 +25,12 @@ from ..lru_map import BoundedMap
 from ..policy import GATHER_SECONDS, LINES_KNOWN, MOST_AT_ONCE, OPENED_SCOPES
 from .key_events import BLOCKED
 
-AS: Final[dict[Outcome, str]] = {"opened": "value"}
+AS: Final[dict[Outcome, str]] = {
+    "opened": "value",
+    "masked": "mask",
+    "token": "token",
+    "absent": "absent",
+}
 """What a value came out as, for each outcome that a line is written for."""
 
 

@@ -185,4 +185,4 @@ class PreparedSteps:
     def _count(self, changed: Changed, record: MessageRecord) -> None:
         record.count(changed.counts, changed.keys)
         if self.opens is not None:
-            record.note_opened(changed.counts, changed.proven, changed.tally)
+            record.note_opened(changed.counts, changed.proven, changed.tally, changed.shown)

@@ -410,7 +410,7 @@ class Steps(PreparedSteps):
         if applied.counts and not piece:
             record.changed(began)
         if self.opens is not None:
-            record.note_opened(applied.counts, applied.proven, applied.tally)
+            record.note_opened(applied.counts, applied.proven, applied.tally, applied.shown)
         if self.tap is not None and self.tap.watched:
             from ...telemetry.tap import Passing  # noqa: PLC0415 - loaded with the tap
 
