@@ -132,6 +132,7 @@ class MessageRecord(MessageLine):
         self.trace_id = ""  # `sampled` is set and read with one
         self.changes = None
         self.switched = False
+        self.caller = ""
         self.watch: MessageWatch | None = None
 
     def count(self, outcomes: Mapping[Outcome, int], keys: Keys = NO_KEYS) -> None:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 from ..compiled.message_match import JOSE
@@ -22,7 +22,7 @@ from ..values.carry_out import CarriedOut
 from ..values.head_values import with_changes
 from ..values.hows import Seal, Span
 from ..values.key_needs import Keys
-from ..values.outcomes import NOTHING_GOT, Got, Outcome, Tally, no_tally
+from ..values.outcomes import Got, Outcome, Tally, no_tally
 from ..values.streams import CheckedFlow, OpenedStream
 from .added_headers import added_to_request, added_to_response, expected_outcomes
 from .forwardable import Forwardable, mint
@@ -42,7 +42,7 @@ class Applied:
     proven: Mapping[Session, int]
     unopened: tuple[Unopened, ...] = ()
     tally: Tally = no_tally
-    shown: Got = NOTHING_GOT
+    shown: Got = field(default_factory=dict)
 
 
 def apply(plan: Plan, keys: Keys, now: float, *, permissive: bool = False) -> Applied:
