@@ -14,7 +14,7 @@ from ..core.http.message import Direction, Headers
 from ..core.planning.exchange import Exchange
 from ..core.planning.plan import Plan
 from ..core.values.key_needs import NO_KEYS, Keys, Opening, Standing
-from ..core.values.outcomes import NOTHING_GOT, Got, Outcome, Tally
+from ..core.values.outcomes import GOT, NOTHING_GOT, Got, Outcome, Tally
 from ..telemetry.logs.access_line import MessageLine, Outcomes, Refusal
 from .interfaces import Reporter
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:  # imported where rules observe
     from ..core.explain.dry_run import DryRunResult
 
 _REFUSED: Final = 400  # from this status on
-_GOT: Final = frozenset({"opened", "masked", "token", "absent"})
 _UNSEALED: Final[Mapping[Session, Standing]] = MappingProxyType({})
 _NONE: Final[Mapping[str, str | int]] = MappingProxyType({})
 
@@ -157,12 +156,15 @@ class MessageRecord(MessageLine):
         sessions: Iterable[Session],
         tally: Tally,
         shown: Got = NOTHING_GOT,
+        *,
+        piece: bool = False,
     ) -> None:
         """Note what the client gets of which field, to be written down before any of it goes on.
 
-        `shown` is of rules that tell callers apart, `tally` of all others.
+        `shown` is of rules that tell callers apart, `tally` of all others. `piece` is as of
+        `Opening`.
         """
-        if _GOT.isdisjoint(outcomes):
+        if GOT.isdisjoint(outcomes):
             return
         counts: dict[tuple[str, Outcome], int] = {**tally(), **shown}
         opened = sum(values for (_, how), values in counts.items() if how == "opened")
@@ -171,7 +173,7 @@ class MessageRecord(MessageLine):
         exchange = self.exchange
         who = (None, "") if exchange is None else (exchange.caller, exchange.purpose_of_use or "")
         where = self.listener, self.rule or "", self.direction, self.request_id
-        self.opened = (*self.opened, Opening(*where, *who, tuple(sessions), counts))
+        self.opened = (*self.opened, Opening(*where, *who, tuple(sessions), counts, piece))
 
     def stands(self) -> bool:
         """Whether its answer may be relayed, as far as that is known without a wait.

@@ -20,7 +20,7 @@ from proxy.traffic.callers.callers import Callers
 from proxy.traffic.downstream.acceptor import FrontProxies
 from proxy.traffic.downstream.listener import HttpListener, Lane, TrafficServer
 from proxy.traffic.exchange.exchange import Handler, KeySource
-from proxy.traffic.exchange.prepared_steps import OpensLog
+from proxy.traffic.interfaces import OpensLog
 from proxy.traffic.slices import Slices
 from proxy.traffic.turns import LoopLag
 from proxy.traffic.upstream.client import HttpUpstream

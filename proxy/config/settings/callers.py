@@ -240,6 +240,13 @@ class CallerSettings:
         default=None,
         absent="only for `header`, which needs it",
     )
+    opens_per_minute: int | None = setting(
+        WholeNumber(1, 1_000_000),
+        "How many values each of its subjects may open in a minute, as values or masks, in each"
+        " worker; more are refused (429). Messages of WebSockets and streams count, too.",
+        default=None,
+        absent="no limit",
+    )
 
 
 def _check(made: CallerSettings, fields: Fields, problems: Problems) -> None:

@@ -104,6 +104,23 @@ class CallersThrottled(TrafficError):
     remedy = "Send valid credentials, and try again after a few seconds."
 
 
+class CallerOpensLimited(TrafficError):
+    """A caller has opened as many values as it may in a minute."""
+
+    code = "caller-opens-limited"
+    status = 429
+    title = "The caller has opened as many values as it may for now."
+    cause = (
+        "The subject of the credential has opened as many values as `opens_per_minute` of its"
+        " caller allows. The audit log tells which."
+    )
+    remedy = (
+        "Try again after a minute. If it needs to open more, raise `opens_per_minute`; if it is"
+        " not expected to, look at what it has read: `sealyard audit show --caller`."
+    )
+    retry_after = 30
+
+
 class CallerKeysAway(TrafficError):
     """The keys of an issuer are not there, so that no credential of it can be verified."""
 

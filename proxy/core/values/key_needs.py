@@ -104,7 +104,8 @@ class Opening(NamedTuple):
 
     `listener` and `rule` are names. `caller` is who asked, None where nobody was verified;
     `purpose` is the purpose of use that was stated. `sessions` are those that opened something, and
-    `counts` how many values of each field had which outcome.
+    `counts` how many values of each field had which outcome. It may be a `piece`: a message of a
+    WebSocket, or a part of a body that goes on piece by piece.
     """
 
     listener: str
@@ -115,6 +116,7 @@ class Opening(NamedTuple):
     purpose: str
     sessions: Iterable[Session]
     counts: Mapping[tuple[str, Outcome], int]
+    piece: bool = False
 
 
 class KeysInUse:

@@ -23,6 +23,11 @@ Got = Mapping[tuple[str, Outcome], int]
 NOTHING_GOT: Final[Got] = MappingProxyType({})
 """Of a message whose rule does not tell callers apart."""
 
+SHOWN: Final[frozenset[Outcome]] = frozenset({"opened", "masked"})
+"""What tells something of a value."""
+GOT: Final[frozenset[Outcome]] = SHOWN | {"token", "absent"}
+"""What a client may get of a sealed value."""
+
 NO_TOKEN: Final = "not-a-token"  # noqa: S105 - a reason
 """Why a value does not open that was never sealed: mode `permissive` lets it pass."""
 TWIN: Final = "name-twin"

@@ -17,7 +17,7 @@ from ...core.crypto.secret import RecordKey
 from ...core.crypto.session_cipher import Session
 from ...core.errors import KeyUnavailable, UnfitEnvironment
 from ...core.values.key_needs import Opening
-from ...core.values.outcomes import Outcome
+from ...core.values.outcomes import SHOWN, Outcome
 from ..audit import Trail
 from ..audit.line import Values, spelled
 from ..audit.opened import ATTEMPTED, OVER
@@ -62,12 +62,15 @@ class OpenLines:
         self._over: dict[str, bool] = {}
         self._timer: asyncio.TimerHandle | None = None
 
+    def admit(self, caller: VerifiedCaller | None) -> None:
+        """Admit whoever it is: what is written down is not limited."""
+
     async def attempt(self, one: Opening) -> None:
         """Write down what is about to go on; where the log blocks, return once it is on the disk.
 
         Raises KeyUnavailable where that log cannot be written.
         """
-        if not self._withheld and not any(AS[how] in {"value", "mask"} for _, how in one.counts):
+        if not self._withheld and SHOWN.isdisjoint(how for _, how in one.counts):
             return
         about = self._about(one)
         lines = [about + named for named in self._named(one)]

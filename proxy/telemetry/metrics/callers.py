@@ -14,6 +14,13 @@ VERIFICATIONS: Final = Metric(
     " `known` (before), `refused` (401), `throttled` (429) or `keys-away` (503). The name is empty"
     " where there is none.",
 )
+OPENED: Final = Metric(
+    "sealyard_caller_opens_total",
+    "counter",
+    ("listener", "caller", "outcome"),
+    "Values that callers with `opens_per_minute` have `opened`, and requests and messages that"
+    " were refused since they had opened as many as they may (`limited`).",
+)
 KEYS_AGE: Final = Metric(
     "sealyard_caller_keys_age_seconds",
     "gauge",

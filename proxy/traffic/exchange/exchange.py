@@ -24,7 +24,7 @@ from ..http1.boundaries import streams_records
 from ..http1.forwarding_headers import Peer
 from ..http1.gate import Admitted, RawRequest
 from ..http1.problem import Problem, deliberate, readable
-from ..interfaces import Reporter, Request, RequestBody, UpstreamResponse
+from ..interfaces import OpensLog, Reporter, Request, RequestBody, UpstreamResponse
 from ..message_record import MessageRecord
 from ..slices import Slices
 from ..turns import LoopLag
@@ -33,7 +33,7 @@ from ..upstream.permits import Claim, Permit
 from .admission import AdmittedExchange
 from .changing import Changing
 from .conclusions import Conclusions, Copied
-from .prepared_steps import KeySource, OpensLog
+from .prepared_steps import KeySource
 from .steps import CLIENT_CLOSED, Steps, Watches
 from .tunnel import tunnelled
 

@@ -25,7 +25,8 @@ from ...core.transform import (
     prepare_request,
     prepare_response,
 )
-from ...core.values.key_needs import Attempt, Keys, Needs, Opening
+from ...core.values.key_needs import Attempt, Keys, Needs
+from ..interfaces import OpensLog
 from ..message_record import MessageRecord
 from ..slices import Slices, may_go_at_once, may_go_in_records
 
@@ -59,16 +60,6 @@ class KnowsParticipants(Protocol):
 
     async def require_participants(self, needs: Needs) -> None:
         """Raise KeyUnavailable where a sender or recipient has no key; make no session."""
-
-
-class OpensLog(Protocol):
-    """Where it is written down what messages open."""
-
-    async def attempt(self, one: Opening) -> None:
-        """Write down what is about to go on; raise KeyUnavailable where it must not."""
-
-    def over(self, request_id: str, *, delivered: bool) -> None:
-        """Note that such a message is over: handed over whole, or perhaps in part."""
 
 
 class PreparedSteps:

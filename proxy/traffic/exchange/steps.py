@@ -56,7 +56,7 @@ from ..http1.framing import Framing
 from ..http1.gate import Admitted, RawRequest, admit
 from ..http1.pointing_headers import LocationRewrite
 from ..http1.problem import Problem, form_for, problem, status_of
-from ..interfaces import Reporter, UpstreamResponse
+from ..interfaces import OpensLog, Reporter, UpstreamResponse
 from ..message_record import MessageRecord, MessageWatch
 from ..policy import MOST_CLAIMS
 from ..slices import Run, Slices
@@ -65,7 +65,7 @@ from ..upstream.permits import Claim
 from ..waits import outliving
 from .admission import AdmittedExchange, decide, refuse_other_routes
 from .ladder import Ladder
-from .prepared_steps import KeySource, OpensLog, PreparedSteps
+from .prepared_steps import KeySource, PreparedSteps
 from .request_ids import RequestIds
 from .uncovered import PathShapes, Unread
 
@@ -231,6 +231,8 @@ class Steps(PreparedSteps):
             record.caller = caller.name
         exchange = Exchange(self._decide(request, record), request.head)
         exchange.caller = caller
+        if self.opens is not None and opens(exchange):
+            self.opens.admit(caller)
         forwarding = self.forwarding_headers.forwarding(raw, peer, request.host)
         record.exchange = exchange
         admitted = AdmittedExchange(
@@ -419,7 +421,8 @@ class Steps(PreparedSteps):
         if applied.counts and not piece:
             record.changed(began)
         if self.opens is not None:
-            record.note_opened(applied.counts, applied.proven, applied.tally, applied.shown)
+            opened = applied.counts, applied.proven, applied.tally, applied.shown
+            record.note_opened(*opened, piece=bool(piece))
         if self.tap is not None and self.tap.watched:
             from ...telemetry.tap import Passing  # noqa: PLC0415 - loaded with the tap
 
@@ -466,6 +469,12 @@ class Steps(PreparedSteps):
         """Raise RejectedByRule where a rule is shut since poison was opened."""
         if self.keys.shut and (self._name, rule) in self.keys.shut:
             raise RejectedByRule("poison-shut")
+
+
+def opens(exchange: Exchange) -> bool:
+    """Return whether its client may get opened values."""
+    compiled_rule = exchange.decision.compiled_rule
+    return compiled_rule is not None and any(one.block.decrypt for one in compiled_rule.response)
 
 
 def rules_with_packets(rule_table: RuleTable) -> frozenset[str]:

@@ -21,8 +21,8 @@ from ...traffic.downstream.acceptor import REASONS, FrontProxies
 from ...traffic.downstream.listener import ClientRoom, HttpListener, Lane
 from ...traffic.downstream.sockets import Sockets
 from ...traffic.exchange.exchange import Handler
-from ...traffic.exchange.prepared_steps import OpensLog
 from ...traffic.exchange.steps import Watches, rules_with_packets
+from ...traffic.interfaces import OpensLog
 from ...traffic.slices import Slices
 from ...traffic.turns import LoopLag
 from ...traffic.upstream.client import HttpUpstream
@@ -227,9 +227,13 @@ class WiredLane:
             accept=frozenset(settings.accept),
             origins=frozenset(settings.cors.origins) if settings.cors else frozenset(),
             watches=self._watches(material, upstream.address),
-            opens=self._opens,
+            opens=self._opens_of(material),
             callers=callers,
         )
+
+    def _opens_of(self, material: ListenerMaterial) -> OpensLog | None:
+        callers = self._callers
+        return self._opens if callers is None else callers.limited(material, self._opens)
 
     def _announced_at(self, address: Address, rule_table: RuleTable) -> Announcements | None:
         """Return what is announced in the sessions of an upstream, also before a reload.

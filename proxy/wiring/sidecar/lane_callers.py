@@ -8,12 +8,15 @@ from functools import partial
 from urllib.parse import urlsplit
 
 from ...config.settings.callers import CallerKeys
+from ...keys.lru_map import BoundedMap
+from ...process.rate_limit import RateLimit
 from ...telemetry.metrics import callers as metrics
 from ...telemetry.metrics.samples import Samples
 from ...telemetry.reporter import MessageReporter
 from ...traffic.callers.callers import Callers
 from ...traffic.callers.key_set import KeySet
 from ...traffic.callers.key_source import KeySource
+from ...traffic.interfaces import OpensLog
 from ..reload.material import ListenerMaterial
 
 
@@ -26,6 +29,8 @@ class LaneCallers:
         self._clock = clock
         self._sources: dict[CallerKeys, KeySource] = {}
         self._counts: dict[tuple[str, str], int] = {}
+        self._opened: dict[tuple[str, str], int] = {}
+        self._subjects: BoundedMap[tuple[str, str, str, int], RateLimit] | None = None
 
     def wire(self, material: ListenerMaterial) -> Callers | None:
         """Return what verifies the callers of a listener; None where it has none."""
@@ -52,6 +57,20 @@ class LaneCallers:
             clock=self._clock,
         )
 
+    def limited(self, material: ListenerMaterial, opens: OpensLog | None) -> OpensLog | None:
+        """Return where opens of a listener are counted, if it limits any, and written down."""
+        most: dict[str, int] = {}
+        for one in material.settings.callers:
+            if one.opens_per_minute is not None:
+                most[one.name] = min(one.opens_per_minute, most.get(one.name, one.opens_per_minute))
+        if not most:
+            return opens
+        from ...traffic.callers import opens_limit  # noqa: PLC0415 - only where there are limits
+
+        self._subjects = self._subjects or opens_limit.subjects()
+        begun, counts = self._subjects, self._opened
+        return opens_limit.OpensLimit(most, opens, begun=begun, counts=counts, clock=time.monotonic)
+
     def keep(self, material: ListenerMaterial) -> None:
         """Close the sources that a configuration in force does not have."""
         known = {} if material.callers is None else material.callers.keys
@@ -67,6 +86,8 @@ class LaneCallers:
         """Add how many credentials had which outcome, and how old the keys are."""
         for (caller, outcome), number in self._counts.items():
             samples.add(metrics.VERIFICATIONS, number, labels=(listener, caller, outcome))
+        for (caller, outcome), number in self._opened.items():
+            samples.add(metrics.OPENED, number, labels=(listener, caller, outcome))
         for of, one in self._sources.items():
             if one.age is not None:
                 host = urlsplit(str(of.place)).netloc
