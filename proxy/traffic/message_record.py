@@ -123,6 +123,7 @@ class MessageRecord(MessageLine):
         self.trace_id = ""  # `sampled` is set and read with one
         self.changes = None
         self.switched = False
+        self.caller = ""
         self.watch: MessageWatch | None = None
 
     def count(

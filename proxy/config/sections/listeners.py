@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ...core.expressions.sources import name_sources
+from ...core.rules.model import NAMED_PARTS
 from ..checks import (
     binding_names,
     block_coverage,
@@ -70,6 +72,10 @@ def _written(values: dict[str, Any], fields: Fields, problems: Problems) -> Writ
             fields["upstream"],
             "`original-port` needs a listener on a TCP port, which connections are redirected to",
         )
+    if fields.get("callers") is not None or fields.get("caller_order") is not None:
+        from ..checks import callers  # noqa: PLC0415 - loaded where a listener has them
+
+        callers.check(values, fields, problems)
     tls = fields.get("upstream_tls")
     if tls is not None and upstream is not None and not upstream.tls:
         hint = "write `https://` or delete it"
@@ -98,6 +104,7 @@ def listener(
     """Return a listener with its rules; report what is wrong with them."""
     values, fields = dict(written.values), written.fields
     resolved = _rules(values, by_name, known, problems)
+    _check_claims(written, resolved, problems)
     passes = bool(values.get("pass_unmatched"))
     at = fields.get("unmatched") or fields.place
     route_coverage.check_open_writes(resolved, at, problems, passes=passes)
@@ -107,6 +114,23 @@ def listener(
     }
     whole = values.keys() >= {"name", "listen", "upstream", "pass_unmatched"}
     return ResolvedListener(fields.place, ListenerSettings(**values) if whole else None, resolved)
+
+
+def _check_claims(
+    written: WrittenListener, rules: tuple[ResolvedRule, ...], problems: Problems
+) -> None:
+    """Report names that are read from verified claims where they cannot be."""
+    reads = any(
+        name.place == "caller"
+        for one in rules
+        for names in (one.rule.names, *(block.names for block in one.rule.blocks))
+        for part in NAMED_PARTS
+        for name in name_sources(names.get(part))
+    )
+    if reads:
+        from ..checks import callers  # noqa: PLC0415 - as above
+
+        callers.check_names(written.values, written.fields, rules, problems)
 
 
 def _rules(

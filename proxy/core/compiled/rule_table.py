@@ -431,7 +431,7 @@ def _varies(response: CompiledBlocks) -> Iterator[bytes]:
                 for name in name_sources(source):
                     if name.place == "header":
                         yield name.name.title().encode()
-                    elif name.place == "jwt":
+                    elif name.place in {"jwt-unverified", "caller"}:
                         yield b"Authorization"
                 if any(True for _ in ask_sources(source)):
                     yield from (b"Authorization", b"Cookie")

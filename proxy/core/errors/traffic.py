@@ -74,6 +74,49 @@ class AmbiguousRequest(TrafficError):
     )
 
 
+class CallerUnverified(TrafficError):
+    """A credential that the listener verifies is there, and does not hold."""
+
+    code = "caller-unverified"
+    status = 401
+    title = "The credential of the request is not valid."
+    cause = (
+        "A token, client certificate or header that names a caller is not valid for this listener:"
+        " expired, of another issuer or audience, not signed by a key of the issuer, or of no"
+        " caller in `callers`. The reason in the log says which."
+    )
+    remedy = (
+        "Get a new token for this audience and send it alone. If it should be valid, compare it"
+        " with `callers` of the listener (docs/how-to/callers.md)."
+    )
+
+
+class CallersThrottled(TrafficError):
+    """A client has sent too many credentials that do not hold, or all clients together have."""
+
+    code = "too-many-credentials"
+    status = 429
+    title = "Too many credentials were not valid."
+    cause = (
+        "This client, or all of them together, sent so many credentials that do not hold that no"
+        " further one is verified for a moment. Credentials that are known are served."
+    )
+    remedy = "Send valid credentials, and try again after a few seconds."
+
+
+class CallerKeysAway(TrafficError):
+    """The keys of an issuer are not there, so that no credential of it can be verified."""
+
+    code = "caller-keys-away"
+    status = 503
+    title = "Credentials cannot be verified at present."
+    cause = (
+        "The JWK Set of the issuer could not be fetched, and there is none that is recent enough."
+    )
+    remedy = "Check that Sealyard reaches the address in `jwks`, and that its `ca` is right."
+    retry_after = 5
+
+
 class InvalidBody(MessageError):
     """The body does not conform to its media type."""
 

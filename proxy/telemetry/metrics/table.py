@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from . import store, upstream
+from . import callers, store, upstream
 from .metric import FINE_SECONDS, Metric
 
 MESSAGES: Final = Metric(
@@ -395,6 +395,7 @@ _DECLARED: Final = (
     *tuple(globals().values()),
     *vars(store).values(),
     *vars(upstream).values(),
+    *vars(callers).values(),
 )
 METRICS: Final = {one.name: one for one in _DECLARED if isinstance(one, Metric)}
-"""Every metric that is declared above, in `store` or `upstream`, by its name."""
+"""Every metric that is declared above, in `callers`, `store` or `upstream`, by its name."""
