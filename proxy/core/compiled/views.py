@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 from ..callers import ANYONE
-from ..errors import CallerMayNotOpen, CallerMayNotSeal, MaskedValue, PurposeMissing
+from ..errors import CallerMayNotOpen, CallerMayNotSeal, MaskedValue, MissingValue, PurposeMissing
 from ..expressions.selectors import Whole
 from ..expressions.sources import NameSource
 from ..rules.audience import Mask, Shown, asks_for_purpose
@@ -69,7 +69,10 @@ class CallerAccess:
         """Return the purpose of use that a request states; raise AmbiguousRequest for two."""
         if self.purpose is None:
             return None
-        return names.name(NameSource("header", self.purpose))
+        try:
+            return names.name(NameSource("header", self.purpose))
+        except MissingValue:
+            return None
 
 
 def _replaces(names: RequestNames) -> bool:

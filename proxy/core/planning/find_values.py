@@ -115,7 +115,7 @@ def _add_within(
     how = (
         how._replace(spells=spells)
         if isinstance(how, Seal)
-        else Open(how.block, "json", how.item, how.place, spells)
+        else Open(how.block, "json", how.item, how.place, spells, within=True)
     )
 
     def at(place: int) -> int:

@@ -422,7 +422,7 @@ class CarriedOut:
             self._put(how, row, b"" if new is None else new, "absent")
         elif how.shape != "json":
             self._put(how, row, b"", "absent")
-        elif how.spells or row in self._values.wholes:
+        elif how.within:
             self._put(how, row, b"null", "absent")
         else:
             self._gone.add(row)

@@ -33,8 +33,8 @@ class Seal(NamedTuple):
 class Open(NamedTuple):
     """How tokens of an item are opened for a block, and what is written in their place.
 
-    Where that is `lenient`, what does not open stays. What the caller gets is the item's to say;
-    None is for what no caller gets.
+    Where that is `lenient`, what does not open stays. `within`: it lies in a text of the body. What
+    the caller gets is the item's to say; None is for what no caller gets.
     """
 
     block: Block
@@ -43,6 +43,7 @@ class Open(NamedTuple):
     place: TextPlace = EXACT
     spells: tuple[Spell, ...] = ()
     lenient: bool = False
+    within: bool = False
 
 
 How = Seal | Open

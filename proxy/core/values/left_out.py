@@ -39,9 +39,11 @@ def _member(body: bytes, start: int, end: int, behind: int) -> Span | None:
     if name is None or name < behind:
         return None
     before, after = _back(body, name), _forth(body, end)
-    follows = body[after : after + 1]
     if body[before : before + 1] == b"," and before >= behind:
         return before, end, b""
+    if body[before : before + 1] != b"{" and before >= behind:
+        return None  # as in a record whose text lies on several lines
+    follows = body[after : after + 1]
     if follows == b",":
         return name, after + 1, b""
     return (name, end, b"") if follows == b"}" else None
