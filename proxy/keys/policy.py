@@ -178,11 +178,13 @@ GATHER_SECONDS: Final = 0.2  # a line that no operation waits for may wait for o
 RETRY_SECONDS: Final = 1.0  # after a write that failed
 ANCHOR_SECONDS: Final = 600.0  # between two heads told to the log, from which a cut is seen
 CLOSE_SECONDS: Final = 3.0  # at shutdown
-MOST_AT_ONCE: Final = 500  # lines of one write
+MOST_AT_ONCE: Final = 64  # lines of one write: messages wait for it
 MOST_KEPT: Final = 2000  # lines kept while nothing can be written; those beyond are counted
 FLUSH_SECONDS: Final = 10.0  # events are counted before one line for each kind is written
 SESSION_LINES: Final = (20.0, 1000)  # a second, and at once; those beyond are counted
 REFUSED_LINES: Final = (2.0, 50)  # the same of values that did not open, and of poison tokens
+OPENED_SCOPES: Final = 128  # conversations in one line about a message; more have more lines
+LINES_KNOWN: Final = 4096  # parts of lines about messages, which are spelled once
 MOST_KINDS: Final = 20  # of events that are counted at a time
 SHOWN_FINDINGS: Final = 20  # of a verification
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Protocol
 
+from ..core.callers import VerifiedCaller
 from ..core.http.message import ResponseHead
 from ..core.transform import Forwardable
+from ..core.values.key_needs import Opening
 from ..telemetry.logs.access_line import MessageLine
 from .http1.forwarding_headers import Peer
 from .http1.framing import Framing
@@ -198,6 +200,19 @@ class Request(Protocol):
 
     async def switch(self, head: bytes) -> RawConnection:
         """Respond with a 101 and return the connection."""
+
+
+class OpensLog(Protocol):
+    """Where it is written down what messages open."""
+
+    def admit(self, caller: VerifiedCaller | None) -> None:
+        """Raise CallerOpensLimited where a caller must not open more."""
+
+    async def attempt(self, one: Opening) -> None:
+        """Write down what is about to go on; raise KeyUnavailable where it must not."""
+
+    def over(self, request_id: str, *, delivered: bool) -> None:
+        """Note that such a message is over: handed over whole, or perhaps in part."""
 
 
 class Listener(Protocol):

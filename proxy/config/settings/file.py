@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from ..declared.addresses import Listen
 from ..declared.kinds import HOUR, Choice, Duration, File
@@ -60,6 +60,21 @@ class AuditSettings:
         " it.",
         default=True,
         name="on_failure",
+    )
+    opens: Literal["all", "values-and-masks", "none"] = setting(
+        Choice("all", "values-and-masks", "none"),
+        "For which messages that open something there is a line: who asked, under which rule, and"
+        " how many values of which field came out as what. `values-and-masks` leaves out those in"
+        " which every value stayed a token or was left out. With `on_failure: block`, a message"
+        " goes on once its line is on the disk.",
+        default="none",
+    )
+    clear_subjects: bool = setting(
+        Choice(hashed=False, clear=True),
+        "How lines name a verified caller, beside its name in `callers`: by a keyed hash of issuer"
+        " and subject alone, or in clear, too.",
+        default=False,
+        name="subjects",
     )
 
     def beside(self, keyring: Path) -> Path:

@@ -11,10 +11,12 @@ from typing import Final
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
+from . import base64url
 from .context import Scope
 from .secret import (
     KEY_BYTES,
     AuditKey,
+    CallerKey,
     IdentityKey,
     Kek,
     NameKey,
@@ -26,6 +28,8 @@ from .secret import (
 SESSION_LABEL: Final = b"sealyard/v1/sk\x00"
 COMMITMENT_LABEL: Final = b"sealyard/v1/ctx"
 AUDIT_LABEL: Final = b"sealyard/v1/audit"
+CALLER_LABEL: Final = b"sealyard/v1/caller"
+CALLER_KEY_ID_LABEL: Final = b"sealyard/v1/caller-key-id"
 POISON_LABEL: Final = b"sealyard/v1/poison"
 RECEIPT_LABEL: Final = b"sealyard/v1/receipt"
 # No authenticated record begins with it, so the two uses of the record key are independent.
@@ -48,6 +52,8 @@ COMMITMENT_BYTES: Final = 16
 PACKAGE_COMMITMENT_BYTES: Final = 32
 """For keys from key packages, whose sender could search for two keys that share 16 bytes."""
 NAME_BYTES: Final = 16
+CALLER_BYTES: Final = 16
+CALLER_KEY_ID_BYTES: Final = 4
 KEYRING_ID_BYTES: Final = 16
 SALT_BYTES: Final = 16
 DIGEST_BYTES: Final = 16
@@ -105,6 +111,23 @@ def audit_key(record_key: RecordKey) -> AuditKey:
     """Return the key that chains the audit log; it outlives every KEK, as the record key does."""
     own, *past = (_expand(one.reveal(), AUDIT_LABEL) for one in record_key.all)
     return AuditKey(own, list(map(AuditKey, past)))
+
+
+def caller_key(record_key: RecordKey) -> CallerKey:
+    """Return the key that names callers in the audit log.
+
+    The key that chains its lines does not tell it: whoever verifies them cannot try out subjects.
+    """
+    own, *past = (_expand(one.reveal(), CALLER_LABEL) for one in record_key.all)
+    return CallerKey(own, list(map(CallerKey, past)))
+
+
+def caller_name(key: CallerKey, issuer: str, subject: str) -> tuple[str, str]:
+    """Return what a caller is called in the audit log, and the id of the key, both as text."""
+    text = issuer.encode(errors="surrogatepass") + b"\x00" + subject.encode(errors="surrogatepass")
+    mac = hmac.digest(key.reveal(), text, "sha256")[:CALLER_BYTES]
+    key_id = _expand(key.reveal(), CALLER_KEY_ID_LABEL)[:CALLER_KEY_ID_BYTES]
+    return base64url.encode(mac).decode(), key_id.hex()
 
 
 def receipt_seed(record_key: RecordKey) -> bytes:

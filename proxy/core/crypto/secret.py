@@ -143,3 +143,9 @@ class AuditKey(RotatedKey):
     """The key that chains the lines of the audit log."""
 
     __slots__ = ()
+
+
+class CallerKey(RotatedKey):
+    """The key that names callers in the audit log; former ones find lines of their time."""
+
+    __slots__ = ()

@@ -39,6 +39,7 @@ def plan_bodiless(exchange: Exchange, compiled: CompiledBlock, head: ResponseHea
         values.needs(),
         decision.may_read_response,
         varies=decision.varies,
+        for_caller=decision.for_caller,
     )
 
 
@@ -75,6 +76,7 @@ def plan_request(
     if not facts.plain_json:
         verify(facts, body)
     plan = _plan(exchange, compiled, head, body, limit, measured=measured)
+    exchange.refuse_unseen(plan.values)
     if exchange.decision.overridable and plan.body and not _hidden(compiled):
         refuse_in_body(head, plan.body)
     return plan
@@ -108,7 +110,9 @@ def plan_message(messages: Messages, body: bytes, *, binary: bool = False) -> Pl
             return _plan_attachment(messages, compiled, head, body)
         if not binary and _is_sentinel(messages, body):
             compiled = None
-    return _plan(messages.exchange, compiled, head, body, None, measured=True)
+    plan = _plan(messages.exchange, compiled, head, body, None, measured=True)
+    plan.until = messages.exchange.until
+    return plan
 
 
 def _plan_attachment(
@@ -120,8 +124,9 @@ def _plan_attachment(
         from ..planning.attachments import add_attachment  # noqa: PLC0415 - loaded with its rules
 
         add_attachment(values, attachment, body, 0, len(body))
-    ruled = messages.exchange.decision.may_read_response
-    return Plan(head, body, compiled, values, values.needs(), ruled)
+    exchange = messages.exchange
+    ruled, until = exchange.decision.may_read_response, exchange.until
+    return Plan(head, body, compiled, values, values.needs(), ruled, until=until)
 
 
 def _is_sentinel(messages: Messages, body: bytes) -> bool:
@@ -138,6 +143,7 @@ def plan_flowing_request(
     parts of a form that must be there whole. Raises MessageError where it cannot be done.
     """
     exchange.refuse_unclear()
+    exchange.refuse_unseen(None)
     digests = digests_of(exchange.head.facts)
     if compiled.traits.flows_in_parts:
         return _plan_form(exchange, compiled, exchange.head, beginning, limit, digests)
@@ -159,7 +165,8 @@ def plan_records(
     """Return what a block does to a piece of a body of records: some whole ones, or none."""
     values, count = piece_values(exchange, compiled, head, records)
     ruled = exchange.decision.may_read_response
-    return Plan(head, records, compiled, values, values.needs(), ruled, records=count)
+    needs, until = values.needs(), exchange.until
+    return Plan(head, records, compiled, values, needs, ruled, records=count, until=until)
 
 
 def _plan(  # noqa: PLR0913 - the message and what is known of it
@@ -201,6 +208,7 @@ def _plan(  # noqa: PLR0913 - the message and what is known of it
         decision.may_read_response,
         decoded=coding is not None,
         varies=decision.varies,
+        for_caller=decision.for_caller,
     )
 
 
@@ -260,6 +268,7 @@ def _plan_form(  # noqa: PLR0913, PLR0917 - the message and what is known of it
         ruled,
         varies=decision.varies,
         flows=True,
+        for_caller=decision.for_caller,
         form=FormFlow(form, plan),
     )
 

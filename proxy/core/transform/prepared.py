@@ -8,6 +8,7 @@ refused here: what is not certain, or goes wrong, is planned, and the plan tells
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -32,7 +33,7 @@ from ..policy import BODY_TOKEN_BYTES
 from ..values.carry_out import CarriedOut
 from ..values.hows import How, Open, Seal
 from ..values.key_needs import NO_KEYS, Keys, Needs
-from ..values.outcomes import Outcome
+from ..values.outcomes import Got, Outcome, no_tally
 from ..values.strings import Changed as ChangedBody
 from ..values.strings import UsualTexts, UsualTokens, texts_in, tokens_in
 from ..values.table import Values, What, is_parts, lookup
@@ -61,15 +62,17 @@ class WarmKeys(Protocol):
 
 
 class Prepared(ABC):
-    """What is done to the bodies of messages with one head."""
+    """What is done to the bodies of messages with one head; those of a stream end at `until`."""
 
-    __slots__ = ("_head", "_opaque", "_ruled", "_varies")
+    __slots__ = ("_for_caller", "_head", "_opaque", "_ruled", "_varies", "until")
 
     def __init__(self, exchange: Exchange, head: Head, *, opaque: bool = False) -> None:
         """Take what the head says; `opaque` says that bodies are sealed as a whole."""
         self._head = head
         self._ruled = exchange.decision.may_read_response
         self._varies = exchange.decision.varies
+        self._for_caller = exchange.decision.for_caller
+        self.until: Final = math.inf if exchange.until is None else exchange.until
         self._opaque = opaque
 
     @abstractmethod
@@ -89,6 +92,7 @@ class Prepared(ABC):
             changed=bool(counts),
             ruled=self._ruled,
             private=_OPENED in counts,
+            for_caller=self._for_caller,
             media_type=media,
             added_headers=self._added(counts),
         )
@@ -98,7 +102,9 @@ class Prepared(ABC):
             return added_to_request(self._head, counts)
         if isinstance(self._head, ResponseHead):
             opaque = self._opaque and _SEALED in counts
-            return added_to_response(self._head, counts, self._varies, opaque=opaque)
+            return added_to_response(
+                self._head, counts, self._varies, opaque=opaque, for_caller=self._for_caller
+            )
         return ()
 
 
@@ -148,15 +154,19 @@ class PreparedJson(Prepared):
         done = self.changed(body, keys, now, kept, any_number=any_number)
         if done is None:
             return None
-        (new, counts, proven, found), leaves = done
+        (new, counts, proven, found, tally), leaves, shown = done
         if proven:
             keys.remember(proven)
-        return mint_changed(self.frame(counts, None), new, counts, leaves, found)
+        frame = self.frame(counts, None)
+        return mint_changed(frame, new, counts, leaves, found, shown, proven, tally)
 
     def changed(
         self, body: bytes, keys: WarmKeys, now: float, kept: Kept, *, any_number: bool = False
-    ) -> tuple[ChangedBody, Kept] | None:
-        """Return a body changed, and the names that it leaves, as `change`; remember nothing."""
+    ) -> tuple[ChangedBody, Kept, Got] | None:
+        """Return a body changed, the names that it leaves, and what its caller gets.
+
+        As `change`, but it remembers nothing.
+        """
         flat = self._flat
         try:
             places = flat.find(body)
@@ -172,7 +182,7 @@ class PreparedJson(Prepared):
             done = self._carried_out(body, places, bound, keys, now, most)
         except SealyardError:
             return None
-        return None if done is None else (done, leaves)
+        return None if done is None else (done, leaves, flat.shown(places))
 
     def _carried_out(  # noqa: PLR0913, PLR0917 - what `changed` has found
         self, body: bytes, places: Places, bound: Bound, keys: WarmKeys, now: float, most: int
@@ -190,11 +200,11 @@ class PreparedJson(Prepared):
         # A message in which nothing is sealed, where that is at will, is counted by its plan.
         at_will = self._flat.at_will and not any(type(how) is Seal for how in values.hows)
         if count > most or at_will or not count:
-            return (body, {}, {}, NO_KEYS) if not count and not at_will else None
+            return (body, {}, {}, NO_KEYS, no_tally) if not count and not at_will else None
         done = carried_out(values, needs, keys, now, found)
         if done is None:
             return None
-        return done.spliced(body), done.counts, done.proven, done.found
+        return done.spliced(body), done.counts, done.proven, done.found, done.tally
 
     def _usual(
         self, body: bytes, places: Places, bound: Bound, most: int
@@ -225,7 +235,7 @@ class PreparedWhole(Prepared):
         assert item is not None  # noqa: S101 - whoever prepares has looked
         seals = item is compiled.whole_encrypt
         super().__init__(exchange, head, opaque=seals)
-        self._how: How = Seal(item, compiled.block) if seals else Open(compiled.block, "body")
+        self._how: How = Seal(item, compiled.block) if seals else Open(compiled.block, "body", item)
         context = Binder(compiled, exchange, Values()).whole_context(item, kind=KIND_BODY)
         self._bound: Final = Bound((context,), int(seals))
         self._cty: Final = sealable_type(media_type(head.facts)) if seals else None
@@ -256,7 +266,8 @@ class PreparedWhole(Prepared):
         if done.proven:
             keys.remember(done.proven)
         frame = self.frame(done.counts, media)
-        return mint_changed(frame, done.spliced(body), done.counts, (), done.found)
+        opened = done.shown, done.proven, done.tally
+        return mint_changed(frame, done.spliced(body), done.counts, (), done.found, *opened)
 
 
 class PreparedRecords:
@@ -284,7 +295,10 @@ class PreparedRecords:
 
         `now` is in seconds since 1970.
         """
+        if now >= self._one.until:
+            return None
         changed: list[bytes] = []
+        shown: dict[tuple[str, Outcome], int] = {}
         counts: dict[Outcome, int] = {}
         proven: dict[Session, int] = {}
         sealing: dict[Scope, Session] = {}
@@ -305,10 +319,11 @@ class PreparedRecords:
             if done is None or len(done[0][0].splitlines()) != len(text.splitlines()):
                 fails = True  # the others are tried all the same, so that the time tells nothing
                 continue
-            new, outcomes, opened, found = done[0]
+            new, outcomes, opened, found, _ = done[0]
             changed += (records[written:start], new)
             written = end
             _add(counts, outcomes)
+            _add(shown, done[2])
             _add(proven, opened)
             for scope, session in found.sealing.items():
                 # Another session has begun: who asks for one must be told of both.
@@ -320,7 +335,7 @@ class PreparedRecords:
             keys.remember(proven)
         changed.append(records[written:])
         found = Keys(sealing, {}, standing=standing)
-        return mint_changed(self._frame, b"".join(changed), counts, (), found)
+        return mint_changed(self._frame, b"".join(changed), counts, (), found, shown)
 
 
 def _add(totals: dict[_K, int], counts: Mapping[_K, int]) -> None:
@@ -343,6 +358,7 @@ class PreparedMessages:
 
         `now` is in seconds since 1970.
         """
-        if self._sentinels and body.strip(_BLANK) in self._sentinels:
+        sentinel = self._sentinels and body.strip(_BLANK) in self._sentinels
+        if sentinel or now >= self._one.until:
             return None
         return self._one.change(body, keys, now)

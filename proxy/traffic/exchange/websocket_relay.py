@@ -342,7 +342,7 @@ class _Half:
             steps = self._relay.steps
             plan = self._plan(arrived)
             keys = steps.warm(plan)
-            if keys is not None:
+            if keys is not None and (steps.opens is None or not plan.needs.opens):
                 message = steps.apply(plan, keys, self._record(), piece="message")
                 self._send(self._sink.framed(message, compressed=arrived.compressed))
                 return
@@ -391,8 +391,11 @@ class _Half:
                 return
             message = await steps.apply_in_turn(plan, keys, self._record(), run, piece="message")
             framed = await run(self._sink.framed, message, compressed=arrived.compressed)
-            if not self._relay.over:
-                self._send(framed)
+        await steps.write_down(self._record())
+        if not self._relay.over:
+            self._send(framed)
+        elif self._relay.record.written_down:
+            self._relay.record.withheld = True
 
     async def _wait(self, what: Callable[[], Awaitable[None]]) -> None:
         """Wait for what there is to be done first, then go on behind it."""

@@ -86,6 +86,7 @@ class Sidecar:
                 traces=self._traces,
                 lag=self._lag,
                 slices=slices,
+                opens=self.keys.opens,
             )
             for name, one in material.listeners.items()
         }
