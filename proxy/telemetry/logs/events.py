@@ -131,6 +131,13 @@ _PROCESS: Final = (
         "A worker accepts connections.",
     ),
     Event(
+        "worker.silent",
+        "warning",
+        ("worker", "worker_pid"),
+        "A worker has answered nothing for a second, has used no CPU time meanwhile, and does not"
+        " wait for a processor. The other workers get the connections that come to it.",
+    ),
+    Event(
         "worker.stalled",
         "error",
         ("worker", "worker_pid", "silent_s"),

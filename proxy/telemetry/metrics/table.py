@@ -141,7 +141,8 @@ CLIENTS_REFUSED: Final = Metric(
     ("listener", "reason"),
     "Connections of clients that were not served. By `reason`, with an answer (503): `clients`"
     " and `clients-per-address` (the limits of these names), `descriptors` (hardly any file"
-    " descriptor is left). Without one: `accept` (accepting failed, since no descriptor was left;"
+    " descriptor is left), `workers` (no worker accepts connections; without an answer where the"
+    " listener has TLS). Without one: `accept` (accepting failed, since no descriptor was left;"
     " the connections wait in the kernel), `proxy-peer` (`proxy_protocol`, and not one of the"
     " `trusted_proxies`), `proxy-header` (no valid PROXY header in time), `tls` (no TLS"
     " handshake in time).",
