@@ -94,7 +94,9 @@ def whole(text: str) -> str:
     sections = _sections(text)
     if kind == "listener":
         defaults = sections["defaults"].partition("\n")[2]
-        shown = textwrap.indent(defaults, "    ") + textwrap.indent(sections.get("rules", ""), "    ")
+        shown = textwrap.indent(defaults, "    ") + textwrap.indent(
+            sections.get("rules", ""), "    "
+        )
         return f"version: 1\n{KEYS}{_listeners(text)}{shown}"
     rules = sections.pop("rules", None)
     sections["keys"] = _keys(sections.get("keys", KEYS))
