@@ -90,6 +90,13 @@ _PROCESS: Final = (
         " `wanted`. All listeners together accept `clients` instead of their `limits.clients`.",
     ),
     Event(
+        "memory.short",
+        "warning",
+        ("limit", "missing"),
+        "The memory of a process (`limit`) lacks `missing` bytes for the `limits` of the"
+        " configuration (docs/reference/memory.md): a few large bodies could exceed it.",
+    ),
+    Event(
         "clients.refused",
         "warning",
         ("listener", "reason", "number"),

@@ -52,6 +52,10 @@ class ClientRoom:
         taken = (max(min(part, one.limits.clients), one.connections) for one in self._listeners)
         return sum(taken) < self.most
 
+    def connections(self) -> int:
+        """Return how many clients are connected."""
+        return sum(one.connections for one in self._listeners)
+
     @property
     def refused(self) -> int:
         """How many refused clients linger."""

@@ -288,6 +288,7 @@ class Supervisor:
                 file=str(self._source.loaded.file),
                 sockets=self._sockets.numbers(slot.number),
                 process=slot.process,
+                processes=len(self._slots),
                 # By now there may be shares of a split that was made after it was spawned.
                 secrets=secrets_to_json(self._source.loaded.settings),
                 # Once for all of them; nothing may prevent the replacement of a dead worker.
