@@ -92,6 +92,7 @@ class Changing:
                     return message, flowing, None
             case _:
                 whole = await body.read(limit, hold)
+                await hold.reads(len(whole))  # all of it may have come with its head
         message, permit = await self._whole(admitted, whole, body.framing, record, hold)
         hold.becomes(len(message.body or b""))
         return message, body, permit

@@ -132,6 +132,7 @@ class WiredLane:
             name=settings.name,
             report=self._reporter.report,
             room=room,
+            budget=self._budget,
         )
 
     def change(self, old: ListenerMaterial, new: ListenerMaterial) -> LaneChange:
