@@ -10,6 +10,7 @@ from ..core.http.message import ResponseHead
 from ..core.transform import Forwardable
 from ..core.values.key_needs import Opening
 from ..telemetry.logs.access_line import MessageLine
+from .byte_budget import Hold
 from .http1.forwarding_headers import Peer
 from .http1.framing import Framing
 from .http1.gate import RawRequest
@@ -37,8 +38,8 @@ class IncomingBody(Protocol):
     def take(self) -> bytes | None:
         """Return the whole body if all of it is there, else None and take nothing."""
 
-    async def read(self, limit: int) -> bytes:
-        """Return the whole body; raise BodyTooLarge above `limit`."""
+    async def read(self, limit: int, hold: Hold) -> bytes:
+        """Return the whole body, as `hold` has room; raise BodyTooLarge above `limit`."""
 
     def chunks(self) -> AsyncIterator[bytes]:
         """Return the body piece by piece, as it comes; no piece is empty."""
@@ -174,6 +175,9 @@ class Request(Protocol):
 
     request_id: bytes | None
     """The id that the response gets if it has none; None where none is added."""
+
+    held: Hold | None
+    """What it holds of the budget of bytes; its connection releases it."""
 
     @property
     def peer(self) -> Peer:

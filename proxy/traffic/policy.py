@@ -69,6 +69,18 @@ NEWEST_SHARE: Final = 0.3  # weight of the last interval in the pace of a `Queue
 IN_TIME_SHARE: Final = 0.6
 LEAST_WAITING: Final = 10  # requests that may always wait: a tenth is left to other clients
 
+# --- the budget of bytes ----------------------------------------------------------------------
+# A body whole, its pieces and the bytes that they are joined to, as a multiple of its length.
+READ_TIMES: Final = 2
+READ_STEP_BYTES: Final = 64 * 1024  # by which what is reserved of a body in chunks grows
+STREAM_BYTES: Final = 256 * 1024  # of a body that passes: windows, and what a socket gave at once
+RECORDS_BYTES: Final = 32 * 1024  # of a stream of events, or a WebSocket: hardly ever so much
+CLIENT_SHARE: Final = 0.75  # of the budget, that one client may have
+MEMORY_SECONDS: Final = 5.0  # how long a request waits for room
+MOST_HELD_UP: Final = 64  # requests that wait for it; each has a window of its body by then
+LOOK_SECONDS: Final = 0.5  # between looks at those who wait
+SLOWEST_BYTES: Final = 32 * 1024  # per second, of a client whose body holds memory others wait for
+
 # --- exchanges --------------------------------------------------------------------------------
 MOST_CLAIMS: Final = 256  # clients and routes whose claims to permits are kept
 MOST_PORTS: Final = 64  # original ports of one listener; another one replaces one without traffic

@@ -70,3 +70,7 @@ LADDER_BYTES: Final = 64 * 1024 * 1024
 LADDER_REFUSALS: Final = 64  # kinds kept of one rule; others are counted together
 REPLACED_SECONDS: Final = 0.5  # between looks whether what a reload replaced is still in use
 REPORT_BYTES: Final = 1 << 20  # of a report of `migrate verify`
+
+# --- memory -----------------------------------------------------------------------
+CLIENT_BYTES: Final = 6 * 1024  # of a client that is connected and asks for nothing
+SESSION_BYTES: Final = 5632  # of a session that is cached

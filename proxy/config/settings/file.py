@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from ..declared.addresses import Listen
-from ..declared.kinds import HOUR, Choice, Duration, File
+from ..declared.kinds import HOUR, Choice, Duration, File, Size
 from ..declared.section import Section, setting
 from ..values import Address
 from .admin import ADMIN, AdminSettings
@@ -99,6 +99,13 @@ class Settings:
         " in a file beside it.",
         default=None,
         restart=True,
+    )
+    memory: int | None = setting(
+        Size(),
+        "How much memory all processes may take. Messages wait, and requests are refused with 503,"
+        " before more is taken.",
+        default=None,
+        absent="the limit of the control group; without one, there is none",
     )
 
 

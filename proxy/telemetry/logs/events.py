@@ -104,6 +104,13 @@ _PROCESS: Final = (
         "The keys of an issuer could be fetched again.",
     ),
     Event(
+        "memory.short",
+        "warning",
+        ("limit", "missing"),
+        "The memory of a process (`limit`) lacks `missing` bytes for the `limits` of the"
+        " configuration (docs/reference/memory.md): a few large bodies could exceed it.",
+    ),
+    Event(
         "clients.refused",
         "warning",
         ("listener", "reason", "number"),

@@ -319,6 +319,15 @@ MEMORY: Final = Metric(
     (),
     "Resident memory of all processes that carry traffic.",
 )
+BODIES: Final = Metric(
+    "sealyard_message_memory_bytes",
+    "gauge",
+    (),
+    "Memory that messages hold of the budget of bytes, in all processes that carry traffic.",
+)
+BODIES_WAITING: Final = Metric(
+    "sealyard_message_memory_waiting", "gauge", (), "Messages that wait for memory of that budget."
+)
 CPU: Final = Metric(
     "sealyard_cpu_seconds_total", "counter", (), "CPU time of all processes that carry traffic."
 )

@@ -51,6 +51,7 @@ from ...core.transform import (
 from ...core.values.key_needs import NO_KEYS, Attempt, Keys
 from ...telemetry.body_shapes import Streamed, known_names
 from ...telemetry.logs.access_line import METHODS, OTHER_METHOD
+from ..byte_budget import ByteBudget
 from ..http1.forwarding_headers import ForwardingHeaders, Peer
 from ..http1.framing import Framing
 from ..http1.gate import Admitted, RawRequest, admit
@@ -86,9 +87,10 @@ _TIMED: Final = 16
 class Steps(PreparedSteps):
     """The steps that the messages of one listener take. `name` is the listener's, for the log.
 
-    `slices` are for those steps of a long message that would hold the event loop for long.
-    `ladder` takes what is reported of rules below `enforce`, and of what no rule covers. `asking`
-    learns the names that requests lack, where rules say how.
+    `slices` are for those steps of a long message that would hold the event loop for long, and
+    `budget` is for the memory of messages. `ladder` takes what is reported of rules below
+    `enforce`, and of what no rule covers. `asking` learns the names that requests lack, where rules
+    say how.
     """
 
     def __init__(  # noqa: PLR0913 - what the wiring hands in, each by name
@@ -105,6 +107,7 @@ class Steps(PreparedSteps):
         tap: Tap | None,
         lag: LoopLag,
         slices: Slices,
+        budget: ByteBudget,
         announcements: Announcements | None,
         ladder: LadderSettings,
         add_request_id: bool,
@@ -118,6 +121,7 @@ class Steps(PreparedSteps):
         self.request_ids: Final = RequestIds(rule_table, adds=add_request_id)
         self.reporter = reporter
         self.lag: Final = lag
+        self.budget: Final = budget
         self._rule_table = rule_table
         self._known_names = known_names(one.rule for one in rule_table.rules)
         self._name = name

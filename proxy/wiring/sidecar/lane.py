@@ -17,6 +17,7 @@ from ...telemetry.metrics import table
 from ...telemetry.metrics import upstream as metrics
 from ...telemetry.metrics.samples import Samples
 from ...telemetry.reporter import MessageReporter
+from ...traffic.byte_budget import ByteBudget
 from ...traffic.downstream.acceptor import REASONS, FrontProxies
 from ...traffic.downstream.listener import ClientRoom, HttpListener, Lane
 from ...traffic.downstream.sockets import Sockets
@@ -75,11 +76,13 @@ class WiredLane:
         lag: LoopLag,
         slices: Slices,
         opens: OpensLog | None,
+        budget: ByteBudget,
     ) -> None:
         self._tap = tap
         self._opens = opens
         self._lag = lag
         self._slices = slices
+        self._budget = budget
         self._traces = traces
         self._end_to_end = end_to_end
         self._reporter = reporter
@@ -135,6 +138,7 @@ class WiredLane:
             name=settings.name,
             report=self._reporter.report,
             room=room,
+            budget=self._budget,
         )
 
     def change(self, old: ListenerMaterial, new: ListenerMaterial) -> LaneChange:
@@ -221,6 +225,7 @@ class WiredLane:
             tap=self._tap,
             lag=self._lag,
             slices=self._slices,
+            budget=self._budget,
             announcements=self._announced_at(upstream.address, material.rule_table),
             ladder=settings.ladder,
             add_request_id=settings.add_request_id,

@@ -305,6 +305,7 @@ class Supervisor:
                 sockets=self._sockets.numbers(slot.number),
                 door=worker.door_number,
                 process=slot.process,
+                processes=len(self._slots),
                 # By now there may be shares of a split that was made after it was spawned.
                 secrets=secrets_to_json(self._source.loaded.settings),
                 # Once for all of them; nothing may prevent the replacement of a dead worker.

@@ -154,6 +154,7 @@ class _Worker:
             given=self._given,
             check_store=message["check_store"],
             accepted=self._accepted,
+            processes=message["processes"],
         )
         if sidecar.keys.lease is not None:
             sidecar.keys.lease.be(bytes.fromhex(message["process"]))
