@@ -158,7 +158,7 @@ def keyring_mac(root_key: bytes, text: bytes) -> bytes:
     return hmac.digest(_expand(root_key, KEYRING_MAC_LABEL), text, "sha256")
 
 
-def key_thumbprint(key: Kek | NameKey | RecordKey) -> bytes:
+def key_thumbprint(key: Kek | NameKey | RecordKey | IndexSecret) -> bytes:
     """Return the 16 bytes that identify a key of a keyring, whatever its id."""
     return _expand(key.reveal(), THUMBPRINT_LABEL)[:THUMBPRINT_BYTES]
 

@@ -14,12 +14,14 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from hashlib import sha256
 from struct import iter_unpack
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, Protocol
 
 from ..crypto import derivation
 from ..crypto.blocks import block_cipher
 from ..crypto.context import Scope
 from ..crypto.secret import IndexSecret
+from ..errors import KeyUnavailable, ValueTooLong
+from ..leaves.tokens import TAGS
 from ..policy import INDEX_KEYS
 
 TagKind = Literal["words", "exact"]
@@ -27,15 +29,13 @@ TagKind = Literal["words", "exact"]
 BETWEEN: Final = "~"
 WORD_CHARS: Final = 5
 EXACT_CHARS: Final = 27
-BEHIND: Final = rb"(?:~(?:[a-z2-7]{5}~)++|~(?:[a-z2-7]{27}~)++)"
-"""What may stand behind a token, as a regular expression."""
 
 _CHARACTERS: Final = "abcdefghijklmnopqrstuvwxyz234567"
 _PAIRS: Final = [one + other for one in _CHARACTERS for other in _CHARACTERS]
 _EXACT_BYTES: Final = 16
 _BLOCK: Final = 16
 _LONG_WORD: Final = b"\xff"
-_BEHIND: Final = re.compile(BEHIND.decode() + r"\Z")
+_BEHIND: Final = re.compile(TAGS.decode() + r"\Z")
 
 
 class IndexKeys:
@@ -104,6 +104,33 @@ def _block(word: str) -> bytes:
     if len(text) < _BLOCK:
         return (bytes((len(text),)) + text).ljust(_BLOCK, b"\0")
     return _LONG_WORD + sha256(text).digest()[: _BLOCK - 1]
+
+
+class Index(Protocol):
+    """How the values of a field are indexed."""
+
+    def tags(self, keys: IndexKeys, scope: Scope, field: str, text: str) -> list[str]:
+        """Return the tags of a value; raise NotIndexable for one that cannot be indexed."""
+
+
+def of_value(
+    index: Index, keys: Sequence[IndexKeys], scope: Scope, field: str, text: bytes
+) -> list[str]:
+    """Return the tags of a value, of each generation; `text` is UTF-8.
+
+    Raises NotIndexable as the index does, KeyUnavailable where there is no index secret.
+    """
+    if not keys:
+        raise KeyUnavailable("no-index-secret")
+    return [tag for one in keys for tag in index.tags(one, scope, field, text.decode())]
+
+
+def within(most: int | None, text: str, field: str) -> bytes:
+    """Return a token with its tags; raise ValueTooLong where the backend does not accept it."""
+    if most is not None and len(text) > most:
+        told = f"{field}: token and tags have {len(text)} characters, at most {most} fit."
+        raise ValueTooLong("value-too-long", detail=told)
+    return text.encode()
 
 
 class Cut(NamedTuple):
