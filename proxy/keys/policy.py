@@ -135,6 +135,7 @@ MAX_REVOCATIONS: Final = 10_000
 MAX_FILE_BYTES: Final = 768 * 1024  # MAX_KEKS, MAX_REVOCATIONS and MOST_WRAPPINGS, in base64url
 MOST_WRAPPINGS: Final = 16
 MAX_ADOPTED: Final = 16  # keyrings whose tokens open here, too
+MAX_INDEX_SECRETS: Final = 2  # the one that is being replaced, and the new one
 MAX_FORMER_NAMES: Final = 16  # name keys that are kept, beside the one in use
 MAX_RECORD_KEYS: Final = 16  # that are kept, beside the one in use
 RECORD_OVERLAP_SECONDS: Final = 24 * 3600  # for which a former record key verifies at most

@@ -279,13 +279,19 @@ class _Resolver:
         own, general = syntax.sealed, field.sealed
         said, most = own.form or general.form, own.max_chars or general.max_chars
         seals = action == "encrypt"
+        index, tags_member = None, None
+        if seals and (field.index is not None or syntax.index is not None):
+            from . import indexes  # noqa: PLC0415 - loaded with fields that have one
+
+            index, tags_member = indexes.index_of(syntax, field, block, self._problems)
+        least = item_checks.min_chars(syntax, field) if seals else None
         item = Item(
             selector=syntax.selector,
             field=syntax.field or "",
             bind=bind,
             form=said or "jwe",
             max_chars=most,
-            min_chars=item_checks.min_chars(syntax, field) if seals else None,
+            min_chars=0 if least is None and index is not None else least,
             not_blank=seals and item_checks.switched("not_blank", syntax, field),
             trim=seals and item_checks.switched("trim", syntax, field),
             optional=syntax.optional or bool(syntax.where),
@@ -294,11 +300,15 @@ class _Resolver:
             expires=self._expires(syntax, block) if seals else None,
             purpose=purpose if "purpose" in bind else None,
             parties=parties,
-            framed=said is None and most is None,
+            framed=said is None and most is None and index is None,
             each=syntax.each,
             elsewhere_allowed=syntax.elsewhere_allowed,
             audience=audience,
+            index=index,
+            tags_member=tags_member,
         )
+        if index is not None:
+            indexes.check(item, syntax.place, self._problems)
         if seals:
             item_checks.check_item(item, syntax.place, self._problems)
         return item

@@ -18,6 +18,7 @@ from .secret import (
     AuditKey,
     CallerKey,
     IdentityKey,
+    IndexSecret,
     Kek,
     NameKey,
     PoisonKey,
@@ -44,6 +45,8 @@ RECORD_IV_LABEL: Final = b"sealyard/v1/record-iv"
 PARTICIPANT_NAMES_LABEL: Final = b"sealyard/v1/participant-names"
 # A SCOPE begins with a label byte below a letter's, so that no conversation has such a name.
 PACKAGES_LABEL: Final = b"sealyard/v1/packages\x00"
+# The number is that of the normal forms and of the table of words.
+INDEX_LABEL: Final = b"sealyard/v1/index/1\x00"
 
 SID_BYTES: Final = 12
 SID_TIME_BYTES: Final = 4
@@ -178,9 +181,14 @@ def keyring_mac(root_key: bytes, text: bytes) -> bytes:
     return hmac.digest(_expand(root_key, KEYRING_MAC_LABEL), text, "sha256")
 
 
-def key_thumbprint(key: Kek | NameKey | RecordKey) -> bytes:
+def key_thumbprint(key: Kek | NameKey | RecordKey | IndexSecret) -> bytes:
     """Return the 16 bytes that identify a key of a keyring, whatever its id."""
     return _expand(key.reveal(), THUMBPRINT_LABEL)[:THUMBPRINT_BYTES]
+
+
+def index_key(secret: IndexSecret, info: bytes) -> bytes:
+    """Return the 32 bytes of a key of tags; `info` says of which: each part length-prefixed."""
+    return _expand(secret.reveal(), INDEX_LABEL + info)
 
 
 def _own(scope: Scope) -> bytes:

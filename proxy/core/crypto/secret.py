@@ -96,6 +96,12 @@ class NameKey(Secret):
     __slots__ = ()
 
 
+class IndexSecret(Secret):
+    """What the keys of tags are derived from: no KEK, so that rotating those breaks no index."""
+
+    __slots__ = ()
+
+
 class RotatedKey(Secret):
     """A key, and those that were in use before it: what they authenticated then still counts."""
 

@@ -433,6 +433,20 @@ class UnfitValue(MessageError):
     remedy = "Send a string as `detail` names it."
 
 
+class NotIndexable(MessageError):
+    """A value cannot be made searchable, as its field demands."""
+
+    code = "not-indexable"
+    status = 400
+    title = "A value cannot be indexed."
+    cause = (
+        "The field has an `index`, and the value has more distinct words than `most` allows, is in"
+        " a script that has no breaks between words, or has nothing that could be searched."
+        " Sealyard refuses it, because a message that no search finds would seem lost."
+    )
+    remedy = "Send a shorter text, or take the `index` off the field."
+
+
 class HeadTooLarge(TrafficError):
     """The request head exceeds a limit."""
 

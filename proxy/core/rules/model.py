@@ -7,7 +7,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from dataclasses import field as derived
 from enum import Enum
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from ..crypto.token import Form
 from ..errors import InvalidExpression
@@ -20,6 +20,9 @@ from ..formats.table import FORMATS, kinds_with
 from ..http.message import Direction
 from .audience import CallerAudience, Shown
 from .conditions import Condition
+
+if TYPE_CHECKING:  # loaded with fields that have one
+    from ..search.model import FieldIndex
 
 Part = Literal["tenant", "conversation", "field", "message", "purpose"]
 PARTS: tuple[Part, ...] = ("tenant", "conversation", "field", "message", "purpose")
@@ -67,7 +70,8 @@ class Item:
     `each` takes every occurrence of a name in a form or a query, `elsewhere_allowed` lets the name
     occur in another place of the request as well, unread. `where` are conditions on the
     element that the last `*` of the selector stands for. Such an item is optional, and
-    `needed_where` says that an element which meets them must have the value.
+    `needed_where` says that an element which meets them must have the value. With an `index`, the
+    tags of a value are stored: in the member `tags_member` beside it, or behind its token (None).
 
     `audience` says what callers get of what is opened, and `shown` what the one of this exchange
     gets; None: everybody gets the value. Of what is sealed, `masked` says that somebody gets it as
@@ -97,13 +101,15 @@ class Item:
     masked: bool = False
     handed: bool = False
     unseen: bool = False
+    index: FieldIndex | None = None
+    tags_member: str | None = None
 
     is_special: bool = derived(init=False, repr=False, compare=False)
     """Whether values may be unfit to be sealed, or more is asked of their tokens than to open."""
 
     def __post_init__(self) -> None:
         """Look at the form once: it is asked for with every value."""
-        limits = self.max_chars, self.min_chars, self.expires
+        limits = self.max_chars, self.min_chars, self.expires, self.index
         returns = self.masked or self.handed
         special = self.form != "jwe" or returns or any(one is not None for one in limits)
         object.__setattr__(self, "is_special", special)

@@ -84,7 +84,7 @@ def _whole(plan: Plan, head: Head, done: CarriedOut) -> Forwardable:
     return mint(
         head,
         _spliced(plan, done) if changes else plan.body,
-        changed=changes or head is not plan.head or plan.decoded,
+        changed=changes or head is not plan.head or plan.decoded or plan.cut,
         decoded=plan.decoded,
         ruled=plan.ruled,
         private="opened" in done.counts,

@@ -7,6 +7,7 @@ from dataclasses import replace
 from ..compiled.block import CompiledBlock
 from ..errors import BodyTooLarge, InvalidBody, UnsupportedBody
 from ..expressions.selectors import Whole
+from ..formats.token_places import without_tags
 from ..http.content_coding import coding_of, decode
 from ..http.digests import Digests, digests_of, verify
 from ..http.message import Head, RequestHead, ResponseHead, SocketHead, media_type
@@ -163,6 +164,8 @@ def plan_records(
     exchange: Exchange, compiled: CompiledBlock, head: RequestHead | ResponseHead, records: bytes
 ) -> Plan:
     """Return what a block does to a piece of a body of records: some whole ones, or none."""
+    if _is_answer(head):
+        records = without_tags(records)
     values, count = piece_values(exchange, compiled, head, records)
     ruled = exchange.decision.may_read_response
     needs, until = values.needs(), exchange.until
@@ -185,6 +188,10 @@ def _plan(  # noqa: PLR0913 - the message and what is known of it
         assert decision.rule is not None  # noqa: S101 - only a rule has compiled blocks
         most = decision.rule.max_body
         body = decode(body, coding, most if limit is None else min(most, limit))
+    coded = body
+    if _is_answer(head):
+        body = without_tags(body)
+    cut = body is not coded
     if body and compiled is not None and type(head) is ResponseHead:
         body = _joined(exchange, compiled, head, body)
     if compiled is not None and compiled.when is not None:
@@ -194,7 +201,8 @@ def _plan(  # noqa: PLR0913 - the message and what is known of it
         _refuse_beside_framing(values)
     else:
         values = Values()
-        body, coding = original, None  # it passes as it came
+        if not cut:
+            body, coding = original, None  # it passes as it came
     needs = values.needs()
     # A token is many times as long as an empty text: so they are counted before any is sealed.
     if compiled is not None and sum(needs.seals.values()) > compiled.block.max_values:
@@ -207,9 +215,15 @@ def _plan(  # noqa: PLR0913 - the message and what is known of it
         needs,
         decision.may_read_response,
         decoded=coding is not None,
+        cut=cut,
         varies=decision.varies,
         for_caller=decision.for_caller,
     )
+
+
+def _is_answer(head: Head) -> bool:
+    """Return whether tags are cut from a message: nobody but the backend gets any."""
+    return isinstance(head, ResponseHead) or getattr(head, "direction", None) == "response"
 
 
 def _hidden(compiled: CompiledBlock | None) -> bool:

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from operator import itemgetter
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from ..crypto.aead import Parts
 from ..crypto.context import Context
 from ..crypto.sealed_stream import StreamHead
 from ..crypto.session_cipher import Session
-from ..crypto.token import KeyId, Token, decode_header, from_base64
+from ..crypto.token import KeyId, Token, decode_header, from_base64, without_tags
 from ..errors import (
     CallerMayNotOpen,
     ForbiddenValue,
     MaskedValue,
     MessageError,
+    NotIndexable,
     OpenFailed,
     UnfitValue,
     Unopened,
@@ -24,6 +25,7 @@ from ..errors import (
 from ..formats import embedded_tokens
 from ..formats.embedded_tokens import FoundToken
 from ..formats.escaping import EXACT
+from ..formats.json import quote as json_text
 from ..leaves import quote
 from ..policy import TOGETHER_BYTES, VALUES_TOGETHER
 from ..rules.audience import Mask
@@ -37,6 +39,9 @@ from .outcomes import NO_TOKEN, TWIN, Outcome, expiry
 from .part_streams import PartStream, of_content, without_length
 from .spelling import as_text, in_place
 from .table import UNBOUND, Values, What, is_parts, splice, spliced
+
+if TYPE_CHECKING:  # loaded with its rules
+    from ..search.model import FieldIndex
 
 _TOKENS: Final = {tuple}
 _HEAD: Final = itemgetter(0)
@@ -238,7 +243,38 @@ class CarriedOut:
             text, cty = cast("bytes", values.what[row]), values.ctys[row]
             if item.masked and is_masked(text):
                 raise MaskedValue("mask-comes-back", detail=f"{item.field}: the value is a mask.")
-            self._put(how, row, _sealed(item, session, text, context, cty, exp), "sealed")
+            sealed = _sealed(item, session, text, context, cty, exp)
+            if item.index is not None:
+                told = fitting(item, text, cty)
+                sealed = self._tagged(item, item.index, context, row, told, sealed)
+            self._put(how, row, sealed, "sealed")
+
+    def _tagged(  # noqa: PLR0913, PLR0917 - a value, and what it is sealed as
+        self,
+        item: Item,
+        index: FieldIndex,
+        context: Context,
+        row: int,
+        text: bytes,
+        sealed: bytes,
+    ) -> bytes:
+        """Return a token with the tags of its text, or put these into the member beside it.
+
+        Raises NotIndexable for a text that cannot be indexed, ValueTooLong for more characters than
+        the backend accepts, KeyUnavailable without an index secret.
+        """
+        from ..search import tags  # noqa: PLC0415 - loaded with its rules
+
+        keys = self.found.standing.index
+        found = tags.of_value(index, keys, context.scope, item.field, text)
+        if item.tags_member is None:
+            return tags.within(item.max_chars, tags.behind(sealed.decode(), found), item.field)
+        if self._values.hows[row].spells:
+            raise NotIndexable("within-a-text", detail=f"{item.field}: its object is in a text.")
+        end = self._values.span(row)[1]
+        member = f',{json_text(item.tags_member)}:"{tags.listed(found)}"'
+        self._change_beside(((end, end, member.encode()),))
+        return sealed
 
     def _is_sealed(self, how: Seal, context: Context, row: int) -> bool:
         """Return whether a value that looks sealed is; raise ForbiddenValue where none may be."""
@@ -254,8 +290,18 @@ class CarriedOut:
                 told = f"{item.field}: the token does not open here."
                 raise MaskedValue("token-comes-back", detail=told) from None
             return False
-        fitting(item, token.as_text(plaintext), token.cty)
-        self._stay(row, "already_sealed", opener)
+        text = fitting(item, token.as_text(plaintext), token.cty)
+        if item.index is None:
+            self._stay(row, "already_sealed", opener)
+            return True
+        sealed = without_tags(cast("bytes", self._values.what[row]))
+        self._put(
+            how,
+            row,
+            self._tagged(item, item.index, context, row, text, sealed),
+            "already_sealed",
+            opener,
+        )
         return True
 
     # --- opening --------------------------------------------------------------------------------

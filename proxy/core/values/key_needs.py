@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from ..callers import VerifiedCaller
 from ..crypto.aead import Parts
@@ -14,6 +14,9 @@ from ..crypto.token import KeyId, Token
 from ..errors import OpenFailed, Unopened
 from ..http.message import Direction
 from .outcomes import Outcome
+
+if TYPE_CHECKING:  # loaded with rules that have one
+    from ..search.tags import IndexKeys
 
 UNIT_BITS: Final = 14
 """A value counts once for each 16 KiB that it begins, which are 2^10 blocks of AES.
@@ -42,6 +45,10 @@ class Needs:
 class Standing(Protocol):
     """Knows of sessions that have sealed whether they still may: one may be revoked meanwhile."""
 
+    @property
+    def index(self) -> Sequence[IndexKeys]:
+        """What makes tags: of each generation of the index secret, the oldest first."""
+
     def stands(self, session: Session) -> bool:
         """Whether it may seal on, and what it has sealed be acknowledged.
 
@@ -52,16 +59,23 @@ class Standing(Protocol):
         """See that it stands; raise KeyUnavailable where it does not, or nobody knows."""
 
 
-class _Unrevoked:
-    """Of sessions that nobody revokes."""
+class Unrevoked:
+    """Of sessions that nobody revokes, without an index secret."""
+
+    @property
+    def index(self) -> Sequence[IndexKeys]:
+        """Nothing."""
+        return ()
 
     def stands(self, session: Session) -> bool:
+        """Whether it may seal on: it may."""
         return True
 
-    async def confirm(self, session: Session) -> None: ...
+    async def confirm(self, session: Session) -> None:
+        """Do nothing."""
 
 
-_UNREVOKED: Final = _Unrevoked()
+_UNREVOKED: Final = Unrevoked()
 
 
 @dataclass(slots=True)
