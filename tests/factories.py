@@ -10,7 +10,7 @@ from proxy.core.compiled.block import CompiledBlock
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto.context import Scope
 from proxy.core.crypto.derivation import session_key
-from proxy.core.crypto.secret import Kek, SessionKey
+from proxy.core.crypto.secret import IndexSecret, Kek, SessionKey
 from proxy.core.crypto.session_cipher import Session
 from proxy.core.crypto.token import Form, KeyId
 from proxy.core.errors import MessageError
@@ -25,8 +25,9 @@ from proxy.core.planning.exchange import Exchange
 from proxy.core.planning.plan import Plan, Step
 from proxy.core.planning.treatment import StreamBody, StreamRecords, treat_request
 from proxy.core.rules.model import Behaviour, Block, Item, Names, Others, Part, Rule, Verdict
+from proxy.core.search.tags import IndexKeys
 from proxy.core.transform import Applied, apply, plan_request, plan_response
-from proxy.core.values.key_needs import Keys, Needs
+from proxy.core.values.key_needs import Keys, Needs, Unrevoked
 
 if TYPE_CHECKING:  # what tests the core alone does not load the log
     from proxy.telemetry.logs.access_line import MessageLine
@@ -41,6 +42,7 @@ USUAL_PARTS: frozenset[Part] = frozenset({"tenant", "conversation", "field"})
 USUAL_NAMES = Names(
     tenant=parse_source("const:clinic"), conversation=parse_source("$.conversationId")
 )
+INDEX_KEYS = IndexKeys(IndexSecret(b"i" * 32), 1)
 JSON_TYPE = ((b"Content-Type", b"application/json"),)
 
 
@@ -74,7 +76,15 @@ def keys_for(needs: Needs, *, ephemeral: bool = False) -> Keys:
         for scope, key_id in needs.opens
         if _is_ephemeral(key_id) or key_id.kek_id == KEK_ID or key_id.kek_number == KEK_NUMBER
     }
-    return Keys(sealing, opening)
+    return Keys(sealing, opening, standing=Indexing())
+
+
+class Indexing(Unrevoked):
+    """Of sessions that nobody revokes, with the one index secret."""
+
+    @property
+    def index(self) -> tuple[IndexKeys, ...]:
+        return (INDEX_KEYS,)
 
 
 def _is_ephemeral(key_id: KeyId) -> bool:

@@ -7,6 +7,8 @@ FILE_BYTES: Final = 4 * 1024 * 1024
 MAX_DEPTH: Final = 32  # of YAML; recursion stays far below Python's limit
 MAX_RULES: Final = 100_000  # of one listener
 SENTINEL_CHARS: Final = 64  # of a word that ends a stream
+PURPOSE_CHARS: Final = 64  # of a purpose of use
+MASK_CHARS: Final = 64  # that a mask keeps at one end, or that stand for the rest
 
 # --- what messages show -----------------------------------------------------------
 SHOWN_CHARS: Final = 60  # of a text from the file
@@ -15,3 +17,14 @@ SHOWN_MISTAKES: Final = 1000  # of one file
 COMPARED_CHARS: Final = 40  # of a word that is compared with those that are known
 TELLING_CHARS: Final = 4  # of a word that may tell what a secret is, at least
 QUOTED_CHARS: Final = 3  # of fewer, a part of a quoted text tells nothing
+
+# --- memory -----------------------------------------------------------------------
+MEBIBYTE: Final = 1024 * 1024
+OWN_BYTES: Final = (
+    96 * MEBIBYTE
+)  # of a process: it takes 70 MiB once it is warm, and its caches grow
+SUPERVISOR_BYTES: Final = 48 * MEBIBYTE  # of the process that starts workers
+SMALL_BYTES: Final = 16 * 1024  # a shorter body is not counted by itself
+# A body while it is worked at, as a multiple of its length: read, found, sealed and spliced.
+WORK_TIMES: Final = 6
+LEAST_DIVIDED_BYTES: Final = 16 * MEBIBYTE  # less is no budget, whatever is configured

@@ -89,6 +89,10 @@ KEPT_NEEDS: Final = 64  # sets of keys of one context: clients choose the tokens
 KEPT_BLOCKS: Final = 64  # statuses and types for which a rule keeps the block
 KEPT_MEMBER_NAMES: Final = 32  # names of the largest object whose check is kept
 
+# --- search on sealed fields ------------------------------------------------------------------
+INDEXED_CHARS: Final = 64 * 1024  # longest text whose words are looked for: it takes some ms
+INDEX_KEYS: Final = 256  # keys of scopes and fields that are kept: clients choose conversations
+
 # --- what is shown, and expiry ----------------------------------------------------------------
 SHOWN_CHARS: Final = 64  # part of a place that an answer shows
 SHOWN_OPERATION_CHARS: Final = 100  # part of the name of an operation

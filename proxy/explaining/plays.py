@@ -97,7 +97,8 @@ def _request(rule: Rule) -> Wanted | None:
         return None
     block = rule.request[0] if isinstance(rule.request, tuple) else Block()
     sources = [one for part in NAMED_PARTS for one in _sources(rule, block, part)]
-    if any(isinstance(one, NameSource) and one.place == "jwt" for one in sources):
+    claims = {"jwt-unverified", "caller"}
+    if any(isinstance(one, NameSource) and one.place in claims for one in sources):
         return None
     selectors: list[Selector] = [one.selector for one in block.items]
     selectors += [one.selector for one in sources if isinstance(one, JsonSource)]

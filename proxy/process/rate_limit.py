@@ -30,6 +30,11 @@ class RateLimit:
         self._left -= 1
         return True
 
+    def spend(self, number: int) -> None:
+        """Count so many, also beyond the limit: they are waited for before there is more."""
+        self._refill()
+        self._left -= number
+
     def _refill(self) -> None:
         now = self._clock()
         self._left = min(self._burst, self._left + (now - self._when) * self._per_second)

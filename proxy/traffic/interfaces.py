@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Protocol
 
+from ..core.callers import VerifiedCaller
 from ..core.http.message import ResponseHead
 from ..core.transform import Forwardable
+from ..core.values.key_needs import Opening
 from ..telemetry.logs.access_line import MessageLine
+from .byte_budget import Hold
 from .http1.forwarding_headers import Peer
 from .http1.framing import Framing
 from .http1.gate import RawRequest
@@ -35,8 +38,8 @@ class IncomingBody(Protocol):
     def take(self) -> bytes | None:
         """Return the whole body if all of it is there, else None and take nothing."""
 
-    async def read(self, limit: int) -> bytes:
-        """Return the whole body; raise BodyTooLarge above `limit`."""
+    async def read(self, limit: int, hold: Hold) -> bytes:
+        """Return the whole body, as `hold` has room; raise BodyTooLarge above `limit`."""
 
     def chunks(self) -> AsyncIterator[bytes]:
         """Return the body piece by piece, as it comes; no piece is empty."""
@@ -173,6 +176,9 @@ class Request(Protocol):
     request_id: bytes | None
     """The id that the response gets if it has none; None where none is added."""
 
+    held: Hold | None
+    """What it holds of the budget of bytes; its connection releases it."""
+
     @property
     def peer(self) -> Peer:
         """Who sent it."""
@@ -198,6 +204,19 @@ class Request(Protocol):
 
     async def switch(self, head: bytes) -> RawConnection:
         """Respond with a 101 and return the connection."""
+
+
+class OpensLog(Protocol):
+    """Where it is written down what messages open."""
+
+    def admit(self, caller: VerifiedCaller | None) -> None:
+        """Raise CallerOpensLimited where a caller must not open more."""
+
+    async def attempt(self, one: Opening) -> None:
+        """Write down what is about to go on; raise KeyUnavailable where it must not."""
+
+    def over(self, request_id: str, *, delivered: bool) -> None:
+        """Note that such a message is over: handed over whole, or perhaps in part."""
 
 
 class Listener(Protocol):

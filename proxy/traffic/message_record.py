@@ -11,9 +11,10 @@ from ..core.compiled.rule_table import Decision
 from ..core.crypto.session_cipher import Session
 from ..core.errors import TrafficError, Unopened
 from ..core.http.message import Direction, Headers
+from ..core.planning.exchange import Exchange
 from ..core.planning.plan import Plan
-from ..core.values.key_needs import NO_KEYS, Keys, Standing
-from ..core.values.outcomes import Outcome
+from ..core.values.key_needs import NO_KEYS, Keys, Opening, Standing
+from ..core.values.outcomes import GOT, NOTHING_GOT, Got, Outcome, Tally
 from ..telemetry.logs.access_line import MessageLine, Outcomes, Refusal
 from .interfaces import Reporter
 
@@ -75,7 +76,9 @@ class MessageRecord(MessageLine):
     `client_name` is the configured name of its client, empty where none is asked for. `foretold` is
     why the message would be refused one step up, the first reason of each rule; so many of them are
     `told` already. `sealed` are the keys that have sealed something of the request, `sealed_before`
-    the sessions of its other pieces. They are not in the line.
+    the sessions of its other pieces. `exchange` is the one that it is about, once it is admitted.
+    `opened` is what was opened and is still to be written down; `written_down` says that some was,
+    and `withheld` that some of that did not go on. They are not in the line.
     """
 
     __slots__ = (
@@ -84,12 +87,16 @@ class MessageRecord(MessageLine):
         "_sent",
         "client_name",
         "direction",
+        "exchange",
         "foretold",
+        "opened",
         "sealed",
         "sealed_before",
         "told",
         "unopened",
         "watch",
+        "withheld",
+        "written_down",
     )
 
     def __init__(self, request_id: str, listener: str) -> None:
@@ -100,6 +107,10 @@ class MessageRecord(MessageLine):
         self.foretold: tuple[Foretold, ...] = ()
         self.told = 0
         self.direction: Direction = "request"
+        self.exchange: Exchange | None = None
+        self.opened: tuple[Opening, ...] = ()
+        self.written_down = False
+        self.withheld = False
         self.sealed: Keys | None = None
         self.sealed_before: Mapping[Session, Standing] = _UNSEALED
         self.unopened: tuple[tuple[Direction, Unopened], ...] = ()
@@ -120,6 +131,7 @@ class MessageRecord(MessageLine):
         self.trace_id = ""  # `sampled` is set and read with one
         self.changes = None
         self.switched = False
+        self.caller = ""
         self.watch: MessageWatch | None = None
 
     def count(self, outcomes: Mapping[Outcome, int], keys: Keys = NO_KEYS) -> None:
@@ -137,6 +149,31 @@ class MessageRecord(MessageLine):
         else:
             before = self.response_outcomes
             self.response_outcomes = _sum(before, outcomes) if before else tuple(outcomes.items())
+
+    def note_opened(
+        self,
+        outcomes: Mapping[Outcome, int],
+        sessions: Iterable[Session],
+        tally: Tally,
+        shown: Got = NOTHING_GOT,
+        *,
+        piece: bool = False,
+    ) -> None:
+        """Note what the client gets of which field, to be written down before any of it goes on.
+
+        `shown` is of rules that tell callers apart, `tally` of all others. `piece` is as of
+        `Opening`.
+        """
+        if GOT.isdisjoint(outcomes):
+            return
+        counts: dict[tuple[str, Outcome], int] = {**tally(), **shown}
+        opened = sum(values for (_, how), values in counts.items() if how == "opened")
+        if more := outcomes.get("opened", 0) - opened:  # those of a body opened as a stream
+            counts["body", "opened"] = counts.get(("body", "opened"), 0) + more
+        exchange = self.exchange
+        who = (None, "") if exchange is None else (exchange.caller, exchange.purpose_of_use or "")
+        where = self.listener, self.rule or "", self.direction, self.request_id
+        self.opened = (*self.opened, Opening(*where, *who, tuple(sessions), counts, piece))
 
     def stands(self) -> bool:
         """Whether its answer may be relayed, as far as that is known without a wait.

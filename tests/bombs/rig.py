@@ -132,6 +132,11 @@ class Sidecar:
         """How many bytes it holds above its base."""
         return _field(Path(f"/proc/{self.process.pid}/status"), "VmRSS") - self.base
 
+    @property
+    def highest(self) -> int:
+        """The most bytes that it held since it was last asked to forget that."""
+        return _field(Path(f"/proc/{self.process.pid}/status"), "VmHWM")
+
     def kept_at_last(self, bound: int) -> int:
         """Return the same once it is at most `bound`, or after two rounds of giving back."""
         ends = time.monotonic() + 2.5 * TRIM_SECONDS
@@ -211,12 +216,15 @@ def serving(
 
 
 @contextlib.contextmanager
-def running(folder: Path) -> Iterator[Sidecar]:
-    """Run a sidecar that has sealed and opened once, so that its base is that of one at work."""
+def running(folder: Path, more: str = "") -> Iterator[Sidecar]:
+    """Run a sidecar that has sealed and opened once, so that its base is that of one at work.
+
+    `more` goes to its configuration.
+    """
     port = free_port()
     backend = _Backend()
     threading.Thread(target=backend.serve_forever, daemon=True).start()
-    text = _CONFIGURATION.format(port=port, upstream=backend.server_address[1])
+    text = _CONFIGURATION.format(port=port, upstream=backend.server_address[1]) + more
     with serving(folder, text) as (process, _):
         sidecar = Sidecar(process, port, backend)
         _warm_up(sidecar)

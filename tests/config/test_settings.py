@@ -306,6 +306,16 @@ def test_the_audit_log_stands_beside_the_keyring_unless_said(
     assert settings.audit == AuditSettings(FOLDER / file, block)
 
 
+def test_lines_about_what_is_opened_are_asked_for() -> None:
+    usual = loaded(changed("listeners:\n", "audit: {}\nlisteners:\n")).settings.audit
+    assert usual is not None
+    assert (usual.opens, usual.clear_subjects) == ("none", False)
+    said = "audit: {opens: values-and-masks, subjects: clear}\nlisteners:\n"
+    audit = loaded(changed("listeners:\n", said)).settings.audit
+    assert audit is not None
+    assert (audit.opens, audit.clear_subjects) == ("values-and-masks", True)
+
+
 def test_several_roots_are_tried_in_the_order_of_the_file() -> None:
     listed = (
         "roots: [{aws-kms: {key: alias/a, region: eu-west-1, endpoint: 'http://localhost:8/'}},"

@@ -26,8 +26,12 @@ listeners:
     unmatched: pass
     trusted_names: true
     defaults:
-      {others: pass, tenant: const:clinic, bind: [tenant, conversation], conversation: CONVERSATION}
+      tenant: const:clinic
+      bind: [tenant, conversation]
+      conversation: CONVERSATION
 """
+OPEN: Final = "      others: pass\n"
+"""A rule that lists nothing of what may be plain shows something else."""
 VAULT: Final = """\
 version: 1
 keys:
@@ -44,6 +48,7 @@ SECTIONS: Final = frozenset(
     {"version", "keys", "admin", "health", "audit", "fields", "listeners", "rules"}
 )
 ROOTS: Final = frozenset({"gcp-kms", "aws-kms", "azure-kv", "id"})
+LISTENER: Final = frozenset({"defaults", "rules"})
 LOGINS: Final = frozenset({"approle", "cert", "jwt", "kubernetes", "token"})
 _NAMED: Final = {
     "cases": "cases",
@@ -56,7 +61,9 @@ _MADE_OF: Final = (
     (ROOTS, "root"),
     (LOGINS, "login"),
     (SECTIONS, "sections"),
+    (LISTENER, "listener"),
 )
+LISTED: Final = re.compile(r"\b(?:plain|others):")
 FORMS: Final = re.compile(r"(?:form|part|filename):")
 
 
@@ -68,6 +75,8 @@ def kind_of(text: str) -> str:
     for name, kind in _NAMED.items():
         if name in value:
             return kind
+    if value.get("kind") == "ConfigMap":
+        return "exceptions"
     return next((kind for names, kind in _MADE_OF if value.keys() <= names), "chart")
 
 
@@ -83,6 +92,12 @@ def whole(text: str) -> str:
     if kind == "login":
         return VAULT + textwrap.indent(text, "      ") + _listeners(text)
     sections = _sections(text)
+    if kind == "listener":
+        defaults = sections["defaults"].partition("\n")[2]
+        shown = textwrap.indent(defaults, "    ") + textwrap.indent(
+            sections.get("rules", ""), "    "
+        )
+        return f"version: 1\n{KEYS}{_listeners(text)}{shown}"
     rules = sections.pop("rules", None)
     sections["keys"] = _keys(sections.get("keys", KEYS))
     if "listeners" not in sections:
@@ -99,7 +114,8 @@ def whole(text: str) -> str:
 def _listeners(text: str) -> str:
     """Return a listener whose rules find their conversation where the rules of a text can."""
     source = "query:c" if FORMS.search(text) else "$.conversationId"
-    return LISTENERS.replace("CONVERSATION", source)
+    closed = LISTED.search(text)
+    return LISTENERS.replace("CONVERSATION", source) + ("" if closed else OPEN)
 
 
 def _keys(section: str) -> str:

@@ -15,6 +15,7 @@ import yaml
 from proxy.cli.support.rule_cases import read_cases
 from proxy.config.load import parse
 from proxy.core.errors import ConfigurationError
+from proxy.injector.permissions import Policy, with_exceptions
 from proxy.migration.job import reader as job_reader
 from tests.pages.blocks import ROOT, Block, blocks
 from tests.pages.configurations import kind_of, whole
@@ -55,6 +56,12 @@ def test_a_block_of_yaml_is_what_it_is_shown_as(block: Block, tmp_path: Path) ->
             file.write_text(text)
             shutil.copy(ROOT / "config" / "examples" / "kinto.yaml", tmp_path / "sealyard.yaml")
             job_reader.load(file, {"CLINIC_PASSWORD": "p", "KINTO_AUTHORIZATION": "a"})
+        case "exceptions":
+            for namespace, words in yaml.safe_load(text)["data"].items():
+                (tmp_path / namespace).write_text(words)
+            allowed, mistaken = with_exceptions(Policy(), tmp_path)
+            assert allowed.allowed
+            assert mistaken == ()
         case "prometheus" | "openapi":  # their pages are followed, with these as files
             assert yaml.safe_load(text)
         case "chart":

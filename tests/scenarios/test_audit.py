@@ -176,3 +176,45 @@ async def test_a_rule_that_shuts_on_poison_is_shut_in_every_worker_until_the_nex
             await until(lambda: "poison.opened" in {line["event"] for line in lines(tmp_path)})
     sealyard(tmp_path, "audit", "verify")
     assert len(behind.bodies) == 0
+
+
+async def test_whatever_a_client_got_has_a_line_although_workers_are_killed(tmp_path: Path) -> None:
+    (tmp_path / "log").mkdir()
+    got: set[str] = set()
+    audit = AUDIT.replace("block}", "block, opens: all}")
+    stop = asyncio.Event()
+
+    async def ask(ours: Served, who: int) -> None:
+        at = 0
+        while not stop.is_set():
+            at += 1
+            conversation = f"c{who}-{at}"
+            body = {"conversationId": conversation, "content": CANARY, "note": CANARY}
+            try:
+                _, answer, _ = await posted(ours, body)
+            except aiohttp.ClientError:  # by a worker that was killed
+                await asyncio.sleep(0.05)
+                continue
+            if CANARY in answer:
+                got.add(conversation)
+
+    async with backend() as behind:
+        with served(tmp_path, behind.port, "--workers", "3", keys_more=audit) as ours:
+            await ours.event("server.ready")
+            asking = [asyncio.get_running_loop().create_task(ask(ours, who)) for who in range(6)]
+            for number in range(2 * KILLS):
+                await asyncio.sleep(0.3)
+                started = [one for one in ours.events if one["event"] == "worker.started"]
+                os.kill(started[-1]["worker_pid"], signal.SIGKILL)
+                await ours.event("worker.ready", 3 + number + 1)
+            stop.set()
+            await asyncio.gather(*asking)
+    sealyard(tmp_path, "audit", "verify")
+    assert len(got) > 50
+    for conversation in sorted(got)[:: len(got) // 20]:
+        told = sealyard(
+            tmp_path, "audit", "show", "--tenant", "alpha", "--conversation", conversation, "--json"
+        )
+        assert '"open.attempted"' in told, conversation
+    text = (tmp_path / "log" / "audit.log").read_text()
+    assert CANARY not in text

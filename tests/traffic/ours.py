@@ -16,9 +16,11 @@ from proxy.core.crypto.session_cipher import Session
 from proxy.core.errors import Unopened
 from proxy.core.values.key_needs import Attempt, Keys, Needs
 from proxy.telemetry.tap import Tap
+from proxy.traffic.callers.callers import Callers
 from proxy.traffic.downstream.acceptor import FrontProxies
 from proxy.traffic.downstream.listener import HttpListener, Lane, TrafficServer
 from proxy.traffic.exchange.exchange import Handler, KeySource
+from proxy.traffic.interfaces import OpensLog
 from proxy.traffic.slices import Slices
 from proxy.traffic.turns import LoopLag
 from proxy.traffic.upstream.client import HttpUpstream
@@ -96,6 +98,8 @@ async def proxied(
     ladder: LadderSettings | None = None,
     add_request_id: bool = False,
     origins: frozenset[str] = frozenset(),
+    opens: OpensLog | None = None,
+    callers: Callers | None = None,
 ) -> AsyncIterator[Ours]:
     """Run the traffic port in front of `to`."""
     ear, tap = Ear(), Tap(time.time)
@@ -113,6 +117,8 @@ async def proxied(
         slices=slices,
         add_request_id=add_request_id,
         origins=origins,
+        opens=opens,
+        callers=callers,
         tap=tap,
         ladder=ladder,
         # Clients and origin are on this loop as well: how long its turns are says nothing of the

@@ -7,6 +7,7 @@ import os
 import secrets
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,7 +15,7 @@ import click
 
 from ...core.crypto import base64url
 from ...core.crypto.context import Scope
-from ...core.crypto.derivation import audit_key
+from ...core.crypto.derivation import audit_key, caller_key, caller_name
 from ...core.crypto.joined_names import Name
 from ...core.crypto.secret import AuditKey, RecordKey
 from ...core.crypto.token import FORMS, Form
@@ -22,6 +23,8 @@ from ...core.errors import UnfitEnvironment
 from ...keys import private_file
 from ...keys.audit import head_record, verification
 from ...keys.audit.head_record import Head
+from ...keys.audit.line import stamp
+from ...keys.audit.opened import Question
 from ...keys.audit.verification import AuditVerdict
 from ...keys.keyring import poison
 from ...keys.keyring.file import open_keyring
@@ -90,6 +93,11 @@ def verify(
 @click.option(
     "--event", help="Only lines of this event, or of events that begin with it and a dot."
 )
+@click.option("--caller", default="", help="Only lines of this caller of the configuration.")
+@click.option("--subject", metavar="SUB", help="Only lines of this subject of the --issuer.")
+@click.option("--issuer", metavar="ISS", help="Whose --subject it is.")
+@click.option("--since", metavar="TIME", help="Only lines from this time on.")
+@click.option("--until", metavar="TIME", help="Only lines before this time.")
 @click.option("--last", type=click.IntRange(1), metavar="N", help="Only the last N of them.")
 @context_options
 @console.as_json
@@ -99,6 +107,11 @@ def show(  # noqa: PLR0913 - each is one option
     *,
     files: tuple[Path, ...],
     event: str | None,
+    caller: str,
+    subject: str | None,
+    issuer: str | None,
+    since: str | None,
+    until: str | None,
     last: int | None,
     tenant: Name | None,
     conversation: Name | None,
@@ -108,27 +121,38 @@ def show(  # noqa: PLR0913 - each is one option
 
     \b
     sealyard audit show --event sessions --last 20
-    sealyard audit show --tenant clinic --conversation c1 --json
+    sealyard audit show --tenant clinic --conversation c1 --event open --json
+    sealyard audit show --issuer https://id.clinic --subject anna --since 2026-11-24T18:00:00Z
 
-    The log names conversations by a MAC, which only the keyring can compute. Names under adopted
-    keyrings are shown, too.
+    Without FILEs, its rotated files beside it are read first. The log names conversations and
+    subjects by MACs, which only the keyring can compute. Names under adopted keyrings and former
+    keys are found, too. All lines are verified meanwhile: exits with 1 if the log is broken.
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
+    if (subject is None) != (issuer is None):
+        raise click.UsageError("--subject and --issuer belong together")
     keyring = open_keyring(place.path, place.roots)
-    scope = Scope(tenant, conversation)
-    names = keyring.names_of(scope) if scope != Scope() else ()
-
-    def wanted(line: verification.Read) -> bool:
-        told = line.event
-        fits = event is None or told == event or told.startswith(f"{event}.")
-        return fits and (not names or line.members.get("scope") in names)
-
-    chosen = files or (place.audit.path,)
-    found = verification.select(chosen, audit_key(keyring.record_key), wanted, last=last)
+    scope, key = Scope(tenant, conversation), audit_key(keyring.record_key)
+    known = caller_key(keyring.record_key).all if subject is not None else ()
+    question = Question(
+        event or "",
+        keyring.names_of(scope) if scope != Scope() else (),
+        caller,
+        [caller_name(one, issuer or "", subject or "") for one in known],
+        since=since and stamp(parse_time(since)),
+        until=until and stamp(parse_time(until)),
+    )
+    head = verification.head((files or (place.audit.path,))[-1], key)
+    chosen = files or verification.with_rotated(place.audit.path, key)
+    found, verdict = verification.select(chosen, key, question, last=last, head=head)
     if not found:
-        console.say(f"no line of {', '.join(map(str, chosen))} is of that event and conversation")
+        console.say(f"no line of {', '.join(map(str, chosen))} is of what was asked for")
     for line in found:
-        facts = {**line.members, "authentic": line.authentic}
-        console.answer(facts, (_row(line),), as_json=as_json)
+        delivered = question.delivered(line)
+        facts = {**line.members, **delivered, "authentic": line.authentic}
+        console.answer(facts, (_row(line, delivered),), as_json=as_json)
+    for row in _findings(verdict):
+        console.say(row)
+    sys.exit(ExitCode.NEGATIVE if verdict.broken else ExitCode.OK)
 
 
 @audit.command()
@@ -316,12 +340,16 @@ def _as_json(verdict: AuditVerdict) -> dict[str, Any]:
 
 
 def _lines(verdict: AuditVerdict) -> list[str]:
+    state = "broken" if verdict.broken else "intact"
+    last = f"{state}: {verdict.lines} lines, the last is {_anchor(verdict.last)}"
+    return [*_findings(verdict), last]
+
+
+def _findings(verdict: AuditVerdict) -> list[str]:
     rows = [f"note: {one}" for one in verdict.notes]
     rows += [f"BROKEN: {one}" for one in verdict.problems]
     if verdict.broken > len(verdict.problems):
         rows.append(f"BROKEN: and {verdict.broken - len(verdict.problems)} more")
-    state = "broken" if verdict.broken else "intact"
-    rows.append(f"{state}: {verdict.lines} lines, the last is {_anchor(verdict.last)}")
     return rows
 
 
@@ -329,9 +357,13 @@ def _anchor(last: Head) -> str:
     return last.anchor if last.seq else "none"
 
 
-def _row(line: verification.Read) -> str:
+def _row(line: verification.Read, more: Mapping[str, str]) -> str:
     mark = " " if line.authentic else "!"
     shown = {key: value for key, value in line.members.items() if key not in verification.FRAME}
-    values = " ".join(f"{key}={value}" for key, value in shown.items())
+    values = " ".join(f"{key}={_shown(value)}" for key, value in {**shown, **more}.items())
     at = line.members.get("at", "")
     return f"{mark} {line.members.get('seq', '?')!s:>6} {at} {line.event} {values}"
+
+
+def _shown(value: object) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)

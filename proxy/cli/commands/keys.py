@@ -33,7 +33,16 @@ from ..support.keyring_changes import (
     update,
 )
 from ..support.keyring_options import KeyringPlace, keyring_options
-from . import keys_backup, keys_check, keys_names, keys_records, keys_roots, keys_sign, keys_unlock
+from . import (
+    keys_backup,
+    keys_check,
+    keys_index,
+    keys_names,
+    keys_records,
+    keys_roots,
+    keys_sign,
+    keys_unlock,
+)
 
 _ID_HELP: Final = (
     "The name of the KEK, to which a dash and four characters of its key are added; default: k and"
@@ -259,6 +268,7 @@ for _command in (
     keys_backup.import_backup,
     keys_backup.adopt,
     keys_check.derive,
+    keys_index.rotate_index,
     keys_names.rotate_names,
     keys_names.names,
     keys_records.rotate_records,

@@ -215,7 +215,7 @@ def _promoted_since(place: KeyringPlace, backup: Path, restored: Keyring) -> Ite
     """
     key = audit_key(restored.record_key)
     try:
-        lines = verification.select(
+        lines, _ = verification.select(
             (place.audit.path,), key, lambda one: one.event == "keys.promote", last=1
         )
     except UnfitEnvironment:

@@ -130,10 +130,11 @@ def decrypt(  # noqa: PLR0913 - each is one option
         why = in_words(keyring, text, context, failure.reason, time.time())
         said = f"the token does not open: {failure.reason}: {why}"
         raise console.Failure(said, ExitCode.NEGATIVE) from None
-    place.write_down(keyring, "tokens.decrypt")
-    sys.stdout.buffer.write(opened.plaintext)
-    if sys.stdout.isatty():
-        click.echo()
+    with place.opening(keyring, context, opened.session.sid):
+        sys.stdout.buffer.write(opened.plaintext)
+        if sys.stdout.isatty():
+            click.echo()
+        sys.stdout.flush()
 
 
 def _sessions(keyring: Keyring) -> Sessions:

@@ -400,7 +400,7 @@ def _with_names(part: SampleMessage, rule: Rule | None) -> SampleMessage:
             headers[one.name] = value
         elif one.place == "query" and f"{one.name}=" not in f"&{query}":
             query = f"{query}&{one.name}={value}".lstrip("&")
-        elif one.place == "jwt":
+        elif one.place == "jwt-unverified":
             claims[one.name] = value
     if claims and "authorization" not in present:
         payload = urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")

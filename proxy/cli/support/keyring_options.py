@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
@@ -14,11 +16,14 @@ from typing import Any, Concatenate, Final, ParamSpec
 import click
 
 from ...config.settings import AuditSettings, KeySettings, SecretReference
+from ...core.crypto import base64url
+from ...core.crypto.context import Context
 from ...core.crypto.derivation import audit_key
 from ...core.crypto.joined_names import Name, from_json
 from ...core.errors import InvalidExpression
 from ...keys.audit import AuditLog
 from ...keys.audit import file_beside as beside
+from ...keys.audit.opened import ATTEMPTED, OVER
 from ...keys.keyring import poison
 from ...keys.keyring.keyring import Keyring
 from ...keys.keyring.roots import FileRoot, PassphraseRoot, RootProvider, Roots, configured
@@ -42,13 +47,34 @@ class KeyringPlace:
     audit: AuditLog
     config: Path | None = None
 
-    def write_down(self, keyring: Keyring, event: str, **values: str | int) -> None:
+    def write_down(
+        self, keyring: Keyring, event: str, **values: str | int | tuple[str, ...]
+    ) -> None:
         """Record what is about to be done with the keyring in the audit log.
 
         Raises UnfitEnvironment unless it is safely on disk; then it must not be done.
         """
         key = audit_key(keyring.record_key)
         self.audit.write(key, event, keyring=str(self.path), **values)
+
+    @contextmanager
+    def opening(self, keyring: Keyring, context: Context, sid: bytes) -> Iterator[None]:
+        """Record a value that was opened, before it is shown, and afterwards that it was.
+
+        Raises UnfitEnvironment where it must not be shown.
+        """
+        request_id = secrets.token_hex(8)
+        self.write_down(
+            keyring,
+            ATTEMPTED,
+            source="cli",
+            request_id=request_id,
+            fields=(f"{context.field or context.kind or ''}:value:1",),
+            scopes=keyring.names_of(context.scope)[:1],
+            sids=(base64url.encode(sid).decode(),),
+        )
+        yield
+        self.write_down(keyring, OVER, delivered=(request_id,))
 
     def refused(self, keyring: Keyring, reason: str, text: bytes) -> None:
         """Record that a token did not open, and whether it is a poison token."""

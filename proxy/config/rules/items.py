@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, Literal, TypeGuard
 from typing import Any as AnyType
-from typing import Final, TypeGuard
 
 from ...core.crypto.token import FORMS, Form
 from ...core.errors import InvalidExpression
@@ -22,11 +22,15 @@ from ...core.http.message import Direction
 from ...core.rules.conditions import Condition
 from ..declared.composed import ByShape, OneOrMore, WithPlace
 from ..declared.kinds import Choice, PlainText, Switch, WholeNumber
-from ..declared.section import Fields, Section, inline, setting
+from ..declared.section import Fields, LazySection, Section, inline, setting
 from ..yaml.nodes import Place, Problems, show
 from ..yaml.scalars import text
-from .conditions import CONDITIONS, json_selector
+from .audiences import AudienceSyntax, refuse_elsewhere
+from .conditions import CONDITIONS, JSON_SELECTOR, json_selector
 from .options import BindSyntax, bind, expires
+
+if TYPE_CHECKING:  # loaded with fields that have one
+    from ...core.search.model import FieldIndex
 
 # Servers and proxies on the way read these themselves, Sealyard among them.
 _RESERVED: Final = frozenset(
@@ -198,9 +202,28 @@ class FieldSyntax:
 
     sealed: HowSealed = inline(HowSealed)
     bind: BindSyntax | None = bind()
+    index: FieldIndex | None = setting(
+        LazySection("rules.indexes:INDEX"),
+        "How its values can be found although they are sealed: by tags that the backend stores.",
+        default=None,
+    )
 
 
 FIELD: Final = Section(FieldSyntax, "field", "A field, by its name", check=_check_sealed)
+
+
+@dataclass(frozen=True, slots=True)
+class TagsMember:
+    """The member beside a value in which its tags are kept."""
+
+    selector: JsonSelector = setting(
+        JSON_SELECTOR,
+        "A member of the object that has the value; the request must not have it.",
+        name="as",
+    )
+
+
+MEMBER: Final = Section(TagsMember, "tags_member", "Where tags are kept, beside the token")
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +244,13 @@ class ItemSyntax:
     )
     sealed: HowSealed = inline(HowSealed)
     expires: float | None = expires()
+    index: Literal["behind"] | TagsMember | None = setting(
+        ByShape(Choice("behind"), mapping=MEMBER),
+        "Where the tags of an indexed field are kept: behind the token, or in a member beside it.",
+        default=None,
+    )
     optional: bool = setting(Switch(), "Whether the value may be missing.", default=False)
+    audience: AudienceSyntax = inline(AudienceSyntax)
     each: bool = setting(
         Switch(),
         "For `form:` and `query:`: whether the name may occur more than once; each occurrence is"
@@ -245,7 +274,8 @@ class ItemSyntax:
     @property
     def says_how(self) -> bool:
         """Whether anything is given of how values are sealed."""
-        return self.sealed != HowSealed() or self.expires is not None
+        how = self.sealed != HowSealed() or self.expires is not None
+        return how or self.index is not None
 
 
 def _long(values: dict[str, AnyType], fields: Fields, problems: Problems) -> ItemSyntax | None:
@@ -298,6 +328,7 @@ def items_in(
     """Return the items of an action, each with its field; report those that it cannot have."""
     found = []
     for one in items:
+        refuse_elsewhere(one.audience, action, direction, one.place, problems)
         complaint, hint = (
             _of_head_complaint(one.selector, action, direction)
             or _of_names_complaint(one, direction)
@@ -318,7 +349,10 @@ def _complaint(item: ItemSyntax, action: str) -> tuple[str, str]:
     if item.selector is Whole.TOKENS:
         return _tokens_complaint(item, action), ""
     if action == "decrypt" and item.says_how:
-        return f"{_HOW} and `expires` only apply to what is sealed", "delete them in `decrypt`"
+        return (
+            f"{_HOW}, `index` and `expires` only apply to what is sealed",
+            "delete them in `decrypt`",
+        )
     if not (item.field or _field(item.selector)):
         word = item.selector.value if isinstance(item.selector, Whole) else item.selector.text
         return f"{show(word)} has no member name for its field", f"write `{word} as NAME`"
@@ -374,7 +408,7 @@ def _tokens_complaint(item: ItemSyntax, action: str) -> str:
     if item.optional:
         return "`tokens` is never missing, so it cannot be `optional`"
     if item.says_how:
-        return f"`tokens` cannot have {_HOW} or `expires`"
+        return f"`tokens` cannot have {_HOW}, `index` or `expires`"
     return ""
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from ..declared.addresses import Listen
-from ..declared.kinds import HOUR, Choice, Duration, File
+from ..declared.kinds import HOUR, Choice, Duration, File, Size
 from ..declared.section import Section, setting
 from ..values import Address
 from .admin import ADMIN, AdminSettings
@@ -61,6 +61,21 @@ class AuditSettings:
         default=True,
         name="on_failure",
     )
+    opens: Literal["all", "values-and-masks", "none"] = setting(
+        Choice("all", "values-and-masks", "none"),
+        "For which messages that open something there is a line: who asked, under which rule, and"
+        " how many values of which field came out as what. `values-and-masks` leaves out those in"
+        " which every value stayed a token or was left out. With `on_failure: block`, a message"
+        " goes on once its line is on the disk.",
+        default="none",
+    )
+    clear_subjects: bool = setting(
+        Choice(hashed=False, clear=True),
+        "How lines name a verified caller, beside its name in `callers`: by a keyed hash of issuer"
+        " and subject alone, or in clear, too.",
+        default=False,
+        name="subjects",
+    )
 
     def beside(self, keyring: Path) -> Path:
         """Return the log file: that of the keyring, if none is named."""
@@ -84,6 +99,13 @@ class Settings:
         " in a file beside it.",
         default=None,
         restart=True,
+    )
+    memory: int | None = setting(
+        Size(),
+        "How much memory all processes may take. Messages wait, and requests are refused with 503,"
+        " before more is taken.",
+        default=None,
+        absent="the limit of the control group; without one, there is none",
     )
 
 

@@ -11,11 +11,14 @@ from typing import Final
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
+from . import base64url
 from .context import Scope
 from .secret import (
     KEY_BYTES,
     AuditKey,
+    CallerKey,
     IdentityKey,
+    IndexSecret,
     Kek,
     NameKey,
     PoisonKey,
@@ -26,6 +29,8 @@ from .secret import (
 SESSION_LABEL: Final = b"sealyard/v1/sk\x00"
 COMMITMENT_LABEL: Final = b"sealyard/v1/ctx"
 AUDIT_LABEL: Final = b"sealyard/v1/audit"
+CALLER_LABEL: Final = b"sealyard/v1/caller"
+CALLER_KEY_ID_LABEL: Final = b"sealyard/v1/caller-key-id"
 POISON_LABEL: Final = b"sealyard/v1/poison"
 RECEIPT_LABEL: Final = b"sealyard/v1/receipt"
 # No authenticated record begins with it, so the two uses of the record key are independent.
@@ -40,6 +45,8 @@ RECORD_IV_LABEL: Final = b"sealyard/v1/record-iv"
 PARTICIPANT_NAMES_LABEL: Final = b"sealyard/v1/participant-names"
 # A SCOPE begins with a label byte below a letter's, so that no conversation has such a name.
 PACKAGES_LABEL: Final = b"sealyard/v1/packages\x00"
+# The number is that of the normal forms and of the table of words.
+INDEX_LABEL: Final = b"sealyard/v1/index/1\x00"
 
 SID_BYTES: Final = 12
 SID_TIME_BYTES: Final = 4
@@ -48,6 +55,8 @@ COMMITMENT_BYTES: Final = 16
 PACKAGE_COMMITMENT_BYTES: Final = 32
 """For keys from key packages, whose sender could search for two keys that share 16 bytes."""
 NAME_BYTES: Final = 16
+CALLER_BYTES: Final = 16
+CALLER_KEY_ID_BYTES: Final = 4
 KEYRING_ID_BYTES: Final = 16
 SALT_BYTES: Final = 16
 DIGEST_BYTES: Final = 16
@@ -107,6 +116,23 @@ def audit_key(record_key: RecordKey) -> AuditKey:
     return AuditKey(own, list(map(AuditKey, past)))
 
 
+def caller_key(record_key: RecordKey) -> CallerKey:
+    """Return the key that names callers in the audit log.
+
+    The key that chains its lines does not tell it: whoever verifies them cannot try out subjects.
+    """
+    own, *past = (_expand(one.reveal(), CALLER_LABEL) for one in record_key.all)
+    return CallerKey(own, list(map(CallerKey, past)))
+
+
+def caller_name(key: CallerKey, issuer: str, subject: str) -> tuple[str, str]:
+    """Return what a caller is called in the audit log, and the id of the key, both as text."""
+    text = issuer.encode(errors="surrogatepass") + b"\x00" + subject.encode(errors="surrogatepass")
+    mac = hmac.digest(key.reveal(), text, "sha256")[:CALLER_BYTES]
+    key_id = _expand(key.reveal(), CALLER_KEY_ID_LABEL)[:CALLER_KEY_ID_BYTES]
+    return base64url.encode(mac).decode(), key_id.hex()
+
+
 def receipt_seed(record_key: RecordKey) -> bytes:
     """Return the 32 bytes of the Ed25519 key (RFC 8032) that signs erase receipts."""
     return _expand(record_key.reveal(), RECEIPT_LABEL)
@@ -155,9 +181,14 @@ def keyring_mac(root_key: bytes, text: bytes) -> bytes:
     return hmac.digest(_expand(root_key, KEYRING_MAC_LABEL), text, "sha256")
 
 
-def key_thumbprint(key: Kek | NameKey | RecordKey) -> bytes:
+def key_thumbprint(key: Kek | NameKey | RecordKey | IndexSecret) -> bytes:
     """Return the 16 bytes that identify a key of a keyring, whatever its id."""
     return _expand(key.reveal(), THUMBPRINT_LABEL)[:THUMBPRINT_BYTES]
+
+
+def index_key(secret: IndexSecret, info: bytes) -> bytes:
+    """Return the 32 bytes of a key of tags; `info` says of which: each part length-prefixed."""
+    return _expand(secret.reveal(), INDEX_LABEL + info)
 
 
 def _own(scope: Scope) -> bytes:

@@ -96,6 +96,12 @@ class NameKey(Secret):
     __slots__ = ()
 
 
+class IndexSecret(Secret):
+    """What the keys of tags are derived from: no KEK, so that rotating those breaks no index."""
+
+    __slots__ = ()
+
+
 class RotatedKey(Secret):
     """A key, and those that were in use before it: what they authenticated then still counts."""
 
@@ -141,5 +147,11 @@ class PoisonKey(RotatedKey):
 
 class AuditKey(RotatedKey):
     """The key that chains the lines of the audit log."""
+
+    __slots__ = ()
+
+
+class CallerKey(RotatedKey):
+    """The key that names callers in the audit log; former ones find lines of their time."""
 
     __slots__ = ()

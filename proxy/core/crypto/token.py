@@ -3,7 +3,8 @@
 Standard form: JWE Compact (RFC 7516) with `dir` and `A256GCM`; the protected header has exactly
 one spelling. Short form, for narrow columns: `sy1.` and one base64url text. Base64 form, for values
 that a backend decodes: base64 (RFC 4648 section 4) of a mark, the header, IV, ciphertext and tag.
-Whatever deviates in one character is refused before a key is touched.
+Whatever deviates in one character is refused before a key is touched. Behind a token of each form
+may stand tags, by which a backend searches: `TOKEN~tag~tag~`.
 """
 
 from __future__ import annotations
@@ -141,8 +142,18 @@ def _begins_short(text: bytes) -> bool:
     return bool(number) != bool(flags & _FLAG_EPHEMERAL)
 
 
+def without_tags(text: bytes) -> bytes:
+    """Return a token without the tags behind it; what has none of their form stays as it is."""
+    at = text.find(b"~") if text.endswith(b"~") else -1
+    return text[:at] if at > 0 and tokens.TAGS_PATTERN.fullmatch(text, at) else text
+
+
 def decode(text: bytes) -> Token:
-    """Return the token that `text` is; raise OpenFailed for anything but an exact token."""
+    """Return the token that `text` is; raise OpenFailed for anything but an exact token.
+
+    Tags may stand behind it: they tell nothing of what it holds.
+    """
+    text = without_tags(text)
     if not text.startswith(JWE_PREFIX):
         if text.startswith(SHORT_PREFIX):
             return _decode_short(text)

@@ -9,21 +9,24 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ..crypto.aead import Parts
 from ..crypto.context import Context
 from ..crypto.sealed_stream import CTY_STREAM_KEY
-from ..crypto.secret import KEY_BYTES, SessionKey
+from ..crypto.secret import KEY_BYTES, IndexSecret, SessionKey
 from ..crypto.session_cipher import Session
 from ..crypto.token import ASSUMED_KEK_ID, CTY_JSON, Token
 from ..errors import MessageError, OpenFailed
 from ..planning.plan import Plan
 from ..policy import EXPIRY_SKEW_SECONDS
 from ..transform import apply
-from ..values.key_needs import Keys, Needs
+from ..values.key_needs import Keys, Needs, Unrevoked
 from ..values.outcomes import NO_TOKEN, Outcome
 from ..values.table import token_in
+
+if TYPE_CHECKING:
+    from ..search.tags import IndexKeys
 
 _SID_REST = bytes(8)
 NEEDS_KEYS: Final = "needs-keys"
@@ -86,7 +89,17 @@ def with_trial_sealing(
         )
         for scope in needs.seals
     }
-    return replace(keys, sealing=sealing)
+    return replace(keys, sealing=sealing, standing=_OfTrial())
+
+
+class _OfTrial(Unrevoked):
+    """Of the sessions of a trial, with an index secret that exists for it alone."""
+
+    @property
+    def index(self) -> Sequence[IndexKeys]:
+        from ..search.tags import IndexKeys  # noqa: PLC0415 - loaded with its rules
+
+        return (IndexKeys(IndexSecret(os.urandom(KEY_BYTES)), 1),)
 
 
 class AssumedSession(Session):

@@ -9,6 +9,7 @@ from typing import Final
 
 from ..crypto.token import BASE64_PREFIX, JWE_PREFIX, SHORT_PREFIX
 from ..leaves import candidates
+from ..leaves.tokens import TAGS_PATTERN
 from ..policy import LARGE_BYTES, PIECE_BYTES
 from ..slices import pause, paused
 
@@ -49,8 +50,23 @@ def candidates_in(text: bytes, *, escaped: bool = False) -> Iterator[tuple[int, 
     at = 0
     for start, end in found:
         if start >= at:
+            tags = TAGS_PATTERN.match(text, end) if text.startswith(b"~", end) else None
+            at = end if tags is None else tags.end()
+            yield start, at
+
+
+def without_tags(text: bytes) -> bytes:
+    """Return a text in which no tags stand behind tokens, whatever becomes of these."""
+    if b"~" not in text or not any_in(text):
+        return text
+    pieces: list[bytes] = []
+    at = 0
+    for start, end in candidates_in(text, escaped=True):
+        tags = text.find(b"~", start, end)
+        if tags >= 0:
+            pieces.append(text[at:tags])
             at = end
-            yield start, end
+    return b"".join((*pieces, text[at:])) if at else text
 
 
 def _of_other_forms(text: bytes) -> Iterator[tuple[int, int]]:

@@ -65,13 +65,18 @@ def _bare(word: bytes) -> bytes:
     return word.partition(b";")[0].strip(b" \t").removeprefix(b'"').removesuffix(b'"').strip(b" \t")
 
 
+def most_decoded(size: int, limit: int) -> int:
+    """Return to how many bytes a compressed body of a `size` may grow under a `limit`."""
+    return min(limit, max(INFLATED_FREE_BYTES, _RATIO * size))
+
+
 def decode(body: bytes, coding: str, limit: int) -> bytes:
     """Return a body decompressed; `coding` is from `coding_of`, `limit` in bytes.
 
     Raises BodyTooLarge if it would exceed its limits, InvalidBody if it is truncated, damaged or
     followed by other bytes, UnsupportedBody if the package for the coding is missing.
     """
-    return _DECODERS[coding](body, min(limit, max(INFLATED_FREE_BYTES, _RATIO * len(body))))
+    return _DECODERS[coding](body, most_decoded(len(body), limit))
 
 
 def _gzip(body: bytes, bound: int) -> bytes:

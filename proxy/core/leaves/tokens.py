@@ -19,6 +19,9 @@ LARGE: Final = 8192
 faster than the native form, which has none."""
 
 _CHARS: Final = rb"[A-Za-z0-9_-]"
+TAGS: Final = rb"~(?:(?:[a-z2-7]{5}~)++|(?:[a-z2-7]{27}~)++)"
+"""What may stand behind a token: tags of words, or of values as a whole. No token has a `~`."""
+TAGS_PATTERN: Final = re.compile(TAGS)
 _HEAD: Final = rb"%s%s*+" % (JWE_PREFIX, _CHARS)
 _WHOLE: Final = rb"\.\.%s{16}\.%s*+\.%s{22}" % (_CHARS, _CHARS, _CHARS)
 # A truncated token: it has its beginning, not its end.

@@ -19,11 +19,12 @@ class Plan:
     """What will be done to one message: its values, and the keys that they need.
 
     `body` is what the values lie in, those of the head aside; `decoded` says that it has been
-    decompressed. `varies` are the request headers that a response depends on. If the body `flows`,
-    `body` is only its beginning, and all of it must fit `digests`; `form` changes a multipart form
-    part by part. `settle` is to be called
-    once the plan has been applied: until then another one may be made for the same message.
-    `records` are how many records there are in a piece of a stream, sentinels aside.
+    decompressed, `cut` that it has lost tags. `varies` are the request headers that a response
+    depends on. If the body `flows`, `body` is only its beginning, and all of it must fit `digests`;
+    `form` changes a multipart form part by part. `settle` is to be called once the plan has been
+    applied: until then another one may be made for the same message. `records` are how many records
+    there are in a piece of a stream, sentinels aside. `for_caller` says that its rule tells callers
+    apart; the message must be carried out before `until`, in seconds since 1970, None: whenever.
     """
 
     head: Head
@@ -34,11 +35,14 @@ class Plan:
     ruled: bool
     varies: tuple[bytes, ...] = ()
     decoded: bool = False
+    cut: bool = False
     flows: bool = False
     digests: Digests | None = None
     form: PlannedFlow | None = None
     settle: Callable[[], None] | None = None
     records: int = 0
+    for_caller: bool = False
+    until: float | None = None
 
 
 class Unplanned(Protocol):

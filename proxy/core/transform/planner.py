@@ -7,6 +7,7 @@ from dataclasses import replace
 from ..compiled.block import CompiledBlock
 from ..errors import BodyTooLarge, InvalidBody, UnsupportedBody
 from ..expressions.selectors import Whole
+from ..formats.token_places import without_tags
 from ..http.content_coding import coding_of, decode
 from ..http.digests import Digests, digests_of, verify
 from ..http.message import Head, RequestHead, ResponseHead, SocketHead, media_type
@@ -39,6 +40,7 @@ def plan_bodiless(exchange: Exchange, compiled: CompiledBlock, head: ResponseHea
         values.needs(),
         decision.may_read_response,
         varies=decision.varies,
+        for_caller=decision.for_caller,
     )
 
 
@@ -75,6 +77,7 @@ def plan_request(
     if not facts.plain_json:
         verify(facts, body)
     plan = _plan(exchange, compiled, head, body, limit, measured=measured)
+    exchange.refuse_unseen(plan.values)
     if exchange.decision.overridable and plan.body and not _hidden(compiled):
         refuse_in_body(head, plan.body)
     return plan
@@ -108,7 +111,9 @@ def plan_message(messages: Messages, body: bytes, *, binary: bool = False) -> Pl
             return _plan_attachment(messages, compiled, head, body)
         if not binary and _is_sentinel(messages, body):
             compiled = None
-    return _plan(messages.exchange, compiled, head, body, None, measured=True)
+    plan = _plan(messages.exchange, compiled, head, body, None, measured=True)
+    plan.until = messages.exchange.until
+    return plan
 
 
 def _plan_attachment(
@@ -120,8 +125,9 @@ def _plan_attachment(
         from ..planning.attachments import add_attachment  # noqa: PLC0415 - loaded with its rules
 
         add_attachment(values, attachment, body, 0, len(body))
-    ruled = messages.exchange.decision.may_read_response
-    return Plan(head, body, compiled, values, values.needs(), ruled)
+    exchange = messages.exchange
+    ruled, until = exchange.decision.may_read_response, exchange.until
+    return Plan(head, body, compiled, values, values.needs(), ruled, until=until)
 
 
 def _is_sentinel(messages: Messages, body: bytes) -> bool:
@@ -138,6 +144,7 @@ def plan_flowing_request(
     parts of a form that must be there whole. Raises MessageError where it cannot be done.
     """
     exchange.refuse_unclear()
+    exchange.refuse_unseen(None)
     digests = digests_of(exchange.head.facts)
     if compiled.traits.flows_in_parts:
         return _plan_form(exchange, compiled, exchange.head, beginning, limit, digests)
@@ -157,9 +164,12 @@ def plan_records(
     exchange: Exchange, compiled: CompiledBlock, head: RequestHead | ResponseHead, records: bytes
 ) -> Plan:
     """Return what a block does to a piece of a body of records: some whole ones, or none."""
+    if _is_answer(head):
+        records = without_tags(records)
     values, count = piece_values(exchange, compiled, head, records)
     ruled = exchange.decision.may_read_response
-    return Plan(head, records, compiled, values, values.needs(), ruled, records=count)
+    needs, until = values.needs(), exchange.until
+    return Plan(head, records, compiled, values, needs, ruled, records=count, until=until)
 
 
 def _plan(  # noqa: PLR0913 - the message and what is known of it
@@ -178,6 +188,10 @@ def _plan(  # noqa: PLR0913 - the message and what is known of it
         assert decision.rule is not None  # noqa: S101 - only a rule has compiled blocks
         most = decision.rule.max_body
         body = decode(body, coding, most if limit is None else min(most, limit))
+    coded = body
+    if _is_answer(head):
+        body = without_tags(body)
+    cut = body is not coded
     if body and compiled is not None and type(head) is ResponseHead:
         body = _joined(exchange, compiled, head, body)
     if compiled is not None and compiled.when is not None:
@@ -187,7 +201,8 @@ def _plan(  # noqa: PLR0913 - the message and what is known of it
         _refuse_beside_framing(values)
     else:
         values = Values()
-        body, coding = original, None  # it passes as it came
+        if not cut:
+            body, coding = original, None  # it passes as it came
     needs = values.needs()
     # A token is many times as long as an empty text: so they are counted before any is sealed.
     if compiled is not None and sum(needs.seals.values()) > compiled.block.max_values:
@@ -200,8 +215,15 @@ def _plan(  # noqa: PLR0913 - the message and what is known of it
         needs,
         decision.may_read_response,
         decoded=coding is not None,
+        cut=cut,
         varies=decision.varies,
+        for_caller=decision.for_caller,
     )
+
+
+def _is_answer(head: Head) -> bool:
+    """Return whether tags are cut from a message: nobody but the backend gets any."""
+    return isinstance(head, ResponseHead) or getattr(head, "direction", None) == "response"
 
 
 def _hidden(compiled: CompiledBlock | None) -> bool:
@@ -260,6 +282,7 @@ def _plan_form(  # noqa: PLR0913, PLR0917 - the message and what is known of it
         ruled,
         varies=decision.varies,
         flows=True,
+        for_caller=decision.for_caller,
         form=FormFlow(form, plan),
     )
 

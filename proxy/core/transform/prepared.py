@@ -8,6 +8,7 @@ refused here: what is not certain, or goes wrong, is planned, and the plan tells
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -22,6 +23,7 @@ from ..crypto.token import decode_header
 from ..errors import SealyardError
 from ..formats.body_format import RecordFormat
 from ..formats.json.body import JSON
+from ..formats.token_places import without_tags
 from ..http.message import Head, Headers, RequestHead, ResponseHead, media_type
 from ..leaves import FORM
 from ..planning.binding import Binder
@@ -32,7 +34,7 @@ from ..policy import BODY_TOKEN_BYTES
 from ..values.carry_out import CarriedOut
 from ..values.hows import How, Open, Seal
 from ..values.key_needs import NO_KEYS, Keys, Needs
-from ..values.outcomes import Outcome
+from ..values.outcomes import Got, Outcome, no_tally
 from ..values.strings import Changed as ChangedBody
 from ..values.strings import UsualTexts, UsualTokens, texts_in, tokens_in
 from ..values.table import Values, What, is_parts, lookup
@@ -61,15 +63,17 @@ class WarmKeys(Protocol):
 
 
 class Prepared(ABC):
-    """What is done to the bodies of messages with one head."""
+    """What is done to the bodies of messages with one head; those of a stream end at `until`."""
 
-    __slots__ = ("_head", "_opaque", "_ruled", "_varies")
+    __slots__ = ("_for_caller", "_head", "_opaque", "_ruled", "_varies", "until")
 
     def __init__(self, exchange: Exchange, head: Head, *, opaque: bool = False) -> None:
         """Take what the head says; `opaque` says that bodies are sealed as a whole."""
         self._head = head
         self._ruled = exchange.decision.may_read_response
         self._varies = exchange.decision.varies
+        self._for_caller = exchange.decision.for_caller
+        self.until: Final = math.inf if exchange.until is None else exchange.until
         self._opaque = opaque
 
     @abstractmethod
@@ -89,6 +93,7 @@ class Prepared(ABC):
             changed=bool(counts),
             ruled=self._ruled,
             private=_OPENED in counts,
+            for_caller=self._for_caller,
             media_type=media,
             added_headers=self._added(counts),
         )
@@ -98,7 +103,9 @@ class Prepared(ABC):
             return added_to_request(self._head, counts)
         if isinstance(self._head, ResponseHead):
             opaque = self._opaque and _SEALED in counts
-            return added_to_response(self._head, counts, self._varies, opaque=opaque)
+            return added_to_response(
+                self._head, counts, self._varies, opaque=opaque, for_caller=self._for_caller
+            )
         return ()
 
 
@@ -120,7 +127,7 @@ def carried_out(
 class PreparedJson(Prepared):
     """JSON in which values lie at plain paths."""
 
-    __slots__ = ("_compare", "_flat", "_given", "_most")
+    __slots__ = ("_compare", "_cuts", "_flat", "_given", "_most")
 
     def __init__(
         self, exchange: Exchange, compiled: CompiledBlock, flat: FlatJson, head: Head
@@ -131,6 +138,7 @@ class PreparedJson(Prepared):
         """
         super().__init__(exchange, head)
         self._flat = flat
+        self._cuts = isinstance(head, ResponseHead) or getattr(head, "direction", "") == "response"
         self._most = compiled.block.max_values
         given = given_names(exchange, flat)
         if given is None:
@@ -148,16 +156,22 @@ class PreparedJson(Prepared):
         done = self.changed(body, keys, now, kept, any_number=any_number)
         if done is None:
             return None
-        (new, counts, proven, found), leaves = done
+        (new, counts, proven, found, tally), leaves, shown = done
         if proven:
             keys.remember(proven)
-        return mint_changed(self.frame(counts, None), new, counts, leaves, found)
+        frame = self.frame(counts, None)
+        return mint_changed(frame, new, counts, leaves, found, shown, proven, tally)
 
     def changed(
         self, body: bytes, keys: WarmKeys, now: float, kept: Kept, *, any_number: bool = False
-    ) -> tuple[ChangedBody, Kept] | None:
-        """Return a body changed, and the names that it leaves, as `change`; remember nothing."""
+    ) -> tuple[ChangedBody, Kept, Got] | None:
+        """Return a body changed, the names that it leaves, and what its caller gets.
+
+        As `change`, but it remembers nothing.
+        """
         flat = self._flat
+        if self._cuts and without_tags(body) is not body:
+            return None
         try:
             places = flat.find(body)
             if places is None:
@@ -172,7 +186,7 @@ class PreparedJson(Prepared):
             done = self._carried_out(body, places, bound, keys, now, most)
         except SealyardError:
             return None
-        return None if done is None else (done, leaves)
+        return None if done is None else (done, leaves, flat.shown(places))
 
     def _carried_out(  # noqa: PLR0913, PLR0917 - what `changed` has found
         self, body: bytes, places: Places, bound: Bound, keys: WarmKeys, now: float, most: int
@@ -190,11 +204,11 @@ class PreparedJson(Prepared):
         # A message in which nothing is sealed, where that is at will, is counted by its plan.
         at_will = self._flat.at_will and not any(type(how) is Seal for how in values.hows)
         if count > most or at_will or not count:
-            return (body, {}, {}, NO_KEYS) if not count and not at_will else None
+            return (body, {}, {}, NO_KEYS, no_tally) if not count and not at_will else None
         done = carried_out(values, needs, keys, now, found)
         if done is None:
             return None
-        return done.spliced(body), done.counts, done.proven, done.found
+        return done.spliced(body), done.counts, done.proven, done.found, done.tally
 
     def _usual(
         self, body: bytes, places: Places, bound: Bound, most: int
@@ -225,7 +239,7 @@ class PreparedWhole(Prepared):
         assert item is not None  # noqa: S101 - whoever prepares has looked
         seals = item is compiled.whole_encrypt
         super().__init__(exchange, head, opaque=seals)
-        self._how: How = Seal(item, compiled.block) if seals else Open(compiled.block, "body")
+        self._how: How = Seal(item, compiled.block) if seals else Open(compiled.block, "body", item)
         context = Binder(compiled, exchange, Values()).whole_context(item, kind=KIND_BODY)
         self._bound: Final = Bound((context,), int(seals))
         self._cty: Final = sealable_type(media_type(head.facts)) if seals else None
@@ -256,7 +270,8 @@ class PreparedWhole(Prepared):
         if done.proven:
             keys.remember(done.proven)
         frame = self.frame(done.counts, media)
-        return mint_changed(frame, done.spliced(body), done.counts, (), done.found)
+        opened = done.shown, done.proven, done.tally
+        return mint_changed(frame, done.spliced(body), done.counts, (), done.found, *opened)
 
 
 class PreparedRecords:
@@ -284,7 +299,10 @@ class PreparedRecords:
 
         `now` is in seconds since 1970.
         """
+        if now >= self._one.until:
+            return None
         changed: list[bytes] = []
+        shown: dict[tuple[str, Outcome], int] = {}
         counts: dict[Outcome, int] = {}
         proven: dict[Session, int] = {}
         sealing: dict[Scope, Session] = {}
@@ -305,10 +323,11 @@ class PreparedRecords:
             if done is None or len(done[0][0].splitlines()) != len(text.splitlines()):
                 fails = True  # the others are tried all the same, so that the time tells nothing
                 continue
-            new, outcomes, opened, found = done[0]
+            new, outcomes, opened, found, _ = done[0]
             changed += (records[written:start], new)
             written = end
             _add(counts, outcomes)
+            _add(shown, done[2])
             _add(proven, opened)
             for scope, session in found.sealing.items():
                 # Another session has begun: who asks for one must be told of both.
@@ -320,7 +339,7 @@ class PreparedRecords:
             keys.remember(proven)
         changed.append(records[written:])
         found = Keys(sealing, {}, standing=standing)
-        return mint_changed(self._frame, b"".join(changed), counts, (), found)
+        return mint_changed(self._frame, b"".join(changed), counts, (), found, shown)
 
 
 def _add(totals: dict[_K, int], counts: Mapping[_K, int]) -> None:
@@ -343,6 +362,7 @@ class PreparedMessages:
 
         `now` is in seconds since 1970.
         """
-        if self._sentinels and body.strip(_BLANK) in self._sentinels:
+        sentinel = self._sentinels and body.strip(_BLANK) in self._sentinels
+        if sentinel or now >= self._one.until:
             return None
         return self._one.change(body, keys, now)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
+from ..callers import VerifiedCaller
 from ..crypto.aead import Parts
 from ..crypto.context import Context, Scope
 from ..crypto.session_cipher import Session
 from ..crypto.token import KeyId, Token
 from ..errors import OpenFailed, Unopened
 from ..http.message import Direction
+from .outcomes import Outcome
+
+if TYPE_CHECKING:  # loaded with rules that have one
+    from ..search.tags import IndexKeys
 
 UNIT_BITS: Final = 14
 """A value counts once for each 16 KiB that it begins, which are 2^10 blocks of AES.
@@ -40,6 +45,10 @@ class Needs:
 class Standing(Protocol):
     """Knows of sessions that have sealed whether they still may: one may be revoked meanwhile."""
 
+    @property
+    def index(self) -> Sequence[IndexKeys]:
+        """What makes tags: of each generation of the index secret, the oldest first."""
+
     def stands(self, session: Session) -> bool:
         """Whether it may seal on, and what it has sealed be acknowledged.
 
@@ -50,16 +59,23 @@ class Standing(Protocol):
         """See that it stands; raise KeyUnavailable where it does not, or nobody knows."""
 
 
-class _Unrevoked:
-    """Of sessions that nobody revokes."""
+class Unrevoked:
+    """Of sessions that nobody revokes, without an index secret."""
+
+    @property
+    def index(self) -> Sequence[IndexKeys]:
+        """Nothing."""
+        return ()
 
     def stands(self, session: Session) -> bool:
+        """Whether it may seal on: it may."""
         return True
 
-    async def confirm(self, session: Session) -> None: ...
+    async def confirm(self, session: Session) -> None:
+        """Do nothing."""
 
 
-_UNREVOKED: Final = _Unrevoked()
+_UNREVOKED: Final = Unrevoked()
 
 
 @dataclass(slots=True)
@@ -95,6 +111,26 @@ class Attempt(NamedTuple):
     direction: Direction
     request_id: str
     shuts: bool = False
+
+
+class Opening(NamedTuple):
+    """What one message opened, to be written down before it goes on.
+
+    `listener` and `rule` are names. `caller` is who asked, None where nobody was verified;
+    `purpose` is the purpose of use that was stated. `sessions` are those that opened something, and
+    `counts` how many values of each field had which outcome. It may be a `piece`: a message of a
+    WebSocket, or a part of a body that goes on piece by piece.
+    """
+
+    listener: str
+    rule: str
+    direction: Direction
+    request_id: str
+    caller: VerifiedCaller | None
+    purpose: str
+    sessions: Iterable[Session]
+    counts: Mapping[tuple[str, Outcome], int]
+    piece: bool = False
 
 
 class KeysInUse:

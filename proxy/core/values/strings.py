@@ -6,6 +6,7 @@ row (`carry_out`), and what does not open is planned, which tells why.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Literal, NamedTuple, cast
 
@@ -17,11 +18,11 @@ from ..errors import OpenFailed
 from ..leaves import put_texts, put_tokens, texts_at, tokens, tokens_at
 from ..policy import USUAL_BYTES
 from .key_needs import Keys
-from .outcomes import Outcome
+from .outcomes import Outcome, Tally, no_tally
 
-Changed = tuple[bytes, Mapping[Outcome, int], Mapping[Session, int], Keys]
-"""A body with its values changed, how many had which outcome, how many a session has opened, and
-the keys that it was changed with."""
+Changed = tuple[bytes, Mapping[Outcome, int], Mapping[Session, int], Keys, Tally]
+"""A body with its values changed, how many had which outcome, how many a session has opened, the
+keys that it was changed with, and whose values they were."""
 
 
 class UsualSpots(NamedTuple):
@@ -45,7 +46,7 @@ class UsualTexts(NamedTuple):
         ivs, sealed = session.seal_all(self.texts, heads)
         new = put_tokens(body, places, [*heads], ivs, sealed)
         assert new is not None  # noqa: S101 - the finder found them apart
-        return new, {"sealed": len(sealed)}, {}, keys
+        return new, {"sealed": len(sealed)}, {}, keys, no_tally
 
 
 class UsualTokens(NamedTuple):
@@ -71,7 +72,13 @@ class UsualTokens(NamedTuple):
         texts = session.open_all(self.tokens)
         new = None if texts is None else put_texts(body, places, texts)
         count = len(self.tokens)
-        return None if new is None else (new, {"opened": count}, {session: count}, keys)
+        if new is None:
+            return None
+        return new, {"opened": count}, {session: count}, keys, self.tally
+
+    def tally(self) -> dict[tuple[str, Outcome], int]:
+        """Return how many values of each field were opened."""
+        return Counter((one.field or one.kind or "", "opened") for one in self.spots.contexts)
 
 
 def texts_in(body: bytes, spots: UsualSpots) -> UsualTexts | None:

@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from ...core.crypto import base64url
@@ -22,10 +23,14 @@ from ..policy import LINE_BYTES, TEXT_CHARS
 Value = str | int
 """What a line may hold: names, codes and numbers, never key material and never a value."""
 
+Values = Mapping[str, Value | tuple[str, ...]]
+"""All that a line holds by name; a tuple is as long as whoever writes it lets it be."""
+
 
 RESERVED: Final = frozenset({"seq", "at", "event", "uid", "pid", "prev", "mac"})
 
 _LABEL: Final = b"sealyard/v1/audit/line\x00"
+_JSON: Final = json.JSONEncoder(separators=(",", ":")).encode
 _SEALED: Final = re.compile(rb'(.*),"mac":"([A-Za-z0-9_-]{43})"\}', re.DOTALL)
 
 
@@ -38,11 +43,15 @@ class AuditLine(NamedTuple):
     members: Mapping[str, Any]
 
 
-def encode(seq: int, prev: str, members: Mapping[str, Value], key: AuditKey) -> tuple[bytes, str]:
-    """Return the line with its line feed, and its MAC."""
+def spelled(members: Values) -> bytes:
+    """Return members as a line has them: without braces, with a comma before each."""
     shown = {name: _bounded(value) for name, value in members.items()}
-    text = json.dumps({"seq": seq, **shown, "prev": prev}, separators=(",", ":"))
-    body = text.removesuffix("}").encode("ascii")
+    return b",%b" % _JSON(shown)[1:-1].encode("ascii") if shown else b""
+
+
+def encode(seq: int, prev: str, members: bytes, key: AuditKey) -> tuple[bytes, str]:
+    """Return the line of `spelled` members with its line feed, and its MAC."""
+    body = b'{"seq":%d%b,"prev":"%b"' % (seq, members, prev.encode("ascii"))
     mac = _mac(body, key)
     return b'%b,"mac":"%b"}\n' % (body, mac.encode("ascii")), mac
 
@@ -64,12 +73,13 @@ def decode(text: bytes, key: AuditKey) -> AuditLine | None:
     return AuditLine(seq, mac, prev, members)
 
 
+@lru_cache(maxsize=8)
 def stamp(at: float) -> str:
     """Return a time (seconds since 1970) as lines write it: UTC, to the millisecond."""
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
 
 
-def _bounded(value: Value) -> Value:
+def _bounded(value: Value | tuple[str, ...]) -> Value | tuple[str, ...]:
     if isinstance(value, str) and len(value) > TEXT_CHARS:
         return value[: TEXT_CHARS - 1] + "…"
     return value

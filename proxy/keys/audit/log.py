@@ -13,6 +13,7 @@ import secrets
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
@@ -21,18 +22,22 @@ from ...core.errors import UnfitEnvironment
 from ..private_file import sync_folder
 from . import head_record, line
 from .head_record import CUT, HEADLESS, Head, Tail, find_tail
-from .line import Value
+from .line import Value, Values
 
 _COMMON: Final = os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _PRIVATE: Final = 0o600
 
 
 class Entry(NamedTuple):
-    """An event at a time (seconds since 1970), with names, codes and numbers."""
+    """An event at a time (seconds since 1970), with names, codes and numbers.
+
+    `more` are those that somebody has `spelled` already.
+    """
 
     event: str
     at: float
-    values: dict[str, Value]
+    values: Values
+    more: bytes = b""
 
 
 class AuditLog:
@@ -55,7 +60,7 @@ class AuditLog:
         self.clock = clock
         self._known: tuple[Head, AuditKey] | None = None
 
-    def write(self, key: AuditKey, event: str, **values: Value) -> None:
+    def write(self, key: AuditKey, event: str, **values: Value | tuple[str, ...]) -> None:
         """Append one line with `event` and its values: names and numbers, never key material.
 
         Raises UnfitEnvironment when the line is not safely on the disk; the caller then refuses.
@@ -151,12 +156,12 @@ def _write(descriptor: int, text: bytes) -> None:
     # One write, so that a reader never sees half of it.
     if os.write(descriptor, text) != len(text):
         raise OSError
-    os.fsync(descriptor)
+    os.fdatasync(descriptor)  # the size as well, since it is needed to read the lines
 
 
-def _members(tail: Tail, entries: Sequence[Entry], *, headless: bool) -> Iterator[dict[str, Value]]:
+def _members(tail: Tail, entries: Sequence[Entry], *, headless: bool) -> Iterator[bytes]:
     """Yield the members of each new line, first of those about the log itself."""
-    who: dict[str, Value] = {"uid": os.getuid(), "pid": os.getpid()}
+    who = b',"uid":%d,"pid":%d' % (os.getuid(), os.getpid())
     torn = tail.torn.fields()
     own: dict[str, dict[str, Value]] = {}
     if tail.head is None:
@@ -169,10 +174,16 @@ def _members(tail: Tail, entries: Sequence[Entry], *, headless: bool) -> Iterato
     elif torn:
         own["audit.torn"] = torn
     for event, fields in own.items():
-        yield {"at": line.stamp(entries[0].at), "event": event, **who, **fields}
+        yield _when(entries[0].at, event) + who + line.spelled(fields)
     for entry in entries:
-        fields = {name: value for name, value in entry.values.items() if name not in line.RESERVED}
-        yield {"at": line.stamp(entry.at), "event": entry.event, **who, **fields}
+        given = entry.values.items()
+        shown = {name: value for name, value in given if name not in line.RESERVED}
+        yield _when(entry.at, entry.event) + who + line.spelled(shown) + entry.more
+
+
+@lru_cache(maxsize=64)
+def _when(at: float, event: str) -> bytes:
+    return line.spelled({"at": line.stamp(at), "event": event})
 
 
 def _later(one: Head | None, other: Head | None) -> Head | None:

@@ -17,7 +17,7 @@ from ...core.errors import UnfitEnvironment
 from ...process.rate_limit import RateLimit
 from .. import policy
 from .head_record import Head
-from .line import Value
+from .line import Value, Values
 from .log import AuditLog, Entry
 
 
@@ -79,14 +79,25 @@ class Trail:
 
         Raises UnfitEnvironment where it is not, unless the log does not block.
         """
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._take(_Waiting(Entry(event, self._log.clock(), values), done))
-        self._urgent.set()
-        await done
+        await self.writing(event, values)
 
-    def note(self, event: str, **values: Value) -> None:
+    def writing(self, event: str, values: Values, more: bytes = b"") -> asyncio.Future[None]:
+        """Write an event; return what is done once it is on the disk, as `write` does.
+
+        `more` is what of its values has been `spelled` already.
+        """
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._take(_Waiting(Entry(event, self._log.clock(), values, more), done))
+        self._urgent.set()
+        return done
+
+    def note(self, event: str, **values: Value | tuple[str, ...]) -> None:
         """Write an event soon, without waiting for it."""
-        self._take(_Waiting(Entry(event, self._log.clock(), values), None))
+        self.note_spelled(event, values)
+
+    def note_spelled(self, event: str, values: Values, more: bytes = b"") -> None:
+        """Do as `note`; `more` is as in `writing`."""
+        self._take(_Waiting(Entry(event, self._log.clock(), values, more), None))
 
     async def close(self) -> None:
         """Write what still waits, in one last try that takes a few seconds at most."""
@@ -108,10 +119,11 @@ class Trail:
 
     async def _flush(self) -> None:
         while self._pending:
-            wait = policy.RETRY_SECONDS if self.failing else policy.GATHER_SECONDS
-            with suppress(TimeoutError):
-                async with asyncio.timeout(wait):
-                    await self._urgent.wait()
+            if self.failing or len(self._pending) < policy.MOST_AT_ONCE:
+                wait = policy.RETRY_SECONDS if self.failing else policy.GATHER_SECONDS
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(wait):
+                        await self._urgent.wait()
             self._urgent.clear()
             if not await self._write_some() and self._closing:
                 return
@@ -121,6 +133,8 @@ class Trail:
         batch = [
             self._pending.popleft() for _ in range(min(len(self._pending), policy.MOST_AT_ONCE))
         ]
+        if any(one.done is not None for one in self._pending):
+            self._urgent.set()  # they wait no longer than for this write
         entries = [one.entry for one in batch]
         lost = self._lost
         if lost:

@@ -7,12 +7,16 @@ they can write the whole log again.
 
 from __future__ import annotations
 
+import glob
+import gzip
 import os
+import zlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, BinaryIO, Final, NamedTuple, cast
 
 from ...core.crypto.secret import AuditKey
 from ...core.errors import UnfitEnvironment
@@ -178,11 +182,12 @@ def _lines(
 ) -> Iterator[tuple[bytes, AuditLine | None, AuditFinding]]:
     for path in files:
         try:
-            with path.open("rb") as file:
-                for number, piece in enumerate(pieces(file), 1):
+            with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
+                for number, piece in enumerate(pieces(cast("BinaryIO", file)), 1):
                     yield piece, line_of(piece, key), AuditFinding(str(path), number, "")
-        except OSError as error:
-            raise UnfitEnvironment(f"{path}: {error.strerror}; check the path") from None
+        except (OSError, EOFError, zlib.error) as error:
+            reason = getattr(error, "strerror", None) or "not readable as gzip"
+            raise UnfitEnvironment(f"{path}: {reason}; check the path") from None
 
 
 FRAME: Final = frozenset({"seq", "at", "event", "mac", "prev"})
@@ -202,24 +207,43 @@ class Read(NamedTuple):
 
 
 def select(
-    files: Sequence[Path], key: AuditKey, wanted: Callable[[Read], bool], *, last: int | None = None
-) -> Iterable[Read]:
-    """Return the lines that are wanted, the `last` of them where that is given.
+    files: Sequence[Path],
+    key: AuditKey,
+    wanted: Callable[[Read], bool],
+    *,
+    last: int | None = None,
+    head: Head | None = None,
+) -> tuple[Sequence[Read], AuditVerdict]:
+    """Return the lines that are wanted, the `last` of them where that is given, and the verdict.
 
-    What is no JSON object has no members. Raises UnfitEnvironment for a file that cannot be read.
+    What is no JSON object has no members. `head` is the head record. Raises UnfitEnvironment for a
+    file that cannot be read.
     """
     found: deque[Read] = deque(maxlen=last)
-    for path in files:
-        try:
-            with path.open("rb") as file:
-                for piece in pieces(file):
-                    authentic = line_of(piece, key) is not None
-                    read = Read(parse_object(piece.rstrip(b"\n")) or {}, authentic)
-                    if wanted(read):
-                        found.append(read)
-        except OSError as error:
-            raise UnfitEnvironment(f"{path}: {error.strerror}; check the path") from None
-    return found
+    reading = _Reading(None)
+    for piece, line, place in _lines(files, key):
+        reading.take(piece, line, place)
+        read = Read(parse_object(piece.rstrip(b"\n")) or {}, line is not None)
+        if wanted(read):
+            found.append(read)
+    reading.end(head)
+    return found, reading.verdict
+
+
+def with_rotated(log: Path, key: AuditKey) -> tuple[Path, ...]:
+    """Return the rotated files of a log in their order, also compressed ones, and the log itself.
+
+    They have its name and more, as logrotate names them, and begin with a line under `key`.
+    """
+    named = (one for one in log.parent.glob(f"{glob.escape(log.name)}[.-]*") if one.is_file())
+    begun = {one: line.seq for one in named for line in _first(one, key)}
+    return (*sorted(begun, key=begun.__getitem__), log)
+
+
+def _first(path: Path, key: AuditKey) -> Iterator[AuditLine]:
+    """Yield the first authentic line of a file, if it has one near its beginning."""
+    lines = islice(_lines((path,), key), SHOWN_FINDINGS)
+    return islice((line for _, line, _ in lines if line is not None), 1)
 
 
 def head(log: Path, key: AuditKey) -> Head | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakValueDictionary
 
 from ...config.settings import IdentitySettings, PinSettings
@@ -32,6 +32,9 @@ from .identities import Identities
 from .opening import Need, Opened, PackagedOpening
 from .package_store import PackageStore
 from .sealing import PackagedSealing, place
+
+if TYPE_CHECKING:
+    from ...core.search.tags import IndexKeys
 
 
 class _Found(NamedTuple):
@@ -137,6 +140,11 @@ class EndToEnd:
                     Needs(dict.fromkeys(plain.seals, 0), plain.opens)
                 )
         raise KeyUnavailable("too-many-scopes")
+
+    @property
+    def index(self) -> Sequence[IndexKeys]:
+        """What makes tags."""
+        return self._sessions.index
 
     def stands(self, session: Session) -> bool:
         """Whether a session may seal on, and what it has sealed be acknowledged."""

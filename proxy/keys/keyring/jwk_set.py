@@ -1,9 +1,9 @@
 """The keyring as text: a JWK Set (RFC 7517) of oct keys, read strictly.
 
-`use` distinguishes the keys: one "identity", one "name", one "record", any number of "kek", of
-"names" and "records": name keys and record keys beside those in use, and of "adopted": adopted
-keyrings, with their record keys (k) and the name keys. No message ever quotes the text, and no copy
-of it that is made here stays in memory.
+`use` distinguishes the keys: one "identity", one "name", one "record", up to two "index" (secrets
+of search, with their generations), any number of "kek", of "names" and "records": name keys and
+record keys beside those in use, and of "adopted": adopted keyrings, with their record keys (k) and
+the name keys. No message ever quotes the text, and no copy of it that is made here stays in memory.
 """
 
 from __future__ import annotations
@@ -13,9 +13,18 @@ from collections.abc import Callable
 from typing import Any, Final, NoReturn, TypeVar, cast
 
 from ...core.crypto import base64url
-from ...core.crypto.secret import KEY_BYTES, IdentityKey, Kek, NameKey, RecordKey, Secret
+from ...core.crypto.secret import (
+    KEY_BYTES,
+    IdentityKey,
+    IndexSecret,
+    Kek,
+    NameKey,
+    RecordKey,
+    Secret,
+)
 from ...core.errors import KeyringError, OpenFailed
 from ...process import hardening
+from .index_secrets import IndexGeneration
 from .kek import AdoptedKeyring, KekEntry, KekState, Revocation
 from .keyring import Keyring
 from .name_keys import OtherNameKey
@@ -37,7 +46,7 @@ _IDENTITY_KID: Final = "sealyard:identity"
 _NAME_KID: Final = "sealyard:name"
 _RECORD_KID: Final = "sealyard:record"
 
-_OTHERS: Final = frozenset({"identity", "name", "record", "names", "records", "adopted"})
+_OTHERS: Final = frozenset({"identity", "name", "record", "names", "records", "adopted", "index"})
 """The uses of keys that are no KEKs."""
 
 _Members = dict[str, Any]
@@ -59,6 +68,9 @@ def encode(keyring: Keyring) -> bytes:
         keys.append(_jwk("kek", entry.id, entry.key) | more)
     keys += (_beside("names", one) for one in keyring.names)
     keys += (_beside("records", one) for one in keyring.records)
+    for secret in keyring.index:
+        more = {"generation": secret.generation, "since": secret.since}
+        keys.append(_jwk("index", secret.id, secret.key) | more)
     for adopted in keyring.adopted:
         texts = [base64url.encode(key.reveal()).decode() for key in adopted.name_keys]
         more = {"since": adopted.since, "names": texts}
@@ -104,6 +116,7 @@ def decode(text: bytes) -> Keyring:
         adopted=tuple(_adopted(key) for key in keys if key.get("use") == "adopted"),
         names=_others(keys, "names", NameKey, OtherNameKey),
         records=_others(keys, "records", RecordKey, OtherRecordKey),
+        index=tuple(_index(key) for key in keys if key.get("use") == "index"),
     )
 
 
@@ -169,6 +182,15 @@ def _adopted(jwk: _Members) -> AdoptedKeyring:
         raise KeyringError("an adopted keyring has an id, and its name keys are a list")
     names = tuple(NameKey(_key_bytes(one)) for one in jwk.pop("names"))
     return AdoptedKeyring(jwk["kid"], names, RecordKey(material), _integer(jwk["since"]))
+
+
+def _index(jwk: _Members) -> IndexGeneration:
+    kid = jwk.get("kid")
+    key = IndexSecret(_material(jwk, "index", _KEY_MEMBERS | {"generation", "since"}))
+    found = IndexGeneration(key, _integer(jwk["generation"]), _integer(jwk["since"]))
+    if kid != found.id:
+        raise KeyringError("an index secret has another id")
+    return found
 
 
 def _revocations(members: object, *, of_record: bool) -> tuple[Revocation, ...]:

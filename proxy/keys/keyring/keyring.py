@@ -14,12 +14,20 @@ from typing import Any, Final
 from ...config.settings.keys import MOST_GRACE, MOST_TTL
 from ...core.crypto import base64url, derivation
 from ...core.crypto.context import Scope
-from ...core.crypto.secret import KEY_BYTES, IdentityKey, Kek, NameKey, RecordKey
+from ...core.crypto.secret import (
+    KEY_BYTES,
+    IdentityKey,
+    IndexSecret,
+    Kek,
+    NameKey,
+    RecordKey,
+)
 from ...core.errors import KeyringError
 from ...process import hardening
 from ..policy import CLOCKS_SECONDS, MAX_KEKS, MAX_REVOCATIONS, MOST_DRAWS, SHOWN_ID_CHARS
-from . import kek, name_keys, record_keys
+from . import index_secrets, kek, name_keys, record_keys
 from .head import Origin, State
+from .index_secrets import IndexGeneration
 from .kek import AdoptedKeyring, KekEntry, KekState, RandomBytes, Revocation
 from .name_keys import NamePlace, OtherNameKey, record_name
 from .record_keys import OtherRecordKey, RecordKeyState
@@ -56,6 +64,8 @@ class Keyring:
     """The name keys beside the one in use."""
     records: tuple[OtherRecordKey, ...] = ()
     """The record keys beside the one in use."""
+    index: tuple[IndexGeneration, ...] = ()
+    """The secrets of search, the older generation first; there may be none."""
     origin: Origin | None = field(default=None, compare=False, repr=False)
     """The head and the signatures of the file that this, or what it was made of, was read from."""
     _times: dict[str, int] = field(init=False, compare=False, repr=False)
@@ -77,6 +87,8 @@ class Keyring:
         object.__setattr__(self, "_times", times)
         if self.adopted or any(entry.adopted for entry in self.keks):
             kek.check_adopted(self.keks, self.adopted, self.id)
+        if self.index:
+            index_secrets.check(self.index)
         if self.names:
             name_keys.check(self.name_key, self.names)
         if self.records or self.record_key.past:
@@ -121,6 +133,11 @@ class Keyring:
                 [derivation.key_thumbprint(one.key).hex(), one.state, one.since]
                 for one in self.records
             )
+        if self.index:
+            contents["index"] = [
+                [derivation.key_thumbprint(one.key).hex(), one.generation, one.since]
+                for one in self.index
+            ]
         text = json.dumps(contents, separators=(",", ":"), sort_keys=True).encode()
         return base64url.encode(derivation.keyring_digest(self.identity, text)).decode()
 
@@ -389,6 +406,23 @@ class Keyring:
         if self.record_state("next") or self.record_state("former"):
             raise KeyringError("a rotation of the record key is under way")
 
+    def rotate_index(self, *, now: int, random: RandomBytes) -> Keyring:
+        """Return the keyring with an index secret of the next generation; the first is 1.
+
+        Raises KeyringError while two generations stand beside each other.
+        """
+        if len(self.index) > 1:
+            raise KeyringError("a generation of the index is being replaced: drop the former one")
+        number = self.index[-1].generation + 1 if self.index else 1
+        fresh = IndexGeneration(IndexSecret(random(KEY_BYTES)), number, now)
+        return self._changed(index=(*self.index, fresh))
+
+    def drop_index(self) -> Keyring:
+        """Return the keyring without the older generation of two; raise KeyringError without."""
+        if len(self.index) < 2:  # noqa: PLR2004 - the older and the newer
+            raise KeyringError("there is no former generation of the index")
+        return self._changed(index=self.index[1:])
+
     def drop_names(self, name_id: str, *, now: int) -> Keyring:
         """Return the keyring without a former name key under which nothing can be revoked.
 
@@ -454,8 +488,8 @@ class Keyring:
 
         What needs one of them from then on gets KeyUnavailable.
         """
-        for entry in self.keks:
-            hardening.overwrite_bytes(entry.key.give_up())
+        for key in (*(one.key for one in self.keks), *(one.key for one in self.index)):
+            hardening.overwrite_bytes(key.give_up())
 
     def _with_states(self, states: dict[str, KekState]) -> Keyring:
         keks = tuple(replace(entry, state=states.get(entry.id, entry.state)) for entry in self.keks)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ...core.errors import KeyringError
+from . import index_secrets
 from .kek import AdoptedKeyring, KekEntry, KekState, latest
 from .keyring import Keyring
 from .name_keys import OtherNameKey, with_others
@@ -35,7 +36,9 @@ def merge(keyring: Keyring, other: Keyring, *, now: int) -> Keyring:
     names = with_others(keyring.name_key, keyring.names, theirs)
     used = keyring.record_key, keyring.records
     own, records = joined(used, (other.record_key, other.records), now=now)
-    if (keks, names, own, records) == (keyring.keks, keyring.names, *used):
+    index = index_secrets.latest(keyring.index, other.index)
+    unchanged = keyring.keks, keyring.names, *used, keyring.index
+    if (keks, names, own, records, index) == unchanged:
         return merged
     known = {one.id for one in keyring.adopted}
     adopted = tuple(one for one in other.adopted if one.id not in known)
@@ -46,6 +49,7 @@ def merge(keyring: Keyring, other: Keyring, *, now: int) -> Keyring:
         names=names,
         record_key=own,
         records=records,
+        index=index,
         adopted=keyring.adopted + adopted,
         generation=max(keyring.generation, other.generation) + 1,
         retired=(keyring.retired | other.retired) - taken,

@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ...core.crypto import token
 from ...core.crypto.context import Context, Scope
 from ...core.crypto.session_cipher import Session
 from ...core.crypto.token import CTY_JSON, Form, Token
 from ...core.errors import OpenFailed, UnfitValue, Unopened
-from ...core.values.key_needs import Attempt, KeysInUse, Needs, weight
+from ...core.values.key_needs import Attempt, KeysInUse, Needs, Opening, weight
 from ...core.values.spelling import as_text
 from ..policy import REPORT_AFTER_SECONDS
 from ..sessions.sessions import Sessions
+
+if TYPE_CHECKING:  # imported where such lines are wanted
+    from ..sessions.open_lines import OpenLines
 
 
 class ToSeal(NamedTuple):
@@ -38,10 +41,14 @@ class ToOpen(NamedTuple):
 
 
 class OpenedValue(NamedTuple):
-    """What a token holds, as the text that was sealed or the bytes of it, and its content type."""
+    """What a token holds, as the text that was sealed or the bytes of it, and its content type.
+
+    `session` is the one that opened it.
+    """
 
     plaintext: bytes
     cty: str | None
+    session: Session
 
 
 async def seal(sessions: Sessions, values: Sequence[ToSeal]) -> list[bytes]:
@@ -70,7 +77,8 @@ async def open_tokens(sessions: Sessions, asked: Sequence[ToOpen]) -> list[Opene
         for (one, context), raw in zip(decoded, as_bytes, strict=True):
             session, plaintext = keys.open(one, context, now)
             proven[session] += 1
-            opened.append(OpenedValue(plaintext if raw else one.as_text(plaintext), one.cty))
+            text = plaintext if raw else one.as_text(plaintext)
+            opened.append(OpenedValue(text, one.cty, session))
     except OpenFailed as failed:
         failed.unopened = tuple(keys.unopened)
         raise
@@ -112,11 +120,12 @@ LISTENER: Final = "admin"
 
 
 class ValueOperations:
-    """Seals and opens with the sessions of this process."""
+    """Seals and opens with the sessions of this process; what is opened is written to `lines`."""
 
-    def __init__(self, sessions: Sessions) -> None:
+    def __init__(self, sessions: Sessions, lines: OpenLines | None = None) -> None:
         """Begin with nothing to report."""
         self._sessions = sessions
+        self._lines = lines
         self._unreported: list[tuple[tuple[Unopened, ...], Attempt]] = []
 
     async def seal(self, asked: Sequence[ToSeal]) -> list[bytes]:
@@ -130,11 +139,25 @@ class ValueOperations:
         """
         try:
             opened = await open_tokens(self._sessions, asked)
-            return [(as_text(*one), one.cty == CTY_JSON) for one in opened]
+            texts = [(as_text(one.plaintext, one.cty), one.cty == CTY_JSON) for one in opened]
         except OpenFailed as failed:
             unopened = failed.unopened or (Unopened(failed.reason, b""),)
             self._report_later(unopened, request_id)
             raise
+        if self._lines is not None:
+            await self._lines.attempt(
+                Opening(
+                    listener=LISTENER,
+                    rule="",
+                    direction="response",
+                    request_id=request_id,
+                    caller=None,
+                    purpose="",
+                    sessions=dict.fromkeys(one.session for one in opened),
+                    counts=Counter((one.context.field or "", "opened") for one in asked),
+                )
+            )
+        return texts
 
     def report(self) -> None:
         """Report the tokens that did not open so far."""

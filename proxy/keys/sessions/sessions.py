@@ -46,6 +46,8 @@ from .shared_clock import SharedClock
 
 if TYPE_CHECKING:  # only for a store that processes share
     from ..fleet.fence_log import FenceEvent
+if TYPE_CHECKING:  # loaded with rules that have an index
+    from ...core.search.tags import IndexKeys
 
 __all__ = ["SessionMode", "SessionSettings", "Sessions"]
 
@@ -72,6 +74,8 @@ class Sessions:
 
     `clock` returns seconds since 1970. No key bytes are held here, only sessions.
     """
+
+    _index: Sequence[IndexKeys] | None = None
 
     def __init__(  # noqa: PLR0913 - what the wiring hands in, each by name
         self,
@@ -333,9 +337,19 @@ class Sessions:
         """Refuse to open anything from now on, or allow it again."""
         self.blocked = blocked
 
+    @property
+    def index(self) -> Sequence[IndexKeys]:
+        """What makes tags, of each generation of the index secret, the older one first."""
+        if self._index is None:
+            from ...core.search.tags import IndexKeys  # noqa: PLC0415 - loaded with its rules
+
+            listed = () if self.withdrawn else self.keyring.index
+            self._index = [IndexKeys(one.key, one.generation) for one in listed]
+        return self._index
+
     def withdraw(self, *, withdrawn: bool) -> None:
         """Drop all session keys; refuse to seal and open from now on, or allow it again."""
-        self.withdrawn = withdrawn
+        self.withdrawn, self._index = withdrawn, None
         self._forget()
 
     async def write_down(self, event: str, **values: Value) -> None:
@@ -379,7 +393,7 @@ class Sessions:
     def replace_keyring(self, keyring: Keyring) -> None:
         """Use another keyring. Plans already resolved keep the sessions they have."""
         if keyring != self.keyring:
-            self.keyring = keyring
+            self.keyring, self._index = keyring, None
             if self._key_events is not None:
                 self._key_events.replace_record_key(keyring.record_key)
             self.revocations.replace_keyring(keyring)

@@ -31,6 +31,7 @@ _MESSAGE_KEYS: Final = (
     "listener",
     "method",
     "rule",
+    "caller",
     "status",
     "error",
     "reason",
@@ -90,6 +91,26 @@ _PROCESS: Final = (
         " `wanted`. All listeners together accept `clients` instead of their `limits.clients`.",
     ),
     Event(
+        "callers.keys_away",
+        "error",
+        ("listener", "host", "reason"),
+        "The keys of an issuer could not be fetched. Those that are known are used for 24 hours"
+        " from when they were fetched. There is one such line, until they are there again.",
+    ),
+    Event(
+        "callers.keys_back",
+        "info",
+        ("listener", "host"),
+        "The keys of an issuer could be fetched again.",
+    ),
+    Event(
+        "memory.short",
+        "warning",
+        ("limit", "missing"),
+        "The memory of a process (`limit`) lacks `missing` bytes for the `limits` of the"
+        " configuration (docs/reference/memory.md): a few large bodies could exceed it.",
+    ),
+    Event(
         "clients.refused",
         "warning",
         ("listener", "reason", "number"),
@@ -115,6 +136,13 @@ _PROCESS: Final = (
         "info",
         ("worker", "worker_pid", "duration_ms"),
         "A worker accepts connections.",
+    ),
+    Event(
+        "worker.silent",
+        "warning",
+        ("worker", "worker_pid"),
+        "A worker has answered nothing for a second, has used no CPU time meanwhile, and does not"
+        " wait for a processor. The other workers get the connections that come to it.",
     ),
     Event(
         "worker.stalled",

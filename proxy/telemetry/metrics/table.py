@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from . import store, upstream
+from . import callers, store, upstream
 from .metric import FINE_SECONDS, Metric
 
 MESSAGES: Final = Metric(
@@ -31,8 +31,9 @@ VALUES: Final = Metric(
     ("listener", "rule", "direction", "outcome"),
     "Values, by outcome: `sealed`, `opened`, `already_sealed`, `plain` (passed unchanged), `kept`"
     " (did not open, passed as a token), `in_markup` (passed as a token, because markup cannot"
-    " hold the value in that place), `cut` (truncated tokens). Also messages or records of which"
-    " nothing was sealed, because all that their block seals is optional: `unsealed`; and"
+    " hold the value in that place), `cut` (truncated tokens), and of what a caller does not get"
+    " as it is, `masked`, `token` (it stays sealed), `absent` (left out). Also messages or records"
+    " of which nothing was sealed, because all that their block seals is optional: `unsealed`; and"
     " responses that contain something sealed and fit no block: `unread`; and records that passed"
     " because their block names them: `sentinel`.",
 )
@@ -140,7 +141,8 @@ CLIENTS_REFUSED: Final = Metric(
     ("listener", "reason"),
     "Connections of clients that were not served. By `reason`, with an answer (503): `clients`"
     " and `clients-per-address` (the limits of these names), `descriptors` (hardly any file"
-    " descriptor is left). Without one: `accept` (accepting failed, since no descriptor was left;"
+    " descriptor is left), `workers` (no worker accepts connections; without an answer where the"
+    " listener has TLS). Without one: `accept` (accepting failed, since no descriptor was left;"
     " the connections wait in the kernel), `proxy-peer` (`proxy_protocol`, and not one of the"
     " `trusted_proxies`), `proxy-header` (no valid PROXY header in time), `tls` (no TLS"
     " handshake in time).",
@@ -317,6 +319,15 @@ MEMORY: Final = Metric(
     (),
     "Resident memory of all processes that carry traffic.",
 )
+BODIES: Final = Metric(
+    "sealyard_message_memory_bytes",
+    "gauge",
+    (),
+    "Memory that messages hold of the budget of bytes, in all processes that carry traffic.",
+)
+BODIES_WAITING: Final = Metric(
+    "sealyard_message_memory_waiting", "gauge", (), "Messages that wait for memory of that budget."
+)
 CPU: Final = Metric(
     "sealyard_cpu_seconds_total", "counter", (), "CPU time of all processes that carry traffic."
 )
@@ -394,6 +405,7 @@ _DECLARED: Final = (
     *tuple(globals().values()),
     *vars(store).values(),
     *vars(upstream).values(),
+    *vars(callers).values(),
 )
 METRICS: Final = {one.name: one for one in _DECLARED if isinstance(one, Metric)}
-"""Every metric that is declared above, in `store` or `upstream`, by its name."""
+"""Every metric that is declared above, in `callers`, `store` or `upstream`, by its name."""

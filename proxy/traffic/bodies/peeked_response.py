@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from ...core.errors import BodyTooLarge
 from ...core.http.message import ResponseHead
 from ...core.planning.mistyped_response import Look, holds_sealed
+from ..byte_budget import Hold
 from ..http1.framing import Framing
 from ..interfaces import UpstreamResponse
 from ..policy import LONG_BYTES
@@ -83,13 +84,14 @@ class SeenResponse(DelegatingResponse):
     def take(self) -> None:
         """Take nothing: some of it may be still to come."""
 
-    async def read(self, limit: int) -> bytes:
-        """Return the whole body; raise BodyTooLarge above `limit`."""
+    async def read(self, limit: int, hold: Hold) -> bytes:
+        """Return the whole body, as `hold` has room; raise BodyTooLarge above `limit`."""
         pieces, size = [], 0
         async for piece in self.chunks():
             size += len(piece)
             if size > limit:
                 raise BodyTooLarge("response-body")
+            await hold.reads(size, answer=True)
             pieces.append(piece)
         return b"".join(pieces)
 

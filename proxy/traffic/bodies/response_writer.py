@@ -9,6 +9,7 @@ from typing import Protocol
 from ...core.errors import UpstreamFailed
 from ...core.planning.record_stream import RecordFlow
 from ...core.transform import Forwardable
+from ..byte_budget import Hold
 from ..http1.boundaries import EventBoundaries, streams_events, streams_records
 from ..http1.forwarding_headers import Peer
 from ..http1.framing import ABSENT, CHUNKED, HTTP_10, LAST_CHUNK, Framing, as_chunk
@@ -64,10 +65,10 @@ class ResponseWriter:
 
     `answered` says that it has begun; `keep`, from then on, whether the connection may carry
     another request. `request_id` is what the response gets if it has no X-Request-Id, None where
-    none is added.
+    none is added. `held` is what the exchange holds of the budget of bytes, None where nothing.
     """
 
-    __slots__ = ("_link", "answered", "keep", "raw", "request_id")
+    __slots__ = ("_link", "answered", "held", "keep", "raw", "request_id")
 
     def __init__(self, link: Connection, raw: RawRequest) -> None:
         self._link = link
@@ -75,6 +76,7 @@ class ResponseWriter:
         self.keep = True
         self.raw = raw
         self.request_id: bytes | None = None
+        self.held: Hold | None = None
 
     @property
     def peer(self) -> Peer:

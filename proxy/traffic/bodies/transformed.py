@@ -14,6 +14,7 @@ from ...core.http.message import ResponseHead
 from ...core.planning.plan import PlannedFlow
 from ...core.transform import Forwardable
 from ...core.values.streams import Flow
+from ..byte_budget import Hold
 from ..http1.framing import CHUNKED, Framing
 from ..interfaces import Change, IncomingBody, Outlet, UpstreamResponse
 
@@ -84,7 +85,7 @@ class TransformedBody:
     def take(self) -> None:
         """Take nothing: it comes piece by piece."""
 
-    async def read(self, limit: int) -> NoReturn:
+    async def read(self, limit: int, hold: Hold) -> NoReturn:
         """Refuse: what is to be read whole is read before it is transformed."""
         raise TypeError("a body that is transformed is not read")
 

@@ -15,6 +15,7 @@ from typing import Final, Protocol
 from ...config.limits import Timeouts, TrafficLimits
 from ...config.settings import ClientClose
 from ..bodies.response_writer import ResponseWriter
+from ..byte_budget import ByteBudget
 from ..http1.forwarding_headers import Peer
 from ..http1.framing import HTTP_10
 from ..interfaces import Receiver
@@ -38,6 +39,10 @@ class ConnectionOwner(Protocol):
     @property
     def on_client_close(self) -> ClientClose:
         """What a client that closes its sending half is taken for."""
+
+    @property
+    def budget(self) -> ByteBudget:
+        """The memory of messages."""
 
     @property
     def draining(self) -> bool:

@@ -6,7 +6,10 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, Final, Protocol, cast
 
-from ...core.errors import SlowRequest, TrafficError
+from ...config.policy import SMALL_BYTES
+from ...core.errors import Busy, SlowRequest, TrafficError
+from ..byte_budget import Hold
+from ..http1.forwarding_headers import client_name
 from ..http1.framing import Framing
 from ..http1.problem import Problem
 from ..http1.reader import RequestReader, behind_empty_lines
@@ -58,6 +61,8 @@ class ClientConnection(ClientLifecycle):
     comes is read any more. `_patience` is how many seconds are left for the present body, while its
     deadline is suspended. `_shut`: the sending half has been closed from here. `_stuck`: the client
     has ended its half of a WebSocket, and its last bytes wait for an upstream that takes none.
+    `_queue` is what the bytes in `_buffer` take of the budget of bytes, if they are many. `_kept`
+    is what an answer holds of the budget of bytes that its client has not read.
     """
 
     __slots__ = (
@@ -69,8 +74,10 @@ class ClientConnection(ClientLifecycle):
         "_goes_on",
         "_heading",
         "_heads",
+        "_kept",
         "_patience",
         "_paused",
+        "_queue",
         "_reading",
         "_reading_body",
         "_resting",
@@ -99,6 +106,8 @@ class ClientConnection(ClientLifecycle):
         self._resting = False
         self._shut = False
         self._stuck = False
+        self._kept: Hold | None = None
+        self._queue: Hold | None = None
         self.present: ClientRequest | None = None
 
     # --- called by the transport --------------------------------------------------------------
@@ -126,8 +135,25 @@ class ClientConnection(ClientLifecycle):
             self._feed(body, data)
         if self._way is None:
             self._go_on()
+        if len(self._buffer) > SMALL_BYTES or self._queue is not None:
+            self._weigh()
         if not self._reading or len(self._buffer) > self._owner.limits.window or self._body:
             self._regulate()
+
+    def _weigh(self) -> None:
+        """Count the bytes of requests to come; where there is no memory for them, drop them."""
+        queue = self._queue
+        if queue is None:
+            queue = self._queue = Hold(self._owner.budget, client_name(self.peer.address))
+        left = len(self._buffer) - self._at
+        queue.becomes(left if left > SMALL_BYTES else 0)
+        if not (queue.size and self._owner.budget.short):
+            return
+        if self.present is None:
+            self._refuse(Busy("memory"))
+        else:
+            self._buffer, self._at, self.present.keep = b"", 0, False
+        queue.becomes(0)
 
     def eof_received(self) -> bool:
         """Note that the client sends no more; return whether its last request is still answered."""
@@ -147,11 +173,16 @@ class ClientConnection(ClientLifecycle):
         if self._receiver is not None:
             self._receiver.writable(yes=False)
         else:
+            if self.present is not None and self.present.held is not None:
+                self.present.held.watch(lambda: 0, self.abort)
             self._write_deadline = self._loop.time() + self._owner.timeouts.write
 
     def resume_writing(self) -> None:
         """Note that the client has caught up."""
         self._paused = False
+        self._let_go()
+        if self.present is not None and self.present.held is not None:
+            self.present.held.unwatch()
         if self._receiver is not None:
             self._receiver.writable(yes=True)
             return
@@ -163,6 +194,9 @@ class ClientConnection(ClientLifecycle):
 
     def _client_gone(self, exc: BaseException | None) -> None:
         self._transport = None
+        self._let_go()
+        if self._queue is not None:
+            self._queue.release()
         if self._receiver is not None:
             self._receiver.lost()
         if self._body is not None:
@@ -240,6 +274,10 @@ class ClientConnection(ClientLifecycle):
         request, self.present, self._way = self.present, None, None
         body, self._body = self._body, None
         self._reading_body = False  # an upload that is given up sees that later
+        if request is not None and request.held is not None:
+            self._keep(request.held)
+        if self._queue is not None:
+            self._queue.becomes(len(self._buffer) - self._at)
         if error is None and request is not None:
             self._answered(keep=request.keep, unread=body is not None or request.incomplete)
             return
@@ -249,6 +287,24 @@ class ClientConnection(ClientLifecycle):
         if not isinstance(error, Exception):
             raise error
         self._owner.failed(error)
+
+    def _keep(self, held: Hold) -> None:
+        """Hold the memory of an answer until its client has read it."""
+        transport = self._transport
+        if held.size:
+            self.flush()
+        if transport is None or not (held.size and self._paused):
+            held.release()
+            return
+        self._kept = held
+        unread = transport.get_write_buffer_size()
+        held.becomes(unread)
+        held.watch(lambda: unread - transport.get_write_buffer_size(), self.abort)
+
+    def _let_go(self) -> None:
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            kept.release()
 
     def _answered(self, *, keep: bool, unread: bool) -> None:
         if self._closing:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from ...config.limits import Timeouts, TrafficLimits
 from ...config.settings import Address, ClientClose
 from ...core.errors import MalformedRequest, TrafficError
 from ...process import descriptors
+from ..byte_budget import ByteBudget
 from ..http1.problem import Problem, deliberate
 from ..interfaces import Listener
 from ..policy import IDLE_GRACE_SECONDS, LAST_LOOK_SECONDS, MOST_PORTS_TOLD
@@ -52,6 +54,10 @@ class ClientRoom:
         taken = (max(min(part, one.limits.clients), one.connections) for one in self._listeners)
         return sum(taken) < self.most
 
+    def connections(self) -> int:
+        """Return how many clients are connected."""
+        return sum(one.connections for one in self._listeners)
+
     @property
     def refused(self) -> int:
         """How many refused clients linger."""
@@ -79,13 +85,14 @@ class HttpListener:
         name: str = "",
         report: Callable[..., None] | None = None,
         room: ClientRoom | None = None,
+        budget: ByteBudget | None = None,
     ) -> None:
         """Open nothing before `start`.
 
         `sockets` listen already and remain the caller's; without them, `start` binds. Where
         clients are `redirected`, the original port of each connection is looked up. `report` takes
         the events of connections that are refused, under the `name` of the listener. `room` is
-        that of all listeners.
+        that of all listeners, and `budget` the memory of their messages.
         """
         self.answerer = answerer
         self.limits = limits or TrafficLimits()
@@ -104,6 +111,7 @@ class HttpListener:
         self._acceptor = Acceptor(
             address, self, self.refusals, tls=tls, proxies=proxies, sockets=sockets
         )
+        self.budget = budget or ByteBudget()
         self._room = ClientRoom() if room is None else room
         self._room.join(self)
         self._timer = RepeatingTimer(
@@ -135,6 +143,10 @@ class HttpListener:
     async def start(self) -> None:
         """Begin to accept connections."""
         await self._acceptor.start()
+
+    def take(self, sock: socket.socket) -> None:
+        """Serve or refuse a connection that another process has accepted."""
+        self._acceptor.take(sock)
 
     def answer_with(  # noqa: PLR0913 - what a reload changes, each by name
         self,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Protocol
 
-from ...core.errors import BodyTooLarge, MalformedRequest
+from ...core.errors import BodyTooLarge, Busy, MalformedRequest
 from ..bodies.response_writer import Connection, ResponseWriter
+from ..byte_budget import Hold
 from ..http1.framing import HTTP_10, Framing
 from ..http1.gate import RawRequest
 from ..http1.reader import BadChunk, BodyReader
@@ -122,11 +123,12 @@ class ClientBody:
             self._connection.took()
         return data
 
-    async def read(self, limit: int) -> bytes:
-        """Return the whole body.
+    async def read(self, limit: int, hold: Hold) -> bytes:
+        """Return the whole body, whose memory `hold` reserves.
 
         Raises:
             BodyTooLarge: It, or its Content-Length, is above `limit` bytes.
+            Busy: There is no memory for it, or it comes too slowly to hold any.
         """
         length = self.framing.length
         if length is not None and length > limit:
@@ -135,12 +137,16 @@ class ClientBody:
         if data is not None:
             _check(len(data), limit)
             return data
+        await hold.reads(length or 0)
+        hold.watch(lambda: self.arrived + self.waiting, lambda: self.fail(Busy("memory")))
         parts = []
         size = 0
         async for part in self.chunks():
             size += len(part)
             _check(size, limit)
+            await hold.reads(size)
             parts.append(part)
+        hold.unwatch()
         return b"".join(parts)
 
     async def chunks(self) -> AsyncIterator[bytes]:
@@ -184,7 +190,7 @@ class WholeBody:
         self.arrived += len(data)
         return data
 
-    async def read(self, limit: int) -> bytes:
+    async def read(self, limit: int, _: Hold) -> bytes:
         """Return the whole body; raise BodyTooLarge above `limit`."""
         if len(self._data) > limit:
             raise BodyTooLarge("request-length")

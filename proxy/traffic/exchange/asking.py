@@ -16,6 +16,7 @@ from ...core.http.message import RequestHead
 from ...core.planning.asked import told
 from ...core.planning.exchange import Exchange
 from ...core.transform import Forwardable, ask_backend
+from ..byte_budget import ByteBudget, Hold
 from ..http1.forwarding_headers import Forwarding
 from ..http1.framing import ABSENT, Framing
 from ..message_record import MessageRecord
@@ -46,7 +47,7 @@ class _NoBody:
         """Return nothing."""
         return b""
 
-    async def read(self, _: int) -> bytes:
+    async def read(self, limit: int, hold: Hold) -> bytes:
         """Return nothing."""
         return b""
 
@@ -61,8 +62,14 @@ _NO_BODY: Final = _NoBody()
 class BackendNames:
     """Asks the upstream of one listener. `clock` returns seconds of any beginning."""
 
-    def __init__(self, upstream: HttpUpstream, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        upstream: HttpUpstream,
+        budget: ByteBudget,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._upstream = upstream
+        self._budget = budget
         self._clock = clock
         self._kept: dict[bytes, tuple[float, str]] = {}
 
@@ -94,10 +101,12 @@ class BackendNames:
         self, source: AskSource, message: Forwardable, claim: Claim, forwarding: Forwarding
     ) -> str:
         response = await self._upstream.send(message, _NO_BODY, claim, forwarding=forwarding)
+        hold = Hold(self._budget, claim.client)
         try:
-            body = b"" if response.bodiless else await response.read(ASKED_ANSWER_BYTES)
+            body = b"" if response.bodiless else await response.read(ASKED_ANSWER_BYTES, hold)
             return told(source, response.head, body, ASKED_ANSWER_BYTES)
         finally:
+            hold.release()
             response.close()
 
     def _keep(self, key: bytes, name: str) -> None:

@@ -27,9 +27,11 @@ from ...core.transform import (
 from ..bodies.peeked_response import look_at
 from ..bodies.record_streams import Apply, StreamedBody, StreamedResponse
 from ..bodies.transformed import FlowingBody, FlowingResponse, Pieces
+from ..byte_budget import Hold
 from ..http1.framing import Framing
 from ..interfaces import RequestBody, UpstreamResponse
 from ..message_record import MessageRecord
+from ..policy import STREAM_BYTES
 from ..slices import is_long
 from ..upstream.client import HttpUpstream
 from ..upstream.permits import Permit
@@ -47,13 +49,14 @@ class Changing:
         self._steps = steps
         self._upstream = upstream
 
-    async def outgoing(
+    async def outgoing(  # noqa: PLR0913, PLR0917 - what the handler knows of one request
         self,
         admitted: AdmittedExchange,
         body: RequestBody,
         treatment: RequestTreatment,
         limit: int,
         record: MessageRecord,
+        hold: Hold,
     ) -> tuple[Forwardable, RequestBody, Permit | None]:
         """Return the request that may be forwarded, the body to send if it streams, and its permit.
 
@@ -62,6 +65,7 @@ class Changing:
         exchange = admitted.exchange
         match treatment:
             case StreamRecords(block, kind):
+                await hold.reach(STREAM_BYTES, passes=True)
                 asked = exchange.head
                 way = self._steps.prepared_records(exchange, block, asked, kind, record)
                 message = begin_stream(exchange, block, asked, kind, limit, way=way)
@@ -72,6 +76,7 @@ class Changing:
                     await streamed.prime()
                     return message, streamed, None
             case StreamBody(block):
+                await hold.reach(STREAM_BYTES, passes=True)
                 pieces = Pieces(body, body.framing, self._steps.flow_limit)
                 whole = await pieces.beginning(treatment.suffices)
                 if whole:
@@ -86,12 +91,19 @@ class Changing:
                     await flowing.prime()
                     return message, flowing, None
             case _:
-                whole = await body.read(limit)
-        message, permit = await self._whole(admitted, whole, body.framing, record)
+                whole = await body.read(limit, hold)
+                await hold.reads(len(whole))  # all of it may have come with its head
+        message, permit = await self._whole(admitted, whole, body.framing, record, hold)
+        hold.becomes(len(message.body or b""))
         return message, body, permit
 
     async def _whole(
-        self, admitted: AdmittedExchange, whole: bytes, framing: Framing, record: MessageRecord
+        self,
+        admitted: AdmittedExchange,
+        whole: bytes,
+        framing: Framing,
+        record: MessageRecord,
+        hold: Hold,
     ) -> tuple[Forwardable, Permit | None]:
         """Change a request that has been read whole; return it and its permit.
 
@@ -99,12 +111,14 @@ class Changing:
         overload. A long request waits for its turn, so it takes its permit when it is sent.
         """
         exchange, place, permit = admitted.exchange, None, None
-        long = is_long(whole, coded=b"content-encoding" in exchange.head.facts)
+        coded = b"content-encoding" in exchange.head.facts
+        long = is_long(whole, coded=coded)
         if long:
             place = await self._place_of_long(admitted)
         elif self._upstream.health.sound:
             permit = await self._upstream.permits.take(admitted.claim)
         try:
+            await hold.works_at(whole, limit=self._steps.body_limit(exchange.decision), coded=coded)
             changed = await self._steps.at_once(exchange, whole, record, long=long)
             if changed is not None:
                 return changed, permit
@@ -125,6 +139,7 @@ class Changing:
         response: UpstreamResponse,
         treatment: ResponseTreatment,
         record: MessageRecord,
+        hold: Hold,
     ) -> tuple[Forwardable, UpstreamResponse]:
         """Return the response that may be relayed, and the one whose body is sent if it streams."""
         steps, unread = self._steps, False
@@ -162,8 +177,10 @@ class Changing:
                     await flowing.prime()
                     return message, flowing
             case _:
-                whole = await response.read(limit)
-        long = is_long(whole, coded=b"content-encoding" in head.facts)
+                whole = await response.read(limit, hold)
+        coded = b"content-encoding" in head.facts
+        long = is_long(whole, coded=coded)
+        await hold.works_at(whole, limit=limit, coded=coded, answer=True)
         changed = await steps.at_once(exchange, whole, record, (treatment, head), long=long)
         if changed is not None:
             return changed, response

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Generic, TypeVar
 
 from ...core.http.message import ResponseHead
+from ..byte_budget import Hold
 from ..http1.framing import Framing
 from ..interfaces import Change, IncomingBody, Outlet, RawConnection, RequestBody, UpstreamResponse
 from ..message_record import MessageRecord
@@ -56,9 +57,9 @@ class _Tee(Generic[_Body]):
         self.ended = self.ended or data is not None
         return data
 
-    async def read(self, limit: int) -> bytes:
-        """Return the whole body; raise BodyTooLarge above `limit`."""
-        data = await self._body.read(limit)
+    async def read(self, limit: int, hold: Hold) -> bytes:
+        """Return the whole body, as `hold` has room; raise BodyTooLarge above `limit`."""
+        data = await self._body.read(limit, hold)
         self._copy(data)
         self.ended = True
         return data

@@ -15,18 +15,23 @@ from typing import TYPE_CHECKING
 from ...config.ladder_settings import LadderSettings
 from ...config.limits import Timeouts, TrafficLimits
 from ...config.settings import Network
+from ...core.callers import VerifiedCaller
 from ...core.compiled.rule_table import RuleTable
 from ...core.errors import Busy, TrafficError
 from ...core.planning.treatment import Pass, treat_request
 from ...core.transform import pass_handshake, pass_request, pass_response
+from ..byte_budget import ByteBudget, passes_much
 from ..http1.boundaries import streams_records
+from ..http1.forwarding_headers import Forwarding, Peer
+from ..http1.gate import Admitted, RawRequest
 from ..http1.problem import Problem, deliberate, readable
-from ..interfaces import Reporter, Request, RequestBody, UpstreamResponse
+from ..interfaces import OpensLog, Reporter, Request, RequestBody, UpstreamResponse
 from ..message_record import MessageRecord
+from ..policy import RECORDS_BYTES, STREAM_BYTES
 from ..slices import Slices
 from ..turns import LoopLag
 from ..upstream.client import HttpUpstream
-from ..upstream.permits import Permit
+from ..upstream.permits import Claim
 from .admission import AdmittedExchange
 from .changing import Changing
 from .conclusions import Conclusions, Copied
@@ -36,6 +41,7 @@ from .tunnel import tunnelled
 
 if TYPE_CHECKING:  # imported with the rules that need it
     from ...telemetry.tap import Tap
+    from ..callers.callers import Callers
     from .announcements import Announcements
     from .copies import Copies
 
@@ -65,13 +71,17 @@ class Handler:
         tap: Tap | None = None,
         lag: LoopLag | None = None,
         slices: Slices | None = None,
+        budget: ByteBudget | None = None,
         announcements: Announcements | None = None,
         ladder: LadderSettings | None = None,
         add_request_id: bool = False,
         accept: frozenset[str] = frozenset(),
         origins: frozenset[str] = frozenset(),
         watches: Watches | None = None,
+        opens: OpensLog | None = None,
+        callers: Callers | None = None,
     ) -> None:
+        self._callers = callers
         self._timeouts = timeouts or Timeouts()
         self._origins = origins
         self.upstream = upstream
@@ -87,16 +97,18 @@ class Handler:
             tap=tap,
             lag=lag or LoopLag(),
             slices=slices or Slices(),
+            budget=budget or ByteBudget(),
             announcements=announcements,
             ladder=ladder or LadderSettings(),
             add_request_id=add_request_id,
             accept=accept,
             watches=watches,
+            opens=opens,
         )
         if any(one.asks for one in rule_table.rules):
             from .asking import BackendNames  # noqa: PLC0415 - loaded with its rules
 
-            self.steps.asking = BackendNames(upstream)
+            self.steps.asking = BackendNames(upstream, self.steps.budget)
         self._changing = Changing(self.steps, upstream)
         self._conclusions = Conclusions(self.steps.report)
 
@@ -121,6 +133,10 @@ class Handler:
             record.status = CLIENT_CLOSED
             raise
         finally:
+            if record.written_down and self.steps.opens is not None:
+                whole = not cut and record.status != CLIENT_CLOSED and record.refusal is None
+                delivered = whole and not record.withheld
+                self.steps.opens.over(record.request_id, delivered=delivered)
             if copied:
                 await self._conclusions.conclude(copied, record, cut=cut)
             else:
@@ -134,55 +150,99 @@ class Handler:
 
     async def _answer(self, request: Request, record: MessageRecord, copied: Copied) -> None:
         """Answer a request; append the copies that a dry run makes of it to `copied`."""
-        asked = self.steps.let_in(request.raw, record)
+        raw, asked = self._let_in(request, record)
         body: RequestBody = request.body(asked.framing, expects_continue=asked.expects_continue)
-        admitted = self.steps.admit(asked, request.raw, request.peer, record)
-        if self.steps.lag.refuses(admitted.claim.client):
-            raise Busy("loop-lag")
-        self.upstream.permits.refuse_if_full(admitted.claim)
+        caller = None
+        if self._callers is not None:
+            caller = await self._caller(self._callers, asked, raw, request.peer)
+        admitted = self.steps.admit(asked, raw, request.peer, record, caller)
+        self._refuse_if_busy(admitted.claim)
         forwarding = self.steps.request_ids.forwarding(admitted, record)
         if self.steps.asking is not None:
             await self.steps.asking.ask(admitted.exchange, admitted.claim, forwarding, record)
-        permit: Permit | None = None
         copies = self._copies(admitted, record) if self.steps.ladder.on else None
         if copies is not None:
             copied.append(copies)
             body = copies.request(body)
         try:
+            response = await self._sent(request, admitted, body, forwarding, record)
+        finally:
+            record.request_bytes = body.arrived
+        if request.held is not None:
+            request.held.becomes(0)  # nothing of the request is in memory any more
+        seen_response = response if copies is None else copies.response(response)
+        try:
+            await self._respond(request, admitted, seen_response, record)
+        finally:
+            record.request_bytes = max(record.request_bytes, body.arrived)
+
+    async def _sent(
+        self,
+        request: Request,
+        admitted: AdmittedExchange,
+        body: RequestBody,
+        forwarding: Forwarding,
+        record: MessageRecord,
+    ) -> UpstreamResponse:
+        """Send a request as its rule changes it; return the response once its head is there."""
+        exchange, permit = admitted.exchange, None
+        try:
             if admitted.reads_messages:
                 from .websocket_relay import asked_upward  # noqa: PLC0415 - loaded with its rules
 
-                message, sent = pass_handshake(admitted.exchange), body
+                message, sent = pass_handshake(exchange), body
                 forwarding = asked_upward(admitted, forwarding)
             else:
-                exchange = admitted.exchange
                 limit = self.steps.body_limit(exchange.decision)
                 treatment = treat_request(exchange, body.framing.length, limit)
-                if isinstance(treatment, Pass):
-                    message, sent = pass_request(exchange), body
-                else:
-                    outgoing = self._changing.outgoing(admitted, body, treatment, limit, record)
+                if not isinstance(treatment, Pass):
+                    hold = self.steps.budget.of(request, admitted.claim.client)
+                    outgoing = self._changing.outgoing(
+                        admitted, body, treatment, limit, record, hold
+                    )
                     message, sent, permit = await outgoing
+                else:
+                    message, sent = pass_request(exchange), body
+                    if passes_much(body.framing.length):
+                        hold = self.steps.budget.of(request, admitted.claim.client)
+                        await hold.reach(STREAM_BYTES, passes=True)
+            await self.steps.write_down(record)
             record.sending()
-            response = await self.upstream.send(
+            return await self.upstream.send(
                 message,
                 sent,
                 admitted.claim,
                 forwarding=forwarding,
-                websocket=asked.websocket,
+                websocket=admitted.request.websocket,
                 permit=permit,
             )
         except BaseException:
             if permit is not None:
                 permit.release("unsent")
             raise
-        finally:
-            record.request_bytes = body.arrived
-        seen_response = response if copies is None else copies.response(response)
-        try:
-            await self._respond(request, admitted, seen_response, record)
-        finally:
-            record.request_bytes = max(record.request_bytes, body.arrived)
+
+    def _let_in(self, request: Request, record: MessageRecord) -> tuple[RawRequest, Admitted]:
+        """Return a request that passes the gate, as it came and as the rules read it."""
+        raw = request.raw
+        if self._callers is not None:
+            raw = self._callers.earned(raw, request.peer)
+        return raw, self.steps.let_in(raw, record)
+
+    async def _caller(
+        self, callers: Callers, asked: Admitted, raw: RawRequest, peer: Peer
+    ) -> VerifiedCaller | None:
+        """Return who has sent a request; it waits only where the keys of an issuer are missing."""
+        shown = callers.presented(raw, peer)
+        verdict = callers.known(shown)
+        if verdict is None:
+            client = self.steps.forwarding_headers.forwarding(raw, peer, asked.host).client
+            verdict = await callers.verified(shown, client)
+        return verdict.caller
+
+    def _refuse_if_busy(self, claim: Claim) -> None:
+        if self.steps.lag.refuses(claim.client):
+            raise Busy("loop-lag")
+        self.upstream.permits.refuse_if_full(claim)
 
     async def _respond(
         self,
@@ -210,13 +270,21 @@ class Handler:
                 response.lasts(self._timeouts.tunnel)
             exchange = admitted.exchange
             treatment = self.steps.treat_response(exchange, response)
-            if isinstance(treatment, Pass):
-                message = pass_response(exchange, response.head, bodiless=response.bodiless)
-            else:
-                incoming = self._changing.incoming(exchange, response, treatment, record)
+            hold = None
+            if not isinstance(treatment, Pass):
+                hold = self.steps.budget.of(request, admitted.claim.client)
+                incoming = self._changing.incoming(exchange, response, treatment, record, hold)
                 message, response = await incoming
+            else:
+                message = pass_response(exchange, response.head, bodiless=response.bodiless)
+            if message.body is not None:
+                if hold is not None:
+                    hold.becomes(len(message.body))
+            elif not response.bodiless and passes_much(response.framing.length):
+                await self._passes(request, response, admitted)
             close = admitted.request.websocket or admitted.request.upgrade
             await record.confirm()
+            await self.steps.write_down(record)
             record.response_bytes = await request.relay(
                 message, response, location_rewrite=admitted.location_rewrite, close=close
             )
@@ -225,6 +293,14 @@ class Handler:
             raise
         finally:
             response.close()
+
+    async def _passes(
+        self, request: Request, response: UpstreamResponse, admitted: AdmittedExchange
+    ) -> None:
+        """Wait for the memory that an answer takes while it passes."""
+        records = response.framing.length is None and streams_records(response.head.headers)
+        hold = self.steps.budget.of(request, admitted.claim.client)
+        await hold.reach(RECORDS_BYTES if records else STREAM_BYTES, answer=True, passes=True)
 
     def _copies(self, admitted: AdmittedExchange, record: MessageRecord) -> Copies | None:
         """Return what copies an exchange while it passes, where a dry run looks at it."""

@@ -26,6 +26,7 @@ from ...core.transform import (
     prepare_response,
 )
 from ...core.values.key_needs import Attempt, Keys, Needs
+from ..interfaces import OpensLog
 from ..message_record import MessageRecord
 from ..slices import Slices, may_go_at_once, may_go_in_records
 
@@ -64,15 +65,22 @@ class KnowsParticipants(Protocol):
 class PreparedSteps:
     """Where keys come from, who watches, and what is changed without a plan.
 
-    `clock` returns seconds since 1970.
+    `clock` returns seconds since 1970. Where `opens` has it, nothing that was opened goes on before
+    `write_down`; messages and records that open something are planned then.
 
     `slices` are for those steps of a long message that would hold the event loop for long.
     """
 
     def __init__(
-        self, keys: KeySource, tap: Tap | None, clock: Callable[[], float], slices: Slices
+        self,
+        keys: KeySource,
+        tap: Tap | None,
+        clock: Callable[[], float],
+        slices: Slices,
+        opens: OpensLog | None,
     ) -> None:
         self.keys = keys
+        self.opens: Final = opens
         self.tap: Final = tap
         self.clock: Final = clock
         self.slices: Final = slices
@@ -113,15 +121,29 @@ class PreparedSteps:
             if answer is None:
                 exchange.keep(changed.kept)
             if changed.counts:
-                record.count(changed.counts, changed.keys)
+                self._count(changed, record)
                 record.changed(began)
         return changed
+
+    async def write_down(self, record: MessageRecord) -> None:
+        """Write down what was opened of a message, before it goes on.
+
+        Raises KeyUnavailable where that is not possible: then it must not.
+        """
+        if record.opened and self.opens is not None:
+            opened, record.opened = record.opened, ()
+            for one in opened:
+                await self.opens.attempt(one)
+                record.written_down = True
 
     def prepared_messages(
         self, messages: Messages, record: MessageRecord, *, binary: bool
     ) -> PreparedMessages | None:
         """Return what changes the messages of a WebSocket without a plan, if anything does."""
-        return None if record.watch is not None else prepare_messages(messages, binary=binary)
+        opens = any(one.block.decrypt for one in messages.compiled_blocks)
+        if record.watch is not None or (opens and self.opens is not None):
+            return None
+        return prepare_messages(messages, binary=binary)
 
     def prepared_records(
         self,
@@ -132,9 +154,9 @@ class PreparedSteps:
         record: MessageRecord,
     ) -> Callable[[bytes], Changed | None] | None:
         """Return what changes the records of a stream without a plan, if anything does."""
-        prepared = (
-            None if record.watch is not None else prepare_records(exchange, block, head, kind)
-        )
+        if record.watch is not None or (block.decrypt and self.opens is not None):
+            return None
+        prepared = prepare_records(exchange, block, head, kind)
         if prepared is None:
             return None
         return lambda some: self.change(prepared, some, record) if may_go_in_records(some) else None
@@ -148,5 +170,10 @@ class PreparedSteps:
             return None
         changed = prepared.change(data, self.keys, self.clock())
         if changed is not None and changed.counts:
-            record.count(changed.counts, changed.keys)
+            self._count(changed, record)
         return changed
+
+    def _count(self, changed: Changed, record: MessageRecord) -> None:
+        record.count(changed.counts, changed.keys)
+        if self.opens is not None:
+            record.note_opened(changed.counts, changed.proven, changed.tally, changed.shown)

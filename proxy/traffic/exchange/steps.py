@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from ...config.ladder_settings import LadderSettings
 from ...config.limits import TrafficLimits
 from ...config.settings import Network
+from ...core.callers import VerifiedCaller
 from ...core.compiled.rule_table import Decision, RuleTable
 from ...core.errors import (
     OpenFailed,
@@ -50,12 +51,13 @@ from ...core.transform import (
 from ...core.values.key_needs import NO_KEYS, Attempt, Keys
 from ...telemetry.body_shapes import Streamed, known_names
 from ...telemetry.logs.access_line import METHODS, OTHER_METHOD
+from ..byte_budget import ByteBudget
 from ..http1.forwarding_headers import ForwardingHeaders, Peer
 from ..http1.framing import Framing
 from ..http1.gate import Admitted, RawRequest, admit
 from ..http1.pointing_headers import LocationRewrite
 from ..http1.problem import Problem, form_for, problem, status_of
-from ..interfaces import Reporter, UpstreamResponse
+from ..interfaces import OpensLog, Reporter, UpstreamResponse
 from ..message_record import MessageRecord, MessageWatch
 from ..policy import MOST_CLAIMS
 from ..slices import Run, Slices
@@ -85,9 +87,10 @@ _TIMED: Final = 16
 class Steps(PreparedSteps):
     """The steps that the messages of one listener take. `name` is the listener's, for the log.
 
-    `slices` are for those steps of a long message that would hold the event loop for long.
-    `ladder` takes what is reported of rules below `enforce`, and of what no rule covers. `asking`
-    learns the names that requests lack, where rules say how.
+    `slices` are for those steps of a long message that would hold the event loop for long, and
+    `budget` is for the memory of messages. `ladder` takes what is reported of rules below
+    `enforce`, and of what no rule covers. `asking` learns the names that requests lack, where rules
+    say how.
     """
 
     def __init__(  # noqa: PLR0913 - what the wiring hands in, each by name
@@ -104,18 +107,21 @@ class Steps(PreparedSteps):
         tap: Tap | None,
         lag: LoopLag,
         slices: Slices,
+        budget: ByteBudget,
         announcements: Announcements | None,
         ladder: LadderSettings,
         add_request_id: bool,
         accept: frozenset[str] = frozenset(),
         watches: Watches | None = None,
+        opens: OpensLog | None = None,
     ) -> None:
-        super().__init__(keys, tap, clock, slices)
+        super().__init__(keys, tap, clock, slices, opens)
         self._watches = watches
         self._accept = accept
         self.request_ids: Final = RequestIds(rule_table, adds=add_request_id)
         self.reporter = reporter
         self.lag: Final = lag
+        self.budget: Final = budget
         self._rule_table = rule_table
         self._known_names = known_names(one.rule for one in rule_table.rules)
         self._name = name
@@ -211,7 +217,12 @@ class Steps(PreparedSteps):
         return request
 
     def admit(
-        self, request: Admitted, raw: RawRequest, peer: Peer, record: MessageRecord
+        self,
+        request: Admitted,
+        raw: RawRequest,
+        peer: Peer,
+        record: MessageRecord,
+        caller: VerifiedCaller | None = None,
     ) -> AdmittedExchange:
         """Find the rule of a request, before its body is read.
 
@@ -220,8 +231,14 @@ class Steps(PreparedSteps):
         """
         if request.via:
             self.forwarding_headers.refuse_loop(raw.headers)
+        if caller is not None:
+            record.caller = caller.name
         exchange = Exchange(self._decide(request, record), request.head)
+        exchange.caller = caller
+        if self.opens is not None and opens(exchange):
+            self.opens.admit(caller)
         forwarding = self.forwarding_headers.forwarding(raw, peer, request.host)
+        record.exchange = exchange
         admitted = AdmittedExchange(
             request,
             exchange,
@@ -407,6 +424,9 @@ class Steps(PreparedSteps):
             self.ladder.passed(plan, record, lasts=bool(piece))
         if applied.counts and not piece:
             record.changed(began)
+        if self.opens is not None:
+            opened = applied.counts, applied.proven, applied.tally, applied.shown
+            record.note_opened(*opened, piece=bool(piece))
         if self.tap is not None and self.tap.watched:
             from ...telemetry.tap import Passing  # noqa: PLC0415 - loaded with the tap
 
@@ -453,6 +473,12 @@ class Steps(PreparedSteps):
         """Raise RejectedByRule where a rule is shut since poison was opened."""
         if self.keys.shut and (self._name, rule) in self.keys.shut:
             raise RejectedByRule("poison-shut")
+
+
+def opens(exchange: Exchange) -> bool:
+    """Return whether its client may get opened values."""
+    compiled_rule = exchange.decision.compiled_rule
+    return compiled_rule is not None and any(one.block.decrypt for one in compiled_rule.response)
 
 
 def rules_with_packets(rule_table: RuleTable) -> frozenset[str]:

@@ -34,4 +34,5 @@ async def carried_out(
                     raise
                 return halves
     steps.report_unopened(record)
+    await steps.write_down(record)
     return message

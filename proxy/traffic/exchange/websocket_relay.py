@@ -13,11 +13,13 @@ from functools import partial
 from typing import Final
 
 from ...config.limits import Timeouts
-from ...core.errors import MalformedRequest, TrafficError, UpstreamFailed
+from ...config.policy import SMALL_BYTES
+from ...core.errors import Busy, MalformedRequest, TrafficError, UpstreamFailed
 from ...core.http.message import Direction
 from ...core.planning.exchange import Messages
 from ...core.planning.plan import Plan
 from ...core.transform import Changed, PreparedMessages
+from ..byte_budget import Hold
 from ..http1.forwarding_headers import Forwarding
 from ..http1.outgoing_heads import switching_head
 from ..http1.problem import deliberate, status_of
@@ -62,7 +64,7 @@ async def relay(  # noqa: PLR0913, PLR0917 - what the handler knows of one WebSo
     head = handshake.downward(response.head, agreed)
     client = Leg(await request.switch(switching_head(head)), agreed, client=True, limit=limit)
     ways = steps.messages(exchange, "request"), steps.messages(exchange, "response")
-    joined = Relay(steps, record, client, upstream, ways)
+    joined = Relay(steps, record, client, upstream, ways, admitted.claim.client)
     await joined.run(idle=timeouts.tunnel, linger=timeouts.linger)
     if joined.abandoned:
         record.status = CLIENT_CLOSED
@@ -71,7 +73,7 @@ async def relay(  # noqa: PLR0913, PLR0917 - what the handler knows of one WebSo
 class Relay:
     """Joins the two legs until both have ended. Its record counts and tells of both directions.
 
-    `abandoned`: the client has left before anybody sent a close frame.
+    `name` is that of the client. `abandoned`: it has left before anybody sent a close frame.
     """
 
     __slots__ = (
@@ -87,19 +89,23 @@ class Relay:
         "steps",
     )
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - two legs, and what is known of them
         self,
         steps: Steps,
         record: MessageRecord,
         client: Leg,
         upstream: Leg,
         directions: tuple[Messages, ...],
+        name: str = "",
     ) -> None:
         self.steps = steps
         self.record = record
         self._client = client
         up, down = directions
-        self._halves = (_Half(self, client, upstream, up), _Half(self, upstream, client, down))
+        self._halves = (
+            _Half(self, client, upstream, up, Hold(steps.budget, name)),
+            _Half(self, upstream, client, down, Hold(steps.budget, name)),
+        )
         self._controls = Controls(frozenset(one.direction for one in directions if one.seals))
         self.abandoned = False
         self._lost = False
@@ -212,6 +218,7 @@ class _Half:
     """What goes in one direction: it receives what the source sends, and sends it to the sink."""
 
     __slots__ = (
+        "_hold",
         "_messages",
         "_prepared",
         "_relay",
@@ -222,7 +229,10 @@ class _Half:
         "source",
     )
 
-    def __init__(self, relay: Relay, source: Leg, sink: Leg, messages: Messages) -> None:
+    def __init__(
+        self, relay: Relay, source: Leg, sink: Leg, messages: Messages, hold: Hold
+    ) -> None:
+        self._hold = hold
         self._relay = relay
         self.source = source
         self._sink = sink
@@ -240,7 +250,8 @@ class _Half:
             self.received(early)
 
     def abandon(self) -> None:
-        """Wait for nothing any more."""
+        """Wait for nothing any more, and hold nothing."""
+        self._hold.release()
         if self._waiting is not None:
             self._waiting.cancel()
 
@@ -257,6 +268,14 @@ class _Half:
         self.source.reader.put(data)
         if self._waiting is None:
             self._go_on()
+        self._weigh()
+
+    def _weigh(self) -> None:
+        """Count what is held of messages to come; where there is no memory for it, end both."""
+        held = self.source.reader.held
+        self._hold.becomes(held if held > SMALL_BYTES else 0)
+        if self._hold.size and self._relay.steps.budget.short and not self._relay.over:
+            self._relay.refused(Busy("memory"), self._messages.direction)
 
     def ended(self) -> None:
         """Learn that the source sends no more: without a close frame the sink learns the same."""
@@ -342,7 +361,7 @@ class _Half:
             steps = self._relay.steps
             plan = self._plan(arrived)
             keys = steps.warm(plan)
-            if keys is not None:
+            if keys is not None and (steps.opens is None or not plan.needs.opens):
                 message = steps.apply(plan, keys, self._record(), piece="message")
                 self._send(self._sink.framed(message, compressed=arrived.compressed))
                 return
@@ -381,6 +400,12 @@ class _Half:
     async def _pass(self, plan: Plan | None, arrived: Arrived) -> None:
         """Unpack and plan a message in slices if that is left to do, wait for keys, and pass it."""
         steps = self._relay.steps
+        await self._hold.works_at(
+            arrived.payload,
+            limit=steps.body_limit(self._messages.exchange.decision),
+            coded=arrived.packed,
+            answer=not self._upward,
+        )
         async with steps.slices.turn(long=plan is None) as run:
             if arrived.packed:
                 arrived = await run(self.source.reader.unpacked, arrived)
@@ -391,8 +416,11 @@ class _Half:
                 return
             message = await steps.apply_in_turn(plan, keys, self._record(), run, piece="message")
             framed = await run(self._sink.framed, message, compressed=arrived.compressed)
-            if not self._relay.over:
-                self._send(framed)
+        await steps.write_down(self._record())
+        if not self._relay.over:
+            self._send(framed)
+        elif self._relay.record.written_down:
+            self._relay.record.withheld = True
 
     async def _wait(self, what: Callable[[], Awaitable[None]]) -> None:
         """Wait for what there is to be done first, then go on behind it."""
@@ -409,6 +437,7 @@ class _Half:
             if not isinstance(error, Exception):
                 raise
         self._waiting = None
+        self._weigh()
         self.source.go_on("keys")
         self._go_on()
         if self.source.gone and not self._sink.close_sent and self._waiting is None:

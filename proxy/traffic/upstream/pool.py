@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from ...config.limits import Timeouts, TrafficLimits
 from ...core.errors import BodyTooLarge, Busy, UpstreamFailed, UpstreamTimeout
 from ...core.http.message import ResponseHead
+from ..byte_budget import Hold
 from ..interfaces import Change, Outlet, RawConnection
 from ..timers import RepeatingTimer, interval
 from .connection import UpstreamConnection
@@ -235,8 +236,8 @@ class PooledResponse:
         self.close()
         return data
 
-    async def read(self, limit: int) -> bytes:
-        """Return the whole body; raise BodyTooLarge above `limit`."""
+    async def read(self, limit: int, hold: Hold) -> bytes:
+        """Return the whole body, as `hold` has room; raise BodyTooLarge above `limit`."""
         if self.framing.length is not None and self.framing.length > limit and not self.bodiless:
             raise BodyTooLarge("response-length")
         whole = self.take()
@@ -244,12 +245,14 @@ class PooledResponse:
             if len(whole) > limit:
                 raise BodyTooLarge("response-body")
             return whole
+        await hold.reads(self.framing.length or 0, answer=True)
         parts = []
         size = 0
         async for data in self.chunks():
             size += len(data)
             if size > limit:
                 raise BodyTooLarge("response-body")
+            await hold.reads(size, answer=True)
             parts.append(data)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 

@@ -104,6 +104,11 @@ class MessageReader:
         self._utf8: codecs.IncrementalDecoder | None = None
         self.closed = False
 
+    @property
+    def held(self) -> int:
+        """How many bytes are held of messages that have not come whole."""
+        return len(self._buffer) - self._at + len(self._message)
+
     def put(self, data: bytes) -> None:
         """Take bytes."""
         if not self.closed:

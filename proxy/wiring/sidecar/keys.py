@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ... import __version__
-from ...config.settings import Settings
+from ...config.settings import AuditSettings, Settings
 from ...core.crypto.derivation import audit_key
 from ...core.errors import KeyringError
-from ...keys.audit import Value
+from ...keys.audit import Trail, Value
 from ...keys.fleet.lineage import Accepted
 from ...keys.fleet.watch import KeyringWatch
 from ...keys.keyring.keyring import Keyring, shown
@@ -42,6 +42,7 @@ if TYPE_CHECKING:  # for those who ask: it takes memory
     from ...keys.participants.public_key import Kind, PublicKey
     from ...keys.participants.registry import Participants
     from ...keys.sessions.ledger import What
+    from ...keys.sessions.open_lines import OpenLines
     from .verify_reports import VerifyReports
 
 
@@ -111,8 +112,10 @@ class SidecarKeys:
             opened=self._write_down_root,
         )
         """What opened the keyring, and whether it still would."""
+        self.opens = _opens(self.trail, self.sessions, settings.audit)
+        """Where it is written down what messages open; None where that is not wanted."""
         self._verify_reports = _verify_reports(settings, None)
-        self._values = ValueOperations(self.sessions)
+        self._values = ValueOperations(self.sessions, self.opens)
         self._maker: KeyMaker | None = None
         self._upkeep = Upkeep(
             self.sessions,
@@ -172,6 +175,8 @@ class SidecarKeys:
         self._values.report()
         await self.store.close()
         if self.trail is not None:
+            if self.opens is not None:
+                self.opens.flush()
             self._key_events.close()
             self.trail.note("process.stopped")
             await self.trail.close()
@@ -391,6 +396,22 @@ def _lease(keys: SidecarKeys) -> Lease:
     )
     keys.sessions.lease, keys.sessions.sealing_until = made, 0.0
     return made
+
+
+def _opens(
+    trail: Trail | None, sessions: Sessions, settings: AuditSettings | None
+) -> OpenLines | None:
+    if trail is None or settings is None or settings.opens == "none":
+        return None
+    from ...keys.sessions.open_lines import OpenLines  # noqa: PLC0415 - only where it is wanted
+
+    return OpenLines(
+        trail,
+        sessions.name,
+        lambda: sessions.keyring.record_key,
+        withheld=settings.opens == "all",
+        clear=settings.clear_subjects,
+    )
 
 
 def _verify_reports(settings: Settings, known: VerifyReports | None) -> VerifyReports | None:

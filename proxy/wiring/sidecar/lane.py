@@ -17,11 +17,13 @@ from ...telemetry.metrics import table
 from ...telemetry.metrics import upstream as metrics
 from ...telemetry.metrics.samples import Samples
 from ...telemetry.reporter import MessageReporter
+from ...traffic.byte_budget import ByteBudget
 from ...traffic.downstream.acceptor import REASONS, FrontProxies
 from ...traffic.downstream.listener import ClientRoom, HttpListener, Lane
 from ...traffic.downstream.sockets import Sockets
 from ...traffic.exchange.exchange import Handler
 from ...traffic.exchange.steps import Watches, rules_with_packets
+from ...traffic.interfaces import OpensLog
 from ...traffic.slices import Slices
 from ...traffic.turns import LoopLag
 from ...traffic.upstream.client import HttpUpstream
@@ -34,8 +36,10 @@ from .end_to_end import LateEndToEnd
 if TYPE_CHECKING:  # only where they are wanted: they take memory
     from ...telemetry.tap import Tap
     from ...telemetry.traces import Traces
+    from ...traffic.callers.callers import Callers
     from ...traffic.exchange.announcements import Announcements
     from ...traffic.exchange.original_port import PortHandlers, PortUpstreams
+    from .lane_callers import LaneCallers
 
 
 LaneUpstream: TypeAlias = "HttpUpstream | PortUpstreams"
@@ -71,10 +75,14 @@ class WiredLane:
         traces: Traces | None,
         lag: LoopLag,
         slices: Slices,
+        opens: OpensLog | None,
+        budget: ByteBudget,
     ) -> None:
         self._tap = tap
+        self._opens = opens
         self._lag = lag
         self._slices = slices
+        self._budget = budget
         self._traces = traces
         self._end_to_end = end_to_end
         self._reporter = reporter
@@ -82,6 +90,7 @@ class WiredLane:
         self._material = material
         self._upstream = _upstream(material)
         self._announcements: dict[Address, Announcements] = {}
+        self._callers: LaneCallers | None = None
         self._handler = self._wire(material, self._upstream)
         self._listener: HttpListener | None = None
         self._retired: dict[asyncio.Task[None], LaneUpstream] = {}
@@ -129,6 +138,7 @@ class WiredLane:
             name=settings.name,
             report=self._reporter.report,
             room=room,
+            budget=self._budget,
         )
 
     def change(self, old: ListenerMaterial, new: ListenerMaterial) -> LaneChange:
@@ -151,11 +161,15 @@ class WiredLane:
             tls=change.material.tls,
             proxies=_proxies(settings),
         )
+        if self._callers is not None:
+            self._callers.keep(change.material)
         if change.fresh:
             self._retire(weakref.ref(old_handler), old_upstream)
 
     async def close(self) -> None:
         """Close the upstream and the retired ones."""
+        if self._callers is not None:
+            self._callers.close()
         await self._upstream.close()
         for task, upstream in tuple(self._retired.items()):
             task.cancel()
@@ -170,18 +184,32 @@ class WiredLane:
         pool = self._upstream.pool
         samples.add(table.UPSTREAM_CONNECTIONS, pool.idle, labels=(name, "idle"))
         samples.add(table.UPSTREAM_CONNECTIONS, pool.size - pool.idle, labels=(name, "busy"))
+        if self._callers is not None:
+            self._callers.count(samples, name)
         upstream = self._upstream
         for one in (upstream,) if isinstance(upstream, HttpUpstream) else upstream.every:
             _count(one, samples, name)
 
     def _wire(self, material: ListenerMaterial, upstream: LaneUpstream) -> LaneHandler:
+        callers = self._wire_callers(material)
         if isinstance(upstream, HttpUpstream):
-            return self._handler_for(material, upstream)
+            return self._handler_for(material, upstream, callers)
         from ...traffic.exchange.original_port import PortHandlers  # noqa: PLC0415 - see above
 
-        return PortHandlers(upstream, lambda one: self._handler_for(material, one))
+        return PortHandlers(upstream, lambda one: self._handler_for(material, one, callers))
 
-    def _handler_for(self, material: ListenerMaterial, upstream: HttpUpstream) -> Handler:
+    def _wire_callers(self, material: ListenerMaterial) -> Callers | None:
+        if material.callers is None:
+            return None
+        if self._callers is None:
+            from .lane_callers import LaneCallers  # noqa: PLC0415 - see above
+
+            self._callers = LaneCallers(self._reporter, self._clock)
+        return self._callers.wire(material)
+
+    def _handler_for(
+        self, material: ListenerMaterial, upstream: HttpUpstream, callers: Callers | None
+    ) -> Handler:
         settings = material.settings
         return Handler(
             material.rule_table,
@@ -197,13 +225,20 @@ class WiredLane:
             tap=self._tap,
             lag=self._lag,
             slices=self._slices,
+            budget=self._budget,
             announcements=self._announced_at(upstream.address, material.rule_table),
             ladder=settings.ladder,
             add_request_id=settings.add_request_id,
             accept=frozenset(settings.accept),
             origins=frozenset(settings.cors.origins) if settings.cors else frozenset(),
             watches=self._watches(material, upstream.address),
+            opens=self._opens_of(material),
+            callers=callers,
         )
+
+    def _opens_of(self, material: ListenerMaterial) -> OpensLog | None:
+        callers = self._callers
+        return self._opens if callers is None else callers.limited(material, self._opens)
 
     def _announced_at(self, address: Address, rule_table: RuleTable) -> Announcements | None:
         """Return what is announced in the sessions of an upstream, also before a reload.

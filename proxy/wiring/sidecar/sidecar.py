@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+from ...config.checks import memory_fit
 from ...config.settings import Loaded, Settings
 from ...core.errors import OpenFailed, SealyardError
 from ...core.http.message import DIRECTIONS
@@ -18,12 +19,13 @@ from ...core.rules.model import Rule
 from ...keys.audit import Trail
 from ...keys.fleet.lineage import Accepted
 from ...keys.keyring.keyring import shown
-from ...process import descriptors, memory
+from ...process import cgroup, descriptors, memory
 from ...process.policy import TRIM_SECONDS
 from ...telemetry.metrics import table
 from ...telemetry.metrics import upstream as metrics
 from ...telemetry.metrics.samples import Check, Facts, Samples
 from ...telemetry.reporter import CountingReporter, MessageReporter, Reporter
+from ...traffic.byte_budget import ENDLESS, ByteBudget
 from ...traffic.downstream import sockets
 from ...traffic.downstream.listener import ClientRoom, TrafficServer
 from ...traffic.downstream.sockets import Sockets
@@ -31,6 +33,7 @@ from ...traffic.slices import Slices
 from ...traffic.timers import RepeatingTimer
 from ...traffic.turns import LoopLag
 from .. import telemetry_setup
+from ..policy import CLIENT_BYTES, SESSION_BYTES
 from ..reload.config_files import Source
 from ..reload.material import Material, gather, keyring_of
 from ..reload.reload import require_none
@@ -51,12 +54,14 @@ class Sidecar:
         given: Mapping[str, Sockets] | None = None,
         check_store: bool = True,
         accepted: Accepted | None = None,
+        processes: int = 1,
     ) -> None:
         """Wire everything; nothing is opened before `start`. Needs a running event loop.
 
         `given` are sockets that listen already, by the name of the listener. `check_store` says
         whether to refuse a store that can never work; the replacement of a dead worker does not.
-        `accepted` is an older keyring to accept although a later one is known.
+        `accepted` is an older keyring to accept although a later one is known. `processes` share
+        the memory.
         """
         self._reporter = reporter
         self._environ = environ
@@ -76,6 +81,9 @@ class Sidecar:
         self._traces = telemetry_setup.begin(environ, reporter)
         self._lag = LoopLag()
         slices = Slices()
+        self._processes = processes
+        self._budget = ByteBudget()
+        self._budget.beside = self._beside
         self.lanes = {
             name: WiredLane(
                 one,
@@ -86,6 +94,8 @@ class Sidecar:
                 traces=self._traces,
                 lag=self._lag,
                 slices=slices,
+                opens=self.keys.opens,
+                budget=self._budget,
             )
             for name, one in material.listeners.items()
         }
@@ -151,6 +161,7 @@ class Sidecar:
             self._close_sockets()
             raise
         self._memory.keep()
+        self._divide(self.settings)
         self._memory_timer.start()
         self.keys.start_upkeep()
         self._started.set()
@@ -206,6 +217,7 @@ class Sidecar:
         newly_accepting = self.keys.take(material)
         self._material = self._held(material)
         self._room.most = clients
+        self._divide(material.settings)
         for name, change in changes.items():
             self.lanes[name].take(change)
         self._server.replace([lane.lane for lane in self.lanes.values()])
@@ -265,6 +277,24 @@ class Sidecar:
             self._reporter.report("descriptors.short", limit=limit, wanted=wanted, clients=found)
         return found
 
+    def _beside(self) -> int:
+        """Return about how many bytes connected clients and sessions take."""
+        sessions = sum(self.keys.sessions.cached)
+        return self._room.connections() * CLIENT_BYTES + sessions * SESSION_BYTES
+
+    def _divide(self, settings: Settings) -> None:
+        """Divide the memory that this process may take, and report where the limits exceed it."""
+        limit = settings.memory or cgroup.memory_limit()
+        if limit is None:
+            self._budget.resize(ENDLESS)
+            return
+        own = memory.resident_bytes()
+        limits = [one.limits for one in settings.listeners]
+        parts = memory_fit.divide(limit, limits, processes=self._processes, own=own)
+        if parts.missing:
+            self._reporter.report("memory.short", limit=parts.limit, missing=parts.missing)
+        self._budget.resize(parts.divided)
+
     def _samples(self) -> Samples:
         reporter = self._reporter
         samples = reporter.samples() if isinstance(reporter, CountingReporter) else Samples()
@@ -286,6 +316,8 @@ class Sidecar:
         self.keys.count(samples)
         samples.add(metrics.LOOP_LAG, self._lag.longest())
         samples.add(table.MEMORY, memory.resident_bytes())
+        samples.add(table.BODIES, self._budget.used)
+        samples.add(table.BODIES_WAITING, self._budget.waiting)
         samples.add(table.CPU, memory.cpu_seconds())
         return samples
 
@@ -361,6 +393,7 @@ async def build(  # noqa: PLR0913 - what the command hands in, each by name
     given: Mapping[str, Sockets] | None = None,
     check_store: bool = True,
     accepted: Accepted | None = None,
+    processes: int = 1,
 ) -> Sidecar:
     """Return a sidecar that is ready to start, its keyring opened off the event loop.
 
@@ -376,6 +409,7 @@ async def build(  # noqa: PLR0913 - what the command hands in, each by name
         given=given,
         check_store=check_store,
         accepted=accepted,
+        processes=processes,
     )
 
 

@@ -1,17 +1,25 @@
 from __future__ import annotations
 
+import gzip
 import json
 from base64 import b64decode
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from proxy.config.settings import SecretReference
+from proxy.core.crypto import derivation
+from proxy.keys.audit import AuditLog
+from proxy.keys.keyring.file import open_keyring
+from proxy.keys.keyring.roots import FileRoot, Roots
 from tests.factories import forged
 
 from ..conftest import Run, invoke
 
 CANARY = "canary-7f3a"
+ROOT = SecretReference(file=Path("root.key"))
 
 
 @pytest.fixture
@@ -41,15 +49,17 @@ def test_an_edit_ends_with_1_and_the_line(run: Run) -> None:
     result = run("audit", "verify", status=1)
     assert "BROKEN" in result.stdout
     assert "audit.log:2 was edited or inserted" in result.stdout
-    shown = run("audit", "show", "--event", "keys").stdout.splitlines()
-    assert [line[0] for line in shown] == ["!", " "]
+    broken = run("audit", "show", "--event", "keys", status=1)
+    assert [line[0] for line in broken.stdout.splitlines()] == ["!", " "]
+    assert "audit.log:2 was edited or inserted" in broken.stderr
 
 
 def test_an_inserted_line_of_any_members_hides_no_others(run: Run) -> None:
     with Path("audit.log").open("a") as log:
         log.write('{"event": "keys.list", "scope": ["c1"], "seq": null}\n')
-    shown = run("audit", "show", "--event", "keys").stdout.splitlines()
-    assert [line[0] for line in shown] == [" ", "!"]
+    shown = run("audit", "show", "--event", "keys")
+    assert [line[0] for line in shown.stdout.splitlines()] == [" ", "!"]
+    assert "audit.log:3 the last line is torn" in shown.stderr
     run("audit", "show", "--tenant", CANARY)
 
 
@@ -88,6 +98,67 @@ def test_lines_are_found_by_conversation_and_tell_no_name(run: Run) -> None:
     assert [line["event"] for line in found] == ["sessions.revoke", "keys.revoke"]
     assert len(run("audit", "show", "--last", "1").stdout.splitlines()) == 1
     assert CANARY not in Path("audit.log").read_text()
+
+
+OPENED = ("--tenant", CANARY, "--conversation")
+
+
+def opened(run: Run, conversation: str) -> None:
+    bound = (*OPENED, conversation, "--field", "content")
+    token = run("encrypt", *bound, f"{CANARY} of {conversation}").stdout.strip()
+    assert CANARY in run("decrypt", *bound, token).stdout
+
+
+def found_by(run: Run, *options: str) -> list[dict[str, Any]]:
+    shown = run("audit", "show", "--json", "--event", "open.attempted", *options)
+    return [json.loads(line) for line in shown.stdout.splitlines()]
+
+
+def test_who_opened_what_is_found_over_rotated_files(run: Run) -> None:
+    opened(run, "c1")
+    log = Path("audit.log")
+    text = log.read_bytes()
+    Path("audit.log.2.gz").write_bytes(gzip.compress(text))
+    log.unlink()
+    opened(run, "c2")
+    log.rename("audit.log.1")
+    opened(run, "c1")
+    Path("audit.log.old").write_text("nothing of ours\n")
+    first, last = found_by(run, *OPENED, "c1")
+    assert (first["seq"], last["seq"]) == (3, 7)
+    assert first["fields"] == ["content:value:1"]
+    assert (first["source"], first["delivered"], first["authentic"]) == ("cli", "whole", True)
+    assert len(found_by(run)) == 3
+    files = "".join(one.read_text() for one in map(Path, ("audit.log", "audit.log.1")))
+    assert CANARY not in files
+    assert CANARY not in text.decode()
+    Path("audit.log.1").unlink()
+    broken = run("audit", "show", *OPENED, "c1", status=1)
+    assert "lines 5 to 6 are missing" in broken.stderr
+
+
+def test_lines_are_found_by_when_and_by_whom(run: Run) -> None:
+    opened(run, "c1")
+    keyring = open_keyring(Path("keyring.jwe"), Roots.of(FileRoot(ROOT)))
+    key = derivation.caller_key(keyring.record_key)
+    mac, key_id = derivation.caller_name(key, "https://id.clinic", "anna")
+    who = {"subject_hash": mac, "subject_key": key_id, "caller": "doctor"}
+    log = AuditLog(Path("audit.log"), lambda: 1_900_000_000.0)
+    lines_key = derivation.audit_key(keyring.record_key)
+    log.write(lines_key, "open.attempted", request_id="r-1", scopes=("x",), **who)
+    log.write(lines_key, "open.attempted", request_id="r-2", **who)
+    log.write(lines_key, "open.over", delivered=(), cut=("r-1",))
+    by = ("--issuer", "https://id.clinic", "--subject", "anna")
+    assert [one["delivered"] for one in found_by(run, *by)] == ["part", "unknown"]
+    assert [one["request_id"] for one in found_by(run, "--caller", "doctor")] == ["r-1", "r-2"]
+    assert found_by(run, *by[:3], "bert") == []
+    assert len(found_by(run, "--until", "2030-01-01T00:00:00Z")) == 1
+    assert len(found_by(run, "--since", "2030-01-01T00:00:00Z")) == 2
+    assert found_by(run, "--since", "2031-01-01T00:00:00Z") == []
+    run("audit", "show", "--subject", "anna", status=2)
+    assert "delivered=part" in run("audit", "show", "--caller", "doctor").stdout
+    run("keys", "rotate-records", "--scheduled")
+    assert len(found_by(run, *by)) == 2
 
 
 def test_another_keyring_than_the_configured_has_a_log_of_its_own(run: Run) -> None:

@@ -69,7 +69,7 @@ def test_a_json_value_must_be_json(run: Run) -> None:
 def test_opening_is_written_down_before_it_is_shown(run: Run, tmp_path: Path) -> None:
     token = run("encrypt", *BOUND, "hello").stdout.strip()
     run("decrypt", *BOUND, token)
-    assert "tokens.decrypt" in (tmp_path / "audit.log").read_text()
+    assert "open.attempted" in (tmp_path / "audit.log").read_text()
     missing = str(tmp_path / "missing" / "audit")
     result = run("decrypt", *BOUND, "--audit-file", missing, token, status=3)
     assert "hello" not in result.stdout

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import hmac
 
 import pytest
@@ -61,6 +62,21 @@ def test_the_key_of_the_audit_log_is_no_other_key() -> None:
     expected = HKDFExpand(SHA256(), 32, b"sealyard/v1/audit").derive(bytes(32))
     assert key == expected
     assert key != derivation.audit_key(RecordKey(b"1" * 32)).reveal()
+
+
+def test_a_caller_is_named_by_a_key_that_the_audit_log_does_not_tell() -> None:
+    keys = derivation.caller_key(RecordKey(bytes(32), (RecordKey(b"1" * 32),)))
+    now, before = (derivation.caller_name(key, "https://id", "anna") for key in keys.all)
+    key = expanded(bytes(32), "caller")
+    mac = hmac.digest(key, b"https://id\x00anna", "sha256")
+    assert now == (
+        base64.urlsafe_b64encode(mac[:16]).rstrip(b"=").decode(),
+        expanded(key, "caller-key-id")[:4].hex(),
+    )
+    assert now[0] != before[0]
+    assert now[1] != before[1]
+    assert derivation.caller_name(keys, "https://id", "\ud800")[0]  # as JSON may have it
+    assert keys.reveal() != derivation.audit_key(RecordKey(bytes(32))).reveal()
 
 
 def test_a_poison_session_id_has_its_time_and_a_tag() -> None:

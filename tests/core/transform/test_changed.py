@@ -133,8 +133,17 @@ def test_what_is_applied_is_counted_and_proven() -> None:
     applied = send(rule, a_message(json.dumps({"list": [token, token]})))
     assert dict(applied.counts) == {"opened": 2}
     assert {one.scope: values for one, values in applied.proven.items()} == {SCOPE: 2}
+    assert applied.tally() == {("list", "opened"): 2}
     assert applied.forwardable.frame.changed
     assert applied.forwardable.frame.media_type is None
+
+
+def test_only_what_was_opened_is_told_as_opened() -> None:
+    block = a_block(encrypt=["$.content"], decrypt=["$.old"], plain=[])
+    token = sealed(b"was", Context(SCOPE, field="old"))
+    message = a_message(f'{{"old":"{token}","content":"x"}}')
+    assert send(a_rule(request=block, names=BY_PATH), message).tally() == {("old", "opened"): 1}
+    assert send(encrypts("$.content"), a_message('{"content":"x"}')).tally() == {}
 
 
 @pytest.mark.parametrize(

@@ -234,7 +234,8 @@ def generally(trip: Trip, body: bytes, answer: Any = None) -> object:  # noqa: A
         return None
     facts = trip.exchange.kept if answer is None else ()
     sealing = asked_for(plan.needs)
-    return sent(done.forwardable), done.counts, proven(done.proven), sealing, facts
+    whose = dict(done.tally())
+    return sent(done.forwardable), done.counts, proven(done.proven), sealing, facts, whose
 
 
 def by_way(way: Changing | None, keys: Warm, body: bytes, kept: Kept = (), **how: bool) -> object:
@@ -248,7 +249,9 @@ def by_way(way: Changing | None, keys: Warm, body: bytes, kept: Kept = (), **how
         return None
     (needs,) = keys.needs or [Needs({})]
     (used,) = keys.remembered or [{}]
-    return sent(changed), changed.counts, proven(used), asked_for(needs), changed.kept
+    assert proven(changed.proven) == proven(used)
+    outcome = sent(changed), changed.counts, proven(used), asked_for(needs), changed.kept
+    return *outcome, dict(changed.tally())
 
 
 def target_of(rule: Rule) -> str:
@@ -409,7 +412,7 @@ def test_a_message_that_passes_is_the_same_each_time() -> None:
     assert back is not None
     passed = back.change(b"x", NOW)
     assert passed is not None
-    assert sent(passed) == [None, None, (), False, False, answer, None, False, False]
+    assert sent(passed) == [None, None, (), False, False, False, answer, None, False, False]
 
 
 @pytest.mark.parametrize(

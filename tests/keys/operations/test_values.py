@@ -29,9 +29,11 @@ from proxy.keys.operations.values import (
 from proxy.keys.operations.verb import Call
 from proxy.keys.operations.verbs import VERBS
 from proxy.keys.sessions import session_control
+from proxy.keys.sessions.open_lines import OpenLines
 from proxy.keys.sessions.settings import SessionMode
 from tests.keys.desk import a_place
 
+from ..audit.test_trail import a_trail
 from ..builders import CONTEXT, NOW, SCOPE, a_world, seal_need
 from ..sessions.test_key_events import Scene
 
@@ -217,3 +219,34 @@ async def test_what_is_neither_text_nor_json_does_not_open() -> None:
     for token in (text, media):
         with pytest.raises(OpenFailed):
             await ValueOperations(world.sessions).open([ToOpen(token, CONTEXT)], "")
+
+
+async def test_what_is_opened_is_written_down_before_it_is_told(tmp_path: Path) -> None:
+    world = a_world()
+    trail, log, _ = a_trail(tmp_path)
+    keyring = world.keyring
+    lines = OpenLines(
+        trail, world.sessions.name, lambda: keyring.record_key, withheld=True, clear=False
+    )
+    desk = ValueOperations(world.sessions, lines)
+    other = CONTEXT._replace(field="note")
+    asked = [ToSeal(b"canary-31b0", one) for one in (CONTEXT, CONTEXT, other)]
+    tokens = of_tokens(await desk.seal(asked), asked)
+    await desk.open(tokens, "r-7")
+    text = log.path.read_text()
+    told = json.loads(text.splitlines()[-1])
+    assert (told["event"], told["listener"], told["request_id"]) == (
+        "open.attempted",
+        "admin",
+        "r-7",
+    )
+    assert told["fields"] == ["content:value:2", "note:value:1"]
+    assert told["scopes"] == [world.sessions.name(SCOPE)]
+    assert "canary" not in text
+    with pytest.raises(OpenFailed):
+        await desk.open([tokens[0]._replace(context=other)], "r-8")
+    log.path.rename(tmp_path / "away")
+    log.path.mkdir()
+    with pytest.raises(KeyUnavailable):
+        await desk.open(tokens, "r-9")
+    await trail.close()

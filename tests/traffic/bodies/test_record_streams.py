@@ -35,6 +35,7 @@ from proxy.core.transform.planner import plan_records
 from proxy.core.values.key_needs import Keys, Needs
 from proxy.keys.sessions import session_control
 from proxy.traffic.bodies.record_streams import StreamedBody
+from proxy.traffic.byte_budget import ByteBudget, Hold
 from proxy.traffic.downstream.connection import ClientConnection
 from proxy.traffic.slices import AT_ONCE, SHORT_BYTES
 from tests.factories import Ear
@@ -702,7 +703,7 @@ class Body:
     def take(self) -> None:
         return None
 
-    async def read(self, limit: int) -> bytes:
+    async def read(self, limit: int, hold: Hold) -> bytes:
         raise NotImplementedError
 
     async def chunks(self) -> AsyncIterator[bytes]:
@@ -727,7 +728,7 @@ async def test_a_stream_that_has_failed_never_ends_well() -> None:
     with pytest.raises(ConnectionError):
         _ = [piece async for piece in body.chunks()]
     with pytest.raises(TypeError):
-        await body.read(1)
+        await body.read(1, Hold(ByteBudget(), ""))
 
 
 def test_a_message_without_records_is_not_streamed() -> None:

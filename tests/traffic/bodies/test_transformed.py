@@ -22,6 +22,7 @@ from proxy.core.errors import OpenFailed
 from proxy.core.transform import Forwardable
 from proxy.demo.screen import search
 from proxy.traffic.bodies.transformed import FlowingBody, Pieces, refuse_beside
+from proxy.traffic.byte_budget import ByteBudget, Hold
 from proxy.traffic.http1.framing import CHUNKED
 from tests.traffic.frame_world import (
     CANARY,
@@ -487,7 +488,7 @@ class Given:
     def take(self) -> None:
         return None
 
-    async def read(self, limit: int) -> bytes:
+    async def read(self, limit: int, hold: Hold) -> bytes:
         raise AssertionError
 
     async def chunks(self) -> AsyncIterator[bytes]:
@@ -503,7 +504,7 @@ async def test_after_an_error_a_body_never_seems_to_end() -> None:
         [piece async for piece in body.chunks()]
     assert body.take() is None  # type: ignore[func-returns-value] # so the protocol has it
     with pytest.raises(TypeError):
-        await body.read(10)
+        await body.read(10, Hold(ByteBudget(), ""))
 
 
 async def test_pieces_that_were_looked_at_come_again() -> None:

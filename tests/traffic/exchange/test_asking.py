@@ -13,6 +13,7 @@ from proxy.core.expressions.routes import parse_pattern
 from proxy.core.expressions.selectors import parse_json_selector, parse_selector
 from proxy.core.expressions.sources import JsonSource, SameSource, parse_ask, parse_source
 from proxy.core.rules.model import Block, Item, Names, Rule
+from proxy.traffic.byte_budget import ByteBudget
 from proxy.traffic.exchange import asking
 from proxy.traffic.policy import MOST_ASKED
 from proxy.traffic.upstream.client import HttpUpstream
@@ -199,7 +200,7 @@ async def test_a_name_is_kept_for_its_caller_alone(monkeypatch: pytest.MonkeyPat
 
 async def test_a_kept_name_ends_and_there_are_few() -> None:
     now = [0.0]
-    kept = asking.BackendNames(HttpUpstream(local(1)), lambda: now[0])
+    kept = asking.BackendNames(HttpUpstream(local(1)), ByteBudget(), lambda: now[0])
     for one in range(MOST_ASKED + 2):
         kept._keep(b"%d" % one, "c")
     assert len(kept._kept) == MOST_ASKED

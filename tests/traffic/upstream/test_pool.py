@@ -13,6 +13,7 @@ from proxy.config.settings import TcpAddress
 from proxy.core.errors import UpstreamFailed
 from proxy.core.http.message import ResponseHead
 from proxy.process.circuit_breaker import NO_TRIAL
+from proxy.traffic.byte_budget import ByteBudget, Hold
 from proxy.traffic.upstream import permits
 from proxy.traffic.upstream.client import HttpUpstream
 from proxy.traffic.upstream.connection import UpstreamConnection
@@ -178,7 +179,7 @@ async def test_b8_an_upstream_that_closes_behind_what_is_still_to_be_read_has_an
 
         assert noting.outcomes == ["answered"]
         response = PooledResponse(upstream.pool, connection, head, None)
-        assert await response.read(2) == b"ok"
+        assert await response.read(2, Hold(ByteBudget(), "")) == b"ok"
 
 
 async def test_a11_b8_a_response_before_the_end_of_its_upload_is_an_answer(noting: Noting) -> None:

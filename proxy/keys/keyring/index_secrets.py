@@ -1,0 +1,56 @@
+"""Index secrets: what the tags are made with by which backends search, in up to two generations.
+
+They are no KEKs: rotating or destroying those breaks no index. While a generation is being replaced
+values get tags of both, and searches go by the older one, which every value has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ...core.crypto import derivation
+from ...core.crypto.secret import IndexSecret
+from ...core.errors import KeyringError
+from ..policy import MAX_INDEX_SECRETS
+from .kek import mark_of
+
+
+@dataclass(frozen=True, slots=True)
+class IndexGeneration:
+    """An index secret, the number of its generation, and since when (seconds since 1970)."""
+
+    key: IndexSecret
+    generation: int
+    since: int
+
+    @property
+    def id(self) -> str:
+        """Four characters of its thumbprint."""
+        return mark_of(derivation.key_thumbprint(self.key))
+
+
+def check(secrets: Sequence[IndexGeneration]) -> None:
+    """Raise KeyringError for generations that cannot be: the older one is first."""
+    numbers = [one.generation for one in secrets]
+    if len(numbers) > MAX_INDEX_SECRETS:
+        raise KeyringError(f"a keyring holds at most {MAX_INDEX_SECRETS} index secrets")
+    if numbers != sorted(set(numbers)) or any(one < 1 for one in numbers):
+        raise KeyringError("the index secrets of a keyring are of rising generations")
+    if any(one.since < 0 for one in secrets):
+        raise KeyringError("an index secret's time is at least 0")
+
+
+def latest(
+    ours: tuple[IndexGeneration, ...], theirs: tuple[IndexGeneration, ...]
+) -> tuple[IndexGeneration, ...]:
+    """Return the index secrets of two states of a keyring: a generation that is gone stays gone.
+
+    Raises KeyringError where they have different secrets of one generation.
+    """
+    known = {one.generation: one.key for one in ours}
+    for one in theirs:
+        if known.get(one.generation, one.key) != one.key:
+            raise KeyringError(f"index secret {one.generation} is another one there")
+    # What has the same latest generation and fewer of them has dropped the others.
+    return max(ours, theirs, key=lambda one: (one[-1].generation, -len(one)) if one else (0, 0))

@@ -1,0 +1,160 @@
+"""What messages open, in the audit log: a line before one goes on, and one once it is over.
+
+The first says what was `attempted`: it may be there although nothing went out. The second says, of
+many messages at a time, by the ids of their requests, which were handed over whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+
+from ...core.callers import ANYONE, VerifiedCaller
+from ...core.crypto import base64url, derivation
+from ...core.crypto.context import Scope
+from ...core.crypto.secret import RecordKey
+from ...core.crypto.session_cipher import Session
+from ...core.errors import KeyUnavailable, UnfitEnvironment
+from ...core.values.key_needs import Opening
+from ...core.values.outcomes import SHOWN, Outcome
+from ..audit import Trail
+from ..audit.line import Values, spelled
+from ..audit.opened import ATTEMPTED, OVER
+from ..lru_map import BoundedMap
+from ..policy import GATHER_SECONDS, LINES_KNOWN, MOST_AT_ONCE, OPENED_SCOPES
+from .key_events import BLOCKED
+
+AS: Final[dict[Outcome, str]] = {
+    "opened": "value",
+    "masked": "mask",
+    "token": "token",
+    "absent": "absent",
+}
+"""What a value came out as, for each outcome that a line is written for."""
+
+
+class OpenLines:
+    """Writes lines about what messages opened to `trail`.
+
+    `name_of` returns the name of a conversation in the store, `record_key` the one in use. Without
+    `withheld` there is no line about a message of which nothing came out as value or mask. With
+    `clear`, lines name issuer and subject of a caller. Needs a running event loop.
+    """
+
+    def __init__(
+        self,
+        trail: Trail,
+        name_of: Callable[[Scope], str],
+        record_key: Callable[[], RecordKey],
+        *,
+        withheld: bool,
+        clear: bool,
+    ) -> None:
+        """Write nothing yet."""
+        self._trail = trail
+        self._name_of = name_of
+        self._record_key = record_key
+        self._withheld = withheld
+        self._clear = clear
+        self._known = BoundedMap[tuple[object, ...], bytes](LINES_KNOWN)
+        self._key: RecordKey | None = None
+        self._over: dict[str, bool] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def admit(self, caller: VerifiedCaller | None) -> None:
+        """Admit whoever it is: what is written down is not limited."""
+
+    async def attempt(self, one: Opening) -> None:
+        """Write down what is about to go on; where the log blocks, return once it is on the disk.
+
+        Raises KeyUnavailable where that log cannot be written.
+        """
+        if not self._withheld and SHOWN.isdisjoint(how for _, how in one.counts):
+            return
+        about = self._about(one)
+        lines = [about + named for named in self._named(one)]
+        if not self._trail.blocks:
+            for members in lines:
+                self._trail.note_spelled(ATTEMPTED, {}, members)
+            return
+        try:
+            for written in [self._trail.writing(ATTEMPTED, {}, members) for members in lines]:
+                await written
+        except UnfitEnvironment:
+            raise KeyUnavailable(BLOCKED) from None
+
+    def over(self, request_id: str, *, delivered: bool) -> None:
+        """Note that a message with such a line is over: handed over whole, or perhaps in part."""
+        self._over[request_id] = delivered
+        if len(self._over) >= MOST_AT_ONCE:
+            self.flush()
+        elif self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(GATHER_SECONDS, self.flush)
+
+    def flush(self) -> None:
+        """Write which messages are over."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        over, self._over = self._over, {}
+        if over:
+            delivered = tuple(one for one, whole in over.items() if whole)
+            cut = tuple(one for one, whole in over.items() if not whole)
+            self._trail.note(OVER, delivered=delivered, cut=cut)
+
+    def _about(self, one: Opening) -> bytes:
+        """Return the members of the lines about a message but for conversations and sessions."""
+        key = self._record_key()
+        if key is not self._key:
+            self._key = key
+            self._known.clear()
+        caller = one.caller
+        who = None if caller is None else (caller.name, caller.issuer, caller.subject)
+        counts = tuple(one.counts.items())
+        about = one.listener, one.rule, one.direction, who, one.purpose, counts
+        members = self._known.get(about)
+        if members is None:
+            values: Values = {
+                "listener": one.listener,
+                "rule": one.rule,
+                "direction": one.direction,
+                **self._caller(caller, key),
+                **({"purpose_of_use": one.purpose} if one.purpose else {}),
+                "fields": tuple(f"{name}:{AS[how]}:{n}" for (name, how), n in counts),
+            }
+            members = spelled(values)
+            self._known.put(about, members)
+        return b'%b,"request_id":"%b"' % (members, one.request_id.encode("ascii"))
+
+    def _caller(self, caller: VerifiedCaller | None, key: RecordKey) -> dict[str, str]:
+        if caller is None:
+            return {"caller": ANYONE}
+        named = derivation.caller_name(derivation.caller_key(key), caller.issuer, caller.subject)
+        values = {"caller": caller.name, "subject_hash": named[0], "subject_key": named[1]}
+        if self._clear:
+            values |= {"issuer": caller.issuer, "subject": caller.subject}
+        return values
+
+    def _named(self, one: Opening) -> Iterator[bytes]:
+        """Yield the conversations and sessions of a message, in as many lines as they need."""
+        some = list(one.sessions)
+        if len(some) == 1:  # nearly always; a session itself is not kept here, nor its keys
+            which = some[0].sid, some[0].scope
+            members = self._known.get(which)
+            if members is None:
+                members = self._spelled(some)
+                self._known.put(which, members)
+            yield members
+            return
+        for at in range(0, len(some) or 1, OPENED_SCOPES):
+            yield self._spelled(some[at : at + OPENED_SCOPES])
+
+    def _spelled(self, some: Iterable[Session]) -> bytes:
+        return spelled(
+            {
+                "scopes": tuple(dict.fromkeys(self._name_of(each.scope) for each in some)),
+                "sids": tuple(base64url.encode(each.sid).decode() for each in some),
+            }
+        )
