@@ -176,6 +176,16 @@ class Callers:
                 self._count(caller, "verified")
                 return verdict
 
+    async def of_token(self, token: bytes) -> VerifiedCaller:
+        """Return whose token it is that a service hands in; raises as `verified` does."""
+        shown = Credentials(
+            [b"Bearer " + token], [], [], b"", Peer(), hashlib.sha256(token).digest()
+        )
+        verdict = self.known(shown) or await self.verified(shown, _SERVICES)
+        if verdict.caller is None:
+            raise CallerUnverified("fits-no-caller")
+        return verdict.caller
+
     def _count(self, caller: VerifiedCaller | None, outcome: str) -> None:
         key = "" if caller is None else caller.name, outcome
         self._counts[key] = self._counts.get(key, 0) + 1
@@ -319,6 +329,8 @@ class Callers:
         return any(fold_header(one) in self._folded for one in names.places)
 
 
+_SERVICES: Final = "admin"
+"""Whose failures are counted together, of tokens that services hand in."""
 _NOBODY: Final = Verdict(None, float("inf"), float("inf"))
 _OUTCOMES: Final[dict[type[TrafficError], str]] = {
     CallerUnverified: "refused",
