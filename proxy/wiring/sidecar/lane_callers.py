@@ -65,6 +65,9 @@ class LaneCallers:
                 most[one.name] = min(one.opens_per_minute, most.get(one.name, one.opens_per_minute))
         if not most:
             return opens
+        for name in most:  # a counter that begins with 1 has not increased, and raises no alarm
+            for outcome in ("opened", "limited"):
+                self._opened.setdefault((name, outcome), 0)
         from ...traffic.callers import opens_limit  # noqa: PLC0415 - only where there are limits
 
         self._subjects = self._subjects or opens_limit.subjects()
