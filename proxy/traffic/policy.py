@@ -110,6 +110,7 @@ UNREAD_REPORT_SECONDS: Final = 3600.0  # time between two reports of one rule
 
 # --- callers ----------------------------------------------------------------------------------
 MOST_VERDICTS: Final = 10_000  # credentials of one listener whose caller is known
+OPENS_SECONDS: Final = 60.0  # for which `opens_per_minute` of a caller counts
 MOST_NAMES: Final = 1024  # certificates whose names are kept
 VERDICT_SECONDS: Final = 300.0  # how long one is at most
 CLOCK_SKEW_SECONDS: Final = 60.0  # by which the clock of an issuer may differ from ours

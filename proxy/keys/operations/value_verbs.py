@@ -21,7 +21,7 @@ from ...core.formats import json as json_format
 from ..policy import MOST_CREDENTIAL_CHARS, MOST_VALUE_BYTES, MOST_VALUES
 from . import schemas
 from .schemas import FLAG, TEXT, Schema
-from .values import Asking, ToOpen, ToSeal, sealed_bytes
+from .values import OnBehalf, ToOpen, ToSeal, sealed_bytes
 from .verb import Argument, At, Done, Route, Verb
 
 _CONTEXT: Final = (
@@ -58,7 +58,9 @@ def _list(name: str, parts: Sequence[Argument]) -> Argument:
 async def _seal(here: At, values: Sequence[Mapping[str, Any]], caller: str | None = None) -> Done:
     """Return the token of each value."""
     asked = [ToSeal(_fit(one), _context(one), one["json"], one["form"]) for one in values]
-    return Done({"tokens": [one.decode() for one in await here.values.seal(asked, Asking(caller))]})
+    return Done(
+        {"tokens": [one.decode() for one in await here.values.seal(asked, OnBehalf(caller))]}
+    )
 
 
 async def _open(
@@ -71,7 +73,7 @@ async def _open(
     # A text that is not ASCII fails as any other text does that is not a token. None is the bytes
     # of one: these are no UTF-8.
     asked = [ToOpen(one["token"].encode(), _context(one)) for one in tokens]
-    opened = await here.values.open(asked, here.request_id, Asking(caller, purpose_of_use))
+    opened = await here.values.open(asked, here.request_id, OnBehalf(caller, purpose_of_use))
     return Done({"values": [{"value": text, "json": is_json} for text, is_json in opened]})
 
 

@@ -148,14 +148,14 @@ class ValueAccess(Protocol):
         """Raise CallerMayNotSeal where a caller must not seal."""
 
 
-class Asking(NamedTuple):
+class OnBehalf(NamedTuple):
     """For whom a service asks, and what for; None: for nobody whom it can name."""
 
     credential: str | None = None
     purpose: str = ""
 
 
-_NOBODY: Final = Asking()
+_NOBODY: Final = OnBehalf()
 
 
 class ValueOperations:
@@ -170,7 +170,7 @@ class ValueOperations:
         self._lines = lines
         self._unreported: list[tuple[tuple[Unopened, ...], Attempt]] = []
 
-    async def seal(self, asked: Sequence[ToSeal], by: Asking = _NOBODY) -> list[bytes]:
+    async def seal(self, asked: Sequence[ToSeal], by: OnBehalf = _NOBODY) -> list[bytes]:
         """Do as `seal` with the sessions of this process; raises as `access` does, too."""
         if self.access is not None:
             caller = await self.access.caller(by.credential)
@@ -179,7 +179,7 @@ class ValueOperations:
         return await seal(self._sessions, asked)
 
     async def open(
-        self, asked: Sequence[ToOpen], request_id: str, by: Asking = _NOBODY
+        self, asked: Sequence[ToOpen], request_id: str, by: OnBehalf = _NOBODY
     ) -> list[tuple[str, bool]]:
         """Return the texts that the tokens hold, and whether each is a JSON text: all or none.
 
