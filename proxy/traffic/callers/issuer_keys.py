@@ -134,6 +134,8 @@ class IssuerKeys:
             failed = ""
         except KeyringError as error:
             failed = error.reason
+        except Exception as error:  # noqa: BLE001 - whatever an issuer sends, it is asked again
+            failed = type(error).__name__
         finally:
             self._task = None
         if failed and not self._failing:
