@@ -169,6 +169,21 @@ def _shown(item: Item, caller: str) -> Item:
     return replace(item, shown=shown)
 
 
+def reader(rule: Rule) -> str | None:
+    """Return the caller that gets most of a rule: values, or else at least an answer."""
+    if not rule.by_caller:
+        return None
+    opened = [item for block in rule.blocks_of("response") for item in block.decrypt]
+
+    def gets(name: str) -> list[Shown]:
+        return [one.audience.to(name) for one in opened if one.audience is not None]
+
+    return max(
+        (ANYONE, *rule.callers),
+        key=lambda name: (-gets(name).count("refuse"), gets(name).count("value")),
+    )
+
+
 def viewers(rule: Rule) -> tuple[str, ...]:
     """Return for whom a rule is compiled apart: anyone, each caller, and jobs; nobody if alike."""
     return (ANYONE, *rule.callers, OPERATOR) if rule.callers else ()
