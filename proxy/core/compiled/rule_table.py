@@ -8,6 +8,7 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
+from ..callers import ANYONE
 from ..errors import AmbiguousRequest, InvalidExpression, RejectedByRule
 from ..expressions.routes import Pattern, RouteTable
 from ..expressions.sources import (
@@ -148,10 +149,14 @@ class Decision:
         self._views: dict[str, Decision] = {}
 
     def seen_by(self, caller: str) -> Decision:
-        """Return the decision as a caller meets it, by its name; the same where all are alike."""
+        """Return the decision as a caller meets it, by its name; the same where all are alike.
+
+        A name that no caller has is anyone's.
+        """
         compiled = self.compiled_rule
         if compiled is None or not compiled.views:
             return self
+        caller = caller if caller in compiled.views else ANYONE
         seen = self._views.get(caller)
         if seen is None:
             seen = self._views[caller] = Decision(

@@ -163,10 +163,10 @@ def _sealed(item: Item, back: Returns, *, named: bool = True) -> Item:
 
 
 def _shown(item: Item, caller: str) -> Item:
-    if item.audience is None:
+    audience = item.audience
+    if audience is None:
         return item
-    shown: Shown = "value" if caller == OPERATOR else item.audience.to(caller)
-    return replace(item, shown=shown)
+    return replace(item, shown="value" if caller == OPERATOR else audience.to(caller))
 
 
 def reader(rule: Rule) -> str | None:

@@ -391,7 +391,7 @@ class CarriedOut:
 
     def _withhold(self, how: Open, row: int, found: What) -> None:
         """Do with a value what its caller gets instead of it, if that is neither it nor a mask."""
-        shown = how.item.shown if how.item is not None else "refuse"
+        shown = cast("Item", how.item).shown
         if shown == "absent":
             self._leave_out(how, row)
         elif shown != "token":
@@ -427,14 +427,7 @@ class CarriedOut:
         """Seal or open a content that is a sealed stream, or becomes one."""
         stream = cast("PartStream", self._values.what[row])
         if type(how) is Open and _withholds(how):
-            shown = how.item.shown if how.item is not None else None
-            if shown not in {"token", "absent"} or not isinstance(stream.stream, StreamHead):
-                raise CallerMayNotOpen("no-text")
-            if shown == "token":
-                self._stay(row, "token")
-                return
-            self._take(row, b"", "absent", None)
-            self._change_beside(stream.left_out())
+            self._withhold_stream(how, row, stream)
             return
         try:
             change = stream.carry_out(self.keys, how.block, context, self._now)
@@ -447,6 +440,17 @@ class CarriedOut:
             return
         self._take(row, change.text, change.outcome, change.session)
         self._change_beside(change.head)
+
+    def _withhold_stream(self, how: Open, row: int, stream: PartStream) -> None:
+        """Do with a sealed stream what its caller gets instead of its content."""
+        shown = cast("Item", how.item).shown
+        if shown == "absent":
+            self._take(row, b"", "absent", None)
+            self._change_beside(stream.left_out())
+        elif shown == "token" and isinstance(stream.stream, StreamHead):
+            self._stay(row, "token")
+        else:
+            raise CallerMayNotOpen("no-text")
 
     # --- what comes of it -----------------------------------------------------------------------
 

@@ -98,7 +98,10 @@ def test_authorization_that_stands_twice_is_ambiguous() -> None:
 
 def test_two_claims_and_two_parameters_are_read_from_one_head() -> None:
     exchange = an_exchange("t=a&u=b", a_jwt({"sub": "alice", "org": "clinic"}))
-    names = [read(one, exchange) for one in ("jwt-unverified:sub", "jwt-unverified:org", "query:t", "query:u")]
+    names = [
+        read(one, exchange)
+        for one in ("jwt-unverified:sub", "jwt-unverified:org", "query:t", "query:u")
+    ]
     assert names == ["alice", "clinic", "a", "b"]
 
 
@@ -148,7 +151,9 @@ def test_a_claim_of_another_kind_is_no_name(claim: object) -> None:
     ],
 )
 def test_credentials_that_are_no_jwt_give_no_claim(credentials: bytes) -> None:
-    assert read("jwt-unverified:sub", an_exchange(headers=((b"Authorization", credentials),))) is None
+    assert (
+        read("jwt-unverified:sub", an_exchange(headers=((b"Authorization", credentials),))) is None
+    )
 
 
 @pytest.mark.parametrize("payload", ["[" * 100_000, '{"sub":' + "9" * 5000 + "}", "\ufeff{}"])
