@@ -78,10 +78,10 @@ def test_without_for_every_caller_gets_values_and_nobody_else() -> None:
     audience = block.decrypt[0].audience
     assert audience == CallerAudience((("doctor", "value"), ("billing", "value")))
     assert audience.to("anyone") == "refuse"
-    assert blocks(rule, "request")[0].callers == {"doctor"}
+    assert blocks(rule, "request")[0].callers == frozenset({"doctor"})
     assert rule_of(text(WRITES.replace(", for: [doctor]", ""))).request != rule.request
     anyone = rule_of(text(WRITES.replace("[doctor]", "anyone")))
-    assert blocks(anyone, "request")[0].callers == {"anyone"}
+    assert blocks(anyone, "request")[0].callers == frozenset({"anyone"})
 
 
 def test_values_for_anyone_are_written_out() -> None:
@@ -92,7 +92,7 @@ def test_values_for_anyone_are_written_out() -> None:
 
 def test_a_request_that_opens_is_of_callers() -> None:
     opens = "      - {name: a, match: POST /a, request: {decrypt: $.content}}\n"
-    assert blocks(rule_of(text(opens)), "request")[0].callers == {"doctor", "billing"}
+    assert blocks(rule_of(text(opens)), "request")[0].callers == frozenset({"doctor", "billing"})
     assert blocks(rule_of(text(opens, callers="")), "request")[0].callers is None
 
 
