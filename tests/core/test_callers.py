@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -26,6 +27,7 @@ from proxy.core.errors import (
     MaskedValue,
     OpenFailed,
     PurposeMissing,
+    SealyardError,
 )
 from proxy.core.expressions.sources import parse_source
 from proxy.core.formats.records.sse import SSE
@@ -961,3 +963,49 @@ def test_a_value_with_two_readings_stays_a_token_or_is_left_out() -> None:
     for caller in ("doctor", "billing", "clerk"):
         assert got(rule, caller, twins) == twins
     assert json.loads(got(rule, "student", twins)) == {"Content": "x"}
+
+
+shown_to = st.sampled_from([*EACH.values(), Mask(first=2), Mask(length=3), Mask(email=True)])
+
+
+@given(
+    st.sampled_from(sorted(FORMATS)),
+    st.dictionaries(st.sampled_from([*CALLERS, "anyone"]), shown_to),
+    shown_to,
+    st.sampled_from([None, *CALLERS]),
+    st.booleans(),
+)
+def test_a_value_is_seen_by_whom_its_rule_gives_it_and_by_nobody_else(
+    name: str,
+    each: dict[str, Shown],
+    otherwise: Shown,
+    caller: str | None,
+    kept: bool,  # noqa: FBT001 - as drawn
+) -> None:
+    """Whatever the rule says, a value that was sealed, or was not, reaches its readers alone."""
+    audience = CallerAudience(tuple(each.items()), otherwise)
+    form, written = FORMATS[name], audience.to(caller or "anyone")
+    opened = form.opened
+    block = opened if isinstance(opened, Block) else a_block(decrypt=[opened])
+    items = tuple(replace(one, audience=audience, shown=None) for one in block.decrypt)
+    rule = listening(replace(block, decrypt=items, keep_unopened=kept))
+    token = a_session().seal(CANARY.encode(), Context(SCOPE, form.field or None)).decode()
+    for text in (token, CANARY):
+        if text == CANARY and name in {"tokens", "header"}:
+            continue  # what is no token is not looked for there
+        head = form.head
+        if name == "header":
+            head = a_response(headers=(*JSON_TYPE, (b"X-Note", token.encode())))
+        applied = None
+        with contextlib.suppress(SealyardError):
+            applied = answered(rule, caller, form.write(text), head)
+        if applied is None:
+            assert written == "refuse" or text == CANARY
+            continue
+        message = applied.forwardable
+        gone_on = repr((message.body, message.head, message.frame.added_headers))
+        assert written != "refuse"
+        reads = written == "value"
+        assert (CANARY in gone_on) == (reads and (text == token or kept))
+        assert message.frame.for_caller
+        assert applied.shown

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ..callers import ANYONE
 from ..errors import AmbiguousRequest, InvalidExpression, RejectedByRule
@@ -36,7 +36,9 @@ from .closed_world import (
 from .one_or_many import shapes
 from .other_methods import OtherMethod, OtherMethods
 from .request_names import NamesOfHead
-from .views import CallerAccess, returns, view, viewers
+
+if TYPE_CHECKING:  # loaded where a listener has callers
+    from .views import CallerAccess
 
 CompiledBlocks = tuple[CompiledBlock, ...]
 
@@ -325,6 +327,11 @@ class _Routes(NamedTuple):
 
 def _compile_all(rules: Sequence[Rule], sealed: frozenset[str]) -> Iterator[CompiledRule]:
     """Yield each rule compiled, with its views by the names of callers; equal ones are one."""
+    if not any(one.callers for one in rules):
+        yield from (_compile(one, sealed) for one in rules)
+        return
+    from .views import returns, view, viewers  # noqa: PLC0415 - as above
+
     callers = {name for rule in rules for name in viewers(rule)}
     back = {name: returns(rules, name) for name in callers}
     for rule in rules:

@@ -30,8 +30,6 @@ from ..rules.model import Block, Item
 from ..slices import pause
 from .hows import How, Open, Seal, Span
 from .key_needs import Keys, KeysInUse
-from .left_out import left_out
-from .masks import is_masked, masked
 from .outcomes import NO_TOKEN, TWIN, Outcome, expiry
 from .part_streams import PartStream, of_content, without_length
 from .spelling import as_text, in_place
@@ -152,6 +150,8 @@ class CarriedOut:
         spans = [(values.starts[row], values.ends[row], texts[row]) for row in self._rows()]
         spans += self._beside or ()
         if self._gone:
+            from .left_out import left_out  # noqa: PLC0415 - loaded with its rules
+
             rows = sorted(self._gone, key=values.starts.__getitem__)
             spans += left_out(body, ((values.starts[row], values.ends[row]) for row in rows))
         return splice(body, spans) if spans else body  # type: ignore[arg-type]  # as above
@@ -225,8 +225,8 @@ class CarriedOut:
             if looks and self._is_sealed(how, context, row):
                 continue
             text, cty = cast("bytes", values.what[row]), values.ctys[row]
-            if item.masked and is_masked(text):
-                raise MaskedValue("mask-comes-back", detail=f"{item.field}: the value is a mask.")
+            if item.masked:
+                _refuse_mask(item, text)
             self._put(how, row, _sealed(item, session, text, context, cty, exp), "sealed")
 
     def _is_sealed(self, how: Seal, context: Context, row: int) -> bool:
@@ -504,8 +504,18 @@ def _withholds(how: Open) -> bool:
     return how.item is not None and how.item.withheld
 
 
+def _refuse_mask(item: Item, text: bytes) -> None:
+    """Raise MaskedValue for a value that may be a mask of this field."""
+    from .masks import is_masked  # noqa: PLC0415 - loaded with its rules
+
+    if is_masked(text):
+        raise MaskedValue("mask-comes-back", detail=f"{item.field}: the value is a mask.")
+
+
 def _masked(mask: Mask, text: bytes, cty: str | None) -> str:
     """Return the mask of a text; raise CallerMayNotOpen for what is none."""
+    from .masks import masked  # noqa: PLC0415 - as above
+
     try:
         if cty is None:
             return masked(mask, text.decode())
