@@ -10,6 +10,9 @@ from typing import Final
 from aiohttp.web_response import Response
 
 from ..core.errors import (
+    CallerMayNotOpen,
+    CallerMayNotSeal,
+    CallerUnverified,
     KeyMakerBusy,
     KeyUnavailable,
     NotErasable,
@@ -17,6 +20,7 @@ from ..core.errors import (
     OperatorError,
     ParticipantError,
     ParticipantsUnavailable,
+    PurposeMissing,
     UnfitValue,
     UnknownParticipantKey,
     WorkerGone,
@@ -92,6 +96,10 @@ PARTICIPANTS_UNAVAILABLE: Final = AdminError(
 KEY_MAKER_BUSY: Final = AdminError(
     "key-maker-busy", 503, "Too many key pairs are being generated; try again later."
 )
+CALLER_UNVERIFIED: Final = AdminError(CallerUnverified.code, 403, CallerUnverified.title)
+CALLER_MAY_NOT_OPEN: Final = AdminError(CallerMayNotOpen.code, 403, CallerMayNotOpen.title)
+CALLER_MAY_NOT_SEAL: Final = AdminError(CallerMayNotSeal.code, 403, CallerMayNotSeal.title)
+PURPOSE_MISSING: Final = AdminError(PurposeMissing.code, 400, PurposeMissing.title)
 NOT_ERASABLE: Final = AdminError("not-erasable", 409, NotErasable.title)
 NO_PACKAGE: Final = AdminError(
     "no-package", 404, "The conversation has no such key package for this recipient."
@@ -118,6 +126,10 @@ OF_CLASS: Final[dict[type[Exception], AdminError]] = {  # a class stands before 
     UnfitValue: MALFORMED,
     NotErasable: NOT_ERASABLE,
     OpenFailed: OPEN_FAILED,
+    CallerUnverified: CALLER_UNVERIFIED,
+    CallerMayNotOpen: CALLER_MAY_NOT_OPEN,
+    CallerMayNotSeal: CALLER_MAY_NOT_SEAL,
+    PurposeMissing: PURPOSE_MISSING,
     KeyUnavailable: KEY_UNAVAILABLE,
     WorkerGone: WORKER_GONE,
 }

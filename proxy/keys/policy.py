@@ -215,6 +215,7 @@ MARKER_MARGIN_MS: Final = 3_600_000  # a rotation's marker outlives every key th
 # --- operators' verbs -------------------------------------------------------------
 # A revocation opens the keyring and seals it again: under a passphrase, 0.3 s of CPU or more.
 CALL_SECONDS: Final = 10.0
+MOST_CREDENTIAL_CHARS: Final = 16 * 1024  # of a caller's token
 MOST_VALUES: Final = 100  # of one call
 MOST_VALUE_BYTES: Final = 1024 * 1024
 REPORT_AFTER_SECONDS: Final = 0.25  # after the response, whose time must not tell the reason

@@ -122,11 +122,13 @@ UNREAD_REPORT_SECONDS: Final = 3600.0  # time between two reports of one rule
 
 # --- callers ----------------------------------------------------------------------------------
 MOST_VERDICTS: Final = 10_000  # credentials of one listener whose caller is known
+OPENS_SECONDS: Final = 60.0  # for which `opens_per_minute` of a caller counts
 MOST_NAMES: Final = 1024  # certificates whose names are kept
 VERDICT_SECONDS: Final = 300.0  # how long one is at most
 CLOCK_SKEW_SECONDS: Final = 60.0  # by which the clock of an issuer may differ from ours
 JOSE_HEADER_BYTES: Final = 4096  # of the header of a token
 CLAIM_BYTES: Final = 65_536  # of its claims
+NAME_CHARACTERS: Final = 1024  # of a claim that can be a name
 XFCC_BYTES: Final = 32_768  # of X-Forwarded-Client-Cert: eight elements with a chain each
 TABLE_BYTES: Final = 4 << 20  # of a table of tenants
 KEY_SET_BYTES: Final = 262_144  # of a JWK Set in a file

@@ -8,7 +8,7 @@ from typing import Any
 
 import aiohttp
 
-from tests.scenarios.rig import Served, backend, served
+from tests.scenarios.rig import Served, Wanted, backend, served
 from tests.scenarios.test_audit import lines, sealyard, until
 from tests.traffic.callers.issuers import AUDIENCE, EVERY, ISSUER, claims, public, signed
 
@@ -31,6 +31,8 @@ RULES = """      - name: history
             - {select: $.card, for: {billing: value}, otherwise: {mask: pan}}
 """
 OPENS = "audit: {file: log/audit.log, on_failure: block, opens: all}\n"
+DESK = "desk-token-0123456789abcdef0123456789"
+ADMIN = "tokens: [{name: desk, token: {file: desk.token}, scopes: [seal, open]}]"
 MASKS = "masks: {pan: {keep: {last: 4}}}\n"
 
 
@@ -47,6 +49,21 @@ async def posted(ours: Served, role: str | None, conversation: str) -> tuple[int
         return response.status, await response.json(content_type=None)
 
 
+async def asked(
+    ours: Served, what: str, one: dict[str, Any], role: str | None
+) -> tuple[int, dict[str, Any]]:
+    """Open or seal a value by the admin API, for a caller of this role."""
+    body: dict[str, Any] = {"tokens" if what == "open" else "values": [one]}
+    if role is not None:
+        body["caller"] = signed(claims(roles=[role], sub=f"{role}-canary"))
+    url = f"http://127.0.0.1:{ours.admin}/v1/{what}"
+    async with (
+        aiohttp.ClientSession(headers={"Authorization": f"Bearer {DESK}"}) as session,
+        session.post(url, json=body) as response,
+    ):
+        return response.status, await response.json(content_type=None)
+
+
 def told(folder: Path, *options: str) -> list[dict[str, Any]]:
     shown = sealyard(folder, "audit", "show", "--event", "open.attempted", "--json", *options)
     return [json.loads(line) for line in shown.splitlines()]
@@ -55,9 +72,11 @@ def told(folder: Path, *options: str) -> list[dict[str, Any]]:
 async def test_the_log_says_who_got_what_and_a_crawler_is_stopped(tmp_path: Path) -> None:
     (tmp_path / "log").mkdir()
     (tmp_path / "jwks.json").write_text(json.dumps({"keys": [public(alg) for alg in EVERY]}))
-    more = OPENS + MASKS
+    (tmp_path / "desk.token").write_text(DESK)
+    (tmp_path / "desk.token").chmod(0o600)
+    wanted = Wanted(keys_more=OPENS + MASKS, rules=RULES + CALLERS, admin_more=ADMIN)
     async with backend() as behind:
-        with served(tmp_path, behind.port, keys_more=more, rules=RULES + CALLERS) as ours:
+        with served(tmp_path, behind.port, **wanted) as ours:
             await ours.event("server.ready")
             status, doctor = await posted(ours, "doctor", "c1")
             assert (status, doctor["content"]) == (200, CANARY)
@@ -74,9 +93,27 @@ async def test_the_log_says_who_got_what_and_a_crawler_is_stopped(tmp_path: Path
             assert [one[0] for one in answers] == [200, 200, 429, 429]
             assert answers[-1][1]["type"].endswith(":caller-opens-limited")
             assert (await posted(ours, "billing", "c2"))[0] == 200
+            stored = json.loads(behind.bodies[0])
+            bound = {"tenant": "alpha", "conversation": "c1"}
+            note = {**bound, "field": "content", "token": stored["content"]}
+            card = {**bound, "field": "card", "token": stored["card"]}
+            status, answer = await asked(ours, "open", note, "doctor")
+            assert (status, answer["values"][0]["value"]) == (200, CANARY)
+            status, answer = await asked(ours, "open", card, "doctor")
+            assert (status, answer["values"][0]["value"][-4:]) == (200, "1111")
+            assert "canary" not in answer["values"][0]["value"]
+            for role in ("billing", None, "stranger"):
+                status, answer = await asked(ours, "open", note, role)
+                assert (status, "values" in answer) == (403, False)
+            value = {**bound, "field": "content", "value": "x"}
+            assert (await asked(ours, "seal", value, "doctor"))[0] == 200
             await until(lambda: sum(len(one.get("delivered", ())) for one in lines(tmp_path)) >= 5)
     named = ("--tenant", "alpha", "--conversation")
-    by_doctor, by_billing = told(tmp_path, *named, "c1")
+    by_doctor, by_billing, *by_hand = told(tmp_path, *named, "c1")
+    assert [(one["listener"], one["caller"], one["fields"]) for one in by_hand] == [
+        ("admin", "doctor", ["content:value:1"]),
+        ("admin", "doctor", ["card:mask:1"]),
+    ]
     assert (by_doctor["caller"], by_doctor["fields"]) == (
         "doctor",
         ["content:value:1", "card:mask:1"],
@@ -86,7 +123,7 @@ async def test_the_log_says_who_got_what_and_a_crawler_is_stopped(tmp_path: Path
         ["content:absent:1", "card:value:1"],
     )
     assert {one["delivered"] for one in (by_doctor, by_billing)} == {"whole"}
-    assert len(told(tmp_path, "--issuer", ISSUER, "--subject", "doctor-canary")) == 3
+    assert len(told(tmp_path, "--issuer", ISSUER, "--subject", "doctor-canary")) == 5
     assert len(told(tmp_path, *named, "c2", "--caller", "billing")) == 1
     text = (tmp_path / "log" / "audit.log").read_text()
     assert "canary" not in text

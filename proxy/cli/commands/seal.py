@@ -97,12 +97,14 @@ def encrypt(  # noqa: PLR0913 - each is one option
 
 @click.command()
 @click.argument("sealed", metavar="TOKEN")
+@click.option("--purpose-of-use", metavar="WORD", help="What it is opened for, for the audit log.")
 @_bound_parts
 @keyring_options
 def decrypt(  # noqa: PLR0913 - each is one option
     place: KeyringPlace,
     *,
     sealed: str,
+    purpose_of_use: str | None,
     tenant: Name | None,
     conversation: Name | None,
     field: str | None,
@@ -117,8 +119,12 @@ def decrypt(  # noqa: PLR0913 - each is one option
     sealyard decrypt --tenant clinic --field data - < stored.bin > scan.png
 
     Of the bytes that a backend decoded from a token in base64 form, bytes are printed. Name exactly
-    the parts that the rule binds. Exits with 1 if the token does not open.
+    the parts that the rule binds. Exits with 1 if the token does not open. Where the configuration
+    lists `purposes_of_use`, name one of them.
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
+    if place.purposes and purpose_of_use not in place.purposes:
+        known = ", ".join(sorted(place.purposes))
+        raise click.UsageError(f"give a --purpose-of-use that the configuration lists: {known}")
     context = Context(Scope(tenant, conversation), field, message, purpose, kind)
     text = read_token(sealed, limit=TOKEN_BYTES)
     keyring = open_keyring(place.path, place.roots)
@@ -130,7 +136,7 @@ def decrypt(  # noqa: PLR0913 - each is one option
         why = in_words(keyring, text, context, failure.reason, time.time())
         said = f"the token does not open: {failure.reason}: {why}"
         raise console.Failure(said, ExitCode.NEGATIVE) from None
-    with place.opening(keyring, context, opened.session.sid):
+    with place.opening(keyring, context, opened.session.sid, purpose_of_use):
         sys.stdout.buffer.write(opened.plaintext)
         if sys.stdout.isatty():
             click.echo()

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
+from itertools import chain
 from pathlib import Path
 from typing import Any, Concatenate, Final, ParamSpec
 
@@ -40,12 +41,16 @@ DEFAULT_VARIABLE: Final = "SEALYARD_PASSPHRASE"
 
 @dataclass(frozen=True, slots=True)
 class KeyringPlace:
-    """Where the keyring is, what opens it, and the audit log of key operations."""
+    """Where the keyring is, what opens it, and the audit log of key operations.
+
+    `purposes` are the purposes of use that its configuration knows.
+    """
 
     path: Path
     roots: Roots
     audit: AuditLog
     config: Path | None = None
+    purposes: frozenset[str] = frozenset()
 
     def write_down(
         self, keyring: Keyring, event: str, **values: str | int | tuple[str, ...]
@@ -58,17 +63,21 @@ class KeyringPlace:
         self.audit.write(key, event, keyring=str(self.path), **values)
 
     @contextmanager
-    def opening(self, keyring: Keyring, context: Context, sid: bytes) -> Iterator[None]:
+    def opening(
+        self, keyring: Keyring, context: Context, sid: bytes, purpose: str | None
+    ) -> Iterator[None]:
         """Record a value that was opened, before it is shown, and afterwards that it was.
 
         Raises UnfitEnvironment where it must not be shown.
         """
+        stated: dict[str, str] = {} if purpose is None else {"purpose_of_use": purpose}
         request_id = secrets.token_hex(8)
         self.write_down(
             keyring,
             ATTEMPTED,
             source="cli",
             request_id=request_id,
+            **stated,
             fields=(f"{context.field or context.kind or ''}:value:1",),
             scopes=keyring.names_of(context.scope)[:1],
             sids=(base64url.encode(sid).decode(),),
@@ -156,13 +165,13 @@ def keyring_options(
         **kwargs: _P.kwargs,
     ) -> None:
         options = _Options(config, keyring, passphrase_env, passphrase_file, root_file)
-        path, roots, settings = _find(options)
+        path, roots, settings, purposes = _find(options)
         warn = None
         if settings is not None and not settings.block and audit_file is None:
             warn = _warn
         named = audit_file or (settings.file if settings is not None else beside(path))
         audit = AuditLog(named, time.time, warn=warn)
-        command(KeyringPlace(path, roots, audit, config), *args, **kwargs)
+        command(KeyringPlace(path, roots, audit, config, purposes), *args, **kwargs)
 
     return with_place
 
@@ -215,18 +224,23 @@ def _warn(reason: str) -> None:
     console.say(f"warning: {reason}")
 
 
-def _find(options: _Options) -> tuple[Path, Roots, AuditSettings | None]:
-    """Return where the keyring is, what opens it, and the audit settings that apply to it."""
+def _find(options: _Options) -> tuple[Path, Roots, AuditSettings | None, frozenset[str]]:
+    """Return where the keyring is, what opens it, and what of a configuration applies to it.
+
+    That is the settings of the audit log, and the purposes of use.
+    """
     named = options.root
     roots = Roots.of(named or passphrase_root(DEFAULT_VARIABLE, None))
     if options.keyring is not None and (named is not None or options.config is None):
-        return options.keyring, roots, None
+        return options.keyring, roots, None, frozenset()
     loaded = configuration_if_any(options.config)
     if loaded is None:
-        return options.keyring or DEFAULT_KEYRING, roots, None
+        return options.keyring or DEFAULT_KEYRING, roots, None, frozenset()
     keys, audit = loaded.settings.keys, loaded.settings.audit
     if named is None:
         roots = at_terminal(configured(keys, os.environ))
     # A keyring other than the configured one has another audit log, too.
     mine = options.keyring is None or options.keyring.resolve() == keys.keyring.file.resolve()
-    return options.keyring or keys.keyring.file, roots, audit if mine else None
+    rules = chain.from_iterable(one.rules for one in loaded.settings.listeners)
+    purposes = frozenset(chain.from_iterable(one.purposes for one in rules))
+    return options.keyring or keys.keyring.file, roots, audit if mine else None, purposes

@@ -63,7 +63,7 @@ class AudienceSyntax:
     )
     otherwise: WrittenShown | None = setting(
         SHOWN,
-        "What everybody else gets.",
+        "What everybody else gets; `value` is for callers alone, not for `anyone`.",
         default=None,
         absent="`refuse`",
     )

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
+from ..callers import ANYONE
 from ..errors import AmbiguousRequest, InvalidExpression, RejectedByRule
 from ..expressions.routes import Pattern, RouteTable
 from ..expressions.sources import (
@@ -35,7 +36,9 @@ from .closed_world import (
 from .one_or_many import shapes
 from .other_methods import OtherMethod, OtherMethods
 from .request_names import NamesOfHead
-from .views import CallerAccess, returns, view, viewers
+
+if TYPE_CHECKING:  # loaded where a listener has callers
+    from .views import CallerAccess
 
 CompiledBlocks = tuple[CompiledBlock, ...]
 
@@ -148,10 +151,14 @@ class Decision:
         self._views: dict[str, Decision] = {}
 
     def seen_by(self, caller: str) -> Decision:
-        """Return the decision as a caller meets it, by its name; the same where all are alike."""
+        """Return the decision as a caller meets it, by its name; the same where all are alike.
+
+        A name that no caller has is anyone's.
+        """
         compiled = self.compiled_rule
         if compiled is None or not compiled.views:
             return self
+        caller = caller if caller in compiled.views else ANYONE
         seen = self._views.get(caller)
         if seen is None:
             seen = self._views[caller] = Decision(
@@ -320,6 +327,11 @@ class _Routes(NamedTuple):
 
 def _compile_all(rules: Sequence[Rule], sealed: frozenset[str]) -> Iterator[CompiledRule]:
     """Yield each rule compiled, with its views by the names of callers; equal ones are one."""
+    if not any(one.callers for one in rules):
+        yield from (_compile(one, sealed) for one in rules)
+        return
+    from .views import returns, view, viewers  # noqa: PLC0415 - as above
+
     callers = {name for rule in rules for name in viewers(rule)}
     back = {name: returns(rules, name) for name in callers}
     for rule in rules:

@@ -163,10 +163,25 @@ def _sealed(item: Item, back: Returns, *, named: bool = True) -> Item:
 
 
 def _shown(item: Item, caller: str) -> Item:
-    if item.audience is None:
+    audience = item.audience
+    if audience is None:
         return item
-    shown: Shown = "value" if caller == OPERATOR else item.audience.to(caller)
-    return replace(item, shown=shown)
+    return replace(item, shown="value" if caller == OPERATOR else audience.to(caller))
+
+
+def reader(rule: Rule) -> str | None:
+    """Return the caller that gets most of a rule: values, or else at least an answer."""
+    if not rule.by_caller:
+        return None
+    opened = [item for block in rule.blocks_of("response") for item in block.decrypt]
+
+    def gets(name: str) -> list[Shown]:
+        return [one.audience.to(name) for one in opened if one.audience is not None]
+
+    return max(
+        (ANYONE, *rule.callers),
+        key=lambda name: (-gets(name).count("refuse"), gets(name).count("value")),
+    )
 
 
 def viewers(rule: Rule) -> tuple[str, ...]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from ..callers import ANYONE
+
 
 class Mask(NamedTuple):
     """How a text is hidden: so many grapheme clusters stay at its beginning and at its end.
@@ -35,16 +37,25 @@ class CallerAudience:
     purpose: str | None = None
 
     def to(self, caller: str) -> Shown:
-        """Return what a caller gets.
+        """Return what a caller gets; values for clients without a credential are written out."""
+        shown = dict(self.shown).get(caller)
+        if shown is None and caller == ANYONE and self.otherwise == "value":
+            return "refuse"
+        return shown or self.otherwise
 
-        Nobody without a credential gets what is written for others: `otherwise` is for them too.
-        """
-        return dict(self.shown).get(caller, self.otherwise)
+    def __str__(self) -> str:
+        """Return who gets what, for a person."""
+        pairs = [f"{name} {_word(shown)}" for name, shown in self.shown]
+        return ", ".join([*pairs, f"others {_word(self.otherwise)}"])
 
     @property
     def outcomes(self) -> tuple[Shown, ...]:
         """Everything that anybody gets."""
         return (*(shown for _, shown in self.shown), self.otherwise)
+
+
+def _word(shown: Shown) -> str:
+    return "mask" if isinstance(shown, Mask) else shown
 
 
 def asks_for_purpose(shown: Shown) -> bool:

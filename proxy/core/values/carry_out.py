@@ -33,8 +33,6 @@ from ..rules.model import Block, Item
 from ..slices import pause
 from .hows import How, Open, Seal, Span
 from .key_needs import Keys, KeysInUse
-from .left_out import left_out
-from .masks import is_masked, masked
 from .outcomes import NO_TOKEN, TWIN, Outcome, expiry
 from .part_streams import PartStream, of_content, without_length
 from .spelling import as_text, in_place
@@ -158,6 +156,8 @@ class CarriedOut:
         spans = [(values.starts[row], values.ends[row], texts[row]) for row in self._rows()]
         spans += self._beside or ()
         if self._gone:
+            from .left_out import left_out  # noqa: PLC0415 - loaded with its rules
+
             rows = sorted(self._gone, key=values.starts.__getitem__)
             spans += left_out(body, ((values.starts[row], values.ends[row]) for row in rows))
         return splice(body, spans) if spans else body  # type: ignore[arg-type]  # as above
@@ -241,8 +241,8 @@ class CarriedOut:
             if looks and self._is_sealed(how, context, row):
                 continue
             text, cty = cast("bytes", values.what[row]), values.ctys[row]
-            if item.masked and is_masked(text):
-                raise MaskedValue("mask-comes-back", detail=f"{item.field}: the value is a mask.")
+            if item.masked:
+                _refuse_mask(item, text)
             sealed = _sealed(item, session, text, context, cty, exp)
             if item.index is not None:
                 told = fitting(item, text, cty)
@@ -448,7 +448,7 @@ class CarriedOut:
 
     def _withhold(self, how: Open, row: int, found: What) -> None:
         """Do with a value what its caller gets instead of it, if that is neither it nor a mask."""
-        shown = how.item.shown if how.item is not None else "refuse"
+        shown = cast("Item", how.item).shown
         if shown == "absent":
             self._leave_out(how, row)
         elif shown != "token":
@@ -484,14 +484,7 @@ class CarriedOut:
         """Seal or open a content that is a sealed stream, or becomes one."""
         stream = cast("PartStream", self._values.what[row])
         if type(how) is Open and _withholds(how):
-            shown = how.item.shown if how.item is not None else None
-            if shown not in {"token", "absent"} or not isinstance(stream.stream, StreamHead):
-                raise CallerMayNotOpen("no-text")
-            if shown == "token":
-                self._stay(row, "token")
-                return
-            self._take(row, b"", "absent", None)
-            self._change_beside(stream.left_out())
+            self._withhold_stream(how, row, stream)
             return
         try:
             change = stream.carry_out(self.keys, how.block, context, self._now)
@@ -504,6 +497,17 @@ class CarriedOut:
             return
         self._take(row, change.text, change.outcome, change.session)
         self._change_beside(change.head)
+
+    def _withhold_stream(self, how: Open, row: int, stream: PartStream) -> None:
+        """Do with a sealed stream what its caller gets instead of its content."""
+        shown = cast("Item", how.item).shown
+        if shown == "absent":
+            self._take(row, b"", "absent", None)
+            self._change_beside(stream.left_out())
+        elif shown == "token" and isinstance(stream.stream, StreamHead):
+            self._stay(row, "token")
+        else:
+            raise CallerMayNotOpen("no-text")
 
     # --- what comes of it -----------------------------------------------------------------------
 
@@ -557,8 +561,18 @@ def _withholds(how: Open) -> bool:
     return how.item is not None and how.item.withheld
 
 
+def _refuse_mask(item: Item, text: bytes) -> None:
+    """Raise MaskedValue for a value that may be a mask of this field."""
+    from .masks import is_masked  # noqa: PLC0415 - loaded with its rules
+
+    if is_masked(text):
+        raise MaskedValue("mask-comes-back", detail=f"{item.field}: the value is a mask.")
+
+
 def _masked(mask: Mask, text: bytes, cty: str | None) -> str:
     """Return the mask of a text; raise CallerMayNotOpen for what is none."""
+    from .masks import masked  # noqa: PLC0415 - as above
+
     try:
         if cty is None:
             return masked(mask, text.decode())

@@ -8,12 +8,20 @@ from typing import Any, Final
 from ...core.crypto.context import Context, Scope
 from ...core.crypto.joined_names import some_from_json
 from ...core.crypto.token import FORMS
-from ...core.errors import OpenFailed, SealyardError, UnfitValue
+from ...core.errors import (
+    CallerMayNotOpen,
+    CallerMayNotSeal,
+    CallerUnverified,
+    OpenFailed,
+    PurposeMissing,
+    SealyardError,
+    UnfitValue,
+)
 from ...core.formats import json as json_format
-from ..policy import MOST_VALUE_BYTES, MOST_VALUES
+from ..policy import MOST_CREDENTIAL_CHARS, MOST_VALUE_BYTES, MOST_VALUES
 from . import schemas
 from .schemas import FLAG, TEXT, Schema
-from .values import ToOpen, ToSeal, sealed_bytes
+from .values import OnBehalf, ToOpen, ToSeal, sealed_bytes
 from .verb import Argument, At, Done, Route, Verb
 
 _CONTEXT: Final = (
@@ -31,6 +39,12 @@ _TO_SEAL: Final = (
 )
 _TO_OPEN: Final = (*_CONTEXT, Argument("token", "text", required=True))
 _OPENED: Final = schemas.record({"value": TEXT, "json": FLAG})
+_CALLER: Final = Argument("caller", "text", schema={**TEXT, "maxLength": MOST_CREDENTIAL_CHARS})
+_PURPOSE: Final[Schema] = {"type": "string", "pattern": "^[a-z0-9-]{1,64}$"}
+_FOR: Final = (
+    " Where a listener has `callers`, send the JWT of the caller that it is for as `caller`: it"
+    " counts what the rules let that caller do with the field."
+)
 _NAMES: Final = " Name exactly the parts of the context that the rule binds."
 
 
@@ -41,18 +55,25 @@ def _list(name: str, parts: Sequence[Argument]) -> Argument:
     return Argument(name, "records", schema=bounds, required=True, parts=tuple(parts))
 
 
-async def _seal(here: At, values: Sequence[Mapping[str, Any]]) -> Done:
+async def _seal(here: At, values: Sequence[Mapping[str, Any]], caller: str | None = None) -> Done:
     """Return the token of each value."""
     asked = [ToSeal(_fit(one), _context(one), one["json"], one["form"]) for one in values]
-    return Done({"tokens": [one.decode() for one in await here.values.seal(asked)]})
+    return Done(
+        {"tokens": [one.decode() for one in await here.values.seal(asked, OnBehalf(caller))]}
+    )
 
 
-async def _open(here: At, tokens: Sequence[Mapping[str, Any]]) -> Done:
+async def _open(
+    here: At,
+    tokens: Sequence[Mapping[str, Any]],
+    caller: str | None = None,
+    purpose_of_use: str = "",
+) -> Done:
     """Return the values of tokens: of all of them, or of none."""
     # A text that is not ASCII fails as any other text does that is not a token. None is the bytes
     # of one: these are no UTF-8.
     asked = [ToOpen(one["token"].encode(), _context(one)) for one in tokens]
-    opened = await here.values.open(asked, here.request_id)
+    opened = await here.values.open(asked, here.request_id, OnBehalf(caller, purpose_of_use))
     return Done({"values": [{"value": text, "json": is_json} for text, is_json in opened]})
 
 
@@ -79,9 +100,11 @@ def _fit(one: Mapping[str, Any]) -> bytes:
 
 SEAL: Final = Verb(
     "values.seal",
-    "Seal values. With `json`, `value` is JSON text; with the form `base64` it is base64." + _NAMES,
+    "Seal values. With `json`, `value` is JSON text; with the form `base64` it is base64."
+    + _NAMES
+    + _FOR,
     _seal,
-    (_list("values", _TO_SEAL),),
+    (_list("values", _TO_SEAL), _CALLER),
     Route(
         "seal",
         "POST",
@@ -92,14 +115,14 @@ SEAL: Final = Verb(
         most_bytes=MOST_VALUE_BYTES,
     ),
     shared="ephemeral",
-    raises=(UnfitValue,),
+    raises=(UnfitValue, CallerUnverified, CallerMayNotSeal),
     touches=frozenset({"values"}),
 )
 OPEN: Final = Verb(
     "values.open",
-    "Open tokens: all of them or none." + _NAMES,
+    "Open tokens: all of them or none." + _NAMES + _FOR,
     _open,
-    (_list("tokens", _TO_OPEN),),
+    (_list("tokens", _TO_OPEN), _CALLER, Argument("purpose_of_use", "text", schema=_PURPOSE)),
     Route(
         "open",
         "POST",
@@ -110,7 +133,7 @@ OPEN: Final = Verb(
         most_bytes=MOST_VALUE_BYTES,
     ),
     shared="ephemeral",
-    raises=(OpenFailed,),
+    raises=(OpenFailed, CallerUnverified, CallerMayNotOpen, PurposeMissing),
     touches=frozenset({"values"}),
 )
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
+from ...core.callers import VerifiedCaller
 from ...core.crypto import token
 from ...core.crypto.context import Context, Scope
 from ...core.crypto.session_cipher import Session
 from ...core.crypto.token import CTY_JSON, Form, Token
-from ...core.errors import OpenFailed, UnfitValue, Unopened
+from ...core.errors import CallerMayNotOpen, OpenFailed, UnfitValue, Unopened
+from ...core.rules.audience import Mask, Shown
 from ...core.values.key_needs import Attempt, KeysInUse, Needs, Opening, weight
+from ...core.values.masks import masked
 from ...core.values.spelling import as_text
 from ..policy import REPORT_AFTER_SECONDS
 from ..sessions.sessions import Sessions
@@ -86,6 +89,16 @@ async def open_tokens(sessions: Sessions, asked: Sequence[ToOpen]) -> list[Opene
     return opened
 
 
+def _text(one: OpenedValue, shown: Shown) -> tuple[str, bool]:
+    """Return a value as a text or the mask of it, and whether that is a JSON text."""
+    text, is_json = as_text(one.plaintext, one.cty), one.cty == CTY_JSON
+    if not isinstance(shown, Mask):
+        return text, is_json
+    if one.cty is not None:
+        raise CallerMayNotOpen("no-text")
+    return masked(shown, text), False
+
+
 def _sealed(keys: KeysInUse, one: ToSeal) -> bytes:
     cty = CTY_JSON if one.json_value else None
     plaintext = sealed_bytes(one.plaintext, one.form, json_value=one.json_value)
@@ -119,8 +132,37 @@ LISTENER: Final = "admin"
 """Where, for the log and the audit log, tokens were tried that did not open."""
 
 
+class ValueAccess(Protocol):
+    """Who may open and seal what."""
+
+    async def caller(self, credential: str | None) -> VerifiedCaller | None:
+        """Return whose credential it is; None without one. Raises CallerUnverified."""
+
+    def got(self, caller: VerifiedCaller | None, purpose: str, context: Context) -> Shown:
+        """Return whether a caller gets the value or a mask.
+
+        Raises CallerMayNotOpen, PurposeMissing.
+        """
+
+    def refuse_sealing(self, caller: VerifiedCaller | None, context: Context) -> None:
+        """Raise CallerMayNotSeal where a caller must not seal."""
+
+
+class OnBehalf(NamedTuple):
+    """For whom a service asks, and what for; None: for nobody whom it can name."""
+
+    credential: str | None = None
+    purpose: str = ""
+
+
+_NOBODY: Final = OnBehalf()
+
+
 class ValueOperations:
     """Seals and opens with the sessions of this process; what is opened is written to `lines`."""
+
+    access: ValueAccess | None = None
+    """Who may, by the rules; None: whoever may call."""
 
     def __init__(self, sessions: Sessions, lines: OpenLines | None = None) -> None:
         """Begin with nothing to report."""
@@ -128,18 +170,29 @@ class ValueOperations:
         self._lines = lines
         self._unreported: list[tuple[tuple[Unopened, ...], Attempt]] = []
 
-    async def seal(self, asked: Sequence[ToSeal]) -> list[bytes]:
-        """Do as `seal` with the sessions of this process."""
+    async def seal(self, asked: Sequence[ToSeal], by: OnBehalf = _NOBODY) -> list[bytes]:
+        """Do as `seal` with the sessions of this process; raises as `access` does, too."""
+        if self.access is not None:
+            caller = await self.access.caller(by.credential)
+            for one in asked:
+                self.access.refuse_sealing(caller, one.context)
         return await seal(self._sessions, asked)
 
-    async def open(self, asked: Sequence[ToOpen], request_id: str) -> list[tuple[str, bool]]:
+    async def open(
+        self, asked: Sequence[ToOpen], request_id: str, by: OnBehalf = _NOBODY
+    ) -> list[tuple[str, bool]]:
         """Return the texts that the tokens hold, and whether each is a JSON text: all or none.
 
-        Raises OpenFailed whatever the cause, KeyUnavailable as `open_tokens` does.
+        Of a value that the caller gets as a mask, it is that. Raises OpenFailed whatever the cause,
+        KeyUnavailable as `open_tokens` does, and as `access` does.
         """
+        caller, shown = None, list[Shown](["value"] * len(asked))
+        if self.access is not None:
+            caller = await self.access.caller(by.credential)
+            shown = [self.access.got(caller, by.purpose, one.context) for one in asked]
         try:
             opened = await open_tokens(self._sessions, asked)
-            texts = [(as_text(one.plaintext, one.cty), one.cty == CTY_JSON) for one in opened]
+            texts = [_text(one, as_what) for one, as_what in zip(opened, shown, strict=True)]
         except OpenFailed as failed:
             unopened = failed.unopened or (Unopened(failed.reason, b""),)
             self._report_later(unopened, request_id)
@@ -151,10 +204,13 @@ class ValueOperations:
                     rule="",
                     direction="response",
                     request_id=request_id,
-                    caller=None,
-                    purpose="",
+                    caller=caller,
+                    purpose=by.purpose,
                     sessions=dict.fromkeys(one.session for one in opened),
-                    counts=Counter((one.context.field or "", "opened") for one in asked),
+                    counts=Counter(
+                        (one.context.field or "", "opened" if as_what == "value" else "masked")
+                        for one, as_what in zip(asked, shown, strict=True)
+                    ),
                 )
             )
         return texts

@@ -28,7 +28,7 @@ from ..http1.gate import RawRequest
 from ..policy import MOST_NAMES, MOST_VERDICTS, VERDICT_SECONDS
 from . import token as tokens
 from .failures import Failures
-from .key_source import KeySource
+from .issuer_keys import IssuerKeys
 from .table import CallerTable, Connected, ConnectionCaller, TokenCaller, Verifier
 from .tenants import texts_of
 
@@ -51,7 +51,7 @@ class Credentials(NamedTuple):
     digest: bytes | None
 
 
-class Verdict(NamedTuple):
+class CallerVerdict(NamedTuple):
     """Whose some credentials are (None: of nobody whom the listener knows), and for how long."""
 
     caller: VerifiedCaller | None
@@ -62,7 +62,7 @@ class Verdict(NamedTuple):
 class _KeysWanted(Exception):
     """A key of an issuer is needed before a token can be verified."""
 
-    def __init__(self, source: KeySource, kid: str) -> None:
+    def __init__(self, source: IssuerKeys, kid: str) -> None:
         super().__init__()
         self.source = source
         self.kid = kid
@@ -79,7 +79,7 @@ class Callers:
     def __init__(  # noqa: PLR0913 - what the wiring hands in, each by name
         self,
         table: CallerTable,
-        sources: Mapping[CallerKeys, KeySource],
+        sources: Mapping[CallerKeys, IssuerKeys],
         *,
         order: Sequence[str],
         trusted_proxies: Sequence[Network],
@@ -96,7 +96,7 @@ class Callers:
         self._counts = counts
         self._clock = clock
         self._failures = Failures(time.monotonic)
-        self._verdicts: BoundedMap[bytes, Verdict] = BoundedMap(MOST_VERDICTS)
+        self._verdicts: BoundedMap[bytes, CallerVerdict] = BoundedMap(MOST_VERDICTS)
         self._folded = frozenset(table.headers)
         for one in sources.values():
             one.changed = self._verdicts.clear
@@ -139,7 +139,7 @@ class Callers:
         digest = hashlib.sha256(b"%d %d %d %d %d\0" % shape + b"\0".join(lines)).digest()
         return Credentials(authorization, xfcc, named, certificate, peer, digest)
 
-    def known(self, credentials: Credentials) -> Verdict | None:
+    def known(self, credentials: Credentials) -> CallerVerdict | None:
         """Return the verdict about some credentials if there is one that holds."""
         if credentials.digest is None:
             return _NOBODY
@@ -149,7 +149,7 @@ class Callers:
         self._count(verdict.caller, "known")
         return verdict
 
-    async def verified(self, credentials: Credentials, client: str) -> Verdict:
+    async def verified(self, credentials: Credentials, client: str) -> CallerVerdict:
         """Return the verdict about credentials that are not known; `client` is who has sent them.
 
         Raises CallerUnverified for credentials that do not hold, CallersThrottled where too many of
@@ -170,11 +170,21 @@ class Callers:
                 self._count(None, _OUTCOMES[type(error)])
                 raise
             else:
-                verdict = Verdict(caller, time.monotonic() + VERDICT_SECONDS, ends)
+                verdict = CallerVerdict(caller, time.monotonic() + VERDICT_SECONDS, ends)
                 if credentials.digest is not None and caller is not None:
                     self._verdicts.put(credentials.digest, verdict)
                 self._count(caller, "verified")
                 return verdict
+
+    async def of_token(self, token: bytes) -> VerifiedCaller:
+        """Return whose token it is that a service hands in; raises as `verified` does."""
+        shown = Credentials(
+            [b"Bearer " + token], [], [], b"", Peer(), hashlib.sha256(token).digest()
+        )
+        verdict = self.known(shown) or await self.verified(shown, _SERVICES)
+        if verdict.caller is None:
+            raise CallerUnverified("fits-no-caller")
+        return verdict.caller
 
     def _count(self, caller: VerifiedCaller | None, outcome: str) -> None:
         key = "" if caller is None else caller.name, outcome
@@ -319,7 +329,9 @@ class Callers:
         return any(fold_header(one) in self._folded for one in names.places)
 
 
-_NOBODY: Final = Verdict(None, float("inf"), float("inf"))
+_SERVICES: Final = "admin"
+"""Whose failures are counted together, of tokens that services hand in."""
+_NOBODY: Final = CallerVerdict(None, float("inf"), float("inf"))
 _OUTCOMES: Final[dict[type[TrafficError], str]] = {
     CallerUnverified: "refused",
     CallersThrottled: "throttled",

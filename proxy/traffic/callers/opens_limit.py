@@ -11,9 +11,7 @@ from ...core.values.outcomes import SHOWN
 from ...keys.lru_map import BoundedMap
 from ...process.rate_limit import RateLimit
 from ..interfaces import OpensLog
-from ..policy import MOST_VERDICTS
-
-_SECONDS = 60.0
+from ..policy import MOST_VERDICTS, OPENS_SECONDS
 
 
 class OpensLimit:
@@ -72,7 +70,7 @@ class OpensLimit:
         who = caller.name, caller.issuer, caller.subject, most
         limit = self._begun.get(who)
         if limit is None:
-            limit = RateLimit(most / _SECONDS, most, self._clock)
+            limit = RateLimit(most / OPENS_SECONDS, most, self._clock)
             self._begun.put(who, limit)
         return limit
 

@@ -108,9 +108,18 @@ def _object(part: bytes, most: int) -> dict[str, Any]:
         )
     except (ValueError, RecursionError):
         raise CallerUnverified("malformed-token") from None
-    if not isinstance(found, dict):
+    if not isinstance(found, dict) or (b"\\u" in data and not _is_text(found)):
         raise CallerUnverified("malformed-token")
     return found
+
+
+def _is_text(found: dict[str, Any]) -> bool:
+    """Return whether no text in an object has half of a surrogate pair: there is no UTF-8 of it."""
+    try:
+        json.dumps(found, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

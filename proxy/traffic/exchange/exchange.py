@@ -80,8 +80,10 @@ class Handler:
         watches: Watches | None = None,
         opens: OpensLog | None = None,
         callers: Callers | None = None,
+        assumed: VerifiedCaller | None = None,
     ) -> None:
         self._callers = callers
+        self._assumed = assumed
         self._timeouts = timeouts or Timeouts()
         self._origins = origins
         self.upstream = upstream
@@ -152,7 +154,7 @@ class Handler:
         """Answer a request; append the copies that a dry run makes of it to `copied`."""
         raw, asked = self._let_in(request, record)
         body: RequestBody = request.body(asked.framing, expects_continue=asked.expects_continue)
-        caller = None
+        caller = self._assumed
         if self._callers is not None:
             caller = await self._caller(self._callers, asked, raw, request.peer)
         admitted = self.steps.admit(asked, raw, request.peer, record, caller)

@@ -103,6 +103,9 @@ def _does(direction: str, behaviour: Behaviour) -> Iterator[str]:
         fields = dict.fromkeys(item.field or "tokens" for item in items)
         if fields:
             yield f"{verb} {', '.join(fields)} of {direction}s"
+        for item in items:
+            if item.audience is not None:
+                yield f"gives {item.field}: {item.audience}"
 
 
 def _keyrings(samples: Samples) -> list[dict[str, Any]]:

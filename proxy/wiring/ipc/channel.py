@@ -12,6 +12,9 @@ from typing import Any, Final
 
 from ...config.settings import Settings
 from ...core.errors import (
+    CallerMayNotOpen,
+    CallerMayNotSeal,
+    CallerUnverified,
     ConfigurationError,
     InternalError,
     KeyMakerBusy,
@@ -23,6 +26,7 @@ from ...core.errors import (
     OperatorError,
     ParticipantError,
     ParticipantsUnavailable,
+    PurposeMissing,
     RestartNeeded,
     RootUnavailable,
     SealyardError,
@@ -39,6 +43,9 @@ _LENGTH: Final = struct.Struct("!I")
 _ERRORS: Final[dict[str, type[SealyardError]]] = {
     error.code: error
     for error in (
+        CallerMayNotOpen,
+        CallerMayNotSeal,
+        CallerUnverified,
         InternalError,
         KeyMakerBusy,
         KeyUnavailable,
@@ -49,6 +56,7 @@ _ERRORS: Final[dict[str, type[SealyardError]]] = {
         OperatorError,
         ParticipantError,
         ParticipantsUnavailable,
+        PurposeMissing,
         RootUnavailable,
         UnfitEnvironment,
         UnfitValue,

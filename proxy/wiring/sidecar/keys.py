@@ -16,7 +16,7 @@ from ...keys.audit import Trail, Value
 from ...keys.fleet.lineage import Accepted
 from ...keys.fleet.watch import KeyringWatch
 from ...keys.keyring.keyring import Keyring, shown
-from ...keys.operations.values import ValueOperations
+from ...keys.operations.values import ValueAccess, ValueOperations
 from ...keys.operations.verb import At, Call, Done
 from ...keys.operations.verbs import VERBS
 from ...keys.sessions import session_control
@@ -261,6 +261,10 @@ class SidecarKeys:
 
             self._maker = KeyMaker()
         return await self._maker.make(kind, opener)
+
+    def rule_values(self, access: ValueAccess) -> None:
+        """Let values be opened and sealed by the admin API as `access` decides."""
+        self._values.access = access
 
     def checks(self) -> tuple[Check, ...]:
         """Return the readiness checks of root, keyring, store and audit log."""

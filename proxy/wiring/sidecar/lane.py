@@ -6,12 +6,13 @@ import asyncio
 import ssl
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias, get_args
 
 from ...config.settings import Address, ListenerSettings, OriginalPort
 from ...core.compiled.rule_table import RuleTable
+from ...core.rules.model import Rule
 from ...process.circuit_breaker import BreakerState
 from ...telemetry.metrics import table
 from ...telemetry.metrics import upstream as metrics
@@ -52,6 +53,7 @@ class LaneChange:
 
     material: ListenerMaterial
     handler: LaneHandler
+    callers: Callers | None
     upstream: LaneUpstream
     fresh: bool
 
@@ -91,7 +93,7 @@ class WiredLane:
         self._upstream = _upstream(material)
         self._announcements: dict[Address, Announcements] = {}
         self._callers: LaneCallers | None = None
-        self._handler = self._wire(material, self._upstream)
+        self._handler, self._verifier = self._wire(material, self._upstream)
         self._listener: HttpListener | None = None
         self._retired: dict[asyncio.Task[None], LaneUpstream] = {}
 
@@ -145,13 +147,14 @@ class WiredLane:
         """Return the change from one material to another, with nothing changed yet."""
         fresh = not new.same_upstream(old)
         upstream = _upstream(new) if fresh else self._upstream
-        return LaneChange(new, self._wire(new, upstream), upstream, fresh)
+        return LaneChange(new, *self._wire(new, upstream), upstream, fresh)
 
     def take(self, change: LaneChange) -> None:
         """Serve new requests with `change`; those in progress finish with the old handler."""
         old_handler, old_upstream = self._handler, self._upstream
         settings = change.material.settings
         self._material, self._handler = change.material, change.handler
+        self._verifier = change.callers
         self._upstream = change.upstream
         self.listener.answer_with(
             change.handler,
@@ -190,13 +193,26 @@ class WiredLane:
         for one in (upstream,) if isinstance(upstream, HttpUpstream) else upstream.every:
             _count(one, samples, name)
 
-    def _wire(self, material: ListenerMaterial, upstream: LaneUpstream) -> LaneHandler:
+    @property
+    def verifier(self) -> Callers | None:
+        """What verifies callers now; None where the listener has none."""
+        return self._verifier
+
+    @property
+    def rules(self) -> Iterable[Rule]:
+        """The rules in force."""
+        return (one.rule for one in self._material.rule_table.rules)
+
+    def _wire(
+        self, material: ListenerMaterial, upstream: LaneUpstream
+    ) -> tuple[LaneHandler, Callers | None]:
         callers = self._wire_callers(material)
         if isinstance(upstream, HttpUpstream):
-            return self._handler_for(material, upstream, callers)
+            return self._handler_for(material, upstream, callers), callers
         from ...traffic.exchange.original_port import PortHandlers  # noqa: PLC0415 - see above
 
-        return PortHandlers(upstream, lambda one: self._handler_for(material, one, callers))
+        ports = PortHandlers(upstream, lambda one: self._handler_for(material, one, callers))
+        return ports, callers
 
     def _wire_callers(self, material: ListenerMaterial) -> Callers | None:
         if material.callers is None:

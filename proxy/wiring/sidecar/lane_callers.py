@@ -14,8 +14,8 @@ from ...telemetry.metrics import callers as metrics
 from ...telemetry.metrics.samples import Samples
 from ...telemetry.reporter import MessageReporter
 from ...traffic.callers.callers import Callers
+from ...traffic.callers.issuer_keys import IssuerKeys
 from ...traffic.callers.key_set import KeySet
-from ...traffic.callers.key_source import KeySource
 from ...traffic.interfaces import OpensLog
 from ..reload.material import ListenerMaterial
 
@@ -27,7 +27,7 @@ class LaneCallers:
         """`clock` returns seconds since 1970."""
         self._reporter = reporter
         self._clock = clock
-        self._sources: dict[CallerKeys, KeySource] = {}
+        self._sources: dict[CallerKeys, IssuerKeys] = {}
         self._counts: dict[tuple[str, str], int] = {}
         self._opened: dict[tuple[str, str], int] = {}
         self._subjects: BoundedMap[tuple[str, str, str, int], RateLimit] | None = None
@@ -37,14 +37,14 @@ class LaneCallers:
         found, settings = material.callers, material.settings
         if found is None:
             return None
-        sources: dict[CallerKeys, KeySource] = {}
+        sources: dict[CallerKeys, IssuerKeys] = {}
         for of, keys in found.keys.items():
             if isinstance(keys, KeySet):
-                sources[of] = KeySource(None, keys, time.monotonic, _quiet)
+                sources[of] = IssuerKeys(None, keys, time.monotonic, _quiet)
                 continue
             host = urlsplit(str(of.place)).netloc
             told = partial(self._tell, settings.name, host)
-            sources[of] = self._sources.get(of) or KeySource(keys, None, time.monotonic, told)
+            sources[of] = self._sources.get(of) or IssuerKeys(keys, None, time.monotonic, told)
             sources[of].fetch = keys  # its CA may be another
         self._sources = self._sources | sources
         return Callers(
@@ -65,6 +65,9 @@ class LaneCallers:
                 most[one.name] = min(one.opens_per_minute, most.get(one.name, one.opens_per_minute))
         if not most:
             return opens
+        for name in most:  # a counter that begins with 1 has not increased, and raises no alarm
+            for outcome in ("opened", "limited"):
+                self._opened.setdefault((name, outcome), 0)
         from ...traffic.callers import opens_limit  # noqa: PLC0415 - only where there are limits
 
         self._subjects = self._subjects or opens_limit.subjects()
@@ -94,10 +97,7 @@ class LaneCallers:
                 samples.add(metrics.KEYS_AGE, one.age, labels=(listener, host))
 
     def _tell(self, listener: str, host: str, reason: str) -> None:
-        if reason:
-            self._reporter.report("callers.keys_away", listener=listener, host=host, reason=reason)
-        else:
-            self._reporter.report("callers.keys_back", listener=listener, host=host)
+        self._reporter.report("callers.keys_away", listener=listener, host=host, reason=reason)
 
 
 def _quiet(_: str) -> None:

@@ -39,6 +39,7 @@ from ..reload.material import Material, gather, keyring_of
 from ..reload.reload import require_none
 from .keys import SidecarKeys
 from .lane import LaneChange, WiredLane
+from .value_access import RuledValues
 
 
 class Sidecar:
@@ -100,6 +101,7 @@ class Sidecar:
             for name, one in material.listeners.items()
         }
         self._server = TrafficServer(())
+        self.keys.rule_values(RuledValues(self.lanes.values))
         telemetry_setup.follow(reporter, material.settings)
 
     @property

@@ -100,6 +100,7 @@ def test_lines_are_found_by_conversation_and_tell_no_name(run: Run) -> None:
     assert CANARY not in Path("audit.log").read_text()
 
 
+PURPOSES = "purposes_of_use: [treatment, research]\n"
 OPENED = ("--tenant", CANARY, "--conversation")
 
 
@@ -159,6 +160,20 @@ def test_lines_are_found_by_when_and_by_whom(run: Run) -> None:
     assert "delivered=part" in run("audit", "show", "--caller", "doctor").stdout
     run("keys", "rotate-records", "--scheduled")
     assert len(found_by(run, *by)) == 2
+
+
+def test_what_a_token_is_opened_for_is_asked_where_the_configuration_does(run: Run) -> None:
+    config = Path("sealyard.yaml")
+    config.write_text(config.read_text().replace("version: 1\n", "version: 1\n" + PURPOSES, 1))
+    bound = (*OPENED, "c1", "--field", "content")
+    token = run("encrypt", *bound, CANARY).stdout.strip()
+    for more in ((), ("--purpose-of-use", "curiosity")):
+        refused = run("decrypt", *bound, *more, token, status=2)
+        assert "research, treatment" in refused.stderr
+        assert CANARY not in refused.stdout
+    assert run("decrypt", *bound, "--purpose-of-use", "treatment", token).stdout == CANARY
+    (one,) = found_by(run)
+    assert one["purpose_of_use"] == "treatment"
 
 
 def test_another_keyring_than_the_configured_has_a_log_of_its_own(run: Run) -> None:

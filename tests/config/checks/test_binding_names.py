@@ -71,7 +71,9 @@ def test_a_name_in_a_sealed_body_is_told(keys: str, told: int) -> None:
     assert told == len(_told("POST /a", keys))
 
 
-@pytest.mark.parametrize("source", ["header:x", "query:x", "jwt-unverified:org", "[const:a, jwt-unverified:org]"])
+@pytest.mark.parametrize(
+    "source", ["header:x", "query:x", "jwt-unverified:org", "[const:a, jwt-unverified:org]"]
+)
 def test_a_tenant_that_clients_choose_must_be_trusted(source: str) -> None:
     text = with_rules(_rules("/a", "request: {encrypt: $.a}"), defaults=f"{{tenant: {source}}}")
     trusting = text.replace(

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.core.callers import VerifiedCaller
 from proxy.core.compiled.rule_table import Decision
 from proxy.core.crypto.joined_names import Joined, Name
 from proxy.core.errors import (
@@ -68,6 +69,26 @@ def test_what_is_not_there_gives_nothing(source: str) -> None:
     assert read(source, an_exchange()) is None
 
 
+def test_a_verified_claim_is_read_from_the_caller_alone() -> None:
+    exchange = an_exchange(headers=a_jwt({"org": "evil"}), captures={"org": "lab"})
+    assert read("caller:org", exchange) is None
+
+    known = an_exchange(captures={"org": "lab"})
+    claims = {"org": ("clinic", "lab"), "sub": "grace"}
+    known.caller = VerifiedCaller("doctor", claims=claims, one_of="org")
+    assert read("caller:org", known) == "lab"
+    assert read("caller:sub", known) == "grace"
+    assert read("caller:other", known) is None
+
+
+def test_a_list_of_a_caller_names_nothing_that_the_path_does_not() -> None:
+    for captures, one_of in (({"org": "evil"}, "org"), ({}, "org"), ({"org": "clinic"}, "")):
+        exchange = an_exchange(captures=captures)
+        exchange.caller = VerifiedCaller("doctor", claims={"org": ("clinic",)}, one_of=one_of)
+        with pytest.raises(MissingValue, match="claim-is-a-list"):
+            read("caller:org", exchange)
+
+
 def test_a_name_is_looked_up_once() -> None:
     exchange = an_exchange("t=a")
     assert read("query:t", exchange) == read("query:t", exchange) == "a"
@@ -98,7 +119,10 @@ def test_authorization_that_stands_twice_is_ambiguous() -> None:
 
 def test_two_claims_and_two_parameters_are_read_from_one_head() -> None:
     exchange = an_exchange("t=a&u=b", a_jwt({"sub": "alice", "org": "clinic"}))
-    names = [read(one, exchange) for one in ("jwt-unverified:sub", "jwt-unverified:org", "query:t", "query:u")]
+    names = [
+        read(one, exchange)
+        for one in ("jwt-unverified:sub", "jwt-unverified:org", "query:t", "query:u")
+    ]
     assert names == ["alice", "clinic", "a", "b"]
 
 
@@ -148,7 +172,9 @@ def test_a_claim_of_another_kind_is_no_name(claim: object) -> None:
     ],
 )
 def test_credentials_that_are_no_jwt_give_no_claim(credentials: bytes) -> None:
-    assert read("jwt-unverified:sub", an_exchange(headers=((b"Authorization", credentials),))) is None
+    assert (
+        read("jwt-unverified:sub", an_exchange(headers=((b"Authorization", credentials),))) is None
+    )
 
 
 @pytest.mark.parametrize("payload", ["[" * 100_000, '{"sub":' + "9" * 5000 + "}", "\ufeff{}"])

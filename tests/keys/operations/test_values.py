@@ -22,6 +22,7 @@ from proxy.keys.keyring.poison import Looks
 from proxy.keys.operations import values
 from proxy.keys.operations import values as value_desk
 from proxy.keys.operations.values import (
+    OnBehalf,
     ToOpen,
     ToSeal,
     ValueOperations,
@@ -78,12 +79,17 @@ class Asked:
     def __init__(self) -> None:
         self.asked: list[ToSeal | ToOpen] = []
         self.request_id = ""
+        self.by = OnBehalf()
 
-    async def seal(self, asked: list[ToSeal]) -> list[bytes]:
+    async def seal(self, asked: list[ToSeal], by: OnBehalf) -> list[bytes]:
+        self.by = by
         self.asked += asked
         return []
 
-    async def open(self, asked: list[ToOpen], request_id: str) -> list[tuple[str, bool]]:
+    async def open(
+        self, asked: list[ToOpen], request_id: str, by: OnBehalf
+    ) -> list[tuple[str, bool]]:
+        self.by = by
         self.asked += asked
         self.request_id = request_id
         return []

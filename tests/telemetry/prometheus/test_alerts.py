@@ -30,6 +30,7 @@ SOCKET = 'listener="api",rule="live",method="GET",status_class="1xx",outcome="fo
 BUSY = 'listener="api",code="busy",reason="queue-full"'
 FAILED = f'{BY_RULE},code="upstream-failed",reason="connect"'
 UNACCEPTED = 'sealyard_participant_keys_unaccepted_total{use="enc",refused="yes"}'
+LIMITED = 'sealyard_caller_opens_total{{listener="api",caller="doctor",outcome="{}"}}'
 UNTIL = f"sealyard_permissive_until_timestamp_seconds{{{BY_RULE}}}"
 STORED = 'sealyard_verify_values{column="messages.content",state="plain"}'
 PLAIN = f'sealyard_values_total{{{BY_RULE},direction="request",outcome="plain"}}'
@@ -173,6 +174,7 @@ CASES = [
         "8m",
     ),
     once("SealyardPoisonOpened", f"sealyard_poison_opened_total{{{BY_RULE}}}"),
+    once("SealyardCallerLimited", LIMITED.format("limited"), LIMITED.format("opened")),
     once("SealyardParticipantKeyChanged", UNACCEPTED),
     keyring("SealyardKeyringMismatch", "mismatch", "1m"),
     keyring("SealyardKeyringForked", "forked", "8m"),

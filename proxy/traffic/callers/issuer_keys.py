@@ -54,12 +54,11 @@ class Fetched:
 Fetch = Callable[[], Fetched]
 
 
-class KeySource:
+class IssuerKeys:
     """The keys of one issuer. `fetch` blocks, and raises KeyringError where there are none.
 
     `changed` is called when a key has gone or means another one; `told` when fetching begins to
-    fail, with the reason, and with an empty one when that is over. `clock` returns monotonic
-    seconds. `fetch` is None for keys of a file, which are there as long as the source.
+    fail, with the reason. `clock` returns monotonic seconds. `fetch` is None for keys of a file.
     """
 
     def __init__(
@@ -135,11 +134,13 @@ class KeySource:
             failed = ""
         except KeyringError as error:
             failed = error.reason
+        except Exception as error:  # noqa: BLE001 - whatever an issuer sends, it is asked again
+            failed = type(error).__name__
         finally:
             self._task = None
-        if bool(failed) != self._failing:
-            self._failing = bool(failed)
+        if failed and not self._failing:
             self._told(failed)
+        self._failing = bool(failed)
         if self._timer is not None:
             self._timer.cancel()
         self._timer = asyncio.get_running_loop().call_later(wait, self._ask)

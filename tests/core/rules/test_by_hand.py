@@ -1,0 +1,108 @@
+"""What a caller gets of a value, and may seal, by all rules together."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from proxy.core.callers import VerifiedCaller
+from proxy.core.crypto.context import Context, Scope
+from proxy.core.errors import CallerMayNotOpen, CallerMayNotSeal, PurposeMissing
+from proxy.core.expressions.sources import parse_source
+from proxy.core.rules.audience import CallerAudience, Mask, Shown
+from proxy.core.rules.by_hand import got_by_hand, refuse_sealing
+from proxy.core.rules.model import Names, Rule
+from tests.factories import a_block, a_rule, an_item
+
+DOCTOR = VerifiedCaller("doctor", "https://id", "grace", {"org": "clinic", "all": ("a", "b")})
+CONTEXT = Context(Scope("clinic", "c1"), field="content")
+PAN = Mask(last=4)
+
+
+def opening(shown: Shown, *, names: Names | None = None, purpose: str | None = None) -> Rule:
+    audience = CallerAudience((("doctor", shown),), "refuse", purpose)
+    item = replace(an_item("$.content"), audience=audience)
+    rule = a_rule(response=a_block(decrypt=[item]))
+    return replace(
+        rule,
+        callers=("doctor",),
+        purposes=frozenset({"treatment"}),
+        names=names or Names(parse_source("const:clinic"), parse_source("path:id")),
+    )
+
+
+def sealing(*callers: str, names: Names | None = None) -> Rule:
+    block = replace(a_block(encrypt=["$.content"]), callers=frozenset(callers))
+    rule = replace(a_rule(request=block), callers=("doctor", "clerk"))
+    return rule if names is None else replace(rule, names=names)
+
+
+def test_where_no_listener_has_callers_everybody_gets_the_value() -> None:
+    rule = replace(opening("refuse"), callers=())
+    assert got_by_hand([rule], None, "", CONTEXT) == "value"
+    refuse_sealing([replace(sealing("doctor"), callers=())], None, CONTEXT)
+
+
+def test_the_least_that_any_rule_gives_is_what_a_caller_gets() -> None:
+    assert got_by_hand([opening("value")], DOCTOR, "", CONTEXT) == "value"
+    assert got_by_hand([opening("value"), opening(PAN)], DOCTOR, "", CONTEXT) == PAN
+    everybody = replace(opening("value"), response=(a_block(decrypt=["$.content"]),))
+    assert got_by_hand([everybody], None, "", CONTEXT) == "value"
+
+
+@pytest.mark.parametrize("less", ["refuse", "absent", "token"])
+def test_what_is_less_than_a_mask_is_refused(less: Shown) -> None:
+    with pytest.raises(CallerMayNotOpen):
+        got_by_hand([opening("value"), opening(less)], DOCTOR, "", CONTEXT)
+
+
+def test_nobody_and_others_get_what_rules_give_them_and_no_other_field() -> None:
+    for caller in (None, VerifiedCaller("clerk")):
+        with pytest.raises(CallerMayNotOpen):
+            got_by_hand([opening("value")], caller, "", CONTEXT)
+    with pytest.raises(CallerMayNotOpen):
+        got_by_hand([opening("value")], DOCTOR, "", CONTEXT._replace(field="note"))
+
+
+@pytest.mark.parametrize(
+    ("claim", "tenant", "fits"),
+    [
+        ("org", "clinic", True),
+        ("org", "other", False),
+        ("org", None, False),
+        ("all", "b", True),
+        ("all", "c", False),
+        ("none", "clinic", False),
+    ],
+)
+def test_a_tenant_that_rules_read_from_a_claim_is_that_of_the_caller(
+    claim: str, tenant: str | None, *, fits: bool
+) -> None:
+    names = Names(parse_source(f"caller:{claim}"), None)
+    context = Context(Scope(tenant, "c1"), field="content")
+    if fits:
+        assert got_by_hand([opening("value", names=names)], DOCTOR, "", context) == "value"
+        refuse_sealing([sealing("doctor", names=names)], DOCTOR, context)
+        return
+    with pytest.raises(CallerMayNotOpen):
+        got_by_hand([opening("value", names=names)], DOCTOR, "", context)
+    with pytest.raises(CallerMayNotSeal):
+        refuse_sealing([sealing("doctor", names=names)], DOCTOR, context)
+
+
+def test_a_purpose_of_use_is_asked_for_where_a_rule_does() -> None:
+    rule = opening("value", purpose="x-purpose")
+    assert got_by_hand([rule], DOCTOR, "treatment", CONTEXT) == "value"
+    for purpose in ("", "research"):
+        with pytest.raises(PurposeMissing):
+            got_by_hand([rule], DOCTOR, purpose, CONTEXT)
+
+
+def test_only_those_may_seal_whom_each_rule_lets() -> None:
+    refuse_sealing([sealing("doctor", "clerk"), sealing("doctor")], DOCTOR, CONTEXT)
+    with pytest.raises(CallerMayNotSeal):
+        refuse_sealing([sealing("doctor"), sealing("clerk")], DOCTOR, CONTEXT)
+    with pytest.raises(CallerMayNotSeal):
+        refuse_sealing([sealing("doctor")], None, CONTEXT)
+    refuse_sealing([sealing("clerk")], DOCTOR, CONTEXT._replace(field="note"))
