@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import hmac
 import json
-import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 from ...core.crypto import base64url
 from ...core.crypto.secret import AuditKey
-from ..keyring.jwk_set import parse_object
 from ..policy import LINE_BYTES, TEXT_CHARS
 
 Value = str | int
@@ -26,7 +24,9 @@ Value = str | int
 RESERVED: Final = frozenset({"seq", "at", "event", "uid", "pid", "prev", "mac"})
 
 _LABEL: Final = b"sealyard/v1/audit/line\x00"
-_SEALED: Final = re.compile(rb'(.*),"mac":"([A-Za-z0-9_-]{43})"\}', re.DOTALL)
+_JSON: Final = json.JSONDecoder()
+_BEFORE: Final = b',"mac":"'
+_TAIL_BYTES: Final = len(_BEFORE) + 43 + len('"}')
 
 
 class AuditLine(NamedTuple):
@@ -43,25 +43,34 @@ def encode(seq: int, prev: str, members: Mapping[str, Value], key: AuditKey) -> 
     shown = {name: _bounded(value) for name, value in members.items()}
     text = json.dumps({"seq": seq, **shown, "prev": prev}, separators=(",", ":"))
     body = text.removesuffix("}").encode("ascii")
-    mac = _mac(body, key)
-    return b'%b,"mac":"%b"}\n' % (body, mac.encode("ascii")), mac
+    mac = _finished(hmac.new(key.reveal(), _LABEL, "sha256"), body)
+    return b'%b%b%b"}\n' % (body, _BEFORE, mac), mac.decode("ascii")
 
 
-def decode(text: bytes, key: AuditKey) -> AuditLine | None:
-    """Return the line whose bytes these are, without a line feed; None unless it is authentic."""
-    match = _SEALED.fullmatch(text)
-    if match is None or len(text) > LINE_BYTES:
-        return None
-    mac = match[2].decode("ascii")
-    # As text, so that no second spelling of the same bytes passes.
-    if not any(hmac.compare_digest(_mac(match[1], one), mac) for one in key.all):
-        return None
-    members = parse_object(text)
-    if members is None:
-        return None
-    seq, prev = members.pop("seq"), members.pop("prev")
-    del members["mac"]
-    return AuditLine(seq, mac, prev, members)
+class LineReader:
+    """Reads lines that are chained under a key, or under one that it replaced."""
+
+    def __init__(self, key: AuditKey) -> None:
+        """Begin the MAC of a line under each key, once for all lines."""
+        self._begun = [hmac.new(one.reveal(), _LABEL, "sha256") for one in key.all]
+
+    def read(self, piece: bytes) -> AuditLine | None:
+        """Return the line of a piece of the file; None for anything else, such as a torn one.
+
+        Of the very last line, the line feed may be missing: it is whole all the same.
+        """
+        text = piece.removesuffix(b"\n")
+        body, tail = text[:-_TAIL_BYTES], text[-_TAIL_BYTES:]
+        if len(text) > LINE_BYTES or tail[: len(_BEFORE)] != _BEFORE or tail[-2:] != b'"}':
+            return None
+        mac = tail[len(_BEFORE) : -2]
+        # As text, so that no second spelling of the same bytes passes.
+        if not any(hmac.compare_digest(_finished(one, body), mac) for one in self._begun):
+            return None
+        members, _ = _JSON.raw_decode(text.decode("ascii"))  # authentic: what `encode` wrote
+        seq, prev = members.pop("seq"), members.pop("prev")
+        del members["mac"]
+        return AuditLine(seq, mac.decode("ascii"), prev, members)
 
 
 def stamp(at: float) -> str:
@@ -75,5 +84,7 @@ def _bounded(value: Value) -> Value:
     return value
 
 
-def _mac(body: bytes, key: AuditKey) -> str:
-    return base64url.encode(hmac.digest(key.reveal(), _LABEL + body, "sha256")).decode()
+def _finished(begun: hmac.HMAC, body: bytes) -> bytes:
+    whole = begun.copy()
+    whole.update(body)
+    return base64url.encode(whole.digest())

@@ -7,7 +7,6 @@ they can write the whole log again.
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -18,13 +17,11 @@ from ...core.crypto.secret import AuditKey
 from ...core.errors import UnfitEnvironment
 from ..keyring.jwk_set import decoded, parse_object
 from ..policy import SHOWN_FINDINGS
-from . import head_record
-from .head_record import CUT, HEADLESS, TORN_FIELDS, Head, Torn, line_of, pieces
-from .line import AuditLine
+from .head_record import CUT, HEADLESS, TORN_BYTES, TORN_FIELDS, Head, Torn, pieces
+from .line import AuditLine, LineReader
 
 
-@dataclass(frozen=True, slots=True)
-class AuditFinding:
+class AuditFinding(NamedTuple):
     """A finding at a line of a file (counted from 1)."""
 
     file: str
@@ -127,6 +124,8 @@ class _Reading:
             verdict.wrong(_said(self._place, f"line {self._anchor.seq} of the anchor is missing"))
 
     def _settle_torn(self, line: AuditLine, place: AuditFinding) -> None:
+        if not self._torn.size and TORN_BYTES not in line.members:
+            return
         fields = {name: line.members[name] for name in TORN_FIELDS if name in line.members}
         if fields != self._torn.fields():
             # A file that was rotated after a crash ends with a piece that no line mentions.
@@ -176,11 +175,13 @@ def _said(place: AuditFinding, text: str) -> AuditFinding:
 def _lines(
     files: Sequence[Path], key: AuditKey
 ) -> Iterator[tuple[bytes, AuditLine | None, AuditFinding]]:
+    reader = LineReader(key)
     for path in files:
         try:
             with path.open("rb") as file:
+                name = str(path)
                 for number, piece in enumerate(pieces(file), 1):
-                    yield piece, line_of(piece, key), AuditFinding(str(path), number, "")
+                    yield piece, reader.read(piece), AuditFinding(name, number, "")
         except OSError as error:
             raise UnfitEnvironment(f"{path}: {error.strerror}; check the path") from None
 
@@ -209,29 +210,18 @@ def select(
     What is no JSON object has no members. Raises UnfitEnvironment for a file that cannot be read.
     """
     found: deque[Read] = deque(maxlen=last)
+    reader = LineReader(key)
     for path in files:
         try:
             with path.open("rb") as file:
                 for piece in pieces(file):
-                    authentic = line_of(piece, key) is not None
+                    authentic = reader.read(piece) is not None
                     read = Read(parse_object(piece.rstrip(b"\n")) or {}, authentic)
                     if wanted(read):
                         found.append(read)
         except OSError as error:
             raise UnfitEnvironment(f"{path}: {error.strerror}; check the path") from None
     return found
-
-
-def head(log: Path, key: AuditKey) -> Head | None:
-    """Return what the head record beside a log says; None without one of this key's."""
-    try:
-        descriptor = os.open(head_record.beside(log), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return None
-    try:
-        return head_record.load(descriptor, key)
-    finally:
-        os.close(descriptor)
 
 
 def key_material(text: bytes) -> bytes:
