@@ -93,7 +93,7 @@ REFUSALS: Final = Metric(
 REFUSAL_REASONS: Final = Metric(
     "sealyard_refusal_reasons_total",
     "counter",
-    ("listener", "code", "reason"),
+    ("listener", "direction", "code", "reason"),
     "The same refusals, by the reason in the log. For `open-failed` it says why a value did not"
     " open, which responses do not say.",
 )
@@ -285,6 +285,13 @@ AUDIT_FAILURES: Final = Metric(
     "counter",
     (),
     "Events that could not be written to the audit log, and failed retries.",
+)
+AUDIT_LOSSES: Final = Metric(
+    "sealyard_audit_losses_total",
+    "counter",
+    (),
+    "How often the audit log, or its head record, was found deleted or cut by a process that had"
+    " written to it: before each line, and every ten seconds.",
 )
 AUDIT_LINES: Final = Metric(
     "sealyard_audit_lines_total", "counter", (), "Lines written to the audit log."
