@@ -1,7 +1,7 @@
 """`-p tests.fewer`: laws are tried on a third of their examples.
 
-CI does so where it runs them a second time, in the Python form; the parts `python-core` and
-`python-suites` of `./dev nightly` try all of them.
+CI does so beside the core, and where it runs laws of the core a second time, in the Python form.
+The parts `laws`, `python-core` and `python-suites` of `./dev nightly` try all of them.
 """
 
 from __future__ import annotations

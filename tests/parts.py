@@ -52,8 +52,8 @@ class Selection:
 
 
 @dataclass(frozen=True, slots=True)
-class Again(Selection):
-    """Tests that CI has run in the other form; laws among them are tried on fewer examples."""
+class Fewer(Selection):
+    """Tests whose laws CI tries on fewer examples; parts of the nightly try all of them."""
 
     def beside(self) -> list[str]:
         """Return what pytest is told to run those that may run beside each other."""
@@ -208,7 +208,7 @@ _MOVED: Final = tuple(
 )
 
 CORE: Final = Selection(("tests/core",))
-LAWS: Final = Again(
+LAWS: Final = Fewer(
     (
         "tests/contracts",
         "tests/core/transform",
@@ -220,14 +220,23 @@ LAWS: Final = Again(
         "tests/core/test_wycheproof.py",
         "tests/keys/test_wire_vectors.py",
     ),
-    # Rows of databases, which no leaf reads.
-    ("tests/contracts/test_migration_sources.py",),
+    # Rows of databases, and what processes agree on by a store: no leaf reads these.
+    (
+        "tests/contracts/test_fences.py",
+        "tests/contracts/test_leases.py",
+        "tests/contracts/test_meetings.py",
+        "tests/contracts/test_migration_sources.py",
+        "tests/contracts/test_participants.py",
+        "tests/contracts/test_roots.py",
+        "tests/contracts/test_store_contract.py",
+    ),
 )
 """What CI runs in the Python form too: leaves, contracts, vectors and the laws of values.
 
 `python-core` and `python-suites` run all of it, with all examples.
 """
-SUITES: Final = Selection(("tests",), ("tests/core", *_MOVED))
+_BESIDE: Final = ("tests/core", *_MOVED)
+SUITES: Final = Fewer(("tests",), _BESIDE)
 """What CI runs beside the core."""
 TIMED: Final = Selection(("tests",), _MOVED)
 """Where CI takes the tests of time from."""
@@ -240,13 +249,67 @@ PARTS: Final = (
     Part(
         "description", 1, Selection(("tests/description/test_examples.py",), slow=True), ("docs",)
     ),
-    # The way of paging that CI leaves out where runs are killed.
-    Part("migration-http", 1, Selection(("tests/migration/test_http.py",), slow=True)),
+    # The way of paging and the databases that CI leaves out.
+    Part(
+        "migration-ways",
+        4,
+        Selection(
+            (
+                "tests/migration/test_http.py",
+                "tests/migration/test_keepers.py",
+                "tests/migration/test_manners.py",
+            ),
+            slow=True,
+        ),
+    ),
+    # All meshes with each interception and order of rules.
+    Part("meshes", 4, Selection(("tests/injector/test_mesh.py",), slow=True)),
+    # All forms of a scene of which CI has one.
+    Part(
+        "scenes",
+        4,
+        Selection(
+            (
+                "tests/contracts/test_leases.py",
+                "tests/scenarios/test_crashes.py",
+                "tests/scenarios/test_end_to_end_lease.py",
+                "tests/scenarios/test_exhaustion.py",
+                "tests/scenarios/test_pins.py",
+                "tests/scenarios/test_root_canaries.py",
+                "tests/scenarios/test_roots.py",
+                "tests/scrubbing/test_ladder_canaries.py",
+            ),
+            slow=True,
+        ),
+    ),
+    # The laws that CI tries on fewer examples; `python-suites` has the others beside the core.
+    Part(
+        "laws",
+        4,
+        Selection(
+            (
+                "tests/config/schema/test_schema_and_validate.py",
+                "tests/config/test_robustness.py",
+                "tests/contracts/test_formats.py",
+                "tests/description/test_law.py",
+                "tests/injector/test_inject.py",
+                "tests/keys/fleet/test_fleet_model.py",
+                "tests/scenarios/test_explain_forms_and_streams.py",
+                "tests/scenarios/test_explain_is_serve.py",
+                "tests/smuggling/test_what_goes_out.py",
+                "tests/telemetry/logs/test_scrub.py",
+                "tests/traffic/bodies",
+                "tests/traffic/http1",
+                "tests/traffic/websocket",
+            )
+        ),
+        ("docs", "tests/vectors"),
+    ),
     Part("python-core", 3, CORE, ("docs", "tests/vectors", "tools/fuzz"), form="python"),
     Part(
         "python-suites",
         5,
-        SUITES,
+        Selection(("tests",), _BESIDE),
         ("CHANGELOG.md", "Dockerfile", "README.md", "deploy", "docs", "helm", "tools/docker"),
         form="python",
     ),

@@ -51,9 +51,20 @@ _DEAREST: Final = 40
 _STDERR: Final = os.dup(2)
 """That of the process, before pytest captures it."""
 _PROCESSORS: Final = os.cpu_count() or 1
-_WORKERS: Final = min(2 * _PROCESSORS, 8)
-"""Tests with servers wait most of their time, so that two share a processor."""
-_LONGEST: Final = ("tests/linear/", "tests/openapi/test_schemathesis.py", "tests/soak/")
+_WORKERS: Final = min(3 * _PROCESSORS, 8)
+"""Tests with servers wait most of their time, so that three share a processor."""
+_LONGEST: Final = (
+    "tests/description/test_law.py",
+    "tests/faults/test_cuts.py",
+    "tests/injector/test_mesh.py",
+    "tests/linear/",
+    "tests/openapi/test_schemathesis.py",
+    "tests/redis/test_lies.py",
+    "tests/scenarios/test_explain_is_serve.py",
+    "tests/scenarios/test_passphrase.py",
+    "tests/scrubbing/",
+    "tests/soak/",
+)
 """What takes a minute at once: begun last, it would keep all other workers waiting."""
 SWITCH: Final = "SEALYARD_NATIVE"
 NO_LOG: Final = 3

@@ -1,6 +1,7 @@
 """Pods in meshes, with Envoy as the proxy: the matrix in short, and what else concerns them.
 
-`./dev test-mesh` is the long form of the matrix.
+CI has the interception of meshes in each mesh, with both orders of rules, and the others without a
+mesh; the part `meshes` of the nightly has all. `./dev test-mesh` is the long form of the matrix.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ def long_lived(request: pytest.FixtureRequest) -> Iterator[Meshed]:
         yield Meshed(pod, request.param)
 
 
-@pytest.fixture(params=ORDERS)
+@pytest.fixture(params=[pytest.param("before", marks=pytest.mark.slow), "after"])
 def meshed(long_lived: Meshed, request: pytest.FixtureRequest) -> Meshed:
     """Write the rules in each order."""
     write_rules(long_lived.pod, long_lived.mesh, request.param)
@@ -114,7 +115,9 @@ def requires_no_fault(found: list[Cell], pod: RunningPod) -> None:
 
 
 @pytest.mark.parametrize("interception", ["redirect", "port-env"])
-@pytest.mark.parametrize("mesh", [None, *MESHES], ids=named)
+@pytest.mark.parametrize(
+    "mesh", [None, *(pytest.param(one, marks=pytest.mark.slow) for one in MESHES)], ids=named
+)
 def test_no_order_of_rules_lets_plaintext_through(
     mesh: Mesh | None, interception: Interception
 ) -> None:

@@ -216,6 +216,7 @@ def test_postgresql_says_all_that_depends_on_a_column_and_nothing_else(postgresq
     assert contents == [(0,)]
 
 
+@pytest.mark.slow
 @servers.needs_mariadb
 def test_mariadb_says_all_that_depends_on_a_column_and_nothing_else(mariadb: Clinic) -> None:
     one = mariadb
@@ -348,6 +349,7 @@ def test_what_a_slot_of_postgresql_keeps_is_named_until_it_is_read(postgresql: C
     assert one.holding() == set()
 
 
+@pytest.mark.slow
 @servers.needs_mariadb
 def test_no_file_of_mariadb_has_an_old_value_after_a_scrub_that_the_report_does_not_name(
     mariadb: Clinic,
@@ -399,6 +401,7 @@ def scrubbed(one: Clinic, places: Sequence[str], *words: str) -> None:
     invoke("migrate", "verify", "job.yaml")
 
 
+@pytest.mark.slow
 @servers.needs_postgresql
 def test_a_plan_tells_what_a_run_on_postgresql_costs(postgresql: Clinic) -> None:
     one = postgresql
@@ -422,6 +425,7 @@ def test_a_plan_tells_what_a_run_on_postgresql_costs(postgresql: Clinic) -> None
     assert told["free"] > 0
 
 
+@pytest.mark.slow
 @servers.needs_mariadb
 def test_a_plan_tells_what_a_run_on_mariadb_costs(mariadb: Clinic) -> None:
     one = mariadb

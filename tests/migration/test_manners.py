@@ -49,7 +49,7 @@ def ports() -> Iterator[Callable[[str], int]]:
 
 
 POSTGRESQL = pytest.param("postgresql", marks=servers.needs_postgresql)
-MARIADB = pytest.param("mysql", marks=servers.needs_mariadb)
+MARIADB = pytest.param("mysql", marks=[servers.needs_mariadb, pytest.mark.slow])
 
 
 @pytest.fixture(params=[POSTGRESQL, MARIADB])
@@ -289,6 +289,7 @@ def test_who_may_not_see_sessions_cannot_bound_them(
             source.sessions()
 
 
+@pytest.mark.slow
 @servers.needs_postgresql
 def test_the_lag_of_a_replica_of_postgresql_is_seen(tmp_path: Path) -> None:
     with servers.postgresql("wal_level=replica") as (port, _), tables.postgresql(port) as found:
@@ -298,6 +299,7 @@ def test_the_lag_of_a_replica_of_postgresql_is_seen(tmp_path: Path) -> None:
             assert lag_after(found.fill, source.lag) > 0.5
 
 
+@pytest.mark.slow
 @servers.needs_mariadb
 def test_the_lag_of_a_replica_of_mariadb_is_seen(tmp_path: Path) -> None:
     with servers.mariadb("--log-bin", "--server-id=1") as (port, _), tables.mysql(port) as found:

@@ -20,7 +20,9 @@ TALKATIVE = {
 }
 
 
-@pytest.mark.parametrize("death", [signal.SIGABRT, signal.SIGSEGV])
+@pytest.mark.parametrize(
+    "death", [signal.SIGABRT, pytest.param(signal.SIGSEGV, marks=pytest.mark.slow)]
+)
 async def test_a_crash_with_a_message_under_way_shows_where_and_nothing_of_it(
     tmp_path: Path, death: signal.Signals
 ) -> None:

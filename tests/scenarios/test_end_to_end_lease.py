@@ -57,7 +57,13 @@ async def test_an_outage_within_the_lease_is_told_and_not_felt(tmp_path: Path) -
             shows_no_canary(world.ours)
 
 
-@pytest.mark.parametrize("options", [(), WORKERS], ids=["one process", "workers"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param((), id="one process", marks=pytest.mark.slow),
+        pytest.param(WORKERS, id="workers"),
+    ],
+)
 async def test_a_withdrawal_ends_sealing_and_opening_with_the_lease(
     tmp_path: Path, options: tuple[str, ...]
 ) -> None:

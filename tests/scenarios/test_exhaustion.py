@@ -85,7 +85,7 @@ async def test_b20_without_descriptors_it_neither_spins_nor_ends(tmp_path: Path)
     assert behind.forms() == {A_FORM}
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 async def test_b20_so_many_clients_are_accepted_as_there_are_descriptors_for(
     tmp_path: Path, workers: int
 ) -> None:

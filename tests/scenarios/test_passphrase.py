@@ -174,6 +174,7 @@ async def test_no_process_holds_it_after_the_start_a_reload_a_revocation_and_a_d
         assert len(keyring.revocations) >= 1
 
 
+@pytest.mark.slow
 async def test_a_keyring_under_another_salt_is_told_and_the_old_one_stays(tmp_path: Path) -> None:
     passphrase = secrets.token_hex(24)
     async with backend() as behind:

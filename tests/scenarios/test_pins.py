@@ -8,6 +8,8 @@ import secrets
 from pathlib import Path
 from typing import Any, Final
 
+import pytest
+
 from tests.keys.participants.builders import a_public_key
 from tests.scenarios.end_to_end import World, a_world
 
@@ -56,6 +58,7 @@ async def test_a_key_gets_no_session_key_before_it_is_accepted(tmp_path: Path) -
         assert not any(canary.encode() in one for one in (*everything, *world.behind.bodies))
 
 
+@pytest.mark.slow
 async def test_packages_are_erased_by_the_command_where_sessions_are_durable(
     tmp_path: Path,
 ) -> None:

@@ -62,7 +62,10 @@ def shown_in(texts: dict[str, bytes], wanted: set[bytes]) -> list[str]:
     return [name for name, text in texts.items() if any(one in text for one in wanted)]
 
 
-@pytest.mark.parametrize("kind", SCENES)
+@pytest.mark.parametrize(
+    "kind",
+    [one if one == "vault" else pytest.param(one, marks=pytest.mark.slow) for one in SCENES],
+)
 async def test_neither_the_root_key_nor_what_opens_it_is_shown(tmp_path: Path, kind: str) -> None:
     with SCENES[kind](tmp_path) as scene:
         wanted = canaries(scene)

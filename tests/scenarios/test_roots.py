@@ -97,7 +97,7 @@ def shows_no_canary(served: Served) -> None:
     assert "Traceback" not in text
 
 
-@pytest.mark.parametrize("options", [(), ("--workers", "2")])
+@pytest.mark.parametrize("options", [pytest.param((), marks=pytest.mark.slow), ("--workers", "2")])
 async def test_a_root_that_is_away_at_the_start_is_waited_for(
     tmp_path: Path, options: tuple[str, ...]
 ) -> None:
@@ -392,6 +392,7 @@ async def run(folder: Path, variables: dict[str, str], *arguments: str) -> str:
     return out.decode()
 
 
+@pytest.mark.slow
 async def test_from_a_passphrase_to_a_cloud_and_to_another_without_a_stop(tmp_path: Path) -> None:
     """Each step is that of docs/how-to/keys.md, while messages pass; none of them fails."""
     phrase = "canary of a horse battery"

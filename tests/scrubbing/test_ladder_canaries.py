@@ -135,7 +135,10 @@ def _told_on_a_terminal(folder: Path, mode: str) -> bytes:
     return done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("log_format", ["json", "console", "ecs"])
+@pytest.mark.parametrize(
+    "log_format",
+    ["json", *(pytest.param(one, marks=pytest.mark.slow) for one in ("console", "ecs"))],
+)
 async def test_what_looks_sensitive_is_told_without_a_value_or_a_name(
     tmp_path: Path, log_format: str
 ) -> None:
