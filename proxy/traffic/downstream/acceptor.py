@@ -20,7 +20,14 @@ from ...core.errors import Busy
 from ...process import descriptors
 from ..http1.forwarding_headers import trusts
 from ..http1.problem import problem
-from ..policy import BACKLOG, LEAST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, REPORT_SECONDS
+from ..policy import (
+    BACKLOG,
+    HELD_BACK_SECONDS,
+    LEAST_PAUSE_SECONDS,
+    LONGEST_PAUSE_SECONDS,
+    REPORT_SECONDS,
+    SHORT_BACKLOG,
+)
 from .client_lifecycle import ClientLifecycle
 from .sockets import Sockets, close, open_sockets, port_of
 
@@ -36,6 +43,7 @@ REASONS: Final = {
     "accept": "no file descriptor was left; the connections wait in the kernel meanwhile",
     "proxy-peer": "`proxy_protocol` is on, and the peer is not one of the `trusted_proxies`",
     "proxy-header": "the peer sent no valid PROXY header in time",
+    "loop-lag": "the processor has no time for what they ask",
     "tls": "the TLS handshake failed, or took longer than `timeouts.head`",
 }
 """Why a connection is not served."""
@@ -112,6 +120,9 @@ class Owner(Protocol):
     def lost(self, client: ClientLifecycle) -> None:
         """Count a client out whose connection was never made."""
 
+    def newcomers(self, most: int) -> int:
+        """Return how many connections there is time to accept now, at most so many."""
+
     @property
     def patience(self) -> float:
         """Seconds for a PROXY header, and for a TLS handshake."""
@@ -171,6 +182,7 @@ class Acceptor:
         self._arriving: set[asyncio.Task[None]] = set()
         self.lingering: set[Refused] = set()
         self._at_once = 1
+        self._held_back = False
         self._pause = LEAST_PAUSE_SECONDS
         self._paused: asyncio.TimerHandle | None = None
 
@@ -193,8 +205,7 @@ class Acceptor:
         """
         self._unwatch()
         for sock in self._listening:
-            self._at_once = BACKLOG
-            self._accept(sock)
+            self._accept_some(sock, BACKLOG)
         self._unwatch()
         close(self._listening)
         self._listening = ()
@@ -235,10 +246,23 @@ class Acceptor:
     def _accept(self, listening: socket.socket) -> None:
         """Accept what waits: one connection, and twice as many each time there were so many.
 
-        Not all from the start, so that other processes that listen get their part. In an overload
-        all: what waits in the kernel can be neither refused nor seen to leave.
+        Not all from the start, so that other processes that listen get their part. Where there is
+        time for fewer, the others wait in the kernel, not many and not for long.
         """
-        for _ in range(self._at_once):
+        wanted = self._at_once
+        found = self._owner.newcomers(wanted)
+        self._accept_some(listening, found)
+        if (found < wanted) is not self._held_back:
+            self._held_back = found < wanted
+            for sock in self._listening:
+                sock.listen(SHORT_BACKLOG if self._held_back else BACKLOG)
+        if self._held_back and self._paused is None:
+            self._unwatch()
+            loop = asyncio.get_running_loop()
+            self._paused = loop.call_later(HELD_BACK_SECONDS, self._watch)
+
+    def _accept_some(self, listening: socket.socket, most: int) -> None:
+        for _ in range(most):
             try:
                 sock, name = listening.accept()
             except (BlockingIOError, InterruptedError):

@@ -141,7 +141,7 @@ class Handler:
         asked = self.steps.let_in(request.raw, record)
         body: RequestBody = request.body(asked.framing, expects_continue=asked.expects_continue)
         admitted = self.steps.admit(asked, request.raw, request.peer, record)
-        if self.steps.lag.refuses(admitted.claim.client):
+        if not request.weighed and self.steps.lag.refuses(admitted.claim.client):
             raise Busy("loop-lag")
         self.upstream.permits.refuse_if_full(admitted.claim)
         forwarding = self.steps.request_ids.forwarding(admitted, record)

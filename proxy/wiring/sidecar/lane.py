@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias, get_args
 
 from ...config.settings import Address, ListenerSettings, OriginalPort
 from ...core.compiled.rule_table import RuleTable
+from ...core.errors import Busy
 from ...process.circuit_breaker import BreakerState
 from ...telemetry.metrics import table
 from ...telemetry.metrics import upstream as metrics
@@ -133,6 +134,7 @@ class WiredLane:
             report=self._reporter.report,
             room=room,
             budget=self._budget,
+            lag=self._lag,
         )
 
     def change(self, old: ListenerMaterial, new: ListenerMaterial) -> LaneChange:
@@ -171,6 +173,9 @@ class WiredLane:
         counts = self._listener.refusals.counts if self._listener is not None else {}
         for reason in REASONS:
             samples.add(table.CLIENTS_REFUSED, counts.get(reason, 0), labels=(name, reason))
+        late = counts.get("loop-lag", 0)
+        if late:
+            samples.add(table.REFUSAL_REASONS, late, labels=(name, Busy.code, "loop-lag"))
         pool = self._upstream.pool
         samples.add(table.UPSTREAM_CONNECTIONS, pool.idle, labels=(name, "idle"))
         samples.add(table.UPSTREAM_CONNECTIONS, pool.size - pool.idle, labels=(name, "busy"))
