@@ -161,8 +161,8 @@ class LoopLag:
     as many requests as it can in TURN_SECONDS of it, or in the part of them that a quota leaves,
     and refuses the others, before their bodies are looked at.
 
-    While the process is `saturated`, new connections get a part of the turns: others wait in the
-    kernel, where they cost nothing.
+    While the process is `saturated`, newcomers get a quarter of the turns; other connections are
+    answered before they are read, or wait in the kernel, where they cost nothing.
     """
 
     __slots__ = (
@@ -171,6 +171,7 @@ class LoopLag:
         "_call_soon",
         "_clock",
         "_cpu",
+        "_few",
         "_long",
         "_longest",
         "_looked",
@@ -210,7 +211,7 @@ class LoopLag:
         self._shares: dict[str, int] = {}
         self._begun = 0
         self._shares_since = self._over
-        self._served = self._refused = self._room = 0
+        self._served = self._refused = self._room = self._few = 0
         self.saturated = False
         """Whether nearly all processor time that is to be had is used."""
 
@@ -240,13 +241,21 @@ class LoopLag:
         self._begun += 1
         return False
 
-    def newcomers(self, most: int) -> int:
-        """Return how many new connections there is time for, at most so many."""
+    def holds_back(self) -> bool:
+        """Return whether there is no time for all connections that come."""
         self._look(self._clock())
-        if not self.saturated:
-            return most
-        room, self._room = min(self._room, most), max(0, self._room - most)
-        return room
+        return self.saturated
+
+    def lets_in(self, *, crowded: bool) -> bool:
+        """Return whether there is time for a new connection while others are held back.
+
+        Clients that have more connections than others, which is `crowded`, get hardly any more.
+        """
+        if crowded:
+            self._few -= 1
+            return self._few >= 0
+        self._room -= 1
+        return self._room >= 0
 
     @property
     def stands(self) -> bool:
@@ -287,6 +296,6 @@ class LoopLag:
         self.saturated = processor.busy >= (STILL_SATURATED if self.saturated else SATURATED)
         # With a quarter of a processor, a turn of its time lasts four times as long.
         self._turn = min(TURN_SECONDS, 2 * TURN_SECONDS * max(processor.share, LEAST_SHARE))
-        share = FEW_NEWCOMERS if self._refused else NEWCOMERS
-        self._room = max(1, round(self._served * share))
+        self._room = max(1, round(self._served * NEWCOMERS))
+        self._few = round(self._served * FEW_NEWCOMERS) if not self._refused else 0
         self._served = self._refused = 0

@@ -16,6 +16,7 @@ from proxy.core.crypto.session_cipher import Session
 from proxy.core.errors import Unopened
 from proxy.core.values.key_needs import Attempt, Keys, Needs
 from proxy.telemetry.tap import Tap
+from proxy.traffic.byte_budget import ByteBudget
 from proxy.traffic.downstream.acceptor import FrontProxies
 from proxy.traffic.downstream.listener import HttpListener, Lane, TrafficServer
 from proxy.traffic.exchange.exchange import Handler, KeySource
@@ -96,6 +97,8 @@ async def proxied(
     ladder: LadderSettings | None = None,
     add_request_id: bool = False,
     origins: frozenset[str] = frozenset(),
+    budget: ByteBudget | None = None,
+    lag: LoopLag | None = None,
 ) -> AsyncIterator[Ours]:
     """Run the traffic port in front of `to`."""
     ear, tap = Ear(), Tap(time.time)
@@ -115,9 +118,10 @@ async def proxied(
         origins=origins,
         tap=tap,
         ladder=ladder,
+        budget=budget,
         # Clients and origin are on this loop as well: how long its turns are says nothing of the
         # proxy, and on a busy machine it would refuse requests that these tests wait for.
-        lag=LoopLag(clock=lambda: 0.0),
+        lag=lag or LoopLag(clock=lambda: 0.0),
     )
     listener = HttpListener(
         listen,
@@ -129,6 +133,8 @@ async def proxied(
         proxies=FrontProxies(tuple(trusted_proxies), protocol=proxy_protocol),
         name="ours",
         report=ear.report,
+        budget=budget,
+        lag=lag,
     )
     async with serving(listener, upstream) as server:
         yield Ours(server, listener, upstream, ear, tap)

@@ -8,6 +8,7 @@ header be read before the TLS handshake.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import ssl
 from collections import Counter
@@ -48,7 +49,8 @@ REASONS: Final = {
 }
 """Why a connection is not served."""
 
-_ANSWERED: Final = ("clients", "clients-per-address", "descriptors")
+_DROPPED_BYTES: Final = 65536
+_ANSWERED: Final = ("clients", "clients-per-address", "descriptors", "loop-lag")
 _ANSWERS: Final = {
     reason: problem(Busy(reason), "").render(connection=b"close", head_only=False)
     for reason in _ANSWERED
@@ -120,8 +122,11 @@ class Owner(Protocol):
     def lost(self, client: ClientLifecycle) -> None:
         """Count a client out whose connection was never made."""
 
-    def newcomers(self, most: int) -> int:
-        """Return how many connections there is time to accept now, at most so many."""
+    def holds_back(self) -> bool:
+        """Return whether there is no time for all connections that come."""
+
+    def lets_in(self, address: str) -> bool:
+        """Return whether there is time for a connection from an address all the same."""
 
     @property
     def patience(self) -> float:
@@ -247,15 +252,13 @@ class Acceptor:
         """Accept what waits: one connection, and twice as many each time there were so many.
 
         Not all from the start, so that other processes that listen get their part. Where there is
-        time for fewer, the others wait in the kernel, not many and not for long.
+        no time for all, most are turned away, or wait in the kernel: not many and not for long.
         """
-        wanted = self._at_once
-        found = self._owner.newcomers(wanted)
-        self._accept_some(listening, found)
-        if (found < wanted) is not self._held_back:
-            self._held_back = found < wanted
+        if self._owner.holds_back() is not self._held_back:
+            self._held_back = not self._held_back
             for sock in self._listening:
                 sock.listen(SHORT_BACKLOG if self._held_back else BACKLOG)
+        self._accept_some(listening, SHORT_BACKLOG if self._held_back else self._at_once)
         if self._held_back and self._paused is None:
             self._unwatch()
             loop = asyncio.get_running_loop()
@@ -290,6 +293,9 @@ class Acceptor:
 
     def _arrived(self, sock: socket.socket, address: str) -> None:
         sock.setblocking(False)  # noqa: FBT003 - the signature of the standard library
+        if self._held_back and not self._owner.lets_in(address):
+            self._turn_away(sock)
+            return
         if self.proxies.protocol and not trusts(self.proxies.trusted, address):
             self._note("proxy-peer")
             sock.close()
@@ -297,6 +303,15 @@ class Acceptor:
         task = asyncio.get_running_loop().create_task(self._serve(sock, address))
         self._arriving.add(task)
         task.add_done_callback(self._arriving.discard)
+
+    def _turn_away(self, sock: socket.socket) -> None:
+        """Answer that there is no time, unread but for what would reset the answer."""
+        self._note("loop-lag")
+        with sock, contextlib.suppress(OSError):
+            if self.tls is None:
+                sock.send(_ANSWERS["loop-lag"])
+                sock.shutdown(socket.SHUT_WR)
+                sock.recv(_DROPPED_BYTES)
 
     async def _serve(self, sock: socket.socket, address: str) -> None:
         """Read the PROXY header, and hand the connection to what serves or refuses it."""

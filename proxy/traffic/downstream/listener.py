@@ -212,9 +212,13 @@ class HttpListener:
         """Whether one more client that is refused may linger."""
         return self._room.refused < descriptors.lingering(descriptors.current())
 
-    def newcomers(self, most: int) -> int:
-        """Return how many connections there is time to accept now, at most so many."""
-        return most if self._lag is None else self._lag.newcomers(most)
+    def holds_back(self) -> bool:
+        """Return whether there is no time for all connections that come."""
+        return self._lag is not None and self._lag.holds_back()
+
+    def lets_in(self, address: str) -> bool:
+        """Return whether there is time for a connection from an address all the same."""
+        return self._lag is None or self._lag.lets_in(crowded=self._clients.crowded(address))
 
     def turns_away(self, address: str) -> bool | None:
         """Return whether there is no time for a request from an address, and count it.

@@ -172,10 +172,10 @@ class WiredLane:
         samples.add(table.CLIENT_CONNECTIONS, self.connections, labels=(name,))
         counts = self._listener.refusals.counts if self._listener is not None else {}
         for reason in REASONS:
-            samples.add(table.CLIENTS_REFUSED, counts.get(reason, 0), labels=(name, reason))
-        late = counts.get("loop-lag", 0)
-        if late:
-            samples.add(table.REFUSAL_REASONS, late, labels=(name, Busy.code, "loop-lag"))
+            if reason != "loop-lag":
+                samples.add(table.CLIENTS_REFUSED, counts.get(reason, 0), labels=(name, reason))
+            elif late := counts.get(reason, 0):  # as of requests: others have been read further
+                samples.add(table.REFUSAL_REASONS, late, labels=(name, Busy.code, reason))
         pool = self._upstream.pool
         samples.add(table.UPSTREAM_CONNECTIONS, pool.idle, labels=(name, "idle"))
         samples.add(table.UPSTREAM_CONNECTIONS, pool.size - pool.idle, labels=(name, "busy"))
