@@ -176,6 +176,8 @@ class Request(Protocol):
     request_id: bytes | None
     """The id that the response gets if it has none; None where none is added."""
 
+    weighed: bool
+    """Whether it is known that the event loop has time for it."""
     held: Hold | None
     """What it holds of the budget of bytes; its connection releases it."""
 

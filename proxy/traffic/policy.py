@@ -8,9 +8,18 @@ A comment gives what a number measures or bounds, and the reason for it; the uni
 from typing import Final
 
 # --- turns of the event loop ------------------------------------------------------------------
-# Age at which an overloaded turn begins no more requests: an operation of the store has 250 ms.
+# Processor time after which an overloaded turn begins no more requests: an operation of the store
+# has 250 ms.
 TURN_SECONDS: Final = 0.1
-FAIR_TURN_SECONDS: Final = 0.15  # the same for clients that have had less than others
+FAIR_TIMES: Final = 1.5  # a multiple of it, for clients that have had less than others
+BUSY_SECONDS: Final = 0.1  # between looks at how busy the process is
+SATURATED: Final = 0.9  # share of the time in which it runs or would run: there is no more
+STILL_SATURATED: Final = 0.75  # below that there is
+LEAST_SHARE: Final = 0.1  # of a processor that is reckoned with
+NEWCOMERS: Final = 0.25  # connections that are let in then for each request that is begun
+FEW_NEWCOMERS: Final = 0.03  # the same of clients that have more of them than others
+SHORT_BACKLOG: Final = 64  # connections that wait to be accepted then: more would wait in vain
+HELD_BACK_SECONDS: Final = 0.02  # until connections are looked at again that wait in the kernel
 STANDING_SECONDS: Final = 1.0  # how long turns must be long before the loop is overloaded
 SHARES_SECONDS: Final = 1.0  # how long it counts how many requests a client has begun
 SLICE_SECONDS: Final = 0.0005  # work at a long message before others have a turn

@@ -12,10 +12,22 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+from ..process.processor_time import ProcessorTime
 from .http1.hop_by_hop import ONE_WRITE
 from .interfaces import Reported, Reports
 from .overload import StandingDelay
-from .policy import FAIR_TURN_SECONDS, SHARES_SECONDS, STANDING_SECONDS, TURN_SECONDS
+from .policy import (
+    BUSY_SECONDS,
+    FAIR_TIMES,
+    FEW_NEWCOMERS,
+    LEAST_SHARE,
+    NEWCOMERS,
+    SATURATED,
+    SHARES_SECONDS,
+    STANDING_SECONDS,
+    STILL_SATURATED,
+    TURN_SECONDS,
+)
 
 
 class WriteBuffer:
@@ -141,12 +153,16 @@ class Sending(asyncio.Protocol):
 
 
 class LoopLag:
-    """How long the event loop takes for one turn, and which requests it has no time for.
+    """Whether the event loop has more to do than it can, and which requests it has no time for.
 
     In one turn the loop reads what has come on all connections. What comes meanwhile waits in the
     sockets, unread, so that this queue has no length that could be limited: but it is not longer
-    than the turn. If turns have been long for STANDING_SECONDS, each begins only as many requests
-    as it can in TURN_SECONDS and refuses the others, before their bodies are looked at.
+    than the turn. If turns have taken much processor time for STANDING_SECONDS, each begins only
+    as many requests as it can in TURN_SECONDS of it, or in the part of them that a quota leaves,
+    and refuses the others, before their bodies are looked at.
+
+    While the process is `saturated`, newcomers get a quarter of the turns; other connections are
+    answered before they are read, or wait in the kernel, where they cost nothing.
     """
 
     __slots__ = (
@@ -154,11 +170,21 @@ class LoopLag:
         "_begun",
         "_call_soon",
         "_clock",
+        "_cpu",
+        "_few",
         "_long",
         "_longest",
+        "_looked",
         "_over",
+        "_processor",
+        "_ran",
+        "_refused",
+        "_room",
+        "_served",
         "_shares",
         "_shares_since",
+        "_turn",
+        "saturated",
     )
 
     def __init__(
@@ -166,17 +192,28 @@ class LoopLag:
         call_soon: Callable[[Callable[[], None]], object] | None = None,
         *,
         clock: Callable[[], float] = time.monotonic,
+        cpu: Callable[[], float] = time.process_time,
     ) -> None:
-        """`call_soon` calls back at the end of a turn; unless given, that of the running loop."""
+        """`call_soon` calls back at the end of a turn; unless given, that of the running loop.
+
+        `clock` and `cpu` return seconds: of any beginning, and of processor time.
+        """
         self._call_soon = call_soon or asyncio.get_running_loop().call_soon
         self._clock = clock
+        self._cpu = cpu
+        self._processor = ProcessorTime(cpu=cpu)
         self._began: float | None = None
-        self._over = clock()
+        self._ran = 0.0
+        self._over = self._looked = clock()
         self._long = StandingDelay(STANDING_SECONDS)
         self._longest = 0.0
+        self._turn = TURN_SECONDS
         self._shares: dict[str, int] = {}
         self._begun = 0
         self._shares_since = self._over
+        self._served = self._refused = self._room = self._few = 0
+        self.saturated = False
+        """Whether nearly all processor time that is to be had is used."""
 
     def refuses(self, client: str) -> bool:
         """Return whether a new request of a client is to be refused; it has begun otherwise.
@@ -185,22 +222,40 @@ class LoopLag:
         """
         if self._began is None:
             self._begin(self._clock())
+        self._served += 1
         if self._long.since is None:
             return False
         now = self._clock()
         if not self._long.stands(now):
             return False
-        lasted = now - (self._began or now)
+        lasted = self._cpu() - self._ran
         if now - self._shares_since > SHARES_SECONDS:
             self._shares, self._begun, self._shares_since = {}, 0, now
         had = self._shares.get(client, 0)
-        if lasted >= FAIR_TURN_SECONDS or (
-            lasted >= TURN_SECONDS and had * len(self._shares) >= self._begun
+        if lasted >= FAIR_TIMES * self._turn or (
+            lasted >= self._turn and had * len(self._shares) >= self._begun
         ):
+            self._refused += 1
             return True
         self._shares[client] = had + 1
         self._begun += 1
         return False
+
+    def holds_back(self) -> bool:
+        """Return whether there is no time for all connections that come."""
+        self._look(self._clock())
+        return self.saturated
+
+    def lets_in(self, *, crowded: bool) -> bool:
+        """Return whether there is time for a new connection while others are held back.
+
+        Clients that have more connections than others, which is `crowded`, get hardly any more.
+        """
+        if crowded:
+            self._few -= 1
+            return self._few >= 0
+        self._room -= 1
+        return self._room >= 0
 
     @property
     def stands(self) -> bool:
@@ -215,7 +270,7 @@ class LoopLag:
     def _begin(self, now: float) -> None:
         if now - self._over >= TURN_SECONDS:
             self._long.forget()  # the loop has waited for something to do
-        self._began = now
+        self._began, self._ran = now, self._cpu()
         self._call_soon(self._end)
 
     def _end(self) -> None:
@@ -223,9 +278,24 @@ class LoopLag:
         if began is None:
             return
         self._over = now = self._clock()
-        lasted = now - began
-        self._longest = max(self._longest, lasted)
-        if lasted >= TURN_SECONDS:
+        self._longest = max(self._longest, now - began)
+        if self._cpu() - self._ran >= self._turn:
             self._long.long(began)
         elif self._long.since is not None:
             self._long.short(now)
+        self._look(now)
+
+    def _look(self, now: float) -> None:
+        """Find out now and then how busy the process is, and what that leaves to newcomers."""
+        lasted = now - self._looked
+        if lasted < BUSY_SECONDS:
+            return
+        self._looked = now
+        processor = self._processor
+        processor.look(now)
+        self.saturated = processor.busy >= (STILL_SATURATED if self.saturated else SATURATED)
+        # With a quarter of a processor, a turn of its time lasts four times as long.
+        self._turn = min(TURN_SECONDS, 2 * TURN_SECONDS * max(processor.share, LEAST_SHARE))
+        self._room = max(1, round(self._served * NEWCOMERS))
+        self._few = round(self._served * FEW_NEWCOMERS) if not self._refused else 0
+        self._served = self._refused = 0

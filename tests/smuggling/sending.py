@@ -12,6 +12,7 @@ from typing import Final
 
 from proxy.config.limits import Timeouts
 from proxy.core.compiled.rule_table import RuleTable
+from proxy.traffic.turns import LoopLag
 from tests.smuggling.parsers import Disagreement, Read, agreed
 from tests.traffic.ours import PASSING, Ours, local, proxied
 from tests.traffic.wire import OK, PATIENCE, eventually
@@ -159,12 +160,12 @@ async def _deliver(port: int, pieces: Sequence[bytes]) -> bytes:
 
 
 @contextlib.asynccontextmanager
-async def lane(rule_table: RuleTable = PASSING) -> AsyncIterator[Lane]:
-    """Run a Sealyard in front of an origin of its own."""
+async def lane(rule_table: RuleTable = PASSING, lag: LoopLag | None = None) -> AsyncIterator[Lane]:
+    """Run a Sealyard in front of an origin of its own; with a `lag`, as that has time."""
     origin = RawOrigin()
     async with (
         origin.running() as port,
-        proxied(local(port), rule_table=rule_table, timeouts=_QUICK) as ours,
+        proxied(local(port), rule_table=rule_table, timeouts=_QUICK, lag=lag) as ours,
     ):
         yield Lane(ours, origin)
 

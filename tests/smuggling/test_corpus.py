@@ -15,6 +15,7 @@ import h11
 import pytest
 
 from proxy.core.http.path import canonical
+from proxy.traffic.turns import LoopLag
 from tests.smuggling.corpus import Row, rows
 from tests.smuggling.must_refuse import VALID_BEFORE, WAIVED, must_refuse
 from tests.smuggling.parsers import Read, as_logged, by_h11
@@ -68,6 +69,24 @@ async def test_bytes_sent_one_by_one_fare_as_they_do_together(number: int) -> No
         for row in part(number):
             whole = await send(row, through)
             assert same(whole, await through.send(byte_by_byte(row.raw))), row
+
+
+class NoTime(LoopLag):
+    """A loop that has no time for any request."""
+
+    def refuses(self, client: str) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("number", range(PARTS))
+async def test_without_time_for_a_request_nothing_behind_its_head_is_one(number: int) -> None:
+    async with lane() as at_leisure, lane(lag=NoTime()) as through:
+        for row in part(number):
+            usual = await send(row, at_leisure)
+            hurried = await through.send([row.raw])
+            assert hurried.requests == (), row
+            # What the reader refuses, it refuses alike.
+            assert hurried.statuses in {(), (503,), usual.statuses[:1]}, row
 
 
 @pytest.mark.parametrize("number", range(PARTS))

@@ -16,6 +16,7 @@ from proxy.core.crypto.session_cipher import Session
 from proxy.core.errors import Unopened
 from proxy.core.values.key_needs import Attempt, Keys, Needs
 from proxy.telemetry.tap import Tap
+from proxy.traffic.byte_budget import ByteBudget
 from proxy.traffic.callers.callers import Callers
 from proxy.traffic.downstream.acceptor import FrontProxies
 from proxy.traffic.downstream.listener import HttpListener, Lane, TrafficServer
@@ -100,6 +101,8 @@ async def proxied(
     origins: frozenset[str] = frozenset(),
     opens: OpensLog | None = None,
     callers: Callers | None = None,
+    budget: ByteBudget | None = None,
+    lag: LoopLag | None = None,
 ) -> AsyncIterator[Ours]:
     """Run the traffic port in front of `to`."""
     ear, tap = Ear(), Tap(time.time)
@@ -121,9 +124,10 @@ async def proxied(
         callers=callers,
         tap=tap,
         ladder=ladder,
+        budget=budget,
         # Clients and origin are on this loop as well: how long its turns are says nothing of the
         # proxy, and on a busy machine it would refuse requests that these tests wait for.
-        lag=LoopLag(clock=lambda: 0.0),
+        lag=lag or LoopLag(clock=lambda: 0.0),
     )
     listener = HttpListener(
         listen,
@@ -135,6 +139,8 @@ async def proxied(
         proxies=FrontProxies(tuple(trusted_proxies), protocol=proxy_protocol),
         name="ours",
         report=ear.report,
+        budget=budget,
+        lag=lag,
     )
     async with serving(listener, upstream) as server:
         yield Ours(server, listener, upstream, ear, tap)

@@ -8,6 +8,7 @@ header be read before the TLS handshake.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import ssl
 from collections import Counter
@@ -20,7 +21,14 @@ from ...core.errors import Busy
 from ...process import descriptors
 from ..http1.forwarding_headers import trusts
 from ..http1.problem import problem
-from ..policy import BACKLOG, LEAST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, REPORT_SECONDS
+from ..policy import (
+    BACKLOG,
+    HELD_BACK_SECONDS,
+    LEAST_PAUSE_SECONDS,
+    LONGEST_PAUSE_SECONDS,
+    REPORT_SECONDS,
+    SHORT_BACKLOG,
+)
 from .client_lifecycle import ClientLifecycle
 from .sockets import Sockets, close, open_sockets, port_of
 
@@ -37,11 +45,13 @@ REASONS: Final = {
     "accept": "no file descriptor was left; the connections wait in the kernel meanwhile",
     "proxy-peer": "`proxy_protocol` is on, and the peer is not one of the `trusted_proxies`",
     "proxy-header": "the peer sent no valid PROXY header in time",
+    "loop-lag": "the processor has no time for what they ask",
     "tls": "the TLS handshake failed, or took longer than `timeouts.head`",
 }
 """Why a connection is not served."""
 
-_ANSWERED: Final = ("clients", "clients-per-address", "descriptors", "workers")
+_DROPPED_BYTES: Final = 65536
+_ANSWERED: Final = ("clients", "clients-per-address", "descriptors", "loop-lag", "workers")
 _ANSWERS: Final = {
     reason: problem(Busy(reason), "").render(connection=b"close", head_only=False)
     for reason in _ANSWERED
@@ -113,6 +123,12 @@ class Owner(Protocol):
     def lost(self, client: ClientLifecycle) -> None:
         """Count a client out whose connection was never made."""
 
+    def holds_back(self) -> bool:
+        """Return whether there is no time for all connections that come."""
+
+    def lets_in(self, address: str) -> bool:
+        """Return whether there is time for a connection from an address all the same."""
+
     @property
     def patience(self) -> float:
         """Seconds for a PROXY header, and for a TLS handshake."""
@@ -172,6 +188,7 @@ class Acceptor:
         self._arriving: set[asyncio.Task[None]] = set()
         self.lingering: set[Refused] = set()
         self._at_once = 1
+        self._held_back = False
         self._pause = LEAST_PAUSE_SECONDS
         self._paused: asyncio.TimerHandle | None = None
 
@@ -194,8 +211,7 @@ class Acceptor:
         """
         self._unwatch()
         for sock in self._listening:
-            self._at_once = BACKLOG
-            self._accept(sock)
+            self._accept_some(sock, BACKLOG)
         self._unwatch()
         close(self._listening)
         self._listening = ()
@@ -245,10 +261,21 @@ class Acceptor:
     def _accept(self, listening: socket.socket) -> None:
         """Accept what waits: one connection, and twice as many each time there were so many.
 
-        Not all from the start, so that other processes that listen get their part. In an overload
-        all: what waits in the kernel can be neither refused nor seen to leave.
+        Not all from the start, so that other processes that listen get their part. Where there is
+        no time for all, most are turned away, or wait in the kernel: not many and not for long.
         """
-        for _ in range(self._at_once):
+        if self._owner.holds_back() is not self._held_back:
+            self._held_back = not self._held_back
+            for sock in self._listening:
+                sock.listen(SHORT_BACKLOG if self._held_back else BACKLOG)
+        self._accept_some(listening, SHORT_BACKLOG if self._held_back else self._at_once)
+        if self._held_back and self._paused is None:
+            self._unwatch()
+            loop = asyncio.get_running_loop()
+            self._paused = loop.call_later(HELD_BACK_SECONDS, self._watch)
+
+    def _accept_some(self, listening: socket.socket, most: int) -> None:
+        for _ in range(most):
             try:
                 sock, name = listening.accept()
             except (BlockingIOError, InterruptedError):
@@ -276,6 +303,9 @@ class Acceptor:
 
     def _arrived(self, sock: socket.socket, address: str) -> None:
         sock.setblocking(False)  # noqa: FBT003 - the signature of the standard library
+        if self._held_back and not self._owner.lets_in(address):
+            self._turn_away(sock)
+            return
         if self.proxies.protocol and not trusts(self.proxies.trusted, address):
             self._note("proxy-peer")
             sock.close()
@@ -283,6 +313,15 @@ class Acceptor:
         task = asyncio.get_running_loop().create_task(self._serve(sock, address))
         self._arriving.add(task)
         task.add_done_callback(self._arriving.discard)
+
+    def _turn_away(self, sock: socket.socket) -> None:
+        """Answer that there is no time, unread but for what would reset the answer."""
+        self._note("loop-lag")
+        with sock, contextlib.suppress(OSError):
+            if self.tls is None:
+                sock.send(_ANSWERS["loop-lag"])
+                sock.shutdown(socket.SHUT_WR)
+                sock.recv(_DROPPED_BYTES)
 
     async def _serve(self, sock: socket.socket, address: str) -> None:
         """Read the PROXY header, and hand the connection to what serves or refuses it."""

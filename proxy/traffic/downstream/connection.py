@@ -11,7 +11,7 @@ from ...core.errors import Busy, SlowRequest, TrafficError
 from ..byte_budget import Hold
 from ..http1.forwarding_headers import client_name
 from ..http1.framing import Framing
-from ..http1.problem import Problem
+from ..http1.problem import Problem, problem
 from ..http1.reader import RequestReader, behind_empty_lines
 from ..interfaces import Receiver, Reported, Reports, Request
 from ..timers import NEVER
@@ -22,6 +22,11 @@ from .request import ClientBody, ClientRequest
 
 _IN_A_ROW: Final = 32
 """So many requests of one client that need no wait are answered in one turn of the loop."""
+
+
+_LATE: Final = problem(Busy("loop-lag"), "")
+_AWAY: Final = _LATE.render(connection=b"close", head_only=False)
+_AWAY_HEAD: Final = _LATE.render(connection=b"close", head_only=True)
 
 
 class Answerer(Protocol):
@@ -44,6 +49,9 @@ class ClientOwner(ConnectionOwner, Protocol):
     @property
     def redirected(self) -> bool:
         """Whether clients may have connected to another port than the listener's."""
+
+    def turns_away(self, address: str) -> bool | None:
+        """Return whether there is no time for a request; None: its head is to be asked."""
 
     def connected(self, client: ClientConnection) -> None:
         """Learn that a connection is made."""
@@ -259,7 +267,13 @@ class ClientConnection(ClientLifecycle):
             self._at = end
         self._heading = False
         self._read_deadline = NEVER
-        self.present = request = ClientRequest(self, raw)
+        away = self._owner.turns_away(self.peer.address)
+        if away:
+            # Before anything is made of it. How it is framed is not known, so nothing follows it.
+            self.write(_AWAY_HEAD if raw.method == "HEAD" else _AWAY)
+            self._end(sending=True)
+            return False
+        self.present = request = ClientRequest(self, raw, weighed=away is False)
         try:
             way = Way(self._owner.answerer.handle(request), self._over)
         except Exception as error:  # noqa: BLE001 - nothing of it may reach asyncio's log

@@ -15,10 +15,11 @@ from .client_lifecycle import ClientLifecycle
 class PerAddress:
     """Counts connections by the name of their client; on a Unix socket it is empty: no limit."""
 
-    __slots__ = ("_counts",)
+    __slots__ = ("_all", "_counts")
 
     def __init__(self) -> None:
         self._counts: dict[str, int] = {}
+        self._all = 0
 
     def admits(self, address: str, limit: int) -> bool:
         """Count a new connection in; return whether there was room for it."""
@@ -28,10 +29,18 @@ class PerAddress:
         if count >= limit:
             return False
         self._counts[address] = count + 1
+        self._all += 1
         return True
+
+    def more_than_others(self, address: str) -> bool:
+        """Return whether an address has its even part of all connections, or more."""
+        counts = self._counts
+        count = counts.get(address, 0)
+        return count > 1 and count * len(counts) >= self._all
 
     def lost(self, address: str) -> None:
         """Count a connection out."""
+        self._all -= address in self._counts
         count = self._counts.pop(address, 0)
         if count > 1:
             self._counts[address] = count - 1
@@ -66,6 +75,10 @@ class Connections:
             return "clients-per-address"
         self._clients.add(client)
         return ""
+
+    def crowded(self, address: str) -> bool:
+        """Return whether a client has more connections than others have."""
+        return self._addresses.more_than_others(client_name(address))
 
     def lost(self, client: ClientLifecycle) -> None:
         """Count a connection out."""

@@ -14,11 +14,12 @@ from ...config.settings import Address, ClientClose
 from ...core.errors import MalformedRequest, TrafficError
 from ...process import descriptors
 from ..byte_budget import ByteBudget
+from ..http1.forwarding_headers import client_name, trusts
 from ..http1.problem import Problem, deliberate
 from ..interfaces import Listener
 from ..policy import IDLE_GRACE_SECONDS, LAST_LOOK_SECONDS, MOST_PORTS_TOLD
 from ..timers import RepeatingTimer, interval
-from ..turns import WriteBuffer
+from ..turns import LoopLag, WriteBuffer
 from .acceptor import NO_PROXIES, Acceptor, FrontProxies, Refusals
 from .client_lifecycle import ClientLifecycle
 from .connection import Answerer, ClientConnection
@@ -86,13 +87,15 @@ class HttpListener:
         report: Callable[..., None] | None = None,
         room: ClientRoom | None = None,
         budget: ByteBudget | None = None,
+        lag: LoopLag | None = None,
     ) -> None:
         """Open nothing before `start`.
 
         `sockets` listen already and remain the caller's; without them, `start` binds. Where
         clients are `redirected`, the original port of each connection is looked up. `report` takes
         the events of connections that are refused, under the `name` of the listener. `room` is
-        that of all listeners, and `budget` the memory of their messages.
+        that of all listeners, and `budget` the memory of their messages. `lag` says for which
+        requests there is no time; without it, the answerer decides alone.
         """
         self.answerer = answerer
         self.limits = limits or TrafficLimits()
@@ -111,6 +114,7 @@ class HttpListener:
         self._acceptor = Acceptor(
             address, self, self.refusals, tls=tls, proxies=proxies, sockets=sockets
         )
+        self._lag = lag
         self.budget = budget or ByteBudget()
         self._room = ClientRoom() if room is None else room
         self._room.join(self)
@@ -212,6 +216,26 @@ class HttpListener:
     def lingers(self) -> bool:
         """Whether one more client that is refused may linger."""
         return self._room.refused < descriptors.lingering(descriptors.current())
+
+    def holds_back(self) -> bool:
+        """Return whether there is no time for all connections that come."""
+        return self._lag is not None and self._lag.holds_back()
+
+    def lets_in(self, address: str) -> bool:
+        """Return whether there is time for a connection from an address all the same."""
+        return self._lag is None or self._lag.lets_in(crowded=self._clients.crowded(address))
+
+    def turns_away(self, address: str) -> bool | None:
+        """Return whether there is no time for a request from an address, and count it.
+
+        None for one of a trusted proxy: its head tells whose it is.
+        """
+        if self._lag is None or trusts(self._acceptor.proxies.trusted, address):
+            return None
+        refused = self._lag.refuses(client_name(address))
+        if refused:
+            self.refusals.note("loop-lag", asyncio.get_running_loop().time())
+        return refused
 
     def welcome(self, address: str) -> ClientConnection | str:
         """Count a client in, and return what serves it, or the reason for which nothing does."""

@@ -205,13 +205,17 @@ class WholeBody:
 class ClientRequest(ResponseWriter):
     """A request whose head has arrived, and the means to respond to it."""
 
-    __slots__ = ("_body", "_connection", "_incomplete")
+    __slots__ = ("_body", "_connection", "_incomplete", "weighed")
 
-    def __init__(self, connection: RequestConnection, raw: RawRequest) -> None:
+    def __init__(
+        self, connection: RequestConnection, raw: RawRequest, *, weighed: bool = False
+    ) -> None:
+        """Take a head that has been read; `weighed`: it is known that there is time for it."""
         super().__init__(connection, raw)
         self._connection = connection
         self._body: ClientBody | None = None
         self._incomplete = True
+        self.weighed = weighed
 
     def body(self, framing: Framing, *, expects_continue: bool) -> RequestBody:
         """Return the body, once the gate has found its framing."""

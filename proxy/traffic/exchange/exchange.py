@@ -158,7 +158,7 @@ class Handler:
         if self._callers is not None:
             caller = await self._caller(self._callers, asked, raw, request.peer)
         admitted = self.steps.admit(asked, raw, request.peer, record, caller)
-        self._refuse_if_busy(admitted.claim)
+        self._refuse_if_busy(request, admitted.claim)
         forwarding = self.steps.request_ids.forwarding(admitted, record)
         if self.steps.asking is not None:
             await self.steps.asking.ask(admitted.exchange, admitted.claim, forwarding, record)
@@ -241,8 +241,8 @@ class Handler:
             verdict = await callers.verified(shown, client)
         return verdict.caller
 
-    def _refuse_if_busy(self, claim: Claim) -> None:
-        if self.steps.lag.refuses(claim.client):
+    def _refuse_if_busy(self, request: Request, claim: Claim) -> None:
+        if not request.weighed and self.steps.lag.refuses(claim.client):
             raise Busy("loop-lag")
         self.upstream.permits.refuse_if_full(claim)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias, get_args
 
 from ...config.settings import Address, ListenerSettings, OriginalPort
 from ...core.compiled.rule_table import RuleTable
+from ...core.errors import Busy
 from ...core.rules.model import Rule
 from ...process.circuit_breaker import BreakerState
 from ...telemetry.metrics import table
@@ -141,6 +142,7 @@ class WiredLane:
             report=self._reporter.report,
             room=room,
             budget=self._budget,
+            lag=self._lag,
         )
 
     def change(self, old: ListenerMaterial, new: ListenerMaterial) -> LaneChange:
@@ -183,7 +185,10 @@ class WiredLane:
         samples.add(table.CLIENT_CONNECTIONS, self.connections, labels=(name,))
         counts = self._listener.refusals.counts if self._listener is not None else {}
         for reason in REASONS:
-            samples.add(table.CLIENTS_REFUSED, counts.get(reason, 0), labels=(name, reason))
+            if reason != "loop-lag":
+                samples.add(table.CLIENTS_REFUSED, counts.get(reason, 0), labels=(name, reason))
+            elif late := counts.get(reason, 0):  # as of requests: others have been read further
+                samples.add(table.REFUSAL_REASONS, late, labels=(name, Busy.code, reason))
         pool = self._upstream.pool
         samples.add(table.UPSTREAM_CONNECTIONS, pool.idle, labels=(name, "idle"))
         samples.add(table.UPSTREAM_CONNECTIONS, pool.size - pool.idle, labels=(name, "busy"))

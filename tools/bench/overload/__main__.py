@@ -27,15 +27,19 @@ from ..cells import say
 from ..peers import sealyard
 from ..running import DidNotStart, Running, a_backend, leave_a_core, started
 from ..works import Work, a_message, a_text
+from . import table
 from .clients import Asked, Plan
 from .page import write_page
-from .proxies import Proxy, proxies
+from .proxies import Proxy, for_table, proxies
 from .record import Delivered, Phases, Record, delivered
 
 LONG_SECONDS: Final = 120
 AFTER_SECONDS: Final = 6.0
 _SLOTS, _SLOT_SECONDS = 20, 0.1
 _TIMES: Final = 3.0
+TABLE: Final = (
+    "measure 0.7 to 5 times the capacity by kind of message and by quota, in cells of 20 s"
+)
 _FIELDS: Final = (200, 1_000)
 """The second is worked at in slices, as any message of many values."""
 _PROBE_SECONDS: Final = 0.1
@@ -48,6 +52,8 @@ def main() -> int:
     """Measure, print, and write if asked to."""
     options = _options()
     leave_a_core()
+    if options.table:
+        return _table(options)
     phases = Phases(min(5.0, options.seconds / 4), options.seconds, AFTER_SECONDS)
     wanted = [one.casefold() for one in options.proxy] or [""]
     chosen = [one for one in proxies() if any(name in one.name.casefold() for name in wanted)]
@@ -83,6 +89,16 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--proxy", action="append", default=[], metavar="NAME", help="only proxies so named"
     )
+    parser.add_argument("--table", action="store_true", help=TABLE)
+    parser.add_argument(
+        "--quick", action="store_true", help="cells of the table of 3 s, to see that it works"
+    )
+    parser.add_argument(
+        "--kind", action="append", default=[], help="only these rows of the table, as `short`"
+    )
+    parser.add_argument(
+        "--share", action="append", default=[], type=float, help="only these, as 1 or 0.25"
+    )
     parser.add_argument("--scenario", choices=("backend", "processor"))
     options = parser.parse_args()
     if options.write and (options.proxy or options.scenario):
@@ -92,12 +108,35 @@ def _options() -> argparse.Namespace:
     return options
 
 
+def _table(options: argparse.Namespace) -> int:
+    chosen = [
+        one
+        for one in for_table()
+        if not options.proxy
+        or any(name.casefold() in one.name.casefold() for name in options.proxy)
+    ]
+    seconds = table.QUICK_SECONDS if options.quick else table.CELL_SECONDS
+    try:
+        found = table.run(
+            table.cells(
+                chosen, _overload, seconds=seconds, kinds=options.kind, shares=options.share
+            )
+        )
+    except DidNotStart as error:
+        say(f"DidNotStart: {error}")
+        return 1
+    if options.record:
+        record = {"about": _about(seconds), "cells": table.to_json(found)}
+        options.record.write_text(json.dumps(record, indent=1) + "\n")
+    return 0
+
+
 def _by_the_backend(proxy: Proxy, phases: Phases) -> Delivered:
     """Overload a backend that answers 20 requests at a time, each after 100 ms."""
     module = ("tools.bench.overload.backend", str(_SLOTS), str(_SLOT_SECONDS))
     with a_backend(*module) as backend, started(proxy.peer, backend) as running:
         work = Work("seal", "", "sealed", "/api/messages", a_message(1024))
-        return _overload(proxy, running, work, _SLOTS / _SLOT_SECONDS, phases)
+        return _overload(proxy, running, work, _SLOTS / _SLOT_SECONDS, _TIMES, phases)
 
 
 def _by_the_processor(proxy: Proxy, phases: Phases, fields: int) -> Delivered:
@@ -109,14 +148,14 @@ def _by_the_processor(proxy: Proxy, phases: Phases, fields: int) -> Delivered:
     with a_backend(*module) as backend, started(proxy.peer, backend) as running:
         load.run(running, work, _AT_A_TIME, 1)
         capacity = load.run(running, work, _AT_A_TIME, _CAPACITY_SECONDS).per_second
-        found = _overload(proxy, running, work, capacity, phases)
+        found = _overload(proxy, running, work, capacity, _TIMES, phases)
         return replace(found, limits=f"{found.limits}, {fields:,} fields")
 
 
-def _overload(
-    proxy: Proxy, running: Running, work: Work, capacity: float, phases: Phases
+def _overload(  # noqa: PLR0913, PLR0917 - what one cell consists of
+    proxy: Proxy, running: Running, work: Work, capacity: float, times: float, phases: Phases
 ) -> Delivered:
-    rates = (capacity / 2, capacity * _TIMES, capacity / 2)
+    rates = (capacity / 2, capacity * times, capacity / 2)
     seconds = (phases.calm, phases.storm, phases.after)
     plan = Plan(running.port, _request(work), list(zip(rates, seconds, strict=True)))
     path = running.log.with_name("plan.json")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from ..peers import envoy, nginx, sealyard
+from ..peers import envoy, haproxy, nginx, sealyard
 from ..peers.base import Peer, Place, fill
 from ..ports import free_port
 
@@ -31,6 +31,28 @@ _BREAKERS: Final = """\
 """
 
 
+_MANAGER: Final = """\
+overload_manager:
+  refresh_interval: 0.1s
+  resource_monitors:
+    - name: envoy.resource_monitors.cpu_utilization
+      typed_config:
+        "@type": type.googleapis.com/{extension}
+  actions:
+    - name: envoy.overload_actions.stop_accepting_requests
+      triggers:
+        - name: envoy.resource_monitors.cpu_utilization
+          scaled: {scaling_threshold: 0.85, saturation_threshold: 1.0}
+    - name: envoy.overload_actions.disable_http_keepalive
+      triggers:
+        - name: envoy.resource_monitors.cpu_utilization
+          threshold: {value: 0.98}
+""".replace(
+    "{extension}",
+    "envoy.extensions.resource_monitors.cpu_utilization.v3.CpuUtilizationConfig",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Proxy:
     """A peer, how it limits what it asks of the backend, and at which port its probes answer."""
@@ -48,7 +70,8 @@ class Proxy:
 
 def proxies() -> list[Proxy]:
     """Return those that can run here, each with a port of its own for probes."""
-    every = (_sealyard(), *_envoys(), *_nginxes())
+    envoys = (one for one in _envoys() if one.limits != "overload manager")
+    every = (_sealyard(), *envoys, *_nginxes())
     return [one for one in every if one.peer.absent() is None]
 
 
@@ -67,11 +90,12 @@ def _sealyard() -> Proxy:
 def _envoys() -> list[Proxy]:
     known = envoy.PEERS[0]
 
-    def one(limits: str, filters: str, breakers: str) -> Proxy:
+    def one(limits: str, filters: str, breakers: str, manager: str = "") -> Proxy:
         admin = free_port()
 
         def prepare(place: Place) -> list[str]:
-            more = {"filters": filters, "breakers": breakers, "admin": str(admin)}
+            more = {"filters": filters, "breakers": breakers, "manager": manager}
+            more["admin"] = str(admin)
             return envoy.serving(fill("envoy_overload.yaml", place, **more))
 
         peer = Peer(known.name, _PASSES, known.absent, known.version, prepare)
@@ -81,7 +105,25 @@ def _envoys() -> list[Proxy]:
         one("adaptive_concurrency, its defaults", _GRADIENT, ""),
         one("circuit breakers: 20 connections, 20 pending", "", _BREAKERS),
         one("its defaults", "", ""),
+        one("overload manager", "", "", _MANAGER),
     ]
+
+
+def for_table() -> list[Proxy]:
+    """Return Sealyard, and those that refuse or order by load as it does."""
+    known, admin = haproxy.PEERS[0], free_port()
+
+    def prepare(place: Place) -> list[str]:
+        conf = fill("haproxy_overload.cfg", place, admin=str(admin))
+        return ["haproxy", "-db", "-f", str(conf)]
+
+    peer = Peer(known.name, _PASSES, known.absent, known.version, prepare)
+    every = (
+        _sealyard(),
+        Proxy(peer, "a priority class by rate", admin, ("/ready",)),
+        *(one for one in _envoys() if one.limits == "overload manager"),
+    )
+    return [one for one in every if one.peer.absent() is None]
 
 
 def _nginxes() -> list[Proxy]:

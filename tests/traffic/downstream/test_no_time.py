@@ -1,0 +1,142 @@
+"""Requests and connections that the processor has no time for are answered, and cost little."""
+
+from __future__ import annotations
+
+from ipaddress import ip_network
+
+import pytest
+
+from proxy.traffic.downstream.connections import PerAddress
+from proxy.traffic.policy import BUSY_SECONDS, NEWCOMERS
+from proxy.traffic.turns import LoopLag
+from tests.traffic.ours import local, proxied
+from tests.traffic.wire import Origin, connected, get, post, running, talk
+
+KEPT = b"%b / HTTP/1.1\r\nHost: h\r\n%b\r\n"
+
+
+class Scarce(LoopLag):
+    """A loop with time for so many requests, and, if `saturated`, for so many connections."""
+
+    def __init__(self, requests: int = 0, connections: int | None = None) -> None:
+        super().__init__()
+        self.requests = requests
+        self.connections = connections
+        self.asked: list[str] = []
+
+    def refuses(self, client: str) -> bool:
+        self.asked.append(client)
+        self.requests -= 1
+        return self.requests < 0
+
+    def holds_back(self) -> bool:
+        return self.connections is not None
+
+    def lets_in(self, *, crowded: bool) -> bool:
+        assert self.connections is not None
+        self.connections -= 1
+        return self.connections >= 0
+
+
+@pytest.mark.parametrize("method", [b"GET", b"HEAD"])
+async def test_a_request_is_answered_behind_its_head_and_its_connection_ends(
+    method: bytes,
+) -> None:
+    lag = Scarce(requests=1)
+    async with running(Origin()) as origin, proxied(local(origin.port), lag=lag) as ours:
+        async with connected(ours.port) as client:
+            client.send(KEPT % (b"GET", b""))
+            assert (await client.response()).status == 200
+            client.send(KEPT % (method, b"") + get(b"/smuggled"))
+            away = await client.rest()
+        counts = ours.listener.refusals.counts
+
+    head, _, body = away.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 503 ")
+    assert b"\r\nConnection: close\r\n" in head
+    assert b"\r\nRetry-After: 1\r\n" in head
+    assert b"\r\nSealyard-Error: busy\r\n" in head
+    assert bool(body) is (method == b"GET")
+    assert b"HTTP/1.1" not in body
+    assert counts == {"loop-lag": 1}
+    assert len(origin.seen) == 1
+    assert lag.asked == ["127.0.0.1"] * 2
+
+
+async def test_a_body_that_is_still_sent_does_not_lose_the_answer() -> None:
+    async with (
+        running(Origin()) as origin,
+        proxied(local(origin.port), lag=Scarce()) as ours,
+        connected(ours.port) as client,
+    ):
+        client.send(post(b"x" * 3_000_000, b"Expect: 100-continue"))
+        assert (await client.response()).status == 503
+    assert origin.seen == []
+
+
+async def test_what_is_no_head_is_refused_as_ever() -> None:
+    lag = Scarce()
+    async with running(Origin()) as origin, proxied(local(origin.port), lag=lag) as ours:
+        assert (await talk(ours.port, b"GET / HTTP/1.1 \r\n\r\n")).status == 400
+    assert lag.asked == []
+
+
+async def test_behind_a_trusted_proxy_the_client_is_whom_it_names() -> None:
+    lag, trusted = Scarce(), (ip_network("127.0.0.1"),)
+    async with (
+        running(Origin()) as origin,
+        proxied(local(origin.port), lag=lag, trusted_proxies=trusted) as ours,
+        connected(ours.port) as client,
+    ):
+        for name in (b"192.0.2.1", b"192.0.2.2"):
+            client.send(KEPT % (b"GET", b"X-Forwarded-For: %b\r\n" % name))
+            found = await client.response()
+            # Here the gate has found where the request ends, so its connection stays.
+            assert (found.status, found.values(b"connection")) == (503, [])
+    assert lag.asked == ["192.0.2.1", "192.0.2.2"]
+
+
+async def test_connections_for_which_there_is_no_time_are_answered_and_counted() -> None:
+    lag = Scarce(requests=100, connections=2)
+    async with running(Origin()) as origin, proxied(local(origin.port), lag=lag) as ours:
+        found = [await talk(ours.port, post(b"x" * 5000)) for _ in range(5)]
+        counts = dict(ours.listener.refusals.counts)
+        lag.connections = None
+        last = await talk(ours.port, get())
+    assert [one.status for one in found] == [200, 200, 503, 503, 503]
+    assert found[-1].values(b"retry-after") == [b"1"]
+    assert counts == {"loop-lag": 3}
+    assert last.status == 200
+
+
+def test_a_client_with_its_even_part_of_all_connections_has_more_than_others() -> None:
+    counts = PerAddress()
+    for address in [*["flood"] * 8, "polite", "other"]:
+        assert counts.admits(address, 10)
+    assert [counts.more_than_others(one) for one in ("flood", "polite", "new")] == [
+        True,
+        False,
+        False,
+    ]
+    for _ in range(7):
+        counts.lost("flood")
+    counts.lost("nobody")
+    assert not counts.more_than_others("flood")
+
+
+async def test_newcomers_get_a_quarter_of_the_turns_while_all_time_is_used() -> None:
+    now, ran = [0.0], [0.0]
+    lag = LoopLag(clock=lambda: now[0], cpu=lambda: ran[0])
+
+    def pass_time(seconds: float, share: float) -> None:
+        now[0] += seconds
+        ran[0] += seconds * share
+
+    pass_time(BUSY_SECONDS, 1)
+    assert not lag.holds_back()  # the first interval begins here
+    for _ in range(100):
+        lag.refuses("a")
+    pass_time(BUSY_SECONDS, 1)
+    assert lag.holds_back()
+    assert sum(lag.lets_in(crowded=False) for _ in range(100)) == 100 * NEWCOMERS
+    assert sum(lag.lets_in(crowded=True) for _ in range(100)) == 3
