@@ -122,6 +122,10 @@ def _rules(
         websockets.check(one, problems)
         likely_mistakes.check_graphql(one, problems)
         likely_mistakes.check_searches(one, problems)
+        if any(block.search or block.keep for block in one.shared.blocks):
+            from ..checks import searches  # noqa: PLC0415 - loaded with its rules
+
+            searches.check(one, problems)
     return resolved
 
 

@@ -7,7 +7,7 @@ hand; those of a rule are kept from the request for the answer.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..compiled.block import CompiledBlock
 from ..compiled.flat_json import Kept
@@ -29,6 +29,9 @@ from ..expressions.sources import (
 from ..formats.body_format import NOT_ANNOUNCED
 from ..http.message import Direction, RequestHead
 from ..rules.model import Block, Item, NamedPart
+
+if TYPE_CHECKING:
+    from ..search.queries import Query  # loaded with its rules
 
 
 class Attachment(NamedTuple):
@@ -52,10 +55,11 @@ class Exchange(RequestNames):
 
     `facts` are names of the request's body that the response needs. `announced` are the attachments
     that are to come in each direction: planning takes those of before, and leaves those after.
-    `asked` are the names that the backend has told.
+    `asked` are the names that the backend has told, `sought` is what the request searches for, by
+    the names of the searches.
     """
 
-    __slots__ = ("announced", "asked", "decision", "facts")
+    __slots__ = ("announced", "asked", "decision", "facts", "sought")
 
     def __init__(self, decision: Decision, head: RequestHead) -> None:
         """Begin an exchange for a request that passed the gate and was decided."""
@@ -63,6 +67,7 @@ class Exchange(RequestNames):
         self.decision = decision
         self.facts: dict[JsonSource, Name | None] = {}
         self.asked: dict[AskSource, str] = {}
+        self.sought: dict[str, Query] = {}
         self.announced: dict[Direction, Announced] = {}
 
     @property

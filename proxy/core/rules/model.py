@@ -22,6 +22,7 @@ from .conditions import Condition
 
 if TYPE_CHECKING:  # loaded with fields that have one
     from ..search.model import FieldIndex
+    from ..search.queries import FieldSearch
 
 Part = Literal["tenant", "conversation", "field", "message", "purpose"]
 PARTS: tuple[Part, ...] = ("tenant", "conversation", "field", "message", "purpose")
@@ -71,6 +72,7 @@ class Item:
     element that the last `*` of the selector stands for. Such an item is optional, and
     `needed_where` says that an element which meets them must have the value. With an `index`, the
     tags of a value are stored: in the member `tags_member` beside it, or behind its token (None).
+    `sought` says that a value is what a client searches for.
     """
 
     selector: Selector
@@ -90,6 +92,7 @@ class Item:
     elsewhere_allowed: bool = False
     where: tuple[Condition, ...] = ()
     needed_where: bool = False
+    sought: FieldSearch | None = None
     index: FieldIndex | None = None
     tags_member: str | None = None
 
@@ -118,6 +121,19 @@ class Batching(NamedTuple):
     ignored: tuple[JsonSelector, ...] = ()
 
 
+class KeptResults(NamedTuple):
+    """Which elements of an answer stay where its request has searched.
+
+    `items` selects the lists, `matching` are the searches whose words an element must have, by the
+    names of what was searched in. `total` selects counts of elements, which become `null` where an
+    element is dropped.
+    """
+
+    items: JsonSelector
+    matching: tuple[str, ...]
+    total: tuple[JsonSelector, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Block:
     """What happens to the messages of one direction that fit its conditions.
@@ -139,10 +155,13 @@ class Block:
     records seal are parts of one text, to be joined. `renamed` has the fields of values under other
     names of members, for tokens that open by their place. `accept` is what lax writers send that is
     read all the same. `distinct` are the names of objects that are a part of the fields within.
+    `search` are the values of a request that are searched for, `keep` says what stays of the
+    answer; None: all of it.
     """
 
     encrypt: tuple[Item, ...] = ()
     decrypt: tuple[Item, ...] = ()
+    search: tuple[Item, ...] = ()
     names: Names = Names()
     types: tuple[str, ...] = ()
     statuses: tuple[tuple[int, int], ...] = ()
@@ -173,6 +192,7 @@ class Block:
     records: JsonSelector | None = None
     accept: frozenset[str] = frozenset()
     distinct: frozenset[str] = frozenset()
+    keep: KeptResults | None = None
 
     @property
     def seals(self) -> bool:
@@ -181,8 +201,8 @@ class Block:
 
     @property
     def items(self) -> tuple[Item, ...]:
-        """What is sealed, then what is opened."""
-        return (*self.encrypt, *self.decrypt)
+        """What is sealed, then what is opened, then what is searched for."""
+        return (*self.encrypt, *self.decrypt, *self.search)
 
     def field_at(self, path: Sequence[str | int]) -> str:
         """Return the field of a value by its place: the last name on the path, `$` without any.

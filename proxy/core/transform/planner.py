@@ -197,6 +197,7 @@ def _plan(  # noqa: PLR0913 - the message and what is known of it
         if not cut:
             body, coding = original, None  # it passes as it came
     needs = values.needs()
+    needs.seeks = bool(exchange.sought) and isinstance(head, RequestHead)
     # A token is many times as long as an empty text: so they are counted before any is sealed.
     if compiled is not None and sum(needs.seals.values()) > compiled.block.max_values:
         raise BodyTooLarge("too-many-values")

@@ -12,6 +12,7 @@ from ..crypto.session_cipher import Session
 from ..crypto.token import KeyId, Token, decode_header, from_base64, without_tags
 from ..errors import (
     ForbiddenValue,
+    IndexIncomplete,
     MessageError,
     NotIndexable,
     OpenFailed,
@@ -26,15 +27,17 @@ from ..leaves import quote
 from ..policy import TOGETHER_BYTES, VALUES_TOGETHER
 from ..rules.model import Block, Item
 from ..slices import pause
-from .hows import How, Open, Seal, Span
+from .hows import How, Open, Seal, Seek, Span
 from .key_needs import Keys, KeysInUse
 from .outcomes import NO_TOKEN, TWIN, Outcome, expiry
 from .part_streams import PartStream, of_content, without_length
+from .sieve import CutSpans, Sieve
 from .spelling import as_text, in_place
 from .table import Values, is_parts, splice, spliced
 
 if TYPE_CHECKING:  # loaded with its rules
     from ..search.model import FieldIndex
+    from ..search.queries import Query
 
 _TOKENS: Final = {tuple}
 _HEAD: Final = itemgetter(0)
@@ -91,8 +94,11 @@ class CarriedOut:
             self._carry_out(values)
         except MessageError as error:
             self.failed = self.failed or error  # what is wrong first is told
-        if values.replaced:
-            self._change_beside(tuple(values.replaced))
+        replaced = values.replaced
+        if values.sieve is not None and self.failed is None:
+            replaced = self._drop(values.sieve)
+        if replaced:
+            self._change_beside(tuple(replaced))
         if values.unlisted is not None:
             unlisted, block = values.unlisted
             if self._lets_pass(block):
@@ -164,6 +170,9 @@ class CarriedOut:
                 end = values.alike_until(at, VALUES_TOGETHER, TOGETHER_BYTES)
             if type(found) is bytes and type(how) is Seal and context is not None:
                 self._seal(how, context, at, end)
+            elif type(how) is Seek:
+                for row in range(at, end):
+                    self._seek(how, row, context)  # type: ignore[arg-type]  # it is bound
             elif type(found) is PartStream:
                 for row in range(at, end):
                     self._stream(how, row, context)  # type: ignore[arg-type]  # it is bound
@@ -262,6 +271,31 @@ class CarriedOut:
         )
         return True
 
+    # --- searching ------------------------------------------------------------------------------
+
+    def _seek(self, how: Seek, row: int, context: Context) -> None:
+        """Put a tag in the place of what is searched for."""
+        query = cast("Query", self._values.what[row])
+        generations = self.found.standing.index
+        if not generations:
+            raise IndexIncomplete("no-index-secret")
+        # All that is stored has the tags of the oldest generation, until that is dropped.
+        self._put(how, row, query.tag(generations[0], context).encode(), "searched")
+
+    def _drop(self, sieve: Sieve) -> list[Span]:
+        """Return what is replaced beside the values, once elements have been dropped."""
+        values, cuts = self._values, sieve.cuts()
+        for stays in sieve.stays:
+            self._count("found" if stays else "dropped")
+        if not cuts:
+            return values.replaced
+        within = CutSpans(cuts)
+        for row, start in enumerate(values.starts):
+            if row not in values.heads and within.has(start):
+                self.texts[row] = None
+                self._stays = True
+        return [*cuts, *(one for one in values.replaced if not within.has(one[0]))]
+
     # --- opening --------------------------------------------------------------------------------
 
     def _open(self, how: Open, context: Context | None, at: int, end: int) -> None:
@@ -291,6 +325,7 @@ class CarriedOut:
         key_id, _, cty, _ = decode_header(tokens[0][0])
         session, texts, reason = self.keys.open_each(tokens, key_id, context, self._now)
         plain = how.shape == "json" and how.place is EXACT and not how.spells
+        plain = plain and self._values.sieve is None
         if plain and cty is None and session is not None and None not in texts:
             literals = list(map(quote, texts))  # type: ignore[arg-type]  # as was just looked at
             if None not in literals:  # as nearly always
@@ -324,6 +359,8 @@ class CarriedOut:
         if text is None:
             self._fail(how, row, self.keys.noted(reason, key_id))
             return
+        if self._values.sieve is not None and cty is None:
+            self._values.sieve.take(row, text)
         try:
             new = in_place(how, text, cty)
             if new is None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from typing import Final, Literal
 
-_OfValue = Literal["sealed", "opened", "already_sealed", "plain", "kept", "in_markup", "cut"]
-Outcome = Literal[_OfValue, "unsealed", "unlisted", "unread", "sentinel"]
+_OfValue = Literal[
+    "sealed", "opened", "already_sealed", "plain", "kept", "in_markup", "cut", "searched"
+]
+Outcome = Literal[_OfValue, "unsealed", "unlisted", "unread", "sentinel", "found", "dropped"]
 """What became of a value. `in_markup`: it opens, and stays sealed where markup cannot hold it. Of
 messages: `unsealed`, nothing was there to seal; `unlisted`, it holds what its rule does not list,
 and mode `permissive` lets it pass; `unread`, a response that fits no block has tokens.
-Of records: `sentinel`, it passed as a text that the block names.
+Of records: `sentinel`, it passed as a text that the block names. Of elements of an answer to a
+search: `found`, it fits what was searched for; `dropped`, it does not.
 """
 
 NO_TOKEN: Final = "not-a-token"  # noqa: S105 - a reason
