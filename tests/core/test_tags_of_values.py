@@ -47,6 +47,10 @@ from tests.factories import (
 FORM = ((b"Content-Type", b"application/x-www-form-urlencoded"),)
 NDJSON = ((b"Content-Type", b"application/x-ndjson"),)
 PARTS = ((b"Content-Type", b"multipart/form-data; boundary=of-parts"),)
+PART = (
+    '--of-parts\r\nContent-Disposition: form-data; name="content"\r\n\r\nCall Ann\r\n'
+    "--of-parts--"
+)
 WORDS = WordsIndex(most=3)
 TAGS = listed(INDEX_KEYS.word_tags(SCOPE, "content", ["call", "ann"]))
 EMAIL = listed([INDEX_KEYS.exact_tag(SCOPE, "email", "ann@example.com")])
@@ -117,7 +121,7 @@ def test_a_member_within_a_text_is_refused() -> None:
         (FORM, "conversationId=c1&content=Call+Ann", "form:content"),
         (
             PARTS,
-            '--of-parts\r\nContent-Disposition: form-data; name="content"\r\n\r\nCall Ann\r\n--of-parts--',
+            PART,
             "part:content",
         ),
         (NDJSON, said() + "\n" + said() + "\n", "$.content"),
