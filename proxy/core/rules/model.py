@@ -139,6 +139,7 @@ class Block:
     records seal are parts of one text, to be joined. `renamed` has the fields of values under other
     names of members, for tokens that open by their place. `accept` is what lax writers send that is
     read all the same. `distinct` are the names of objects that are a part of the fields within.
+    `tags_members` are names of members whose tags a response loses.
     """
 
     encrypt: tuple[Item, ...] = ()
@@ -173,6 +174,7 @@ class Block:
     records: JsonSelector | None = None
     accept: frozenset[str] = frozenset()
     distinct: frozenset[str] = frozenset()
+    tags_members: frozenset[str] = frozenset()
 
     @property
     def seals(self) -> bool:

@@ -163,7 +163,7 @@ def plan_records(
 ) -> Plan:
     """Return what a block does to a piece of a body of records: some whole ones, or none."""
     if _is_answer(head):
-        records = without_tags(records)
+        records = without_tags(records, compiled.block.tags_members)
     values, count = piece_values(exchange, compiled, head, records)
     ruled = exchange.decision.may_read_response
     return Plan(head, records, compiled, values, values.needs(), ruled, records=count)
@@ -188,7 +188,7 @@ def _plan(  # noqa: PLR0913 - the message and what is known of it
         body = decode(body, coding, most if limit is None else min(most, limit))
     coded = body
     if cuts and _is_answer(head):
-        body = without_tags(body)
+        body = without_tags(body, frozenset() if compiled is None else compiled.block.tags_members)
     cut = body is not coded
     if body and compiled is not None and type(head) is ResponseHead:
         body = _joined(exchange, compiled, head, body)

@@ -40,6 +40,16 @@ def test_an_index_of_values_may_have_a_member_for_its_tags() -> None:
     assert (item.index, item.tags_member) == (ExactIndex("email", "tenant"), "tags")
 
 
+def test_answers_of_all_rules_lose_the_tags_of_a_member() -> None:
+    text = written("{encrypt: {select: $.content, index: {as: $.tags}}}")
+    more = (
+        "      - {name: s, match: GET /s, conversation: query:c, response: {decrypt: $.content}}\n"
+    )
+    rules = loaded(text + more).settings.listeners[0].rules
+    assert isinstance(rules[1].response, tuple)
+    assert rules[1].response[0].tags_members == {"tags"}
+
+
 def test_words_of_a_whole_tenant_are_asked_for_twice() -> None:
     (problem,) = problems_of(written(BEHIND, "{words: {scope: tenant}}"))
     assert "learns the words of others" in problem
