@@ -7,6 +7,8 @@ FILE_BYTES: Final = 4 * 1024 * 1024
 MAX_DEPTH: Final = 32  # of YAML; recursion stays far below Python's limit
 MAX_RULES: Final = 100_000  # of one listener
 SENTINEL_CHARS: Final = 64  # of a word that ends a stream
+PURPOSE_CHARS: Final = 64  # of a purpose of use
+MASK_CHARS: Final = 64  # that a mask keeps at one end, or that stand for the rest
 
 # --- what messages show -----------------------------------------------------------
 SHOWN_CHARS: Final = 60  # of a text from the file

@@ -15,12 +15,14 @@ class VerifiedCaller:
 
     `issuer` and `subject` tell who it is beyond that name (RFC 7519, `iss` and `sub`; of a
     certificate its issuer and what was matched). `claims` are what a name may be read from by
-    `caller:`, verified and admitted by `tenants:`. `expires` is in seconds since 1970; None: while
-    the connection lasts.
+    `caller:`, verified and admitted by `tenants:`; of several texts, the one counts that the label
+    `one_of` of the path names. `expires` is in seconds since 1970; None: while the connection
+    lasts.
     """
 
     name: str
     issuer: str = ""
     subject: str = ""
-    claims: Mapping[str, str] = field(default_factory=dict)
+    claims: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
     expires: float | None = None
+    one_of: str = ""

@@ -13,7 +13,9 @@ from dataclasses import replace
 from typing import Any, Final
 
 from ..config.settings import ListenerSettings
+from ..core.callers import ANYONE, VerifiedCaller
 from ..core.compiled.rule_table import RuleTable
+from ..core.compiled.views import reader
 from ..core.errors import TrafficError
 from ..core.explain.explanation import PlayedAnswer, Wanted
 from ..core.expressions.routes import Pattern
@@ -97,7 +99,8 @@ def _request(rule: Rule) -> Wanted | None:
         return None
     block = rule.request[0] if isinstance(rule.request, tuple) else Block()
     sources = [one for part in NAMED_PARTS for one in _sources(rule, block, part)]
-    if any(isinstance(one, NameSource) and one.place == "jwt" for one in sources):
+    claims = {"jwt-unverified", "caller"}
+    if any(isinstance(one, NameSource) and one.place in claims for one in sources):
         return None
     selectors: list[Selector] = [one.selector for one in block.items]
     selectors += [one.selector for one in sources if isinstance(one, JsonSource)]
@@ -118,7 +121,20 @@ def _request(rule: Rule) -> Wanted | None:
         for one in sources
         if isinstance(one, NameSource) and one.place == "header"
     )
-    return Wanted(method, _path(pattern) + (f"?{query}" if query else ""), headers, body)
+    wanted = Wanted(method, _path(pattern) + (f"?{query}" if query else ""), headers, body)
+    return for_reader(rule, wanted)
+
+
+def for_reader(rule: Rule, wanted: Wanted) -> Wanted:
+    """Return a message as the caller sends it that gets most of its rule."""
+    name = reader(rule)
+    if name is None:
+        return wanted
+    opened = (item.audience for block in rule.blocks_of("response") for item in block.decrypt)
+    headers = {one.purpose for one in opened if one is not None and one.purpose is not None}
+    stated = tuple((one.encode(), min(rule.purposes).encode()) for one in headers)
+    caller = None if name == ANYONE else VerifiedCaller(name)
+    return replace(wanted, caller=caller, headers=(*wanted.headers, *stated))
 
 
 def _sources(rule: Rule, block: Block, part: Any) -> Iterator[NameSource | JsonSource]:  # noqa: ANN401 - a part by its name

@@ -161,6 +161,7 @@ async def explain(
         accept=frozenset(listener.accept),
         origins=frozenset(listener.cors.origins) if listener.cors else frozenset(),
         watches=partial(NotedMessage, notes),
+        assumed=wanted.caller,
     )
     door = HttpListener(listener.listen, handler, limits=listener.limits, sockets=())
     try:
@@ -184,6 +185,7 @@ def _questions(table: RuleTable, wanted: Wanted) -> dict[str, PlayedAnswer]:
         spelled = canonical(path)
         head = RequestHead(wanted.method, spelled.text, query if mark else None, wanted.headers)
         exchange = Exchange(table.decide(wanted.method, spelled), head)
+        exchange.caller = wanted.caller
         for source in exchange.asks:
             asked = question(exchange, source)
             target = asked.path if asked.query is None else f"{asked.path}?{asked.query}"

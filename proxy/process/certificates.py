@@ -1,7 +1,8 @@
-"""Whether the certificates in a file are valid now, and are a chain."""
+"""The names and times of certificates, and whether those in a file are valid and a chain."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -39,3 +40,36 @@ def faults(path: Path, now: float, *, chain: bool) -> list[tuple[Verdict, str]]:
                 name = issuer.subject.rfc4514_string()
                 made.append(("failed", f"the chain is broken: {name} did not issue what is before"))
     return made
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateNames:
+    """Whose a certificate is: names by kind (`subject`, `dns`, `uri`), issuer, when it ends.
+
+    `ends` is in seconds since 1970. DNS names are in lower case; subject and issuer as in RFC 4514.
+    """
+
+    names: dict[str, frozenset[str]]
+    issuer: str
+    ends: float
+
+
+def names_of(certificate: bytes) -> CertificateNames:
+    """Return whose a certificate (DER) is; raise ValueError where it cannot be read."""
+    from cryptography import x509  # noqa: PLC0415 - as above
+
+    read = x509.load_der_x509_certificate(certificate)
+    dns: frozenset[str] = frozenset()
+    uri: frozenset[str] = frozenset()
+    try:
+        found = read.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        pass
+    else:
+        dns = frozenset(name.lower() for name in found.get_values_for_type(x509.DNSName))
+        uri = frozenset(found.get_values_for_type(x509.UniformResourceIdentifier))
+    subject = frozenset({read.subject.rfc4514_string()})
+    names = {"subject": subject, "dns": dns, "uri": uri}
+    return CertificateNames(
+        names, read.issuer.rfc4514_string(), read.not_valid_after_utc.timestamp()
+    )

@@ -13,7 +13,7 @@ from ..core.errors import TrafficError, Unopened
 from ..core.http.message import Direction, Headers
 from ..core.planning.plan import Plan
 from ..core.values.key_needs import NO_KEYS, Keys, Standing
-from ..core.values.outcomes import Outcome
+from ..core.values.outcomes import NOTHING_GOT, Got, Outcome
 from ..telemetry.logs.access_line import MessageLine, Outcomes, Refusal
 from .interfaces import Reporter
 
@@ -75,7 +75,8 @@ class MessageRecord(MessageLine):
     `client_name` is the configured name of its client, empty where none is asked for. `foretold` is
     why the message would be refused one step up, the first reason of each rule; so many of them are
     `told` already. `sealed` are the keys that have sealed something of the request, `sealed_before`
-    the sessions of its other pieces. They are not in the line.
+    the sessions of its other pieces. `shown` is what the caller has got so far, by field and
+    outcome, where rules tell callers apart. They are not in the line.
     """
 
     __slots__ = (
@@ -87,6 +88,7 @@ class MessageRecord(MessageLine):
         "foretold",
         "sealed",
         "sealed_before",
+        "shown",
         "told",
         "unopened",
         "watch",
@@ -100,6 +102,7 @@ class MessageRecord(MessageLine):
         self.foretold: tuple[Foretold, ...] = ()
         self.told = 0
         self.direction: Direction = "request"
+        self.shown: Got = NOTHING_GOT
         self.sealed: Keys | None = None
         self.sealed_before: Mapping[Session, Standing] = _UNSEALED
         self.unopened: tuple[tuple[Direction, Unopened], ...] = ()
@@ -120,10 +123,20 @@ class MessageRecord(MessageLine):
         self.trace_id = ""  # `sampled` is set and read with one
         self.changes = None
         self.switched = False
+        self.caller = ""
         self.watch: MessageWatch | None = None
 
-    def count(self, outcomes: Mapping[Outcome, int], keys: Keys = NO_KEYS) -> None:
-        """Add how many values of this direction had which outcome, and what has sealed some."""
+    def count(
+        self, outcomes: Mapping[Outcome, int], keys: Keys = NO_KEYS, shown: Got = NOTHING_GOT
+    ) -> None:
+        """Add how many values of this direction had which outcome, and what has sealed some.
+
+        `shown` is what the caller gets of them.
+        """
+        if shown:
+            self.shown = {
+                one: self.shown.get(one, 0) + shown.get(one, 0) for one in {**self.shown, **shown}
+            }
         # Nearly always there is one body in each direction.
         if self.direction == "request":
             if keys.sealing and not self.switched:  # an answer to a request says that this opens

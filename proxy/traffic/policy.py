@@ -107,3 +107,26 @@ MOST_SIBLINGS: Final = 8  # names at one place of a path; further ones are taken
 MOST_LEVELS: Final = 8  # segments of a path that are told apart
 MOST_PLACES: Final = 4096  # places that are remembered: clients must not fill memory with names
 UNREAD_REPORT_SECONDS: Final = 3600.0  # time between two reports of one rule
+
+# --- callers ----------------------------------------------------------------------------------
+MOST_VERDICTS: Final = 10_000  # credentials of one listener whose caller is known
+MOST_NAMES: Final = 1024  # certificates whose names are kept
+VERDICT_SECONDS: Final = 300.0  # how long one is at most
+CLOCK_SKEW_SECONDS: Final = 60.0  # by which the clock of an issuer may differ from ours
+JOSE_HEADER_BYTES: Final = 4096  # of the header of a token
+CLAIM_BYTES: Final = 65_536  # of its claims
+XFCC_BYTES: Final = 32_768  # of X-Forwarded-Client-Cert: eight elements with a chain each
+TABLE_BYTES: Final = 4 << 20  # of a table of tenants
+KEY_SET_BYTES: Final = 262_144  # of a JWK Set in a file
+MOST_KEYS: Final = 64  # of one issuer
+RSA_BITS: Final = range(2048, 8193)  # of a key: RFC 7518 section 3.3, and what takes no CPU
+KEYS_FRESH_SECONDS: Final = 300.0  # a JWK Set that says nothing of it is asked for again after
+KEYS_FRESH: Final = (60.0, 86_400.0)  # what it may say
+KEYS_KEPT_SECONDS: Final = 86_400.0  # how long the last good set is used while the issuer is away
+KEYS_AGAIN_SECONDS: Final = 10.0  # between two questions, whatever asks for them
+KEYS_WAIT_SECONDS: Final = 5.0  # how long a request waits for keys
+FAILED_AT_ONCE: Final = 40  # credentials of one client that do not hold
+FAILED_PER_SECOND: Final = 2.0
+MOST_FAILING: Final = 4096  # clients whose failures are counted
+FAILED_SHARE: Final = 0.05  # of the CPU, for credentials of all clients that do not hold
+FAILED_BURST_SECONDS: Final = 0.25

@@ -50,7 +50,6 @@ WARNED = {
     "sealyard.yaml": ["no rule opens the field `answer` with the bind [tenant, field]"],
     "clinic.yaml": [FEW_PARTS],
     "couchdb-attachments.yaml": ["no rule opens the field `digest`"],
-    "end-to-end.yaml": ["the client chooses the sender", "the client chooses the reader"],
     "isso.yaml": [FEW_PARTS],
     "kinto.yaml": [FEW_PARTS],
     "llm-egress.yaml": ["no rule opens the field `metadata`"],

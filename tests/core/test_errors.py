@@ -14,7 +14,7 @@ from proxy.core.errors import (
     traffic_errors,
 )
 
-STATUSES = {400, 403, 404, 405, 408, 413, 415, 417, 422, 431, 500, 501, 502, 503, 504, 508}
+STATUSES = {400, 403, 404, 405, 408, 409, 413, 415, 417, 422, 431, 500, 501, 502, 503, 504, 508}
 
 each_traffic_error = pytest.mark.parametrize("kind", traffic_errors())
 
@@ -69,6 +69,8 @@ def test_the_catalogue_is_ordered_and_whole() -> None:
 def test_a_fault_in_a_response_is_the_backends() -> None:
     assert MessageError.response_status == 502
     kinds = [one for one in traffic_errors() if issubclass(one, MessageError)]
+    kinds.remove(errors.CallerMayNotOpen)  # the answer is right, and not for this caller
+    assert errors.CallerMayNotOpen.response_status == 403
     assert {502} == {one.response_status for one in kinds}
     assert len(kinds) >= 7
 

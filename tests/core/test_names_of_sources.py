@@ -338,7 +338,7 @@ MINE, HIS = a_jwt('{"sub":"mine"}'), a_jwt('{"sub":"victim"}')
 def test_a_claim_comes_with_one_credential(target: str, more: Headers, reason: str) -> None:
     headers = (*JSON_TYPE, (b"Authorization", b"Bearer " + HIS.encode()), *more)
     body = f'{{"content":"{TOKEN}"}}'
-    assert outcome(opening("jwt:sub"), body, f"/api/messages{target}", headers) == reason
+    assert outcome(opening("jwt-unverified:sub"), body, f"/api/messages{target}", headers) == reason
 
 
 @pytest.mark.parametrize(
@@ -351,22 +351,22 @@ def test_a_claim_comes_with_one_credential(target: str, more: Headers, reason: s
 )
 def test_a_form_holds_no_second_credential(body: str, reason: str) -> None:
     headers = (*FORM, (b"Authorization", b"Bearer " + HIS.encode()))
-    rule = opening("jwt:sub", select="form:content")
+    rule = opening("jwt-unverified:sub", select="form:content")
     assert outcome(rule, body.replace("T&", f"{TOKEN}&"), headers=headers) == reason
 
 
 def test_without_a_credential_there_is_no_second() -> None:
     body = f'{{"content":"{TOKEN}"}}'
     target = f"/api/messages?access_token={MINE}"
-    assert outcome(opening("jwt:sub"), body, target) == "missing-conversation"
-    rule = opening("jwt:sub", select="form:content")
+    assert outcome(opening("jwt-unverified:sub"), body, target) == "missing-conversation"
+    rule = opening("jwt-unverified:sub", select="form:content")
     assert outcome(rule, f"content={TOKEN}&access_token={MINE}", headers=FORM) == (
         "missing-conversation"
     )
 
 
 def test_what_stands_for_a_claim_stands_for_no_other_credential() -> None:
-    rule = opening(FirstSource((parse_source("jwt:sub"), parse_source("query:u"))))
+    rule = opening(FirstSource((parse_source("jwt-unverified:sub"), parse_source("query:u"))))
     body = f'{{"content":"{TOKEN}"}}'
     assert outcome(rule, body, "/api/messages?u=victim") == "opened"
     target = f"/api/messages?u=victim&access_token={MINE}"
@@ -377,7 +377,7 @@ def test_a_claim_that_stands_twice_is_none() -> None:
     token = a_jwt('{"sub":"victim","sub":"mine"}')
     headers = (*JSON_TYPE, (b"Authorization", b"Bearer " + token.encode()))
     body = f'{{"content":"{TOKEN}"}}'
-    assert outcome(opening("jwt:sub"), body, headers=headers) == "claim-stands-twice"
+    assert outcome(opening("jwt-unverified:sub"), body, headers=headers) == "claim-stands-twice"
 
 
 @pytest.mark.parametrize(
@@ -515,7 +515,7 @@ def test_other_places_may_be_allowed_and_other_spellings_never() -> None:
     assert outcome(rule, BODY, "/api/messages?conversationId=mine", cookie) == "opened"
     assert outcome(rule, f'{{"ConversationId":"mine",{BODY[1:]}') == "name-variant"
     headers = (*JSON_TYPE, (b"Authorization", b"Bearer " + HIS.encode()))
-    rule = allowing(opening("jwt:sub"))
+    rule = allowing(opening("jwt-unverified:sub"))
     assert outcome(rule, body, f"/api/messages?access_token={MINE}", headers) == "opened"
 
 

@@ -92,7 +92,7 @@ def reading(*, tenant: str, conversation: str = "const:c") -> Rule:
         ("header:x-tenant", "const:c", (b"X-Tenant",)),
         ("header:x-tenant", "header:a-room", (b"A-Room", b"X-Tenant")),
         ("header:x-tenant", "header:x-tenant", (b"X-Tenant",)),
-        ("jwt:org", "const:c", (b"Authorization",)),
+        ("jwt-unverified:org", "const:c", (b"Authorization",)),
         ("const:t", "query:room", ()),
     ],
 )

@@ -8,8 +8,11 @@ from urllib.parse import quote, unquote
 
 import pytest
 
+from proxy.core.callers import VerifiedCaller
 from proxy.core.crypto.context import Scope
 from proxy.core.errors import (
+    CallerMayNotOpen,
+    CallerMayNotSearch,
     IndexIncomplete,
     InvalidBody,
     InvalidExpression,
@@ -21,6 +24,7 @@ from proxy.core.errors import (
 from proxy.core.expressions.selectors import JsonSelector, parse_json_selector, parse_selector
 from proxy.core.expressions.sources import parse_source
 from proxy.core.http.message import RequestHead
+from proxy.core.rules.audience import CallerAudience, Mask, Shown
 from proxy.core.rules.model import Block, Item, KeptResults, Names, Rule
 from proxy.core.search.model import ExactIndex, FieldIndex, WordsIndex
 from proxy.core.search.queries import FieldSearch
@@ -456,3 +460,56 @@ def test_an_opened_value_that_is_no_text_fits_nothing() -> None:
 def test_a_search_says_what_it_compares() -> None:
     assert FieldSearch("q", "content", WORDS).match == "words"
     assert FieldSearch("email", "email", EMAIL).match == "exact"
+
+
+def for_callers(**shown: Shown) -> tuple[Rule, Rule]:
+    """Return a rule that searches `content`, and one that deletes by it without an answer."""
+    audience = CallerAudience(tuple(shown.items()), otherwise="refuse")
+    find = searching(decrypt=("$.data.*.content", "$.data.*.note"))
+    response = find.response
+    assert isinstance(response, tuple)
+    decrypt = tuple(
+        replace(one, audience=audience) if one.field == "content" else one
+        for one in response[0].decrypt
+    )
+    find = replace(find, callers=tuple(shown), response=(replace(response[0], decrypt=decrypt),))
+    request = Block(search=(a_search("query:content", EMAIL),), others="refuse")
+    delete = a_rule("DELETE /api/messages", name="delete", request=request, names=NAMES)
+    return find, replace(delete, callers=tuple(shown))
+
+
+@pytest.mark.parametrize("shown", [Mask(), "token", "absent", "refuse"])
+@pytest.mark.parametrize(
+    ("method", "query"), [("GET", "q=penicillin"), ("DELETE", "content=a@example.org")]
+)
+def test_who_does_not_get_the_values_of_a_field_may_not_search_it(
+    shown: Shown, method: str, query: str
+) -> None:
+    rules = for_callers(ada="value", bob=shown)
+    target = f"/api/messages?conversationId=c1&{query}"
+    message = a_message("", method=method, target=target, headers=())
+    for name, may in (("ada", True), ("bob", False)):
+        trip = Trip(rules, message)
+        trip.exchange.caller = VerifiedCaller(name)
+        if may:
+            assert asked(trip).counts == {"searched": 1}
+        else:
+            with pytest.raises((CallerMayNotSearch, CallerMayNotOpen)):
+                asked(trip)
+
+
+def test_what_is_left_out_of_a_dropped_element_is_dropped_with_it() -> None:
+    find, _ = for_callers(ada="value")
+    response = find.response
+    assert isinstance(response, tuple)
+    note = CallerAudience((("ada", "absent"),))
+    decrypt = tuple(
+        replace(one, audience=note) if one.field == "note" else one for one in response[0].decrypt
+    )
+    trip = a_trip(rule=replace(find, response=(replace(response[0], decrypt=decrypt),)))
+    trip.exchange.caller = VerifiedCaller("ada")
+    elements = [
+        {"note": sealed("n"), "content": sealed(text)} for text in ("aspirin", "penicillin")
+    ]
+    found = json.loads(answered(trip, json.dumps({"data": elements})))
+    assert found == {"data": [{"content": "penicillin"}]}

@@ -117,7 +117,7 @@ def _bearer(user: str) -> bytes:
 async def test_a_conversation_named_by_a_token_is_that_of_each_request(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    names = Names(tenant=parse_source("const:t"), conversation=parse_source("jwt:sub"))
+    names = Names(tenant=parse_source("const:t"), conversation=parse_source("jwt-unverified:sub"))
     each = tuple(replace(one.rule, names=names) for one in a_rulebook().rules)
     rules = RuleTable(each, pass_unmatched=True)
     users = [*"aabbaacdefghijkaabbaakk"]

@@ -39,6 +39,7 @@ listeners:
     listen: "127.0.0.1:{port}"
     upstream: "http://127.0.0.1:{upstream}"
     unmatched: pass
+    trusted_names: true
     find_sensitive: true
     defaults: {{others: pass, tenant: const:t, bind: [tenant, field]}}
     rules:
@@ -85,7 +86,7 @@ listeners:
         match: POST /send/{{id}}
         bind: [tenant, conversation]
         conversation: path:id
-        sender: jwt:sub
+        sender: jwt-unverified:sub
         recipients: $.to.*
         request: {{encrypt: $.content}}
       - name: rejected

@@ -32,13 +32,13 @@ RULES: Final = """\
       - name: send
         match: POST /send/{id}
         conversation: path:id
-        sender: jwt:sub
+        sender: jwt-unverified:sub
         recipients: $.to.*
         request: {encrypt: $.content}
       - name: read, beside a recipient
         match: POST /read/{id}
         conversation: path:id
-        reader: jwt:sub
+        reader: jwt-unverified:sub
         response: {decrypt: $.content, on_error: keep}
 """
 

@@ -268,7 +268,7 @@ def configured(upstream: int, listen: str, admin: int, health: int, wanted: Want
         text = text.replace(token, f"{token}, {admin_more}")
     text = text.replace("admin:", f"{wanted.get('keys_more', '')}admin:", 1)
     text = text.replace(f'{health}"}}', f'{health}"{wanted.get("health_more", "")}}}')
-    if wanted.get("trusted"):
+    if wanted.get("trusted") or "jwt-unverified:" in (rules or ""):
         text = text.replace("unmatched:", "trusted_names: true\n    unmatched:")
     if rules is not None:
         text = text.partition("    rules:\n")[0] + f"    rules:\n{rules}"

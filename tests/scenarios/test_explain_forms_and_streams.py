@@ -275,7 +275,7 @@ def end_to_end_rules(draw: st.DrawFn) -> list[dict[str, Any]]:
             "name": "send",
             "match": "POST /send/{id}",
             "conversation": "path:id",
-            "sender": "jwt:sub",
+            "sender": "jwt-unverified:sub",
             "recipients": draw(st.sampled_from(["$.to.*", "$.to.*.id"])),
             "request": {"encrypt": sending, **options},
         },
@@ -283,7 +283,7 @@ def end_to_end_rules(draw: st.DrawFn) -> list[dict[str, Any]]:
             "name": "read",
             "match": "POST /read/{id}",
             "conversation": "path:id",
-            "reader": "jwt:sub",
+            "reader": "jwt-unverified:sub",
             "response": {
                 "decrypt": draw(st.sampled_from(["$.content", "optional $.list.*.content"])),
                 "on_error": draw(st.sampled_from(["reject", "keep"])),

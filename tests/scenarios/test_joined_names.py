@@ -179,18 +179,18 @@ END_TO_END: Final = """\
       - name: send
         match: POST /send/{a}/{b}
         conversation: {members: [path:a, path:b]}
-        sender: jwt:sub
+        sender: jwt-unverified:sub
         recipients: $.to.*
         request: {encrypt: $.content}
       - name: read
         match: POST /read/{a}/{b}
         conversation: {members: [path:a, path:b]}
-        reader: jwt:sub
+        reader: jwt-unverified:sub
         response: {decrypt: $.content, on_error: keep}
       - name: read a group
         match: POST /group/{id}
         conversation: path:id
-        reader: jwt:sub
+        reader: jwt-unverified:sub
         response: {decrypt: $.content, on_error: keep}
 """
 

@@ -14,7 +14,7 @@ READING: Final = """\
       - name: read a page
         match: POST /page/{id}
         conversation: path:id
-        reader: jwt:sub
+        reader: jwt-unverified:sub
         response: {decrypt: $.m.*.content, sender: $.m.*.from, on_error: keep}
 """
 

@@ -16,6 +16,7 @@ from proxy.core.crypto.session_cipher import Session
 from proxy.core.errors import Unopened
 from proxy.core.values.key_needs import Attempt, Keys, Needs
 from proxy.telemetry.tap import Tap
+from proxy.traffic.callers.callers import Callers
 from proxy.traffic.downstream.acceptor import FrontProxies
 from proxy.traffic.downstream.listener import HttpListener, Lane, TrafficServer
 from proxy.traffic.exchange.exchange import Handler, KeySource
@@ -96,6 +97,7 @@ async def proxied(
     ladder: LadderSettings | None = None,
     add_request_id: bool = False,
     origins: frozenset[str] = frozenset(),
+    callers: Callers | None = None,
 ) -> AsyncIterator[Ours]:
     """Run the traffic port in front of `to`."""
     ear, tap = Ear(), Tap(time.time)
@@ -113,6 +115,7 @@ async def proxied(
         slices=slices,
         add_request_id=add_request_id,
         origins=origins,
+        callers=callers,
         tap=tap,
         ladder=ladder,
         # Clients and origin are on this loop as well: how long its turns are says nothing of the

@@ -165,7 +165,7 @@ async def test_d6_what_is_sealed_is_not_recoded_and_what_is_opened_not_stored() 
 
 
 async def test_d7_a_response_names_the_header_that_it_depends_on() -> None:
-    names = Names(tenant=parse_source("jwt:org"), conversation=parse_source("const:c"))
+    names = Names(tenant=parse_source("jwt-unverified:org"), conversation=parse_source("const:c"))
     item = Item(parse_selector("$.a"), "a", frozenset({"tenant"}))
     rule = Rule("r", (parse_pattern("/r"),), names, response=(Block(decrypt=(item,)),))
 

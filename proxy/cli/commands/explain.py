@@ -12,6 +12,8 @@ from pathlib import Path
 import click
 
 from ...config.settings import ListenerSettings, Settings
+from ...config.yaml.nodes import suggest
+from ...core.callers import VerifiedCaller
 from ...core.crypto.context import Context, Parties
 from ...core.crypto.token import ASSUMED_KEK_ID
 from ...core.explain.explanation import (
@@ -75,6 +77,18 @@ from ..support.store_access import KeyringAt, at_store
     metavar="TEXT",
     help="A message that the backend sends, after those of the client; as --message.",
 )
+@click.option(
+    "--caller",
+    metavar="NAME",
+    help="Who sends it: one of `callers` of the listener; by default, who has no credential.",
+)
+@click.option(
+    "--claim",
+    "claims",
+    multiple=True,
+    metavar="NAME=TEXT",
+    help="With --caller, a verified claim that `caller:` reads; may be repeated.",
+)
 @click.option("--binary", is_flag=True, help="The messages are binary.")
 @click.option(
     "--keys",
@@ -96,6 +110,8 @@ def explain(  # noqa: PLR0913 - each is one option
     response_header: tuple[str, ...],
     messages: tuple[str, ...],
     replies: tuple[str, ...],
+    caller: str | None,
+    claims: tuple[str, ...],
     binary: bool,
     with_keys: bool,
     as_json: bool,
@@ -129,6 +145,7 @@ def explain(  # noqa: PLR0913 - each is one option
             *(SocketMessage("request", _body(one), binary) for one in messages),
             *(SocketMessage("response", _body(one), binary) for one in replies),
         ),
+        caller=_caller(chosen, caller, claims),
     )
     if wanted.messages and not wanted.websocket:
         raise click.UsageError("--message and --reply are for WebSockets; write WS for METHOD")
@@ -152,6 +169,20 @@ async def _explain(
         sessions = at.sessions
         kek_id = kek_id and sessions.keyring.primary.id
         return await trial.explain(listener, wanted, trial.TrialKeys(time.time, sessions, kek_id))
+
+
+def _caller(
+    listener: ListenerSettings, name: str | None, claims: tuple[str, ...]
+) -> VerifiedCaller | None:
+    if name is None:
+        if claims:
+            raise click.UsageError("--claim is of a caller; write --caller")
+        return None
+    known = {one.name for one in listener.callers}
+    if name not in known:
+        raise click.UsageError(f"--caller: {suggest(name, known) if known else 'there is none'}")
+    pairs = [one.partition("=") for one in claims]
+    return VerifiedCaller(name, claims={claim: text for claim, _, text in pairs})
 
 
 def _body(data: str | None) -> bytes:

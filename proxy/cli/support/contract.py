@@ -34,6 +34,7 @@ from ...description.operations import (
 from ...description.samples import Sampler
 from ...description.schemas import SchemaReader
 from ...explaining import trial
+from ...explaining.plays import for_reader
 from .rule_cases import SEALED, with_tokens
 from .rule_mutants import items, shown, without
 from .rule_outcomes import ABSENT, KEPT, PASSES, outcomes_at, sizes_at
@@ -241,6 +242,8 @@ class Contract:
         wanted = Wanted(
             operation.method, messages.target(operation, named), _headers(named), named.body
         )
+        if decision.rule is not None:
+            wanted = for_reader(decision.rule, wanted)
         return _Asked(wanted, await self._explained(decision.rule, wanted))
 
     async def _explained(self, rule: Rule | None, wanted: Wanted) -> Explained:
@@ -400,7 +403,7 @@ def _with_names(part: SampleMessage, rule: Rule | None) -> SampleMessage:
             headers[one.name] = value
         elif one.place == "query" and f"{one.name}=" not in f"&{query}":
             query = f"{query}&{one.name}={value}".lstrip("&")
-        elif one.place == "jwt":
+        elif one.place == "jwt-unverified":
             claims[one.name] = value
     if claims and "authorization" not in present:
         payload = urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")

@@ -15,6 +15,7 @@ _COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "messages": _ENDS,
     "sealed": ("sealed",),
     "opened": ("opened",),
+    "withheld": ("masked", "token", "absent"),
     "plain": ("plain", "kept", "in_markup"),
     "refused": ("refused",),
     "failed": ("failed",),

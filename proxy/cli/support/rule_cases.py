@@ -12,12 +12,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from ...config.declared.composed import ByName, ListOf
+from ...config.declared.composed import ByName, ByShape, ListOf
 from ...config.declared.kinds import File, PlainText, WholeNumber
 from ...config.declared.section import Fields, Key, Section, one_of, setting
 from ...config.yaml import composer, nodes
 from ...config.yaml.nodes import Node, Place, Problems, Scalar
 from ...config.yaml.scalars import expected
+from ...core.callers import VerifiedCaller
 from ...core.crypto.context import Context, Scope
 from ...core.crypto.secret import KEY_BYTES, SessionKey
 from ...core.crypto.session_cipher import Session
@@ -181,6 +182,28 @@ class Expected:
     messages: tuple[_Message, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class _CaseCaller:
+    """A caller with verified claims."""
+
+    name: str = setting(PlainText("name"), "Its name in `callers` of the listener.")
+    claims: dict[str, str] = setting(
+        ByName(PlainText(), "`CLAIM: TEXT`"),
+        "Its claims, for names that `caller:` reads.",
+        make=dict,
+    )
+
+
+def _caller(values: dict[str, Any], _: Fields, __: Problems) -> VerifiedCaller | None:
+    made = _CaseCaller(**values) if "name" in values else None
+    return None if made is None else VerifiedCaller(made.name, claims=made.claims)
+
+
+CALLER: Final = ByShape(
+    PlainText("name", parse=VerifiedCaller),
+    mapping=Section(_CaseCaller, "caller", "`caller`, with claims", make=_caller),
+    how="name of a caller, or a mapping",
+)
 EXPECT: Final = Section(Expected, "expect", "`expect`: what is not given is not checked")
 
 
@@ -227,6 +250,12 @@ class _CaseKeys:
         default=None,
         absent="the name `asked`",
     )
+    caller: VerifiedCaller | None = setting(
+        CALLER,
+        "Who sends it: a caller of the listener, whose credential is taken as verified.",
+        default=None,
+        absent="a client without a credential",
+    )
     messages: tuple[_Message, ...] = setting(
         ListOf(MESSAGE, "list of messages"),
         "The messages of the WebSocket, in order. It ends at the first that is refused: one behind"
@@ -246,7 +275,7 @@ def _case(values: dict[str, Any], fields: Fields, problems: Problems) -> Case | 
     headers = with_json_type(made.headers, made.body)
     sent = tuple(one.sent for one in made.messages)
     body, answers = _lined(headers, made.body), (made.response, sent, made.asked)
-    wanted = Wanted(method, target, headers, body, *answers)
+    wanted = Wanted(method, target, headers, body, *answers, made.caller)
     if sent and not wanted.websocket:
         problems.add(fields["messages"], "are for WebSockets", "begin `request` with WS")
     line = fields.place.node.position.line

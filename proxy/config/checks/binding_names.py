@@ -42,7 +42,7 @@ _HOP_BY_HOP: Final = frozenset(
     }
 )
 """Hop-by-hop headers (RFC 9110 section 7.6.1): the backend gets another value, or none."""
-_CHOSEN_BY_CLIENTS: Final = frozenset({"header", "query", "jwt"})
+_CHOSEN_BY_CLIENTS: Final = frozenset({"header", "query", "jwt-unverified"})
 
 
 def check(resolved: ResolvedRule, *, trusted_names: bool, problems: Problems) -> None:
@@ -100,7 +100,7 @@ def _check_headers(syntax: SourceSyntax, problems: Problems) -> None:
         elif source.name == "via" or tells_of_client(source.name.encode()):
             complaint = "is rewritten by Sealyard: the backend gets another value"
         if complaint:
-            hint = "use another header, or `jwt:`"
+            hint = "use another header, or `caller:`"
             problems.add(syntax.place, f"the header {show(source.name)} {complaint}", hint)
 
 
@@ -217,7 +217,7 @@ def _check_bodies(part: NamedPart, resolved: ResolvedRule, problems: Problems) -
             problems.add(
                 source.place,
                 f"cannot be read from a sealed body, but rule {show(resolved.rule.name)} needs it",
-                "use `path:`, `query:`, `header:` or `jwt:`",
+                "use `path:`, `query:`, `header:` or `caller:`",
             )
         if (
             kept is not None
@@ -230,7 +230,7 @@ def _check_bodies(part: NamedPart, resolved: ResolvedRule, problems: Problems) -
             problems.add(
                 kept.place,
                 f"cannot be read from a form, but rule {show(resolved.rule.name)} needs it",
-                "use `path:`, `query:`, `header:` or `jwt:`",
+                "use `path:`, `query:`, `header:` or `caller:`",
             )
         elif source is not None and _of_other_form(placed, part, source.source):
             problems.add(
@@ -260,7 +260,7 @@ def _check_elements(resolved: ResolvedRule, problems: Problems) -> None:
             problems.add(
                 moved[0].place,
                 "names each token by the answer alone: a value that is moved with its names opens",
-                "read the tenant, or another part, from `path:` or `jwt:`; or write"
+                "read the tenant, or another part, from `path:` or `caller:`; or write"
                 " `accept_unbound: true`",
             )
 
@@ -287,7 +287,7 @@ def _is_bound(block: BlockSyntax, resolved: ResolvedRule) -> bool:
             continue
         given = giving(syntax.source)
         places = {one.place for one in name_sources(given)}
-        trusted = {"path", "jwt"} | (_CHOSEN_BY_CLIENTS if part == "tenant" else set())
+        trusted = {"path", "caller"} | (_CHOSEN_BY_CLIENTS if part == "tenant" else set())
         in_body = any(True for _ in json_sources(given))
         # What a rule names in a body was kept from the request.
         if (
@@ -306,17 +306,17 @@ def _is_of_element(source: Source, block: BlockSyntax) -> bool:
 
 
 def _check_trust(resolved: ResolvedRule, problems: Problems) -> None:
-    tenants = [resolved.shared.names.tenant, *(one.names.tenant for one in resolved.shared.blocks)]
-    for syntax in tenants:
-        if syntax is None:
-            continue
-        for source in name_sources(syntax.source):
-            if source.place in _CHOSEN_BY_CLIENTS:
+    """Report tenants that clients choose, and any name of a claim that nobody has verified."""
+    own = [resolved.shared.names, *(one.names for one in resolved.shared.blocks)]
+    for part, syntax in ((part, one.get(part)) for one in own for part in NAMED_PARTS):
+        chosen = _CHOSEN_BY_CLIENTS if part == "tenant" else {"jwt-unverified"}
+        for source in name_sources(None if syntax is None else syntax.source):
+            if syntax is not None and source.place in chosen:
                 problems.add(
                     syntax.place,
-                    f"a tenant from `{source.place}:` is chosen by the client",
-                    "if a proxy before Sealyard checks it, write `trusted_names: true`"
-                    " on the listener",
+                    f"a {part} from `{source.place}:` is chosen by the client",
+                    "read it from `caller:`; or, if a proxy before Sealyard checks it, write"
+                    " `trusted_names: true` on the listener",
                 )
 
 

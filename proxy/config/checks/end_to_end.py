@@ -88,12 +88,6 @@ def _check_trust(part: NamedPart, resolved: ResolvedRule, problems: Problems) ->
                     "if a proxy before Sealyard checks it, write `trusted_names: true`"
                     " on the listener",
                 )
-            elif source.place == "jwt":
-                problems.warn(
-                    syntax.place,
-                    f"is an unverified claim: the client chooses the {part}, unless the backend"
-                    " refuses every token that it did not issue",
-                )
 
 
 def _check_single(part: NamedPart, resolved: ResolvedRule, problems: Problems) -> None:

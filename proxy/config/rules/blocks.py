@@ -20,6 +20,7 @@ from ..declared.section import Fields, LazySection, Section, inline, setting
 from ..policy import SENTINEL_CHARS
 from ..yaml.nodes import Mapping, Place, Problems, Scalar, Sequence, show, suggest
 from ..yaml.scalars import elements, text
+from .audiences import CALLERS
 from .conditions import CONDITIONS, JSON_SELECTOR
 from .items import ITEMS, PLAIN, RECORDS, ItemSyntax, PlainSelector, items_in
 from .options import BindSyntax, NamesSyntax, OptionsSyntax, bind
@@ -187,6 +188,14 @@ class BlockSyntax:
         " store moves a value with its names, and it opens there.",
         default=False,
         name="accept_unbound",
+    )
+    callers: tuple[tuple[str, ...], Place] | None = setting(
+        CALLERS,
+        "Whose requests the rule takes, by the names of callers of the listener; `anyone` is a"
+        " client without a credential. Others are refused (403, `caller-may-not-seal`).",
+        default=None,
+        absent="anyone's; with `decrypt`, in a listener with `callers`, those of every caller",
+        name="for",
     )
     format: tuple[Kind, Place] | None = setting(
         WithPlace(Choice(*FORMATS)),

@@ -81,7 +81,7 @@ def _check_kinds(block: BlockSyntax, problems: Problems) -> None:
             problems.add(
                 source.place,
                 "cannot be read from a form",
-                "use `path:`, `query:`, `header:` or `jwt:`",
+                "use `path:`, `query:`, `header:` or `caller:`",
             )
 
 

@@ -25,6 +25,7 @@ from ..declared.kinds import Choice, PlainText, Switch, WholeNumber
 from ..declared.section import Fields, LazySection, Section, inline, setting
 from ..yaml.nodes import Place, Problems, show
 from ..yaml.scalars import text
+from .audiences import AudienceSyntax, refuse_elsewhere
 from .conditions import CONDITIONS, JSON_SELECTOR, json_selector
 from .options import BindSyntax, bind, expires
 
@@ -249,6 +250,7 @@ class ItemSyntax:
         default=None,
     )
     optional: bool = setting(Switch(), "Whether the value may be missing.", default=False)
+    audience: AudienceSyntax = inline(AudienceSyntax)
     each: bool = setting(
         Switch(),
         "For `form:` and `query:`: whether the name may occur more than once; each occurrence is"
@@ -326,6 +328,7 @@ def items_in(
     """Return the items of an action, each with its field; report those that it cannot have."""
     found = []
     for one in items:
+        refuse_elsewhere(one.audience, action, direction, one.place, problems)
         complaint, hint = (
             _of_head_complaint(one.selector, action, direction)
             or _of_names_complaint(one, direction)

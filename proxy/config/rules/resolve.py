@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 from ...core.expressions.selectors import JsonSelector, Whole
@@ -28,6 +28,7 @@ from ...core.rules.model import (
 )
 from ..yaml.nodes import Place, Problems, show
 from . import item_checks, streams
+from .audiences import Nameable
 from .blocks import BlockSyntax
 from .items import FieldSyntax, ItemSyntax
 from .options import NamedInQuery, NamesSyntax, OptionsSyntax, SourceSyntax, overlay
@@ -39,11 +40,15 @@ DEFAULT_BIND: Final[frozenset[Part]] = frozenset({"tenant", "conversation", "fie
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """The context of a rule: `fields` of its file, and its listener's defaults and limit."""
+    """The context of a rule: `fields` of its file, its listener's defaults and limit.
+
+    `known` are the callers, masks and purposes of use that it may name.
+    """
 
     fields: Mapping[str, FieldSyntax]
     defaults: SharedSyntax
     max_body: int
+    known: Nameable = field(default_factory=Nameable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +104,24 @@ class _Resolver:
             query=self._query(),
             naming=_naming(self._shared.options),
             headers=self._shared.options.headers.listed if self._shared.options.headers else None,
+            callers=self._around.known.callers,
+            deciding=self._deciding(),
+            purposes=self._around.known.purposes,
         )
         return ResolvedRule(
             rule, self._syntax, self._shared, tuple(self._items), tuple(self._rests)
         )
+
+    def _deciding(self) -> tuple[bytes, ...]:
+        """Return the headers by which callers are told apart; report a second one for purposes."""
+        items = (item for block in self._shared.blocks for item in block.decrypt)
+        stated = [one for item in items if (one := item.audience.purpose) is not None]
+        for name, place in stated:
+            if name != stated[0][0]:
+                problems = self._problems
+                problems.add(place, "the rule reads the purpose of use from another header already")
+        names = dict.fromkeys(name.title().encode() for name, _ in stated)
+        return (*self._around.known.deciding, *names)
 
     def _observes(self) -> bool:
         mode = self._shared.options.mode
@@ -182,13 +201,24 @@ class _Resolver:
             records=block.records[0] if block.records else None,
             accept=frozenset(options.accept or ()),
             distinct=frozenset(options.distinct or ()),
+            callers=self._takers(block, decrypt, direction),
             batch=streams.check_batch(block, encrypt, options, direction, self._problems),
         )
+
+    def _takers(
+        self, block: BlockSyntax, decrypt: tuple[Item, ...], direction: Direction
+    ) -> frozenset[str] | None:
+        if direction == "response":
+            if block.callers is not None:
+                place, hint = block.callers[1], "write `for` in an item of `decrypt`"
+                self._problems.add(place, "of a block, `for` only applies to requests", hint)
+            return None
+        return self._around.known.takers(block.callers, self._problems, opens=bool(decrypt))
 
     def _rest(self, block: BlockSyntax, *, inherited: bool) -> Item:
         """Return how values are sealed that a block does not list."""
         unlisted = ItemSyntax(block.place, JsonSelector("$", ()), "$")
-        item = self._item(unlisted, block, "encrypt", inherited=inherited)
+        item = self._item(unlisted, block, "encrypt", "request", inherited=inherited)
         self._rests.append(PlacedItem(item, block.place, "encrypt", "request", block))
         return item
 
@@ -216,7 +246,7 @@ class _Resolver:
     ) -> tuple[Item, ...]:
         made: list[Item] = []
         for syntax in block.encrypt if action == "encrypt" else block.decrypt:
-            item = self._item(syntax, block, action, inherited=inherited)
+            item = self._item(syntax, block, action, direction, inherited=inherited)
             made.append(item)
             self._items.append(PlacedItem(item, syntax.place, action, direction, block))
         return tuple(made)
@@ -237,15 +267,32 @@ class _Resolver:
         return tuple(made)
 
     def _item(
-        self, syntax: ItemSyntax, block: BlockSyntax, action: Action, *, inherited: bool
+        self,
+        syntax: ItemSyntax,
+        block: BlockSyntax,
+        action: Action,
+        direction: Direction,
+        *,
+        inherited: bool,
     ) -> Item:
         syntax = replace(syntax, field=self._field(syntax, block))
         field = self._around.fields.get(syntax.field or "", FieldSyntax())
         bind = self._bind(syntax, field, block, inherited=inherited)
         parties = _parties(action, overlay(self._shared.names, block.names), block.names)
         purpose = self._shared.purpose[0] if self._shared.purpose else None
+        audience = None
+        if direction == "response" and action == "decrypt":
+            known, problems = self._around.known, self._problems
+            audience = known.audience(syntax.audience, syntax.selector, syntax.place, problems)
         if syntax.selector is Whole.TOKENS:
-            return Item(syntax.selector, "tokens", bind, purpose=purpose, parties=parties)
+            return Item(
+                syntax.selector,
+                "tokens",
+                bind,
+                purpose=purpose,
+                parties=parties,
+                audience=audience,
+            )
         own, general = syntax.sealed, field.sealed
         said, most = own.form or general.form, own.max_chars or general.max_chars
         seals = action == "encrypt"
@@ -275,6 +322,7 @@ class _Resolver:
             elsewhere_allowed=syntax.elsewhere_allowed,
             index=index,
             tags_member=tags_member,
+            audience=audience,
         )
         if index is not None:
             indexes.check(item, syntax.place, self._problems)

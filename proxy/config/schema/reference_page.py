@@ -44,8 +44,9 @@ sequences and to the data of each server-sent event; there, `text` is the data o
 *item* is `[optional ]SELECTOR[ as FIELD]`, or the long form below.
 
 A *source* is `$.path` (with `~` at the end: the name of the member), `path:name`, `query:name`,
-`header:name`, `jwt:claim` or `const:text`. One of them in braces with text around it is a name
-too: `Patient/{path:id}`; the part has no `/`. A list of sources is joined in order.
+`header:name`, `caller:claim`, `jwt-unverified:claim` or `const:text`. One of them in braces with
+text around it is a name too: `Patient/{path:id}`; the part has no `/`. A list of sources is joined
+in order.
 
 The most specific setting applies: a block's before its rule's, a rule's before that of `defaults`,
 key by key. `bind` is taken from the block, the rule, `fields` or `defaults`, in this order. Parts

@@ -7,12 +7,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from ...core.rules.audience import Mask
 from ...core.rules.model import Rule
 from ..checks import likely_mistakes, seal_open_match
 from ..declared.composed import ByName, ListOf
 from ..declared.kinds import Version
 from ..declared.section import Fields, Section, setting
 from ..policy import MAX_RULES
+from ..rules.audiences import MASKS, PURPOSES, Nameable
 from ..rules.items import FIELD, FieldSyntax
 from ..settings import ListenerSettings, Settings
 from ..settings.keys import check_loss
@@ -28,6 +30,12 @@ class _File(Settings):
     fields: dict[str, FieldSyntax] = setting(
         ByName(FIELD, "fields by name"), "What the backend accepts in each field.", make=dict
     )
+    masks: dict[str, Mask] = setting(
+        MASKS, "How values are hidden from callers that do not get them whole.", make=dict
+    )
+    purposes_of_use: tuple[str, ...] = setting(
+        PURPOSES, "What callers may say that they need values for.", default=()
+    )
     listeners: tuple[WrittenListener, ...] = setting(  # type: ignore[assignment]  # not resolved yet
         ListOf(LISTENER, "list of listeners"), "The listeners."
     )
@@ -36,7 +44,10 @@ class _File(Settings):
 def _settings(values: dict[str, Any], fields: Fields, problems: Problems) -> Settings | None:
     written, by_name = values.pop("listeners", ()), values.pop("fields", {})
     values.pop("version", None)
-    listeners = _listeners(written, by_name, fields, problems)
+    known = Nameable(
+        masks=values.pop("masks", {}), purposes=frozenset(values.pop("purposes_of_use", ()))
+    )
+    listeners = _listeners(written, by_name, known, fields, problems)
     place, keys, audit = fields.place, values.get("keys"), values.get("audit")
     likely_mistakes.check_listeners(fields.get("listeners") or place, listeners, problems)
     likely_mistakes.check_modes(fields.get("listeners") or place, listeners, time.time(), problems)
@@ -62,10 +73,11 @@ FILE: Final = Section(_File, "file", "The file", make=_settings)
 def _listeners(
     written: Iterable[WrittenListener],
     by_name: Mapping[str, FieldSyntax],
+    known: Nameable,
     fields: Fields,
     problems: Problems,
 ) -> tuple[ListenerSettings, ...]:
-    found = [listener(one, by_name, problems) for one in written]
+    found = [listener(one, by_name, known, problems) for one in written]
     check_together(found, problems)
     rules = [rule for one in found for rule in one.rules]
     if len(rules) > MAX_RULES:

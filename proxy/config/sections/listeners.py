@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
-from ...core.rules.model import Rule, Verdict
+from ...core.expressions.sources import name_sources
+from ...core.rules.model import NAMED_PARTS, Rule, Verdict
 from ..checks import (
     binding_names,
     block_coverage,
@@ -20,6 +21,7 @@ from ..declared.composed import ListOf
 from ..declared.section import Fields, Section, setting
 from ..limits import TrafficLimits
 from ..policy import MAX_RULES
+from ..rules.audiences import Nameable, with_callers
 from ..rules.items import FieldSyntax
 from ..rules.resolve import ResolvedRule, Surroundings, resolve
 from ..rules.syntax import DEFAULTS, RULE, RuleSyntax, SharedSyntax
@@ -71,6 +73,10 @@ def _written(values: dict[str, Any], fields: Fields, problems: Problems) -> Writ
             fields["upstream"],
             "`original-port` needs a listener on a TCP port, which connections are redirected to",
         )
+    if fields.get("callers") is not None or fields.get("caller_order") is not None:
+        from ..checks import callers  # noqa: PLC0415 - loaded where a listener has them
+
+        callers.check(values, fields, problems)
     tls = fields.get("upstream_tls")
     if tls is not None and upstream is not None and not upstream.tls:
         hint = "write `https://` or delete it"
@@ -91,11 +97,15 @@ class ResolvedListener:
 
 
 def listener(
-    written: WrittenListener, by_name: Mapping[str, FieldSyntax], problems: Problems
+    written: WrittenListener,
+    by_name: Mapping[str, FieldSyntax],
+    known: Nameable,
+    problems: Problems,
 ) -> ResolvedListener:
     """Return a listener with its rules; report what is wrong with them."""
     values, fields = dict(written.values), written.fields
-    resolved = _rules(values, by_name, problems)
+    resolved = _rules(values, by_name, known, problems)
+    _check_claims(written, resolved, problems)
     passes = bool(values.get("pass_unmatched"))
     at = fields.get("unmatched") or fields.place
     route_coverage.check_open_writes(resolved, at, problems, passes=passes)
@@ -126,12 +136,30 @@ def _hidden(members: frozenset[str], rule: Rule) -> Rule:
     return replace(rule, response=response)
 
 
+def _check_claims(
+    written: WrittenListener, rules: tuple[ResolvedRule, ...], problems: Problems
+) -> None:
+    """Report names that are read from verified claims where they cannot be."""
+    reads = any(
+        name.place == "caller"
+        for one in rules
+        for names in (one.rule.names, *(block.names for block in one.rule.blocks))
+        for part in NAMED_PARTS
+        for name in name_sources(names.get(part))
+    )
+    if reads:
+        from ..checks import callers  # noqa: PLC0415 - as above
+
+        callers.check_names(written.values, written.fields, rules, problems)
+
+
 def _rules(
-    values: dict[str, Any], by_name: Mapping[str, FieldSyntax], problems: Problems
+    values: dict[str, Any], by_name: Mapping[str, FieldSyntax], known: Nameable, problems: Problems
 ) -> tuple[ResolvedRule, ...]:
     """Return the rules of a listener, and leave its settings; report what is wrong with rules."""
     written, defaults = values.pop("rules", ()), values.pop("defaults", SharedSyntax())
-    around = Surroundings(by_name, defaults, values.get("limits", TrafficLimits()).body)
+    known = with_callers(known, values.get("callers", ()))
+    around = Surroundings(by_name, defaults, values.get("limits", TrafficLimits()).body, known)
     trusted = bool(values.get("trusted_names"))
     _check_names(written, problems)
     resolved = tuple(resolve(one, around, problems) for one in written)

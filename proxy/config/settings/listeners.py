@@ -6,17 +6,20 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal, get_args
+from typing import TYPE_CHECKING, Final, Literal, get_args
 
 from ...core.rules.model import Rule
 from ..declared.addresses import Listen, Network, Upstream
 from ..declared.composed import ListOf
 from ..declared.kinds import Choice, File, PlainText, Portion, Switch
-from ..declared.section import Section, inline, setting
+from ..declared.section import LazySection, Section, inline, setting
 from ..ladder_settings import LadderSettings
 from ..limits import LIMITS, TIMEOUTS, Timeouts, TrafficLimits
 from ..values import Address, UpstreamSettings
 from ..values import Network as NetworkValue
+
+if TYPE_CHECKING:  # loaded where a listener has callers
+    from .callers import CallerSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +154,23 @@ class ListenerSettings:
         "Whether a tenant may be read from headers, query parameters and unverified claims, which"
         " clients choose.",
         default=False,
+    )
+    callers: tuple[CallerSettings, ...] = setting(
+        ListOf(LazySection("settings.callers:CALLER"), "list of callers", most=64, what="callers"),
+        "Who is told from others by a credential that is verified. For one credential it is the"
+        " first that fits; a client without any is `anyone`.",
+        default=(),
+    )
+    caller_order: tuple[str, ...] = setting(
+        ListOf(
+            Choice("jwt", "certificate", "xfcc", "header"),
+            "list of kinds of credential",
+            distinct=lambda one: one,
+        ),
+        "Which credential names the caller of a request that has several, the first that is there;"
+        " all of them must be valid.",
+        default=(),
+        absent="they must be of the same caller",
     )
     trusted_proxies: tuple[NetworkValue, ...] = setting(
         ListOf(Network(), "list of networks, such as `10.0.0.0/8`"),

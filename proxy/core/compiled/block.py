@@ -332,7 +332,10 @@ class CompiledBlock(MessageMatch):
         if not isinstance(selection, JsonSelection) or selection.finder is None:
             return None
         bound = {part for one in placed for part in one.item.bind} & set(NAMED_PARTS)
-        if any(one.shared or one.item.parties for one in placed) or bound - self.sources.keys():
+        if (
+            any(one.shared or one.item.parties or one.item.withheld for one in placed)
+            or bound - self.sources.keys()
+        ):
             return None
         simple = all(map(is_simple, (*self.sources.values(), *self.keeps)))
         if not simple or self._does_more():

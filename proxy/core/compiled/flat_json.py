@@ -24,6 +24,7 @@ from ..rules.model import Block, Item, NamedPart, Placed
 from ..slices import pause
 from ..values.hows import Open, Seal
 from ..values.key_needs import UNIT_BITS, Needs
+from ..values.outcomes import NOTHING_GOT, Got, Outcome
 from ..values.strings import UsualSpots, UsualTexts, UsualTokens
 from ..values.table import UNBOUND, Lookup, Values, lookup
 
@@ -186,7 +187,9 @@ class FlatJson:
             )
             for one in encrypt
         )
-        self._opens = tuple((one.index, Open(block, "json"), strides[one.index]) for one in decrypt)
+        self._opens = tuple(
+            (one.index, Open(block, "json", one.item), strides[one.index]) for one in decrypt
+        )
         required = (
             one for one in (*encrypt, *(() if lenient else decrypt)) if not one.item.optional
         )
@@ -287,6 +290,16 @@ class FlatJson:
             each = zip(contexts, counts, strict=True)
             contexts = tuple([one for context, count in each for one in (context,) * count])
         return UsualSpots(spots, contexts)
+
+    def shown(self, places: Places) -> Got:
+        """Return what callers get of the values at these places, all of which are opened."""
+        shown: dict[tuple[str, Outcome], int] = {}
+        for index, how, stride in self._opens:
+            count = len(places[index]) // stride
+            if how.item is not None and how.item.shown is not None and count:
+                key: tuple[str, Outcome] = how.item.field, "opened"
+                shown[key] = shown.get(key, 0) + count
+        return shown or NOTHING_GOT
 
     def fill(self, values: Values, body: bytes, places: Places, bound: Bound) -> Needs | None:
         """Add a row for each value.

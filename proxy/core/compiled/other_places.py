@@ -183,7 +183,7 @@ class SourcesElsewhere:
         self._sources = [(one, first) for one in members if (first := _first_key(one))]
         self._members = FieldNames(dict(enumerate(first for _, first in self._sources)))
         known = dict.fromkeys(names)
-        self._credentials = any(one.place == "jwt" for one in known)
+        self._credentials = any(one.place in {"jwt-unverified", "caller"} for one in known)
         self._parameters = [one for one in known if one.place == "query"]
         self.reads_members = bool(self._parameters)
         self._names = FieldNames(dict(enumerate(one.name for one in self._parameters)))

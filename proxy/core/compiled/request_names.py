@@ -1,4 +1,4 @@
-"""The names of a request outside its body: path, query, headers and claims of its bearer token."""
+"""The names of a request outside its body: path, query, headers and claims of its caller."""
 
 from __future__ import annotations
 
@@ -65,10 +65,25 @@ class RequestNames:
         if source.place == "header":
             values = header_values(self.head.headers, source.name.encode())
             return _only([_header_text(value) for value in values])
+        if source.place == "caller":
+            return self._verified(source.name)
         claim = self._token_claims().get(source.name)
         if claim is None or (isinstance(claim, str | int) and not isinstance(claim, bool)):
             return None if claim is None else str(claim)
         raise MissingValue("claim-not-text")
+
+    def _verified(self, name: str) -> str | None:
+        """Return a claim of the caller; of a list, what the label of the path says of it."""
+        caller = self.caller
+        if caller is None:
+            return None
+        claim = caller.claims.get(name)
+        if claim is None or isinstance(claim, str):
+            return claim
+        meant = self.captures.get(caller.one_of)
+        if meant not in claim:
+            raise MissingValue("claim-is-a-list", detail="The caller has no such name.")
+        return meant
 
     def _parameters(self) -> dict[str, list[str]]:
         if self._query is None:
@@ -189,7 +204,7 @@ class NamesOfHead:
         self._headers = {
             fold_header(one.name.encode()): one for one in known if one.place == "header"
         }
-        self._jwt = any(one.place == "jwt" for one in known)
+        self._jwt = any(one.place in {"jwt-unverified", "caller"} for one in known)
 
     def reads(self, headers: frozenset[bytes]) -> bool:
         """Return whether a name is read from one of these headers, or from a twin of its name.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
+from ..callers import ANYONE
 from ..errors import AmbiguousRequest, InvalidExpression, RejectedByRule
 from ..expressions.routes import Pattern, RouteTable
 from ..expressions.sources import (
@@ -36,6 +37,9 @@ from .one_or_many import shapes
 from .other_methods import OtherMethod, OtherMethods
 from .request_names import NamesOfHead
 
+if TYPE_CHECKING:  # loaded where a listener has callers
+    from .views import CallerAccess
+
 CompiledBlocks = tuple[CompiledBlock, ...]
 
 _OVERRIDDEN: Final = "POST"
@@ -51,6 +55,9 @@ class CompiledRule:
     that bind values and are read from the head of requests; `query` lists the names that a query
     may hold, `headers` those that headers may have, None where that is any. `asks` are names that
     the backend is asked for.
+
+    In a listener with callers, `views` has the rule as each meets it, and `access` is what the
+    caller of a view is refused; this rule itself opens nothing.
     """
 
     rule: Rule
@@ -63,6 +70,8 @@ class CompiledRule:
     query: ClosedQuery | None = None
     asks: Mapping[AskSource, NamedPart] = field(default_factory=dict)
     headers: ClosedHeaders | None = None
+    access: CallerAccess | None = None
+    views: Mapping[str, CompiledRule] = field(default_factory=dict, repr=False, compare=False)
     chosen: dict[object, CompiledBlock] = field(default_factory=dict, repr=False, compare=False)
     """The blocks of responses by what decides: status and type, if nothing else does."""
 
@@ -89,13 +98,15 @@ class Decision:
     stands there, and the message passes as if there were none. `overridable`: with another method,
     another rule would take the request, and one that must not be gone around. `pattern` is the one
     of the rule's that took it. `ruled`: a rule in force takes requests to this path, with some
-    method. `other` is what the request must not hold since none reads it, `takes_no_body`: that is
-    a body.
+    method. `for_caller`: what it answers depends on who asks. `other` is what the request must not
+    hold since none reads it, `takes_no_body`: that is a body.
     """
 
     __slots__ = (
+        "_views",
         "captures",
         "compiled_rule",
+        "for_caller",
         "may_open_response",
         "may_read_response",
         "observes",
@@ -136,6 +147,28 @@ class Decision:
         self.may_read_response = bool(compiled_rule and compiled_rule.response)
         self.may_open_response = bool(compiled_rule and compiled_rule.opens_response)
         self.varies = compiled_rule.varies if compiled_rule else ()
+        self.for_caller = compiled_rule is not None and compiled_rule.rule.by_caller
+        self._views: dict[str, Decision] = {}
+
+    def seen_by(self, caller: str) -> Decision:
+        """Return the decision as a caller meets it, by its name; the same where all are alike.
+
+        A name that no caller has is anyone's.
+        """
+        compiled = self.compiled_rule
+        if compiled is None or not compiled.views:
+            return self
+        caller = caller if caller in compiled.views else ANYONE
+        seen = self._views.get(caller)
+        if seen is None:
+            seen = self._views[caller] = Decision(
+                compiled.views[caller],
+                self.captures,
+                overridable=self.overridable,
+                pattern=self.pattern,
+                other=self.other,
+            )
+        return seen
 
 
 class RuleTable:
@@ -158,7 +191,7 @@ class RuleTable:
     def __init__(self, rules: tuple[Rule, ...], *, pass_unmatched: bool) -> None:
         """Build the route table of `rules`; unmatched requests pass or are rejected."""
         sealed = frozenset(sealed_fields(one for one in rules if not one.observes))
-        self.rules = tuple(_compile(rule, sealed) for rule in rules)
+        self.rules = tuple(_compile_all(rules, sealed))
         blocks = [block for rule in rules for block in rule.blocks]
         self.end_to_end = any(item.parties for one in blocks for item in one.items)
         table = RouteTable(
@@ -292,6 +325,26 @@ class _Routes(NamedTuple):
         )
 
 
+def _compile_all(rules: Sequence[Rule], sealed: frozenset[str]) -> Iterator[CompiledRule]:
+    """Yield each rule compiled, with its views by the names of callers; equal ones are one."""
+    if not any(one.callers for one in rules):
+        yield from (_compile(one, sealed) for one in rules)
+        return
+    from .views import returns, view, viewers  # noqa: PLC0415 - as above
+
+    callers = {name for rule in rules for name in viewers(rule)}
+    back = {name: returns(rules, name) for name in callers}
+    for rule in rules:
+        known: dict[tuple[Rule, CallerAccess | None], CompiledRule] = {}
+        views: dict[str, CompiledRule] = {}
+        for name in viewers(rule):
+            seen, access = both = view(rule, name, back[name])
+            if both not in known:
+                known[both] = replace(_compile(seen, sealed), access=access)
+            views[name] = known[both]
+        yield replace(_compile(rule, sealed), views=views)
+
+
 def _compile(rule: Rule, sealed: frozenset[str]) -> CompiledRule:
     response = _compiled(rule, rule.blocks_of("response"), "response")
     keeps = tuple(_kept_names(rule, response))
@@ -311,7 +364,7 @@ def _compile(rule: Rule, sealed: frozenset[str]) -> CompiledRule:
         raise InvalidExpression("`header:` stands in the only block of responses")
     if any(one.websocket for one in rule.patterns):
         _refuse_misfits(request, response, keeps)
-    varies = tuple(sorted(set(_varies(response))))
+    varies = tuple(sorted({*_varies(response), *(rule.deciding if rule.by_caller else ())}))
     return CompiledRule(
         rule,
         request,
@@ -390,7 +443,7 @@ def _varies(response: CompiledBlocks) -> Iterator[bytes]:
                 for name in name_sources(source):
                     if name.place == "header":
                         yield name.name.title().encode()
-                    elif name.place == "jwt":
+                    elif name.place in {"jwt-unverified", "caller"}:
                         yield b"Authorization"
                 if any(True for _ in ask_sources(source)):
                     yield from (b"Authorization", b"Cookie")

@@ -31,7 +31,7 @@ _NOTES: Final[dict[Spelling, str]] = {
     "attribute": "escaped as HTML",
     "closed": "in markup that can hold no text there",
 }
-_AS_IT_WAS: Final = frozenset({"kept", "already_sealed", "in_markup"})
+_AS_IT_WAS: Final = frozenset({"kept", "already_sealed", "in_markup", "token"})
 _ASSUMED_END: Final = 4_000_000_000
 """An end of as many digits as all of them have until 2286."""
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from ..callers import VerifiedCaller
 from ..compiled.rule_table import RuleTable
 from ..crypto.context import Context
 from ..crypto.joined_names import to_json
@@ -91,7 +92,7 @@ class Wanted:
 
     Without an `answer` the request alone is explained. What the rule asks the backend for is
     answered with `asked`, or with a name that is made up. The `messages` are those of a WebSocket
-    that the request opens, in order.
+    that the request opens, in order. `caller` is who is taken to send it.
     """
 
     method: str
@@ -101,6 +102,7 @@ class Wanted:
     answer: PlayedAnswer | None = None
     messages: tuple[SocketMessage, ...] = ()
     asked: PlayedAnswer | None = None
+    caller: VerifiedCaller | None = None
 
     @property
     def websocket(self) -> bool:

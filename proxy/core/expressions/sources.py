@@ -8,18 +8,21 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from ..errors import InvalidExpression
 from .selectors import JsonSelector, NamedSelector, Selector, parse_json_selector, parse_selector
 
-NamePlace = Literal["path", "query", "header", "jwt", "const"]
-_PLACES: Final = ("path", "query", "header", "jwt", "const")
+NamePlace = Literal["path", "query", "header", "jwt-unverified", "caller", "const"]
+_PLACES: Final = get_args(NamePlace)
 
 
 @dataclass(frozen=True, slots=True)
 class NameSource:
-    """A name outside the body: a capture, a query parameter, a header, a claim or a constant."""
+    """A name outside the body: a capture, a query parameter, a header, a claim or a constant.
+
+    A claim is one that was verified (`caller`), or any that the bearer's token has.
+    """
 
     place: NamePlace
     name: str
@@ -137,8 +140,8 @@ def parse_source(text: str) -> NameSource | JsonSource:
     if not colon or place not in _PLACES:
         hint = f"`const:{text}`" if re.fullmatch(r"[\w-]+", text) else ""
         raise InvalidExpression(
-            f"`{text}` is not a source; one of: $.path, form:, path:, query:, header:, jwt:,"
-            " const:",
+            f"`{text}` is not a source; one of: $.path, form:, path:, query:, header:, caller:,"
+            " jwt-unverified:, const:",
             hint=f"did you mean {hint}?" if hint else "",
         )
     if not name:

@@ -48,7 +48,7 @@ def open_attached(binder: Binder, placed: Placed, found: FoundValue, body: bytes
             if not block.keep_unopened:
                 raise
             reason = error.reason
-    binder.values.add(Open(block, "json"), context, start, end, OpenFailed(reason))
+    binder.values.add(Open(block, "json", placed.item), context, start, end, OpenFailed(reason))
 
 
 def apart(
@@ -69,14 +69,15 @@ def apart(
             continue
         how, context = values.hows[row], values.contexts[row]
         assert context is not None  # noqa: S101 - what stands for an attachment is bound
-        item = how.item if type(how) is Seal else None
-        if item is not None and item.min_chars is not None:
+        item, seals = how.item, type(how) is Seal
+        assert item is not None  # noqa: S101 - every selected value has one
+        if seals and item.min_chars is not None:
             raise ForbiddenValue(
                 "binary-placeholder", detail=f"{item.field}: a string is needed, not binary."
             )
         if attached[number] is None:
-            attached[number] = Attachment(context, how.block, item)
-        elif item is not None:
+            attached[number] = Attachment(context, how.block, item, seals)
+        elif seals:
             raise ForbiddenValue(
                 "attachment-selected-twice",
                 detail="Two selected values are the same attachment.",
@@ -124,9 +125,10 @@ def add_attachment(  # noqa: PLR0913, PLR0917 - what a row is made of
     spells: tuple[Spell, ...] = (),
 ) -> None:
     """Add the row of an attachment whose bytes are `data`, in place of what lies there."""
-    context, block, item = attachment
-    if item is None:
-        values.add(Open(block, "body", spells=spells), context, start, end, lookup(data))
+    context, block, item, seals = attachment
+    if not seals:
+        how = Open(block, "body", item, spells=spells)
+        values.add(how, context, start, end, lookup(data))
         return
     row = values.add(Seal(item, block, spells=spells), context, start, end, data, CTY_BINARY)
     values.compare(row, data)

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
+from ..callers import ANYONE, VerifiedCaller
 from ..compiled.block import CompiledBlock
 from ..compiled.flat_json import Kept
 from ..compiled.request_names import RequestNames
 from ..compiled.rule_table import Decision
 from ..crypto.context import Context
 from ..crypto.joined_names import Joined, Name
-from ..errors import AmbiguousRequest, InvalidBody, MissingValue, UnlistedName
+from ..errors import AmbiguousRequest, InvalidBody, MaskedValue, MissingValue, UnlistedName
 from ..expressions.sources import (
     AskSource,
     ComposedSource,
@@ -29,20 +30,22 @@ from ..expressions.sources import (
 from ..formats.body_format import NOT_ANNOUNCED
 from ..http.message import Direction, RequestHead
 from ..rules.model import Block, Item, NamedPart
+from ..values.table import Values
 
 if TYPE_CHECKING:
     from ..search.queries import Query  # loaded with its rules
 
 
 class Attachment(NamedTuple):
-    """What is to be done to a binary attachment: sealed as `item` says, or opened where it is None.
+    """What is to be done to a binary attachment: sealed or opened, as `item` says.
 
     `context` is that of the value that it stands for; `block` is the one that took the packet.
     """
 
     context: Context
     block: Block
-    item: Item | None
+    item: Item
+    seals: bool
 
 
 Announced = tuple[Attachment | None, ...]
@@ -59,16 +62,39 @@ class Exchange(RequestNames):
     the names of the searches.
     """
 
-    __slots__ = ("announced", "asked", "decision", "facts", "sought")
+    __slots__ = ("_caller", "_decided", "announced", "asked", "decision", "facts", "sought")
 
     def __init__(self, decision: Decision, head: RequestHead) -> None:
-        """Begin an exchange for a request that passed the gate and was decided."""
+        """Begin an exchange for a request that passed the gate and was decided; anyone sends it."""
+        self._decided = decision
+        self.decision: Decision
         super().__init__(head, decision.captures)
-        self.decision = decision
         self.facts: dict[JsonSource, Name | None] = {}
         self.asked: dict[AskSource, str] = {}
         self.sought: dict[str, Query] = {}
         self.announced: dict[Direction, Announced] = {}
+
+    @property
+    def caller(self) -> VerifiedCaller | None:
+        """Who was verified to send the request; None: anyone."""
+        return self._caller
+
+    @caller.setter
+    def caller(self, caller: VerifiedCaller | None) -> None:
+        """Take the rule as this caller meets it, before anything is asked of it."""
+        self._caller = caller
+        self.decision = self._decided.seen_by(ANYONE if caller is None else caller.name)
+
+    @property
+    def until(self) -> float | None:
+        """When messages of its rule end, in seconds since 1970: with the caller's credential."""
+        return self.caller.expires if self.caller and self.decision.for_caller else None
+
+    @property
+    def purpose_of_use(self) -> str | None:
+        """The purpose of use that the request states, None where its rule asks for none."""
+        rule = self.decision.compiled_rule
+        return None if rule is None or rule.access is None else rule.access.purpose_of(self)
 
     @property
     def keeps(self) -> tuple[JsonSource, ...]:
@@ -96,19 +122,39 @@ class Exchange(RequestNames):
 
         To be called before anything of it goes on. Raises AmbiguousRequest, MissingValue for a name
         that is empty, UnlistedName for a name of the query that the rule does not list,
-        MethodNotAllowed for one that rules of other methods have.
+        MethodNotAllowed for one that rules of other methods have; and what the caller is refused.
         """
         if (other := self.decision.other) is not None:
             other.refuse_names(self.head)
         compiled_rule = self.decision.compiled_rule
         if compiled_rule is None:
             return
+        if compiled_rule.access is not None:
+            compiled_rule.access.refuse(self)
         if compiled_rule.query is not None:
             compiled_rule.query.refuse_others(self.head)
         if compiled_rule.headers is not None:
             compiled_rule.headers.refuse_others(self.head)
         if compiled_rule.names is not None:
             compiled_rule.names.refuse_unclear(self)
+
+    @property
+    def sees_less(self) -> bool:
+        """Whether the request is a PATCH that seals a field that its caller does not see."""
+        rule = self.decision.compiled_rule
+        access = None if rule is None else rule.access
+        return access is not None and access.unseen and self.head.method == "PATCH"
+
+    def refuse_unseen(self, values: Values | None) -> None:
+        """Refuse to change what the caller does not get as a value; raise MaskedValue.
+
+        `values` are what the request seals, None where they are not known yet.
+        """
+        if not self.sees_less:
+            return
+        rows = () if values is None else (*values.hows, *values.framing)
+        if values is None or any(one.item is not None and one.item.unseen for one in rows):
+            raise MaskedValue("unseen-changed")
 
     def refuse_body(self) -> None:
         """Refuse a request for its body, where no rule reads that and there must be none.

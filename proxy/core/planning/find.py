@@ -394,8 +394,10 @@ def _add_selected(
         for found in paused(findings.found[placed.index]):
             sealing.add(binder.values, binder.context(placed, found.path), body, found)
     manner = Manner(compiled.escape, rendered=rendered)
-    exact, in_html = (how_to_open(selection, compiled, one) for one in (EXACT, IN_HTML))
     for placed in compiled.decrypt:
+        exact, in_html = (
+            how_to_open(selection, compiled, placed.item, one) for one in (EXACT, IN_HTML)
+        )
         for found in paused(findings.found[placed.index]):
             if compiled.packets is not None and not is_text(selection, found, body):
                 from .attachments import open_attached  # noqa: PLC0415 - loaded with its rules

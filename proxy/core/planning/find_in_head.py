@@ -79,7 +79,7 @@ def _open_filename(binder: Binder, placed: Placed, head: RequestHead | ResponseH
 
 
 def _add_opened(binder: Binder, placed: Placed, span: HeadSpan, text: bytes, spell: Spell) -> None:
-    how = Open(binder.compiled.block, "value", spells=(spell,))
+    how = Open(binder.compiled.block, "value", placed.item, spells=(spell,))
     found = lookup(text)
     row = binder.open(how, span.start, span.end, found, lambda: binder.context(placed, ()))
     binder.values.heads[row] = span.place

@@ -61,7 +61,7 @@ def add_parts(binder: Binder, findings: PartFindings, body: bytes) -> None:
         for part in findings.found[placed.index]:
             open_ = _open_filename if _is_filename(placed.item) else _open_content
             open_(binder, placed, part, body)
-        in_json = how_to_open(JsonSelection, compiled, compiled.whole_place)
+        in_json = how_to_open(JsonSelection, compiled, placed.item, compiled.whole_place)
         for value in findings.values.found[placed.index]:
             token = found_token(JsonSelection, binder, placed, value, body)
             row = open_value(binder, in_json, placed, value, token)
@@ -149,7 +149,7 @@ def _open_content(binder: Binder, placed: Placed, part: Part, body: bytes) -> No
             lambda: binder.whole_context(item, kind=KIND_STREAM),
         )
         stream = PartStream(part, content, named if isinstance(named, OpenFailed) else head)
-        how = Open(compiled.block, "body")
+        how = Open(compiled.block, "body", item)
         binder.values.add(how, context, part.start, part.end, stream)
         return
     is_jose = part.media is not None and part.media.essence == JOSE
@@ -158,11 +158,11 @@ def _open_content(binder: Binder, placed: Placed, part: Part, body: bytes) -> No
     token = lookup(content)
     if is_jose:
         bind = partial(binder.whole_context, item, kind=KIND_BODY)
-        row = binder.open(Open(compiled.block, "body"), part.start, part.end, token, bind)
+        row = binder.open(Open(compiled.block, "body", item), part.start, part.end, token, bind)
         media = None if isinstance(token, OpenFailed) else type_of(token) or ""
         binder.values.parts[row] = InPart(part, media)
         return
-    how = Open(compiled.block, "value", compiled.whole_place)
+    how = Open(compiled.block, "value", item, compiled.whole_place)
     row = binder.open(how, part.start, part.end, token, partial(binder.context, placed, ()))
     binder.values.parts[row] = InPart(part)
 
@@ -178,7 +178,7 @@ def _seal_filename(binder: Binder, placed: Placed, part: Part, body: bytes) -> N
 def _open_filename(binder: Binder, placed: Placed, part: Part, body: bytes) -> None:
     found = part.filename
     assert found is not None  # noqa: S101 - only such parts are found for it
-    how = Open(binder.compiled.block, "value", spells=(found.spell_all,))
+    how = Open(binder.compiled.block, "value", placed.item, spells=(found.spell_all,))
     token = lookup(found.read(body))
     binder.open(how, found.start, found.last, token, lambda: binder.context(placed, ()))
 

@@ -19,11 +19,6 @@ from .exchange import Exchange
 from .find_values import ItemSealing, Reads
 
 
-def may_search(exchange: Exchange, field: str) -> bool:
-    """Return whether the caller may search a field: whoever may read its values."""
-    return exchange.caller is None or bool(field)
-
-
 def add_searches(binder: Binder, selection: Reads, findings: Findings, body: bytes) -> None:
     """Add what a request searches for in its body, or what a search leaves of its answer.
 
@@ -54,8 +49,8 @@ def add_searched(
     sealing = ItemSealing(selection, placed.item, binder.compiled, Seek)
     rows: list[int] = []
     for one in found:
-        if not may_search(exchange, sought.field):
-            raise CallerMayNotSearch
+        if placed.item.unseen:
+            raise CallerMayNotSearch("caller-may-not-search")
         row = sealing.add(values, binder.context(placed, one.path), text, one)
         values.what[row] = exchange.sought[sought.name] = _query(sought, values, row)
         values.alike.pop(row, None)

@@ -99,11 +99,11 @@ def open_value(binder: Binder, how: Open, placed: Placed, found: FoundValue, tok
     return row
 
 
-def how_to_open(selection: Reads, compiled: CompiledBlock, place: TextPlace) -> Open:
-    """Return how values are opened that a selection finds."""
+def how_to_open(selection: Reads, compiled: CompiledBlock, item: Item, place: TextPlace) -> Open:
+    """Return how values of an item are opened that a selection finds."""
     if selection.spell is None:
-        return Open(compiled.block, "json", place)
-    return Open(compiled.block, "value", place, (selection.spell,))
+        return Open(compiled.block, "json", item, place)
+    return Open(compiled.block, "value", item, place, (selection.spell,))
 
 
 def _add_within(
@@ -118,7 +118,7 @@ def _add_within(
     how = (
         how._replace(spells=spells)
         if isinstance(how, Seal)
-        else Open(how.block, "json", how.place, spells)
+        else Open(how.block, "json", how.item, how.place, spells, within=True)
     )
 
     def at(place: int) -> int:

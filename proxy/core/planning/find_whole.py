@@ -60,7 +60,7 @@ def _add_tokens(binder: Binder, item: Item, facts: HeadFacts, body: bytes) -> No
     boundary = reader.read_boundary(facts.get(b"content-type", ()))
     parts = reader.parts(body, boundary)
     for text in (one for part in parts for one in _texts(part, binder.compiled.escape)):
-        limit -= _add_of(binder, text, body, context, limit)
+        limit -= _add_of(binder, item, text, body, context, limit)
 
 
 class PartTokens:
@@ -90,12 +90,14 @@ class PartTokens:
             return
         context = binder.embedded_context(self._item)
         for one in _texts(part, self._escape):
-            self._left -= _add_of(binder, one, text, context, self._left)
+            self._left -= _add_of(binder, self._item, one, text, context, self._left)
 
 
-def _add_of(binder: Binder, text: _Text, body: bytes, context: Context | None, limit: int) -> int:
+def _add_of(  # noqa: PLR0913, PLR0917 - what a row is made of
+    binder: Binder, item: Item, text: _Text, body: bytes, context: Context | None, limit: int
+) -> int:
     """Add a row for each token of a text; return how many there are."""
-    how = Open(binder.compiled.block, "text", spells=(text.spell,), lenient=True)
+    how = Open(binder.compiled.block, "text", item, spells=(text.spell,), lenient=True)
     found = embedded_tokens.find_in_text(body[text.start : text.end], limit, text.manner)
     for one in found:
         start, end = embedded_tokens.span_of(one)
@@ -181,7 +183,7 @@ def _already(binder: Binder, item: Item, media: MediaType | None, body: bytes) -
         head = _frame_head(body)
         if isinstance(head, StreamHead):
             context = binder.whole_context(item, kind=KIND_STREAM)
-            return SealedBody(head.token, context, OpenFrame(head, context))
+            return SealedBody(head.token, context, OpenFrame(head, context, None))
     elif media is not None and media.essence == JOSE:
         token = token_or_none(body)
         if token is not None:
@@ -195,20 +197,20 @@ def _open_whole(binder: Binder, item: Item, head: Head, body: bytes) -> None:
         binder.values.framing.append(_open_frame(binder, item, body))
         return
     kind: str | None = KIND_BODY
-    how, found = Open(compiled.block, "body"), lookup(body)
+    how, found = Open(compiled.block, "body", item), lookup(body)
     if is_text:
-        how, kind = Open(compiled.block, "text", compiled.whole_place), None
+        how, kind = Open(compiled.block, "text", item, compiled.whole_place), None
     elif body.startswith(BASE64_MARK):  # a field's value, decoded by the backend
-        how, kind, found = Open(compiled.block, "bytes"), None, decoded_bytes(body)
+        how, kind, found = Open(compiled.block, "bytes", item), None, decoded_bytes(body)
     binder.open(how, 0, len(body), found, lambda: binder.whole_context(item, kind=kind))
 
 
 def _open_frame(binder: Binder, item: Item, body: bytes) -> OpenFrame:
     found = _frame_head(body)
     if isinstance(found, OpenFailed):
-        return OpenFrame(found, Context())
+        return OpenFrame(found, Context(), item)
     token, context = binder.bound(found.token, lambda: binder.whole_context(item, kind=KIND_STREAM))
-    return OpenFrame(token if isinstance(token, OpenFailed) else found, context)
+    return OpenFrame(token if isinstance(token, OpenFailed) else found, context, item)
 
 
 def _is_frame(media: MediaType | None) -> bool:
@@ -287,7 +289,7 @@ def _add_embedded(
     placed_names = "field" in item.bind or compiled.elements
     by_place = ByPlace(binder, item, body) if found and placed_names else None
     context = binder.embedded_context(item) if found and by_place is None else None
-    how = Open(compiled.block, "text", lenient=True)
+    how = Open(compiled.block, "text", item, lenient=True)
     if read_as is TEXT and kind_of(media) == SSE.kind:
         how = how._replace(spells=(spell_line,))
     for placed in paused(found):

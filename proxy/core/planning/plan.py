@@ -23,7 +23,9 @@ class Plan:
     depends on. If the body `flows`, `body` is only its beginning, and all of it must fit `digests`;
     `form` changes a multipart form part by part. `settle` is to be called once the plan has been
     applied: until then another one may be made for the same message. `records` are how many records
-    there are in a piece of a stream, sentinels aside.
+    there are in a piece of a stream, sentinels aside. `for_caller`
+    says that its rule tells callers apart; the message must be carried out before `until`, in
+    seconds since 1970, None: whenever.
     """
 
     head: Head
@@ -40,6 +42,8 @@ class Plan:
     form: PlannedFlow | None = None
     settle: Callable[[], None] | None = None
     records: int = 0
+    for_caller: bool = False
+    until: float | None = None
 
 
 class Unplanned(Protocol):

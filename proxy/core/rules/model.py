@@ -18,6 +18,7 @@ from ..formats.body_format import Kind, Place
 from ..formats.escaping import Escape
 from ..formats.table import FORMATS, kinds_with
 from ..http.message import Direction
+from .audience import CallerAudience, Shown
 from .conditions import Condition
 
 if TYPE_CHECKING:  # loaded with fields that have one
@@ -73,6 +74,11 @@ class Item:
     `needed_where` says that an element which meets them must have the value. With an `index`, the
     tags of a value are stored: in the member `tags_member` beside it, or behind its token (None).
     `sought` says that a value is what a client searches for.
+
+    `audience` says what callers get of what is opened, and `shown` what the one of this exchange
+    gets; None: everybody gets the value. Of what is sealed, `masked` says that somebody gets it as
+    a mask, so that none may come back, `handed` that somebody gets its tokens, so that what looks
+    like one must open in this place, and `unseen` that the caller does not get the value.
     """
 
     selector: Selector
@@ -95,6 +101,11 @@ class Item:
     sought: FieldSearch | None = None
     index: FieldIndex | None = None
     tags_member: str | None = None
+    audience: CallerAudience | None = None
+    shown: Shown | None = None
+    masked: bool = False
+    handed: bool = False
+    unseen: bool = False
 
     is_special: bool = derived(init=False, repr=False, compare=False)
     """Whether values may be unfit to be sealed, or more is asked of their tokens than to open."""
@@ -102,8 +113,16 @@ class Item:
     def __post_init__(self) -> None:
         """Look at the form once: it is asked for with every value."""
         limits = self.max_chars, self.min_chars, self.expires, self.index
-        special = self.form != "jwe" or any(one is not None for one in limits)
+        returns = self.masked or self.handed
+        special = self.form != "jwe" or returns or any(one is not None for one in limits)
         object.__setattr__(self, "is_special", special)
+        if self.audience is not None and self.shown is None:
+            object.__setattr__(self, "shown", "refuse")  # nobody is known yet
+
+    @property
+    def withheld(self) -> bool:
+        """Whether the caller gets something else than the value."""
+        return self.shown is not None and self.shown != "value"
 
     def needs(self, part: NamedPart) -> bool:
         """Whether the values of the item need this name."""
@@ -158,6 +177,7 @@ class Block:
     `search` are the values of a request that are searched for, `keep` says what stays of the
     answer; None: all of it.
     `tags_members` are names of members whose tags a response loses.
+    Of a request, `callers` are those whose messages it takes; None: anyone's.
     """
 
     encrypt: tuple[Item, ...] = ()
@@ -190,6 +210,7 @@ class Block:
     sentinels: tuple[str, ...] | None = None
     batch: Batching | None = None
     renamed: Mapping[str, str] = derived(default_factory=dict, hash=False)
+    callers: frozenset[str] | None = None
     records: JsonSelector | None = None
     accept: frozenset[str] = frozenset()
     distinct: frozenset[str] = frozenset()
@@ -251,7 +272,8 @@ class Rule:
     number of its requests that are under way at the upstream, 0 where only the listener limits it.
     `query` are the names that may occur in the query of a request that no block reads, beside those
     that the rule reads itself, `headers` those of its headers, in lower case; None: any. `naming`
-    is as of a block.
+    is as of a block. `callers` are those that its listener verifies, `deciding` the headers by
+    which it does, `purposes` the purposes of use that it knows.
     """
 
     name: str
@@ -266,11 +288,21 @@ class Rule:
     query: frozenset[str] | None = None
     naming: frozenset[str] = frozenset()
     headers: frozenset[bytes] | None = None
+    callers: tuple[str, ...] = ()
+    deciding: tuple[bytes, ...] = ()
+    purposes: frozenset[str] = frozenset()
 
     @property
     def blocks(self) -> tuple[Block, ...]:
         """The blocks of both directions, none of a direction that passes or is refused unread."""
         return (*self.blocks_of("request"), *self.blocks_of("response"))
+
+    @property
+    def by_caller(self) -> bool:
+        """Whether what it answers depends on who asks."""
+        opened = (item for block in self.blocks_of("response") for item in block.decrypt)
+        asked = (one.callers is not None for one in self.blocks_of("request"))
+        return any(one.audience is not None for one in opened) or any(asked)
 
     def blocks_of(self, direction: Direction) -> tuple[Block, ...]:
         """Return the blocks of one direction, none where it passes or is refused unread."""

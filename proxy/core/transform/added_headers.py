@@ -12,6 +12,7 @@ from ..values.outcomes import Outcome
 _NO_TRANSFORM = (b"Cache-Control", b"no-transform")
 UNREAD: Headers = ((b"Sealyard-Unread", b"1"),)
 """What a response gains that passes unread with something sealed in it."""
+_FOR_CALLER = (b"Cache-Control", b"private, no-store")
 _NOSNIFF = (b"X-Content-Type-Options", b"nosniff")
 
 
@@ -28,8 +29,11 @@ def added_to_response(
     varies: tuple[bytes, ...],
     *,
     opaque: bool,
+    for_caller: bool = False,
 ) -> Headers:
     """Return what a response gains; `opaque` says that its body was sealed as a whole.
+
+    `for_caller` says that others get something else: no cache keeps it.
 
     The Cache-Control of what was opened is instead of the backend's, which `mint` keeps back where
     the message is `private`.
@@ -37,7 +41,9 @@ def added_to_response(
     added: Headers = vary(head, varies) if varies else ()
     if opaque and b"x-content-type-options" not in head.facts:
         added = (_NOSNIFF, *added)
-    if "opened" in counts:
+    if for_caller:
+        added = (_FOR_CALLER, *added)
+    elif "opened" in counts:
         said = for_its_client(head.facts, as_it_is="sealed" in counts)
         added = ((b"Cache-Control", said), *added)
     elif "sealed" in counts and not forbids_recoding(head.facts):
@@ -49,12 +55,24 @@ def added_to_response(
     return added
 
 
-def added_to_bodiless(head: ResponseHead, varies: tuple[bytes, ...], *, opens: bool) -> Headers:
+def added_to_unread(
+    head: ResponseHead, varies: tuple[bytes, ...], *, unread: bool, for_caller: bool
+) -> Headers:
+    """Return what a response gains that no block reads; it may be `unread` though sealed."""
+    told = UNREAD if unread else ()
+    return (*told, _FOR_CALLER, *vary(head, varies)) if for_caller else told
+
+
+def added_to_bodiless(
+    head: ResponseHead, varies: tuple[bytes, ...], *, opens: bool, for_caller: bool
+) -> Headers:
     """Return what a response without a body gains; `opens` says that one with it may be opened.
 
     Caches take its headers for those of the body that they hold, or may come to hold.
     """
     added = vary(head, varies)
+    if for_caller:
+        return (_FOR_CALLER, *added)
     if opens and b"cache-control" in head.facts:
         added = (
             (b"Cache-Control", for_its_client(head.facts, as_it_is=False)),

@@ -6,14 +6,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 from ..compiled.message_match import JOSE
 from ..crypto.aead import Parts
 from ..crypto.session_cipher import Session
 from ..crypto.token import Token, type_of
-from ..errors import OpenFailed, Unopened
+from ..errors import CallerMayNotOpen, OpenFailed, Unopened
 from ..expressions.selectors import Whole
 from ..formats.multipart.reader import refuse_new_delimiters
 from ..http.message import Head, Headers, RequestHead, ResponseHead, SocketHead, media_type
@@ -22,7 +22,7 @@ from ..values.carry_out import CarriedOut
 from ..values.head_values import with_changes
 from ..values.hows import Seal, Span
 from ..values.key_needs import Keys
-from ..values.outcomes import Outcome
+from ..values.outcomes import Got, Outcome
 from ..values.streams import CheckedFlow, OpenedStream
 from .added_headers import added_to_request, added_to_response, expected_outcomes
 from .forwardable import Forwardable, mint
@@ -33,13 +33,15 @@ class Applied:
     """A message that may be forwarded, how many values had which outcome, and who opened them.
 
     `proven` are the sessions with which tags have verified, worth keeping in a cache, and how many
-    values each has opened; `unopened` are tokens that did not open and may stay.
+    values each has opened; `unopened` are tokens that did not open and may stay. `shown` is as
+    of `CarriedOut`.
     """
 
     forwardable: Forwardable
     counts: Mapping[Outcome, int]
     proven: Mapping[Session, int]
     unopened: tuple[Unopened, ...] = ()
+    shown: Got = field(default_factory=dict)
 
 
 def apply(plan: Plan, keys: Keys, now: float, *, permissive: bool = False) -> Applied:
@@ -48,6 +50,8 @@ def apply(plan: Plan, keys: Keys, now: float, *, permissive: bool = False) -> Ap
     `now` is in seconds since 1970. `permissive`: what was never sealed stays in any block. Raises
     MessageError, and then nothing may be forwarded.
     """
+    if plan.until is not None and now >= plan.until:
+        raise CallerMayNotOpen("caller-expired")
     done = CarriedOut(plan.values, keys, now, permissive=permissive)
     opened = _opened(plan, done, now) if plan.values.framing else None
     if done.failed is not None:
@@ -56,12 +60,16 @@ def apply(plan: Plan, keys: Keys, now: float, *, permissive: bool = False) -> Ap
         raise done.failed
     head = _changed(plan.head, done.head) if plan.values.heads else plan.head
     if opened is not None:
+        before = dict(done.counts)
         forwardable = _framed(plan, opened, head, done.counts)
+        (framing,) = plan.values.framing
+        if not framing.seals and framing.item is not None and framing.item.shown is not None:
+            done.show(framing.item, before)
     elif plan.form is not None:
         forwardable = _in_parts(plan, head)
     else:
         forwardable = _whole(plan, head, done)
-    return Applied(forwardable, done.counts, done.proven, done.unopened)
+    return Applied(forwardable, done.counts, done.proven, done.unopened, done.shown)
 
 
 def _changed(head: Head, changes: list[tuple[int, Span]]) -> Head:
@@ -79,6 +87,7 @@ def _whole(plan: Plan, head: Head, done: CarriedOut) -> Forwardable:
         decoded=plan.decoded,
         ruled=plan.ruled,
         private="opened" in done.counts,
+        for_caller=plan.for_caller,
         media_type=_new_media_type(plan) if changes else None,
         added_headers=_added_headers(plan, done.counts),
     )
@@ -120,6 +129,7 @@ def _in_parts(plan: Plan, head: Head) -> Forwardable:
         changed=True,
         ruled=plan.ruled,
         private="opened" in counts,
+        for_caller=plan.for_caller,
         added_headers=_added_headers(plan, counts),
         flow=plan.form,
     )
@@ -142,6 +152,7 @@ def _framed(
         decoded=plan.decoded,
         ruled=plan.ruled,
         private="opened" in counts,
+        for_caller=plan.for_caller,
         media_type=opened.media_type,
         added_headers=_added_headers(plan, counts),
         flow=flow,
@@ -161,6 +172,8 @@ def _new_media_type(plan: Plan) -> str | None:
         if isinstance(how, Seal):
             if how.item.selector is Whole.BODY:
                 return JOSE
+        elif how.item is not None and how.item.shown == "absent":
+            return ""
         elif how.shape == "body" and type(what) in {Token, tuple}:
             return type_of(cast("Token | Parts", what)) or ""
     return None
@@ -174,4 +187,4 @@ def _added_headers(plan: Plan, counts: Mapping[Outcome, int]) -> Headers:
         return ()
     whole = plan.compiled.whole_encrypt if plan.compiled is not None else None
     opaque = whole is not None and whole.selector is Whole.BODY and bool(plan.body)
-    return added_to_response(head, counts, plan.varies, opaque=opaque)
+    return added_to_response(head, counts, plan.varies, opaque=opaque, for_caller=plan.for_caller)

@@ -13,7 +13,7 @@ from ..compiled.flat_json import Kept
 from ..http.message import Head, Headers
 from ..planning.plan import PlannedFlow
 from ..values.key_needs import NO_KEYS, Keys
-from ..values.outcomes import Outcome
+from ..values.outcomes import NOTHING_GOT, Got, Outcome
 from ..values.streams import Flow
 
 _MINT: Final = object()
@@ -31,10 +31,20 @@ class Frame:
     `private` says that it is for its client alone, since something was opened for it: what the
     backend says to caches is not passed on, the added headers take its place. `ruled` says that
     responses of this route are read or changed, so that ranges, codings and strong validators must
-    not be offered.
+    not be offered. `for_caller` says that they depend on who asks: no conditions go upstream, and
+    no validators come down.
     """
 
-    __slots__ = ("added_headers", "changed", "decoded", "head", "media_type", "private", "ruled")
+    __slots__ = (
+        "added_headers",
+        "changed",
+        "decoded",
+        "for_caller",
+        "head",
+        "media_type",
+        "private",
+        "ruled",
+    )
 
     def __init__(  # noqa: PLR0913 - one argument for each slot
         self,
@@ -44,6 +54,7 @@ class Frame:
         decoded: bool = False,
         ruled: bool = False,
         private: bool = False,
+        for_caller: bool = False,
         media_type: str | None = None,
         added_headers: Headers = (),
     ) -> None:
@@ -52,7 +63,8 @@ class Frame:
         self.changed: Final = changed
         self.decoded: Final = decoded
         self.ruled: Final = ruled
-        self.private: Final = private
+        self.private: Final = private or for_caller
+        self.for_caller: Final = for_caller
         self.media_type: Final = media_type
         self.added_headers: Final = added_headers
 
@@ -92,10 +104,10 @@ class Changed(Forwardable):
     """A message changed at once: how many values had which outcome, and the names it leaves.
 
     `kept` are the names of a request's body that its response needs, in the order of the rule;
-    `keys` those that it was changed with.
+    `keys` those that it was changed with, `shown` is as of `CarriedOut`.
     """
 
-    __slots__ = ("counts", "kept", "keys")
+    __slots__ = ("counts", "kept", "keys", "shown")
 
     def __init__(  # noqa: PLR0913, PLR0917 - one argument for each slot
         self,
@@ -105,6 +117,7 @@ class Changed(Forwardable):
         counts: Mapping[Outcome, int],
         kept: Kept = (),
         keys: Keys = NO_KEYS,
+        shown: Got = NOTHING_GOT,
     ) -> None:
         """Refuse every caller but those of this folder."""
         if mint is not _MINT:  # as in Forwardable: a call for each message takes as long again
@@ -116,6 +129,7 @@ class Changed(Forwardable):
         self.counts = counts
         self.kept = kept
         self.keys = keys
+        self.shown = shown
 
 
 def mint(  # noqa: PLR0913 - one argument for each slot
@@ -126,6 +140,7 @@ def mint(  # noqa: PLR0913 - one argument for each slot
     decoded: bool = False,
     ruled: bool = False,
     private: bool = False,
+    for_caller: bool = False,
     media_type: str | None = None,
     added_headers: Headers = (),
     flow: Flow | PlannedFlow | None = None,
@@ -137,6 +152,7 @@ def mint(  # noqa: PLR0913 - one argument for each slot
         decoded=decoded,
         ruled=ruled,
         private=private,
+        for_caller=for_caller,
         media_type=media_type,
         added_headers=added_headers,
     )

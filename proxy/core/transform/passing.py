@@ -20,10 +20,10 @@ from ..planning.exchange import Exchange
 from ..planning.find import refuse_elsewhere, refuse_missing
 from ..planning.record_stream import RecordFlow
 from .added_headers import (
-    UNREAD,
     added_to_bodiless,
     added_to_request,
     added_to_response,
+    added_to_unread,
     expected_outcomes,
 )
 from .forwardable import Changed, Forwardable, mint, mint_changed
@@ -36,7 +36,8 @@ def pass_request(exchange: Exchange) -> Forwardable:
         message = "a request that a rule reads cannot pass unread"
         raise TypeError(message)
     exchange.refuse_unclear()
-    return mint(exchange.head, ruled=exchange.decision.may_read_response)
+    decision = exchange.decision
+    return mint(exchange.head, ruled=decision.may_read_response, for_caller=decision.for_caller)
 
 
 def ask_backend(exchange: Exchange, source: AskSource) -> tuple[Forwardable, RequestHead]:
@@ -58,7 +59,8 @@ def pass_handshake(exchange: Exchange) -> Forwardable:
     """
     refuse_rejected(exchange)
     exchange.refuse_unclear()
-    return mint(exchange.head, ruled=exchange.decision.may_read_response)
+    decision = exchange.decision
+    return mint(exchange.head, ruled=decision.may_read_response, for_caller=decision.for_caller)
 
 
 def pass_response(
@@ -78,11 +80,13 @@ def pass_response(
         message = "a response that a rule reads cannot pass unread"
         raise TypeError(message)
     decision = exchange.decision
+    varies, for_caller = decision.varies, decision.for_caller
     if not (bodiless and decision.may_read_response):
-        return mint(head, added_headers=UNREAD if unread else ())
+        added = added_to_unread(head, varies, unread=unread, for_caller=for_caller)
+        return mint(head, for_caller=for_caller, added_headers=added)
     opens = decision.may_open_response
-    added = added_to_bodiless(head, decision.varies, opens=opens)
-    return mint(head, ruled=True, private=opens, added_headers=added)
+    added = added_to_bodiless(head, varies, opens=opens, for_caller=for_caller)
+    return mint(head, ruled=True, private=opens, for_caller=for_caller, added_headers=added)
 
 
 def begin_stream(  # noqa: PLR0913 - the message and what is known of it
@@ -111,18 +115,21 @@ def begin_stream(  # noqa: PLR0913 - the message and what is known of it
     refuse_none = partial(refuse_missing, compiled, None)
     cuts, open_ended = splitter(kind, limit), RECORDS[kind].open_ended
     flow = RecordFlow(cuts, plan, refuse_none, joins, quick, open_ended=open_ended)
-    counts = expected_outcomes(blocks)
+    counts, for_caller = expected_outcomes(blocks), exchange.decision.for_caller
     if isinstance(head, RequestHead):
         exchange.refuse_unclear()
+        exchange.refuse_unseen(None)
         refuse_elsewhere(exchange, compiled, head, b"")
         added = added_to_request(head, counts)
     else:
-        added = added_to_response(head, counts, exchange.decision.varies, opaque=False)
+        varies = exchange.decision.varies
+        added = added_to_response(head, counts, varies, opaque=False, for_caller=for_caller)
     return mint(
         head,
         changed=True,
         ruled=exchange.decision.may_read_response,
         private="opened" in counts,
+        for_caller=for_caller,
         added_headers=added,
         flow=flow,
     )

@@ -40,6 +40,7 @@ def plan_bodiless(exchange: Exchange, compiled: CompiledBlock, head: ResponseHea
         values.needs(),
         decision.may_read_response,
         varies=decision.varies,
+        for_caller=decision.for_caller,
     )
 
 
@@ -76,6 +77,7 @@ def plan_request(
     if not facts.plain_json:
         verify(facts, body)
     plan = _plan(exchange, compiled, head, body, limit, measured=measured)
+    exchange.refuse_unseen(plan.values)
     if exchange.decision.overridable and plan.body and not _hidden(compiled):
         refuse_in_body(head, plan.body)
     return plan
@@ -113,7 +115,9 @@ def plan_message(messages: Messages, body: bytes, *, binary: bool = False) -> Pl
             return _plan_attachment(messages, compiled, head, body)
         if not binary and _is_sentinel(messages, body):
             compiled = None
-    return _plan(messages.exchange, compiled, head, body, None, measured=True)
+    plan = _plan(messages.exchange, compiled, head, body, None, measured=True)
+    plan.until = messages.exchange.until
+    return plan
 
 
 def _plan_attachment(
@@ -125,8 +129,9 @@ def _plan_attachment(
         from ..planning.attachments import add_attachment  # noqa: PLC0415 - loaded with its rules
 
         add_attachment(values, attachment, body, 0, len(body))
-    ruled = messages.exchange.decision.may_read_response
-    return Plan(head, body, compiled, values, values.needs(), ruled)
+    exchange = messages.exchange
+    ruled, until = exchange.decision.may_read_response, exchange.until
+    return Plan(head, body, compiled, values, values.needs(), ruled, until=until)
 
 
 def _is_sentinel(messages: Messages, body: bytes) -> bool:
@@ -143,6 +148,7 @@ def plan_flowing_request(
     parts of a form that must be there whole. Raises MessageError where it cannot be done.
     """
     exchange.refuse_unclear()
+    exchange.refuse_unseen(None)
     digests = digests_of(exchange.head.facts)
     if compiled.traits.flows_in_parts:
         return _plan_form(exchange, compiled, exchange.head, beginning, limit, digests)
@@ -166,7 +172,8 @@ def plan_records(
         records = without_tags(records, compiled.block.tags_members)
     values, count = piece_values(exchange, compiled, head, records)
     ruled = exchange.decision.may_read_response
-    return Plan(head, records, compiled, values, values.needs(), ruled, records=count)
+    needs, until = values.needs(), exchange.until
+    return Plan(head, records, compiled, values, needs, ruled, records=count, until=until)
 
 
 def _plan(  # noqa: PLR0913 - the message and what is known of it
@@ -216,6 +223,7 @@ def _plan(  # noqa: PLR0913 - the message and what is known of it
         decoded=coding is not None,
         cut=cut,
         varies=decision.varies,
+        for_caller=decision.for_caller,
     )
 
 
@@ -280,6 +288,7 @@ def _plan_form(  # noqa: PLR0913, PLR0917 - the message and what is known of it
         ruled,
         varies=decision.varies,
         flows=True,
+        for_caller=decision.for_caller,
         form=FormFlow(form, plan),
     )
 

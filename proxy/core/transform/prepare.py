@@ -114,8 +114,10 @@ def _reading(exchange: Exchange) -> Prepared | None:
     # JSON for the field that overrides a method.
     exchange.refuse_unclear()
     refuse_in_head(exchange, compiled, head)
-    if exchange.elsewhere:
-        return None  # a name must be the same there
+    if exchange.elsewhere or exchange.sees_less:
+        return (
+            None  # a name must be the same there, or a caller must not change what it does not see
+        )
     return _changing(exchange, compiled, head)
 
 
@@ -165,7 +167,7 @@ def _is_whole(
 def _takes_whole(compiled: CompiledBlock) -> bool:
     """Return whether a block takes whole bodies alone, bound by names that lie outside of them."""
     item = compiled.alone
-    if item is None or item.selector is not Whole.BODY or item.parties:
+    if item is None or item.selector is not Whole.BODY or item.parties or item.withheld:
         return False
     named = (compiled.sources.get(part) for part in NAMED_PARTS if part in item.bind)
     if not all(isinstance(one, NameSource) for one in named):

@@ -8,6 +8,7 @@ refused here: what is not certain, or goes wrong, is planned, and the plan tells
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -33,7 +34,7 @@ from ..policy import BODY_TOKEN_BYTES
 from ..values.carry_out import CarriedOut
 from ..values.hows import How, Open, Seal
 from ..values.key_needs import NO_KEYS, Keys, Needs
-from ..values.outcomes import Outcome
+from ..values.outcomes import Got, Outcome
 from ..values.strings import Changed as ChangedBody
 from ..values.strings import UsualTexts, UsualTokens, texts_in, tokens_in
 from ..values.table import Values, What, is_parts, lookup
@@ -62,15 +63,17 @@ class WarmKeys(Protocol):
 
 
 class Prepared(ABC):
-    """What is done to the bodies of messages with one head."""
+    """What is done to the bodies of messages with one head; those of a stream end at `until`."""
 
-    __slots__ = ("_head", "_opaque", "_ruled", "_varies")
+    __slots__ = ("_for_caller", "_head", "_opaque", "_ruled", "_varies", "until")
 
     def __init__(self, exchange: Exchange, head: Head, *, opaque: bool = False) -> None:
         """Take what the head says; `opaque` says that bodies are sealed as a whole."""
         self._head = head
         self._ruled = exchange.decision.may_read_response
         self._varies = exchange.decision.varies
+        self._for_caller = exchange.decision.for_caller
+        self.until: Final = math.inf if exchange.until is None else exchange.until
         self._opaque = opaque
 
     @abstractmethod
@@ -90,6 +93,7 @@ class Prepared(ABC):
             changed=bool(counts),
             ruled=self._ruled,
             private=_OPENED in counts,
+            for_caller=self._for_caller,
             media_type=media,
             added_headers=self._added(counts),
         )
@@ -99,7 +103,9 @@ class Prepared(ABC):
             return added_to_request(self._head, counts)
         if isinstance(self._head, ResponseHead):
             opaque = self._opaque and _SEALED in counts
-            return added_to_response(self._head, counts, self._varies, opaque=opaque)
+            return added_to_response(
+                self._head, counts, self._varies, opaque=opaque, for_caller=self._for_caller
+            )
         return ()
 
 
@@ -151,15 +157,18 @@ class PreparedJson(Prepared):
         done = self.changed(body, keys, now, kept, any_number=any_number)
         if done is None:
             return None
-        (new, counts, proven, found), leaves = done
+        (new, counts, proven, found), leaves, shown = done
         if proven:
             keys.remember(proven)
-        return mint_changed(self.frame(counts, None), new, counts, leaves, found)
+        return mint_changed(self.frame(counts, None), new, counts, leaves, found, shown)
 
     def changed(
         self, body: bytes, keys: WarmKeys, now: float, kept: Kept, *, any_number: bool = False
-    ) -> tuple[ChangedBody, Kept] | None:
-        """Return a body changed, and the names that it leaves, as `change`; remember nothing."""
+    ) -> tuple[ChangedBody, Kept, Got] | None:
+        """Return a body changed, the names that it leaves, and what its caller gets.
+
+        As `change`, but it remembers nothing.
+        """
         flat = self._flat
         if self._cuts and without_tags(body, self._tags_members) is not body:
             return None
@@ -177,7 +186,7 @@ class PreparedJson(Prepared):
             done = self._carried_out(body, places, bound, keys, now, most)
         except SealyardError:
             return None
-        return None if done is None else (done, leaves)
+        return None if done is None else (done, leaves, flat.shown(places))
 
     def _carried_out(  # noqa: PLR0913, PLR0917 - what `changed` has found
         self, body: bytes, places: Places, bound: Bound, keys: WarmKeys, now: float, most: int
@@ -230,7 +239,7 @@ class PreparedWhole(Prepared):
         assert item is not None  # noqa: S101 - whoever prepares has looked
         seals = item is compiled.whole_encrypt
         super().__init__(exchange, head, opaque=seals)
-        self._how: How = Seal(item, compiled.block) if seals else Open(compiled.block, "body")
+        self._how: How = Seal(item, compiled.block) if seals else Open(compiled.block, "body", item)
         context = Binder(compiled, exchange, Values()).whole_context(item, kind=KIND_BODY)
         self._bound: Final = Bound((context,), int(seals))
         self._cty: Final = sealable_type(media_type(head.facts)) if seals else None
@@ -261,7 +270,7 @@ class PreparedWhole(Prepared):
         if done.proven:
             keys.remember(done.proven)
         frame = self.frame(done.counts, media)
-        return mint_changed(frame, done.spliced(body), done.counts, (), done.found)
+        return mint_changed(frame, done.spliced(body), done.counts, (), done.found, done.shown)
 
 
 class PreparedRecords:
@@ -289,7 +298,10 @@ class PreparedRecords:
 
         `now` is in seconds since 1970.
         """
+        if now >= self._one.until:
+            return None
         changed: list[bytes] = []
+        shown: dict[tuple[str, Outcome], int] = {}
         counts: dict[Outcome, int] = {}
         proven: dict[Session, int] = {}
         sealing: dict[Scope, Session] = {}
@@ -314,6 +326,7 @@ class PreparedRecords:
             changed += (records[written:start], new)
             written = end
             _add(counts, outcomes)
+            _add(shown, done[2])
             _add(proven, opened)
             for scope, session in found.sealing.items():
                 # Another session has begun: who asks for one must be told of both.
@@ -325,7 +338,7 @@ class PreparedRecords:
             keys.remember(proven)
         changed.append(records[written:])
         found = Keys(sealing, {}, standing=standing)
-        return mint_changed(self._frame, b"".join(changed), counts, (), found)
+        return mint_changed(self._frame, b"".join(changed), counts, (), found, shown)
 
 
 def _add(totals: dict[_K, int], counts: Mapping[_K, int]) -> None:
@@ -348,6 +361,7 @@ class PreparedMessages:
 
         `now` is in seconds since 1970.
         """
-        if self._sentinels and body.strip(_BLANK) in self._sentinels:
+        sentinel = self._sentinels and body.strip(_BLANK) in self._sentinels
+        if sentinel or now >= self._one.until:
             return None
         return self._one.change(body, keys, now)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from operator import itemgetter
 from typing import TYPE_CHECKING, Final, cast
 
 from ..crypto.aead import Parts
 from ..crypto.context import Context
+from ..crypto.sealed_stream import StreamHead
 from ..crypto.session_cipher import Session
 from ..crypto.token import KeyId, Token, decode_header, from_base64, without_tags
 from ..errors import (
+    CallerMayNotOpen,
     ForbiddenValue,
     IndexIncomplete,
+    MaskedValue,
     MessageError,
     NotIndexable,
     OpenFailed,
@@ -25,6 +28,7 @@ from ..formats.escaping import EXACT
 from ..formats.json import quote as json_text
 from ..leaves import quote
 from ..policy import TOGETHER_BYTES, VALUES_TOGETHER
+from ..rules.audience import Mask
 from ..rules.model import Block, Item
 from ..slices import pause
 from .hows import How, Open, Seal, Seek, Span
@@ -33,7 +37,7 @@ from .outcomes import NO_TOKEN, TWIN, Outcome, expiry
 from .part_streams import PartStream, of_content, without_length
 from .sieve import CutSpans, Sieve
 from .spelling import as_text, in_place
-from .table import Values, is_parts, splice, spliced
+from .table import Values, What, is_parts, splice, spliced
 
 if TYPE_CHECKING:  # loaded with its rules
     from ..search.model import FieldIndex
@@ -54,6 +58,7 @@ class CarriedOut:
 
     Attributes:
         counts: How many had which outcome.
+        shown: How many values of a field the caller gets as what, where rules tell callers apart.
         proven: How many values each session has opened.
         failed: What is wrong first; then nothing may be forwarded.
         found: The sessions that it was done with.
@@ -62,6 +67,7 @@ class CarriedOut:
 
     __slots__ = (
         "_beside",
+        "_gone",
         "_in_use",
         "_now",
         "_permissive",
@@ -71,6 +77,7 @@ class CarriedOut:
         "failed",
         "found",
         "proven",
+        "shown",
         "texts",
     )
 
@@ -86,7 +93,9 @@ class CarriedOut:
         self._in_use: KeysInUse | None = None
         self._stays = False
         self._beside: dict[Span, None] | None = None
+        self._gone: set[int] = set()
         self.counts: Final[dict[Outcome, int]] = {}
+        self.shown: Final[dict[tuple[str, Outcome], int]] = {}
         self.proven: Final[dict[Session, int]] = {}
         self.failed: MessageError | None = None
         self.texts: list[bytes | None] = []
@@ -142,7 +151,7 @@ class CarriedOut:
     @property
     def changes_body(self) -> bool:
         """Whether something of the body is replaced."""
-        return self._beside is not None or bool(self._rows())
+        return self._beside is not None or bool(self._gone) or bool(self._rows())
 
     def spliced(self, body: bytes) -> bytes:
         """Return the body with its values replaced; raise InvalidBody where two overlap."""
@@ -151,6 +160,11 @@ class CarriedOut:
             return spliced(body, values.starts, values.ends, texts)  # type: ignore[arg-type]  # none stays
         spans = [(values.starts[row], values.ends[row], texts[row]) for row in self._rows()]
         spans += self._beside or ()
+        if self._gone:
+            from .left_out import left_out  # noqa: PLC0415 - loaded with its rules
+
+            rows = sorted(self._gone, key=values.starts.__getitem__)
+            spans += left_out(body, ((values.starts[row], values.ends[row]) for row in rows))
         return splice(body, spans) if spans else body  # type: ignore[arg-type]  # as above
 
     def _rows(self) -> list[int]:
@@ -168,16 +182,18 @@ class CarriedOut:
             how, context, found, end = hows[at], contexts[at], what[at], at + 1
             if end < count and hows[end] is how and contexts[end] is context:
                 end = values.alike_until(at, VALUES_TOGETHER, TOGETHER_BYTES)
+            told = type(how) is Open and how.item is not None and how.item.shown is not None
+            before = dict(self.counts) if told else self.counts
             if type(found) is bytes and type(how) is Seal and context is not None:
                 self._seal(how, context, at, end)
-            elif type(how) is Seek:
+            elif type(how) is Seek or type(found) is PartStream:
+                one = self._seek if type(how) is Seek else self._stream
                 for row in range(at, end):
-                    self._seek(how, row, context)  # type: ignore[arg-type]  # it is bound
-            elif type(found) is PartStream:
-                for row in range(at, end):
-                    self._stream(how, row, context)  # type: ignore[arg-type]  # it is bound
+                    one(how, row, context)  # type: ignore[arg-type]  # it is bound
             else:
                 self._open(how, context, at, end)  # type: ignore[arg-type]  # what is no text is opened
+            if told:
+                self.show(cast("Item", how.item), before)
             at = end
         if values.refusal is not None:
             raise values.refusal[0]
@@ -185,6 +201,14 @@ class CarriedOut:
     def _count_opened(self, session: Session, values: int) -> None:
         self._count("opened", values)
         self.proven[session] = self.proven.get(session, 0) + values
+
+    def show(self, item: Item, before: Mapping[Outcome, int]) -> None:
+        """Note what the caller gets of a field: what has been counted since `before`."""
+        for outcome, count in self.counts.items():
+            more = count - before.get(outcome, 0)
+            if more:
+                key = item.field, outcome
+                self.shown[key] = self.shown.get(key, 0) + more
 
     # --- sealing --------------------------------------------------------------------------------
 
@@ -209,10 +233,12 @@ class CarriedOut:
         exp = item.expires and expiry(self._now, item.expires)
         session = self.found.sealing[context.scope]
         for row in range(at, end):
-            looks = row in values.alike and block.already_sealed != "seal"
+            looks = row in values.alike and (item.handed or block.already_sealed != "seal")
             if looks and self._is_sealed(how, context, row):
                 continue
             text, cty = cast("bytes", values.what[row]), values.ctys[row]
+            if item.masked:
+                _refuse_mask(item, text)
             sealed = _sealed(item, session, text, context, cty, exp)
             if item.index is not None:
                 told = fitting(item, text, cty)
@@ -256,6 +282,9 @@ class CarriedOut:
         try:
             opener, plaintext = self.keys.open(token, context, self._now)
         except OpenFailed:
+            if item.handed:
+                told = f"{item.field}: the token does not open here."
+                raise MaskedValue("token-comes-back", detail=told) from None
             return False
         text = fitting(item, token.as_text(plaintext), token.cty)
         if item.index is None:
@@ -273,7 +302,7 @@ class CarriedOut:
 
     # --- searching ------------------------------------------------------------------------------
 
-    def _seek(self, how: Seek, row: int, context: Context) -> None:
+    def _seek(self, how: How, row: int, context: Context) -> None:
         """Put a tag in the place of what is searched for."""
         query = cast("Query", self._values.what[row])
         generations = self.found.standing.index
@@ -293,6 +322,7 @@ class CarriedOut:
         for row, start in enumerate(values.starts):
             if row not in values.heads and within.has(start):
                 self.texts[row] = None
+                self._gone.discard(row)
                 self._stays = True
         return [*cuts, *(one for one in values.replaced if not within.has(one[0]))]
 
@@ -301,6 +331,10 @@ class CarriedOut:
     def _open(self, how: Open, context: Context | None, at: int, end: int) -> None:
         what = self._values.what
         some = what[at:end]
+        if _withholds(how) and _mask(how) is None:
+            for row in range(at, end):
+                self._withhold(how, row, what[row])
+            return
         alike = context is not None and set(map(type, some)) == _TOKENS
         if alike and len(set(map(_HEAD, some))) == 1:  # type: ignore[arg-type]  # as was just looked at
             self._open_each(how, context, at, some)  # type: ignore[arg-type]  # as above
@@ -326,7 +360,13 @@ class CarriedOut:
         session, texts, reason = self.keys.open_each(tokens, key_id, context, self._now)
         plain = how.shape == "json" and how.place is EXACT and not how.spells
         plain = plain and self._values.sieve is None
-        if plain and cty is None and session is not None and None not in texts:
+        if (
+            plain
+            and _mask(how) is None
+            and cty is None
+            and session is not None
+            and None not in texts
+        ):
             literals = list(map(quote, texts))  # type: ignore[arg-type]  # as was just looked at
             if None not in literals:  # as nearly always
                 self.texts += literals
@@ -362,11 +402,14 @@ class CarriedOut:
         if self._values.sieve is not None and cty is None:
             self._values.sieve.take(row, text)
         try:
+            mask = _mask(how)
+            if mask is not None:
+                text = _masked(mask, text, cty).encode()
             new = in_place(how, text, cty)
             if new is None:
                 self._stay(row, "in_markup", session)
             else:
-                self._put(how, row, new, "opened", session)
+                self._put(how, row, new, "opened" if mask is None else "masked", session)
         except OpenFailed as error:
             # A text that has no spelling here is as good as one that does not open.
             self._fail(how, row, error)
@@ -383,7 +426,8 @@ class CarriedOut:
             return
         try:
             session, plaintext = self.keys.open(token, context, self._now)
-            text = as_text(token.as_text(plaintext), token.cty)
+            plain, mask = token.as_text(plaintext), _mask(how)
+            text = as_text(plain, token.cty) if mask is None else _masked(mask, plain, token.cty)
         except OpenFailed as error:
             if found.trails_off:
                 self._write_in_text(how, row, found, how.block.placeholder, None)
@@ -401,13 +445,24 @@ class CarriedOut:
             if new is None:
                 self._stay(row, "in_markup", session)
             else:
-                self._put(how, row, new, "cut" if session is None else "opened", session)
+                opened: Outcome = "opened" if _mask(how) is None else "masked"
+                self._put(how, row, new, "cut" if session is None else opened, session)
         except OpenFailed as error:
             self._fail(how, row, error)
 
     def _fail(self, how: Open, row: int, error: OpenFailed) -> None:
         """Let a token stay that does not open, or note that nothing may be forwarded."""
-        if error.reason == NO_TOKEN and self._lets_pass(how.block):
+        passes = error.reason == NO_TOKEN and self._lets_pass(how.block)
+        if _withholds(how) and isinstance(self._values.what[row], OpenFailed):
+            # What is no token is the value itself, perhaps: nobody gets it who gets no values.
+            if error.reason == TWIN:
+                self._stay(row, "kept")
+            elif passes or how.block.keep_unopened:
+                self._leave_out(how, row)
+            else:
+                self.failed = self.failed or error
+                self.texts.append(None)
+        elif passes:
             self._stay(row, "plain")
         elif how.lenient or how.block.keep_unopened or error.reason == TWIN:
             self._stay(row, "kept")
@@ -415,6 +470,34 @@ class CarriedOut:
             # The others are tried all the same: else the time would tell which of many it was.
             self.failed = self.failed or error
             self.texts.append(None)
+
+    def _withhold(self, how: Open, row: int, found: What) -> None:
+        """Do with a value what its caller gets instead of it, if that is neither it nor a mask."""
+        shown = cast("Item", how.item).shown
+        if shown == "absent":
+            self._leave_out(how, row)
+        elif shown != "token":
+            raise CallerMayNotOpen("caller-may-not-open")
+        elif isinstance(found, OpenFailed):
+            self._fail(how, row, found)
+        elif isinstance(found, FoundToken) and found.token is None:
+            self._write_in_text(how, row, found, how.block.placeholder, None)
+        else:
+            self._stay(row, "token")
+
+    def _leave_out(self, how: Open, row: int) -> None:
+        """Leave out a member, or put what stands for nothing in the place of a value."""
+        found = self._values.what[row]
+        if isinstance(found, FoundToken):
+            new = embedded_tokens.written_in(found, "", opened=False)
+            self._put(how, row, b"" if new is None else new, "absent")
+        elif how.shape != "json":
+            self._put(how, row, b"", "absent")
+        elif how.within:
+            self._put(how, row, b"null", "absent")
+        else:
+            self._gone.add(row)
+            self._stay(row, "absent")
 
     def _lets_pass(self, block: Block) -> bool:
         """Return whether what was never sealed may stay."""
@@ -425,6 +508,9 @@ class CarriedOut:
     def _stream(self, how: How, row: int, context: Context) -> None:
         """Seal or open a content that is a sealed stream, or becomes one."""
         stream = cast("PartStream", self._values.what[row])
+        if type(how) is Open and _withholds(how):
+            self._withhold_stream(how, row, stream)
+            return
         try:
             change = stream.carry_out(self.keys, how.block, context, self._now)
         except OpenFailed as error:
@@ -436,6 +522,17 @@ class CarriedOut:
             return
         self._take(row, change.text, change.outcome, change.session)
         self._change_beside(change.head)
+
+    def _withhold_stream(self, how: Open, row: int, stream: PartStream) -> None:
+        """Do with a sealed stream what its caller gets instead of its content."""
+        shown = cast("Item", how.item).shown
+        if shown == "absent":
+            self._take(row, b"", "absent", None)
+            self._change_beside(stream.left_out())
+        elif shown == "token" and isinstance(stream.stream, StreamHead):
+            self._stay(row, "token")
+        else:
+            raise CallerMayNotOpen("no-text")
 
     # --- what comes of it -----------------------------------------------------------------------
 
@@ -476,6 +573,37 @@ class CarriedOut:
 
     def _count(self, outcome: Outcome, values: int = 1) -> None:
         self.counts[outcome] = self.counts.get(outcome, 0) + values
+
+
+def _mask(how: Open) -> Mask | None:
+    """Return the mask that the caller gets of values; None where it gets no mask."""
+    shown = None if how.item is None else how.item.shown
+    return shown if isinstance(shown, Mask) else None
+
+
+def _withholds(how: Open) -> bool:
+    """Return whether the caller gets something else than the value."""
+    return how.item is not None and how.item.withheld
+
+
+def _refuse_mask(item: Item, text: bytes) -> None:
+    """Raise MaskedValue for a value that may be a mask of this field."""
+    from .masks import is_masked  # noqa: PLC0415 - loaded with its rules
+
+    if is_masked(text):
+        raise MaskedValue("mask-comes-back", detail=f"{item.field}: the value is a mask.")
+
+
+def _masked(mask: Mask, text: bytes, cty: str | None) -> str:
+    """Return the mask of a text; raise CallerMayNotOpen for what is none."""
+    from .masks import masked  # noqa: PLC0415 - as above
+
+    try:
+        if cty is None:
+            return masked(mask, text.decode())
+    except UnicodeDecodeError:
+        pass
+    raise CallerMayNotOpen("no-text")
 
 
 def _sealed(  # noqa: PLR0913, PLR0917 - what a token is made of

@@ -37,16 +37,19 @@ class Seek(Seal):
 
 
 class Open(NamedTuple):
-    """How tokens are opened for a block, and what is written in their place.
+    """How tokens of an item are opened for a block, and what is written in their place.
 
-    Where that is `lenient`, what does not open stays.
+    Where that is `lenient`, what does not open stays. `within`: it lies in a text of the body. What
+    the caller gets is the item's to say; None is for what no caller gets.
     """
 
     block: Block
     shape: Shape
+    item: Item | None
     place: TextPlace = EXACT
     spells: tuple[Spell, ...] = ()
     lenient: bool = False
+    within: bool = False
 
 
 How = Seal | Open

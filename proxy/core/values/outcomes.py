@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final, Literal
 
 _OfValue = Literal[
     "sealed", "opened", "already_sealed", "plain", "kept", "in_markup", "cut", "searched"
 ]
-Outcome = Literal[_OfValue, "unsealed", "unlisted", "unread", "sentinel", "found", "dropped"]
-"""What became of a value. `in_markup`: it opens, and stays sealed where markup cannot hold it. Of
-messages: `unsealed`, nothing was there to seal; `unlisted`, it holds what its rule does not list,
-and mode `permissive` lets it pass; `unread`, a response that fits no block has tokens.
-Of records: `sentinel`, it passed as a text that the block names. Of elements of an answer to a
-search: `found`, it fits what was searched for; `dropped`, it does not.
+_Withheld = Literal["masked", "token", "absent"]
+_OfSearch = Literal["found", "dropped"]
+Outcome = Literal[_OfValue, _Withheld, _OfSearch, "unsealed", "unlisted", "unread", "sentinel"]
+"""What became of a value. `in_markup`: it opens, and stays sealed where markup cannot hold it.
+Of what the caller does not get as it is: `masked`; `token`, it stays sealed; `absent`, it is left
+out.
+Of messages: `unsealed`, nothing was there to seal; `unlisted`, it holds what its rule does not
+list, and mode `permissive` lets it pass; `unread`, a response that fits no block has tokens.
+Of records: `sentinel`, it passed as a text that the block names.
+Of elements of an answer to a search: `found`, it fits what was searched for; `dropped`, it does
+not.
 """
+
+Got = Mapping[tuple[str, Outcome], int]
+"""How many values of a field a caller gets with which outcome."""
+NOTHING_GOT: Final[Got] = MappingProxyType({})
+"""Of a message whose rule does not tell callers apart."""
 
 NO_TOKEN: Final = "not-a-token"  # noqa: S105 - a reason
 """Why a value does not open that was never sealed: mode `permissive` lets it pass."""

@@ -16,7 +16,7 @@ from ..formats.multipart.reader import Part
 from ..rules.model import Block, Item
 from .hows import Span
 from .outcomes import Outcome, expiry
-from .streams import Content, OpenFlow, SealFlow, StreamOpener
+from .streams import Content, NoFlow, OpenFlow, SealFlow, StreamOpener
 
 _CRLF: Final = b"\r\n"
 
@@ -55,6 +55,12 @@ class PartStream:
         self.item = item
         self.rest: Content | None = None
         self.length: int | None = None
+
+    def left_out(self) -> tuple[Span, ...]:
+        """Return what changes in the head of its part where nothing of the content goes on."""
+        if self.rest is not None:
+            self.rest.begin(NoFlow(), b"")
+        return of_content(self._part, None, 0)
 
     @property
     def token(self) -> Token | OpenFailed | None:

@@ -11,7 +11,7 @@ from ..crypto.context import Context, Scope
 from ..crypto.sealed_stream import Opener, Sealer, StreamHead
 from ..crypto.session_cipher import Session
 from ..crypto.token import Token
-from ..errors import ForbiddenValue, KeyUnavailable, OpenFailed
+from ..errors import CallerMayNotOpen, ForbiddenValue, KeyUnavailable, OpenFailed
 from ..http.digests import Digests
 from ..rules.model import Block, Item
 from .hows import Open
@@ -113,14 +113,14 @@ class StreamOpener(Protocol):
 class OpenFrame:
     """A sealed stream to be opened. `head` is its beginning, or the error in reading that."""
 
-    __slots__ = ("context", "head")
+    __slots__ = ("context", "head", "item")
     seals = False
-    item = None
 
-    def __init__(self, head: StreamHead | OpenFailed, context: Context) -> None:
-        """Take what the stream begins with."""
+    def __init__(self, head: StreamHead | OpenFailed, context: Context, item: Item | None) -> None:
+        """Take what the stream begins with, and the item that says what its caller gets."""
         self.head = head
         self.context = context
+        self.item = item
 
     @property
     def token(self) -> Token | OpenFailed:
@@ -128,10 +128,20 @@ class OpenFrame:
         return self.head if isinstance(self.head, OpenFailed) else self.head.token
 
     def begin(self, keys: StreamOpener, block: Block, now: float, _: bytes) -> OpenedStream:
-        """Return the flow that opens, or none if the block lets the stream stay; else raise."""
+        """Return the flow that opens, or none if the block lets the stream stay; else raise.
+
+        Raises CallerMayNotOpen where the caller would get a mask: a stream is no text.
+        """
+        shown = None if self.item is None else self.item.shown
+        if shown == "absent":
+            return OpenedStream(NoFlow(), "", "absent")
+        if shown not in {None, "value", "token"}:
+            raise CallerMayNotOpen("no-text")
         try:
             if isinstance(self.head, OpenFailed):
                 raise self.head
+            if shown == "token":
+                return OpenedStream(None, None, "token")
             session, plaintext = keys.open(self.head.token, self.context, now)
             stream = sealed_stream.read_stream(plaintext)
         except OpenFailed:
@@ -204,7 +214,7 @@ def _opener(already: SealedBody, keys: StreamOpener, now: float, body: bytes) ->
         if already.stream is None:
             session, plaintext = keys.open(already.token, already.context, now)
             token = already.token
-            in_place(Open(Block(), "body"), token.as_text(plaintext), token.cty)
+            in_place(Open(Block(), "body", None), token.as_text(plaintext), token.cty)
             return session
         opened = already.stream.begin(keys, Block(), now, body)
         assert opened.flow is not None  # noqa: S101 - a plain block lets no stream stay
@@ -273,6 +283,29 @@ class SealFlow:
     def _require_standing(self) -> None:
         if not self._stands():
             raise KeyUnavailable(REVOKED)
+
+
+class NoFlow:
+    """A body of which nothing goes on."""
+
+    __slots__ = ()
+
+    @property
+    def holds_head(self) -> bool:
+        """Nothing can fail in the beginning."""
+        return False
+
+    def length(self, _: int | None) -> int | None:
+        """Return the length of nothing."""
+        return 0
+
+    def feed(self, _: bytes) -> bytes:
+        """Return nothing."""
+        return b""
+
+    def end(self) -> bytes:
+        """Return nothing."""
+        return b""
 
 
 class OpenFlow:

@@ -260,7 +260,9 @@ class Values:
         """Add the sessions for values that look sealed and are kept if they are, and of a body."""
         for row, token in self.alike.items():
             context = self.contexts[row]
-            if context is not None and self.hows[row].block.already_sealed == "keep":
+            how = self.hows[row]
+            handed = type(how) is Seal and how.item.handed
+            if context is not None and (handed or how.block.already_sealed == "keep"):
                 opens.add((context.scope, token.key_id))
         for one in self.framing:
             scope = one.context.scope

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ...core.compiled.rule_table import Decision, RuleTable
+from ...core.compiled.views import OPERATOR
 from ...core.crypto.context import Context
 from ...core.crypto.token import CTY_JSON, Form, Token, without_tags
 from ...core.errors import TrafficError, UnfitValue
@@ -124,7 +125,7 @@ class _Writer:
         found = self.found
         row, how = found.row, found.how
         if isinstance(how, Seal):
-            opening = Open(how.block, "json", spells=how.spells)
+            opening = Open(how.block, "json", None, spells=how.spells)
             context, text = found.value.contexts[opened.at], found.value.stored.string
             start, end = _span(row, 0)
             row = Values()
@@ -248,7 +249,7 @@ class RuleTreatment:
         """Return an exchange under the rule that takes a request, be it in mode `observe`."""
         decision = self._rules.decide(head.method, canonical(head.path))
         rule = decision.compiled_rule or decision.observes
-        return Exchange(Decision(rule, decision.captures), head)
+        return Exchange(Decision(rule, decision.captures).seen_by(OPERATOR), head)
 
     def _found(
         self, row: ListedRow, body: WriteBody, plan: Plan, reads: Plan | None

@@ -53,7 +53,8 @@ class MessageLine:
     recorded. `changes` are the directions whose bodies were changed and how long that took in
     seconds, of the messages of which that is measured; None for others. `own_id` is what Sealyard
     would have called the message, where `request_id` is the client's. `switched` says that the
-    backend agreed to a WebSocket or another protocol. They are not in the line.
+    backend agreed to a WebSocket or another protocol. They are not in the line. `caller` is the
+    name of who was verified to send it, in the configuration; empty for anyone.
 
     It is filled in while the message is on its way, and reported once, when the message is over.
     """
@@ -76,6 +77,7 @@ class MessageLine:
     sampled: bool = False
     changes: list[tuple[str, float]] | None = None
     switched: bool = False
+    caller: str = ""
 
     @property
     def key(self) -> str:
@@ -106,6 +108,7 @@ class MessageLine:
             "listener": self.listener,
             "method": self.method,
             "rule": self.rule,
+            "caller": self.caller or None,
             "status": self.status,
             "request_bytes": self.request_bytes,
             "response_bytes": self.response_bytes,
@@ -164,6 +167,7 @@ class AccessLines:
             line.listener,
             line.method,
             line.rule,
+            line.caller,
             line.status,
             line.request_outcomes,
             line.response_outcomes,
@@ -202,7 +206,12 @@ class AccessLines:
         keys, event = self._keys, line.event
         head = self._names.head(event, EVENTS[event].level)
         opening = "".join(f",{quoted(key)}:{quoted(text)}" for key, text in head.items())
-        names = {"listener": line.listener, "method": line.method, "rule": line.rule}
+        names = {
+            "listener": line.listener,
+            "method": line.method,
+            "rule": line.rule,
+            "caller": line.caller or None,
+        }
         known = {key: text for key, text in names.items() if text is not None}
         who = self._texts({**known, "status": line.status})
         counts = "".join(f"{keys[name]}{number}" for name, number in line.counts.items())

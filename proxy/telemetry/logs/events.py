@@ -31,6 +31,7 @@ _MESSAGE_KEYS: Final = (
     "listener",
     "method",
     "rule",
+    "caller",
     "status",
     "error",
     "reason",
@@ -88,6 +89,19 @@ _PROCESS: Final = (
         ("limit", "wanted", "clients"),
         "The hard limit of open files is too low for the `limits` of the configuration, which want"
         " `wanted`. All listeners together accept `clients` instead of their `limits.clients`.",
+    ),
+    Event(
+        "callers.keys_away",
+        "error",
+        ("listener", "host", "reason"),
+        "The keys of an issuer could not be fetched. Those that are known are used for 24 hours"
+        " from when they were fetched. There is one such line, until they are there again.",
+    ),
+    Event(
+        "callers.keys_back",
+        "info",
+        ("listener", "host"),
+        "The keys of an issuer could be fetched again.",
     ),
     Event(
         "clients.refused",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from . import store, upstream
+from . import callers, store, upstream
 from .metric import FINE_SECONDS, Metric
 
 MESSAGES: Final = Metric(
@@ -31,8 +31,9 @@ VALUES: Final = Metric(
     ("listener", "rule", "direction", "outcome"),
     "Values, by outcome: `sealed`, `opened`, `already_sealed`, `plain` (passed unchanged), `kept`"
     " (did not open, passed as a token), `in_markup` (passed as a token, because markup cannot"
-    " hold the value in that place), `cut` (truncated tokens). Also messages or records of which"
-    " nothing was sealed, because all that their block seals is optional: `unsealed`; and"
+    " hold the value in that place), `cut` (truncated tokens), and of what a caller does not get"
+    " as it is, `masked`, `token` (it stays sealed), `absent` (left out). Also messages or records"
+    " of which nothing was sealed, because all that their block seals is optional: `unsealed`; and"
     " responses that contain something sealed and fit no block: `unread`; and records that passed"
     " because their block names them: `sentinel`. Also values that were searched for: `searched`;"
     " and elements of answers to searches: `found`, or `dropped` because they do not fit.",
@@ -395,6 +396,7 @@ _DECLARED: Final = (
     *tuple(globals().values()),
     *vars(store).values(),
     *vars(upstream).values(),
+    *vars(callers).values(),
 )
 METRICS: Final = {one.name: one for one in _DECLARED if isinstance(one, Metric)}
-"""Every metric that is declared above, in `store` or `upstream`, by its name."""
+"""Every metric that is declared above, in `callers`, `store` or `upstream`, by its name."""

@@ -128,7 +128,9 @@ def called_address(transport: asyncio.BaseTransport) -> TcpAddress | None:
 
 def peer_of(transport: asyncio.BaseTransport, address: str, *, redirected: bool) -> Peer:
     """Return the peer at an address, and where a `redirected` one was going to."""
-    encrypted = transport.get_extra_info("ssl_object") is not None
-    return Peer(
-        address, encrypted=encrypted, called=called_address(transport) if redirected else None
-    )
+    tls = transport.get_extra_info("ssl_object")
+    called = called_address(transport) if redirected else None
+    certificate = None if tls is None else tls.getpeercert(binary_form=True)
+    if certificate is None:
+        return Peer(address, encrypted=tls is not None, called=called)
+    return Peer(address, encrypted=True, called=called, certificate=certificate, trust=tls.context)

@@ -38,7 +38,11 @@ def raised_exchange(admitted: AdmittedExchange) -> tuple[Exchange | None, str]:
     if admitted.raised is None:
         raise TypeError("no rule only observes")
     decision, reason = admitted.raised
-    return None if decision is None else Exchange(decision, admitted.exchange.head), reason
+    if decision is None:
+        return None, reason
+    exchange = Exchange(decision, admitted.exchange.head)
+    exchange.caller = admitted.exchange.caller
+    return exchange, reason
 
 
 def format_with_names(rule: Rule | None) -> RecordFormat | None:

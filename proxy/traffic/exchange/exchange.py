@@ -15,18 +15,21 @@ from typing import TYPE_CHECKING
 from ...config.ladder_settings import LadderSettings
 from ...config.limits import Timeouts, TrafficLimits
 from ...config.settings import Network
+from ...core.callers import VerifiedCaller
 from ...core.compiled.rule_table import RuleTable
 from ...core.errors import Busy, TrafficError
 from ...core.planning.treatment import Pass, treat_request
 from ...core.transform import pass_handshake, pass_request, pass_response
 from ..http1.boundaries import streams_records
+from ..http1.forwarding_headers import Peer
+from ..http1.gate import Admitted, RawRequest
 from ..http1.problem import Problem, deliberate, readable
 from ..interfaces import Reporter, Request, RequestBody, UpstreamResponse
 from ..message_record import MessageRecord
 from ..slices import Slices
 from ..turns import LoopLag
 from ..upstream.client import HttpUpstream
-from ..upstream.permits import Permit
+from ..upstream.permits import Claim, Permit
 from .admission import AdmittedExchange
 from .changing import Changing
 from .conclusions import Conclusions, Copied
@@ -36,6 +39,7 @@ from .tunnel import tunnelled
 
 if TYPE_CHECKING:  # imported with the rules that need it
     from ...telemetry.tap import Tap
+    from ..callers.callers import Callers
     from .announcements import Announcements
     from .copies import Copies
 
@@ -71,7 +75,11 @@ class Handler:
         accept: frozenset[str] = frozenset(),
         origins: frozenset[str] = frozenset(),
         watches: Watches | None = None,
+        callers: Callers | None = None,
+        assumed: VerifiedCaller | None = None,
     ) -> None:
+        self._callers = callers
+        self._assumed = assumed
         self._timeouts = timeouts or Timeouts()
         self._origins = origins
         self.upstream = upstream
@@ -134,12 +142,13 @@ class Handler:
 
     async def _answer(self, request: Request, record: MessageRecord, copied: Copied) -> None:
         """Answer a request; append the copies that a dry run makes of it to `copied`."""
-        asked = self.steps.let_in(request.raw, record)
+        raw, asked = self._let_in(request, record)
         body: RequestBody = request.body(asked.framing, expects_continue=asked.expects_continue)
-        admitted = self.steps.admit(asked, request.raw, request.peer, record)
-        if self.steps.lag.refuses(admitted.claim.client):
-            raise Busy("loop-lag")
-        self.upstream.permits.refuse_if_full(admitted.claim)
+        caller = self._assumed
+        if self._callers is not None:
+            caller = await self._caller(self._callers, asked, raw, request.peer)
+        admitted = self.steps.admit(asked, raw, request.peer, record, caller)
+        self._refuse_if_busy(admitted.claim)
         forwarding = self.steps.request_ids.forwarding(admitted, record)
         if self.steps.asking is not None:
             await self.steps.asking.ask(admitted.exchange, admitted.claim, forwarding, record)
@@ -183,6 +192,29 @@ class Handler:
             await self._respond(request, admitted, seen_response, record)
         finally:
             record.request_bytes = max(record.request_bytes, body.arrived)
+
+    def _let_in(self, request: Request, record: MessageRecord) -> tuple[RawRequest, Admitted]:
+        """Return a request that passes the gate, as it came and as the rules read it."""
+        raw = request.raw
+        if self._callers is not None:
+            raw = self._callers.earned(raw, request.peer)
+        return raw, self.steps.let_in(raw, record)
+
+    async def _caller(
+        self, callers: Callers, asked: Admitted, raw: RawRequest, peer: Peer
+    ) -> VerifiedCaller | None:
+        """Return who has sent a request; it waits only where the keys of an issuer are missing."""
+        shown = callers.presented(raw, peer)
+        verdict = callers.known(shown)
+        if verdict is None:
+            client = self.steps.forwarding_headers.forwarding(raw, peer, asked.host).client
+            verdict = await callers.verified(shown, client)
+        return verdict.caller
+
+    def _refuse_if_busy(self, claim: Claim) -> None:
+        if self.steps.lag.refuses(claim.client):
+            raise Busy("loop-lag")
+        self.upstream.permits.refuse_if_full(claim)
 
     async def _respond(
         self,

@@ -113,7 +113,7 @@ class PreparedSteps:
             if answer is None:
                 exchange.keep(changed.kept)
             if changed.counts:
-                record.count(changed.counts, changed.keys)
+                record.count(changed.counts, changed.keys, changed.shown)
                 record.changed(began)
         return changed
 
@@ -148,5 +148,5 @@ class PreparedSteps:
             return None
         changed = prepared.change(data, self.keys, self.clock())
         if changed is not None and changed.counts:
-            record.count(changed.counts, changed.keys)
+            record.count(changed.counts, changed.keys, changed.shown)
         return changed

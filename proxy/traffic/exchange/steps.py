@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from ...config.ladder_settings import LadderSettings
 from ...config.limits import TrafficLimits
 from ...config.settings import Network
+from ...core.callers import VerifiedCaller
 from ...core.compiled.rule_table import Decision, RuleTable
 from ...core.errors import (
     OpenFailed,
@@ -211,7 +212,12 @@ class Steps(PreparedSteps):
         return request
 
     def admit(
-        self, request: Admitted, raw: RawRequest, peer: Peer, record: MessageRecord
+        self,
+        request: Admitted,
+        raw: RawRequest,
+        peer: Peer,
+        record: MessageRecord,
+        caller: VerifiedCaller | None = None,
     ) -> AdmittedExchange:
         """Find the rule of a request, before its body is read.
 
@@ -220,7 +226,10 @@ class Steps(PreparedSteps):
         """
         if request.via:
             self.forwarding_headers.refuse_loop(raw.headers)
+        if caller is not None:
+            record.caller = caller.name
         exchange = Exchange(self._decide(request, record), request.head)
+        exchange.caller = caller
         forwarding = self.forwarding_headers.forwarding(raw, peer, request.host)
         admitted = AdmittedExchange(
             request,
@@ -402,7 +411,7 @@ class Steps(PreparedSteps):
             self.keys.remember(applied.proven)
         if applied.unopened:
             record.did_not_open(applied.unopened)
-        record.count(applied.counts, keys)
+        record.count(applied.counts, keys, applied.shown)
         if "plain" in applied.counts:
             self.ladder.passed(plan, record, lasts=bool(piece))
         if applied.counts and not piece:

@@ -8,6 +8,7 @@ They also say which client has sent a request, where many clients share the conn
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -37,11 +38,15 @@ class Peer:
     """Who is at the other end of a client's connection; `address` is empty on a Unix socket.
 
     `called` is where a redirected client connected to, None where it was not looked up.
+    `certificate` is the one (DER) that it has shown, which the handshake has verified in the
+    context `trust`.
     """
 
     address: str = ""
     encrypted: bool = False
     called: TcpAddress | None = None
+    certificate: bytes = b""
+    trust: ssl.SSLContext | None = None
 
 
 @dataclass(frozen=True, slots=True)

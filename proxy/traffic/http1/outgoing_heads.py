@@ -15,6 +15,7 @@ from .pointing_headers import NO_REWRITE, POINTING, LocationRewrite
 
 REQUEST_ID: Final = b"x-request-id"
 _RULED_RESPONSE: Final = HOP_BY_HOP | {b"accept-ranges"}
+_RESPONSE_FOR_CALLER: Final = _RULED_RESPONSE | {b"etag", b"last-modified"}
 _SWITCHING: Final = Without(HOP_BY_HOP)
 _STRONG_TAG: Final = re.compile(rb'"[^"]*"')
 
@@ -62,8 +63,10 @@ def switching_head(head: ResponseHead) -> bytes:
 
 
 def _response_lines(frame: Frame, location_rewrite: LocationRewrite) -> list[bytes]:
-    altered, private = frame.ruled or frame.changed, frame.private
+    altered, private = frame.ruled or frame.changed or frame.for_caller, frame.private
     dropped = _RULED_RESPONSE if altered else HOP_BY_HOP
+    if frame.for_caller:
+        dropped = _RESPONSE_FOR_CALLER  # another caller has another representation
     lines = []
     staying = kept(frame, dropped, digests=not altered)
     if not frame.head.names.decided(_special):
@@ -101,6 +104,8 @@ def _weakened(tag: bytes) -> bytes | None:
 
 _REQUEST: Final = HOP_BY_HOP | {b"expect"}
 _RULED_REQUEST: Final = _REQUEST | {b"accept-encoding", b"range", b"if-range"}
+_CONDITIONS: Final = frozenset({b"if-modified-since", b"if-none-match", b"if-range", b"range"})
+"""What asks for less than an answer, by what was answered before: maybe to another caller."""
 
 _PRECONDITIONS: Final = frozenset({b"if-match", b"if-none-match"})
 _WEAK_PREFIX: Final = re.compile(rb'W/(?=")')
@@ -138,6 +143,8 @@ def request_lines(
 
 def _request_lines(frame: Frame, forwarding: Forwarding) -> list[bytes]:
     dropped = _RULED_REQUEST if frame.ruled else _REQUEST
+    if frame.for_caller:
+        dropped = together(dropped, _CONDITIONS)
     if forwarding.dropped:
         dropped = together(dropped, forwarding.dropped)
     staying = kept(frame, dropped, digests=not frame.changed)

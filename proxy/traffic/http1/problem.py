@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from email.utils import formatdate
 from http import HTTPStatus
@@ -107,10 +108,7 @@ def problem(  # noqa: PLR0913 - what one response consists of, most by name
         headers.append((b"X-Request-Id", request_id.encode("ascii")))
     if now is not None:
         headers.append((b"Date", formatdate(now, usegmt=True).encode("ascii")))
-    if isinstance(error, MethodNotAllowed):
-        headers.append((b"Allow", error.allow.encode("ascii")))
-    if status == HTTPStatus.SERVICE_UNAVAILABLE:
-        headers.append((b"Retry-After", b"%d" % error.retry_after))
+    headers += _of_status(error, status)
     if form != "application/problem+json":
         message = members.get("detail", error.title)
         members = {"errors": [{"message": message, "extensions": {"code": error.code} | members}]}
@@ -119,6 +117,16 @@ def problem(  # noqa: PLR0913 - what one response consists of, most by name
             status = HTTPStatus.OK.value
     body = json.dumps(members, ensure_ascii=False, separators=(",", ":")).encode()
     return Problem(status, tuple(headers), body)
+
+
+def _of_status(error: TrafficError, status: int) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the headers that a status has (RFC 9110 section 15)."""
+    if isinstance(error, MethodNotAllowed):
+        yield b"Allow", error.allow.encode("ascii")
+    if status == HTTPStatus.UNAUTHORIZED:
+        yield b"WWW-Authenticate", b'Bearer error="invalid_token"'  # RFC 6750 section 3
+    if status in {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}:
+        yield b"Retry-After", b"%d" % error.retry_after
 
 
 def readable(refusal: Problem, asked: Headers, origins: frozenset[str]) -> Problem:

@@ -105,6 +105,9 @@ def _does(direction: str, behaviour: Behaviour) -> Iterator[str]:
         if fields:
             place = "in" if verb == "searches" else "of"
             yield f"{verb} {', '.join(fields)} {place} {direction}s"
+        for item in items:
+            if item.audience is not None:
+                yield f"gives {item.field}: {item.audience}"
 
 
 def _keyrings(samples: Samples) -> list[dict[str, Any]]:

@@ -32,7 +32,7 @@ def fingerprint(paths: Iterable[Path]) -> Fingerprint:
 
 def all_files(configuration: Path, settings: Settings) -> tuple[Path, ...]:
     """Return every file that a reload reads."""
-    tls = [(one.tls, one.upstream_tls) for one in settings.listeners]
+    tls = [(one.tls, one.upstream_tls, one.callers) for one in settings.listeners]
     found = files_in(configuration, settings.keys.keyring, *tls, *_of_admin(settings.admin))
     return tuple(dict.fromkeys(found))
 

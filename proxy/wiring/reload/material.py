@@ -11,6 +11,7 @@ import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from ...config.settings import ListenerSettings, Settings, UpstreamTls
 from ...config.values import files_in
@@ -25,6 +26,9 @@ from ...process.boot_clock import since_boot
 from . import needed
 from .config_files import Fingerprint, fingerprint
 
+if TYPE_CHECKING:  # loaded where a listener has callers
+    from ...traffic.callers.material import CallerMaterial
+
 
 @dataclass(frozen=True, slots=True)
 class ListenerMaterial:
@@ -36,6 +40,7 @@ class ListenerMaterial:
     upstream_tls: ssl.SSLContext | None
     files: Fingerprint
     upstream_files: Fingerprint
+    callers: CallerMaterial | None = None
 
     def same_tls(self, other: ListenerMaterial) -> bool:
         """Whether both use the same certificate for clients."""
@@ -160,6 +165,7 @@ def _listener(settings: ListenerSettings, old: ListenerMaterial | None) -> Liste
         _upstream_tls(settings),
         files,
         upstream_files,
+        _callers(settings),
     )
     if old is None:
         return made
@@ -170,7 +176,16 @@ def _listener(settings: ListenerSettings, old: ListenerMaterial | None) -> Liste
         old.upstream_tls if made.same_upstream(old) else made.upstream_tls,
         files,
         upstream_files,
+        made.callers,
     )
+
+
+def _callers(settings: ListenerSettings) -> CallerMaterial | None:
+    if not settings.callers:
+        return None
+    from ...traffic.callers.material import gather  # noqa: PLC0415 - only for those who have it
+
+    return gather(settings.callers)
 
 
 def _listener_tls(settings: ListenerSettings) -> ssl.SSLContext | None:

@@ -34,8 +34,10 @@ from .end_to_end import LateEndToEnd
 if TYPE_CHECKING:  # only where they are wanted: they take memory
     from ...telemetry.tap import Tap
     from ...telemetry.traces import Traces
+    from ...traffic.callers.callers import Callers
     from ...traffic.exchange.announcements import Announcements
     from ...traffic.exchange.original_port import PortHandlers, PortUpstreams
+    from .lane_callers import LaneCallers
 
 
 LaneUpstream: TypeAlias = "HttpUpstream | PortUpstreams"
@@ -82,6 +84,7 @@ class WiredLane:
         self._material = material
         self._upstream = _upstream(material)
         self._announcements: dict[Address, Announcements] = {}
+        self._callers: LaneCallers | None = None
         self._handler = self._wire(material, self._upstream)
         self._listener: HttpListener | None = None
         self._retired: dict[asyncio.Task[None], LaneUpstream] = {}
@@ -151,11 +154,15 @@ class WiredLane:
             tls=change.material.tls,
             proxies=_proxies(settings),
         )
+        if self._callers is not None:
+            self._callers.keep(change.material)
         if change.fresh:
             self._retire(weakref.ref(old_handler), old_upstream)
 
     async def close(self) -> None:
         """Close the upstream and the retired ones."""
+        if self._callers is not None:
+            self._callers.close()
         await self._upstream.close()
         for task, upstream in tuple(self._retired.items()):
             task.cancel()
@@ -170,18 +177,32 @@ class WiredLane:
         pool = self._upstream.pool
         samples.add(table.UPSTREAM_CONNECTIONS, pool.idle, labels=(name, "idle"))
         samples.add(table.UPSTREAM_CONNECTIONS, pool.size - pool.idle, labels=(name, "busy"))
+        if self._callers is not None:
+            self._callers.count(samples, name)
         upstream = self._upstream
         for one in (upstream,) if isinstance(upstream, HttpUpstream) else upstream.every:
             _count(one, samples, name)
 
     def _wire(self, material: ListenerMaterial, upstream: LaneUpstream) -> LaneHandler:
+        callers = self._wire_callers(material)
         if isinstance(upstream, HttpUpstream):
-            return self._handler_for(material, upstream)
+            return self._handler_for(material, upstream, callers)
         from ...traffic.exchange.original_port import PortHandlers  # noqa: PLC0415 - see above
 
-        return PortHandlers(upstream, lambda one: self._handler_for(material, one))
+        return PortHandlers(upstream, lambda one: self._handler_for(material, one, callers))
 
-    def _handler_for(self, material: ListenerMaterial, upstream: HttpUpstream) -> Handler:
+    def _wire_callers(self, material: ListenerMaterial) -> Callers | None:
+        if material.callers is None:
+            return None
+        if self._callers is None:
+            from .lane_callers import LaneCallers  # noqa: PLC0415 - see above
+
+            self._callers = LaneCallers(self._reporter, self._clock)
+        return self._callers.wire(material)
+
+    def _handler_for(
+        self, material: ListenerMaterial, upstream: HttpUpstream, callers: Callers | None
+    ) -> Handler:
         settings = material.settings
         return Handler(
             material.rule_table,
@@ -203,6 +224,7 @@ class WiredLane:
             accept=frozenset(settings.accept),
             origins=frozenset(settings.cors.origins) if settings.cors else frozenset(),
             watches=self._watches(material, upstream.address),
+            callers=callers,
         )
 
     def _announced_at(self, address: Address, rule_table: RuleTable) -> Announcements | None:

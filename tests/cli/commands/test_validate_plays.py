@@ -57,7 +57,7 @@ def test_what_ends_in_5xx_is_told(
 @pytest.mark.parametrize(
     "rule",
     [
-        ("match: POST /a", "conversation: jwt:sub", "request: {encrypt: $.a}"),
+        ("match: POST /a", "conversation: jwt-unverified:sub", "request: {encrypt: $.a}"),
         ("match: POST /a", "conversation: const:c", "request: {encrypt: 'form:a'}"),
         ("match: POST /a", "conversation: const:c", "request: {decrypt: $.a}"),
         ("match: POST /a", "conversation: const:c", "request: {encrypt: $..a, others: pass}"),

@@ -71,7 +71,9 @@ def test_a_name_in_a_sealed_body_is_told(keys: str, told: int) -> None:
     assert told == len(_told("POST /a", keys))
 
 
-@pytest.mark.parametrize("source", ["header:x", "query:x", "jwt:org", "[const:a, jwt:org]"])
+@pytest.mark.parametrize(
+    "source", ["header:x", "query:x", "jwt-unverified:org", "[const:a, jwt-unverified:org]"]
+)
 def test_a_tenant_that_clients_choose_must_be_trusted(source: str) -> None:
     text = with_rules(_rules("/a", "request: {encrypt: $.a}"), defaults=f"{{tenant: {source}}}")
     trusting = text.replace(
@@ -101,6 +103,6 @@ def test_g9_a_form_takes_no_name_from_json() -> None:
     assert problems_of(with_rules(rule)) == [
         (
             "11:49 listeners[0].rules[0].conversation cannot be read from a form, but rule `a`"
-            " needs it; use `path:`, `query:`, `header:` or `jwt:`"
+            " needs it; use `path:`, `query:`, `header:` or `caller:`"
         )
     ]

@@ -56,7 +56,7 @@ def test_what_does_not_load_is_not_valid(old: str, new: str) -> None:
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ("const:t", "{members: ['jwt:sub', {first: [$.a, path:id]}]}"),
+        ("const:t", "{members: ['jwt-unverified:sub', {first: [$.a, path:id]}]}"),
         ("const:t", "[const:t, path:id]"),
         ("encrypt: $.content", "encrypt: optional $.content, nothing: refuse"),
         ("encrypt: $.content", "encrypt: {select: $.content, string: true, min_chars: 2}"),

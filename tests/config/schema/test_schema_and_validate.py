@@ -45,6 +45,8 @@ KNOWN_TO_VALIDATE_ALONE: Final = {
     r"is listed twice|is given twice|is already used|is taken": "other elements",
     r"is less than `ttl`|is more than `of`|for any token|never fits into": "two numbers",
     r"cannot be renewed by `shares`|needs `tls` with `client_ca`": "two keys",
+    r"needs `callers`|need each other|`xfcc` needs|go with loopback|each need `tenants`": "two keys",
+    r"is a client without credentials|no caller of the listener": "callers",
     r"`proxy_protocol` needs|`original-port` needs": "two keys",
     # What a rule does as a whole.
     r"a block needs `encrypt`|`observe` applies to whole rules": "a block among others, or alone",

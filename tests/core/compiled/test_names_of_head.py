@@ -24,6 +24,6 @@ def test_a_header_is_read_under_any_name_of_it(headers: set[bytes], *, reads: bo
 
 
 def test_the_claims_of_a_token_are_read_from_one_header() -> None:
-    names = NamesOfHead(name_sources(parse_source("jwt:sub")))
+    names = NamesOfHead(name_sources(parse_source("jwt-unverified:sub")))
     assert names.reads(frozenset({b"authorization"}))
     assert not names.reads(frozenset({b"x-request-id"}))

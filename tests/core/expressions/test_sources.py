@@ -41,7 +41,7 @@ LABEL, VIEW = NameSource("path", "id"), NameSource("query", "view")
         ("path:id", NameSource("path", "id")),
         ("query:Tenant", NameSource("query", "Tenant")),
         ("header:X-Tenant", NameSource("header", "x-tenant")),
-        ("jwt:org", NameSource("jwt", "org")),
+        ("jwt-unverified:org", NameSource("jwt-unverified", "org")),
         ("const:clinic", NameSource("const", "clinic")),
         ("const:a:b c", NameSource("const", "a:b c")),
     ],
@@ -78,7 +78,8 @@ def test_what_is_no_source_is_refused_with_a_hint(text: str, complaint: str, hin
 
 
 @given(
-    st.text() | st.sampled_from(["$", "path:", "jwt:"]).flatmap(lambda p: st.text().map(p.__add__))
+    st.text()
+    | st.sampled_from(["$", "path:", "jwt-unverified:"]).flatmap(lambda p: st.text().map(p.__add__))
 )
 def test_any_text_is_a_source_or_refused(text: str) -> None:
     try:
@@ -139,7 +140,11 @@ def test_what_is_asked_has_texts_and_names_in_turn(
         ("GET /notes/{}", "`{}` is no name", "one of: {label}, {query:name}"),
         ("GET /notes/{query:}", "`{query:}` is no name", "one of: {label}, {query:name}"),
         ("GET /notes/{header:x}", "`{header:x}` is no name", "one of: {label}, {query:name}"),
-        ("GET /notes/{jwt:sub}", "`{jwt:sub}` is no name", "one of: {label}, {query:name}"),
+        (
+            "GET /notes/{jwt-unverified:sub}",
+            "`{jwt-unverified:sub}` is no name",
+            "one of: {label}, {query:name}",
+        ),
     ],
 )
 def test_what_cannot_be_asked_is_refused_with_a_hint(text: str, complaint: str, hint: str) -> None:

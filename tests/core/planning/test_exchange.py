@@ -63,7 +63,7 @@ def test_names_are_read_from_their_places() -> None:
     assert read("const:fixed", exchange) == "fixed"
 
 
-@pytest.mark.parametrize("source", ["path:id", "query:t", "header:x-tenant", "jwt:sub"])
+@pytest.mark.parametrize("source", ["path:id", "query:t", "header:x-tenant", "jwt-unverified:sub"])
 def test_what_is_not_there_gives_nothing(source: str) -> None:
     assert read(source, an_exchange()) is None
 
@@ -93,12 +93,15 @@ def test_a_name_that_stands_twice_is_ambiguous(query: str | None, headers: Heade
 
 def test_authorization_that_stands_twice_is_ambiguous() -> None:
     with pytest.raises(AmbiguousRequest):
-        read("jwt:sub", an_exchange(headers=a_jwt({"sub": "a"}) + a_jwt({"sub": "b"})))
+        read("jwt-unverified:sub", an_exchange(headers=a_jwt({"sub": "a"}) + a_jwt({"sub": "b"})))
 
 
 def test_two_claims_and_two_parameters_are_read_from_one_head() -> None:
     exchange = an_exchange("t=a&u=b", a_jwt({"sub": "alice", "org": "clinic"}))
-    names = [read(one, exchange) for one in ("jwt:sub", "jwt:org", "query:t", "query:u")]
+    names = [
+        read(one, exchange)
+        for one in ("jwt-unverified:sub", "jwt-unverified:org", "query:t", "query:u")
+    ]
     assert names == ["alice", "clinic", "a", "b"]
 
 
@@ -108,7 +111,7 @@ def test_a_query_that_is_not_utf_8_is_ambiguous() -> None:
     assert caught.value.reason == "query-not-utf-8"
 
 
-@pytest.mark.parametrize("source", ["header:x", "jwt:sub"])
+@pytest.mark.parametrize("source", ["header:x", "jwt-unverified:sub"])
 def test_a_header_that_is_not_ascii_gives_no_name(source: str) -> None:
     headers = ((b"x", b"caf\xe9"), (b"authorization", b"Bearer \xff"))
     with pytest.raises(AmbiguousRequest) as caught:
@@ -121,13 +124,13 @@ def test_a_header_that_is_not_ascii_gives_no_name(source: str) -> None:
     [("alice", "alice"), (7, "7"), (-7, "-7"), (10**30, "1" + "0" * 30), (None, None)],
 )
 def test_a_claim_is_text_or_a_whole_number(claim: object, expected: str | None) -> None:
-    assert expected == read("jwt:sub", an_exchange(headers=a_jwt({"sub": claim})))
+    assert expected == read("jwt-unverified:sub", an_exchange(headers=a_jwt({"sub": claim})))
 
 
 @pytest.mark.parametrize("claim", [True, False, ["a"], {"a": 1}, 1.0, 1e300])
 def test_a_claim_of_another_kind_is_no_name(claim: object) -> None:
     with pytest.raises(MissingValue) as caught:
-        read("jwt:sub", an_exchange(headers=a_jwt({"sub": claim})))
+        read("jwt-unverified:sub", an_exchange(headers=a_jwt({"sub": claim})))
     assert caught.value.reason == "claim-not-text"
 
 
@@ -148,18 +151,20 @@ def test_a_claim_of_another_kind_is_no_name(claim: object) -> None:
     ],
 )
 def test_credentials_that_are_no_jwt_give_no_claim(credentials: bytes) -> None:
-    assert read("jwt:sub", an_exchange(headers=((b"Authorization", credentials),))) is None
+    assert (
+        read("jwt-unverified:sub", an_exchange(headers=((b"Authorization", credentials),))) is None
+    )
 
 
 @pytest.mark.parametrize("payload", ["[" * 100_000, '{"sub":' + "9" * 5000 + "}", "\ufeff{}"])
 def test_a_payload_that_cannot_be_read_gives_no_claim(payload: str) -> None:
-    assert read("jwt:sub", an_exchange(headers=a_jwt(payload))) is None
+    assert read("jwt-unverified:sub", an_exchange(headers=a_jwt(payload))) is None
 
 
 def test_the_scheme_is_read_in_any_case() -> None:
     (name, value), *_ = a_jwt({"sub": "a"})
     headers = ((name.lower(), value.replace(b"Bearer ", b"bEARER  ")),)
-    assert read("jwt:sub", an_exchange(headers=headers)) == "a"
+    assert read("jwt-unverified:sub", an_exchange(headers=headers)) == "a"
 
 
 def test_a_body_is_read_by_who_has_it() -> None:
@@ -194,7 +199,7 @@ def test_sources_combine(source: Source, expected: str | None) -> None:
 @given(st.text(), st.text("abt=&%;+0f", max_size=20), st.binary(max_size=30))
 def test_any_head_gives_names_or_is_refused(claims: str, query: str, header: bytes) -> None:
     headers: Any = (*a_jwt(claims.encode(errors="ignore").decode()), (b"x", header))
-    for source in ("jwt:sub", "query:t", "header:x"):
+    for source in ("jwt-unverified:sub", "query:t", "header:x"):
         try:
             read(source, an_exchange(query, headers))
         except SealyardError as error:

@@ -104,7 +104,7 @@ def test_a_response_says_what_it_depends_on(said: Headers, added: bytes | None) 
 
 
 def test_the_headers_that_bind_a_response_are_those_of_its_names() -> None:
-    names = Names(parse_source("jwt:org"), parse_source("header:x-conversation"))
+    names = Names(parse_source("jwt-unverified:org"), parse_source("header:x-conversation"))
     read = a_rule(response=a_block(decrypt=["$.a"]), names=names)
     unread = a_rule(
         response=a_block(decrypt=[an_item("$.a", bind=frozenset({"tenant"}))]), names=names

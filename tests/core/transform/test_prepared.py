@@ -409,7 +409,7 @@ def test_a_message_that_passes_is_the_same_each_time() -> None:
     assert back is not None
     passed = back.change(b"x", NOW)
     assert passed is not None
-    assert sent(passed) == [None, None, (), False, False, answer, None, False, False]
+    assert sent(passed) == [None, None, (), False, False, False, answer, None, False, False]
 
 
 @pytest.mark.parametrize(

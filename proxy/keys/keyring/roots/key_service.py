@@ -13,7 +13,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
@@ -29,10 +29,14 @@ from ...policy import ANSWER_BYTES, HEAD_AND_BODY_BYTES, KEY_SERVICE_SECONDS, TO
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The status, and the JSON object or the text that came with it; empty if there was neither."""
+    """The status, and the JSON object or the text that came with it; empty if there was neither.
+
+    `cache_control` is the header, which says how long it holds.
+    """
 
     status: int
     body: bytes
+    cache_control: str = ""
 
     @property
     def ok(self) -> bool:
@@ -64,8 +68,11 @@ def call(  # noqa: PLR0913 - the parts of one request
     *,
     tls: ssl.SSLContext | None = None,
     seconds: float = KEY_SERVICE_SECONDS,
+    admits: Callable[[str], bool] = bool,
 ) -> Answer:
     """Return the answer of a service; `tls` is needed for `https`.
+
+    Nothing is asked at an address that `admits` does not.
 
     Raises KeyringError, naming the host, where its last byte has not come after `seconds`, whatever
     the time was spent on, where it has more than ANSWER_BYTES bytes, or where no thread can begin.
@@ -87,7 +94,7 @@ def call(  # noqa: PLR0913 - the parts of one request
 
     def ask() -> None:
         try:
-            answered.set_result(_asked(connection, method, target, headers, body))
+            answered.set_result(_asked(connection, method, target, headers, body, admits))
         except Exception as error:  # noqa: BLE001 - it is raised below
             answered.set_exception(error)
 
@@ -107,14 +114,18 @@ def call(  # noqa: PLR0913 - the parts of one request
         raise KeyringError(f"{host}: {_reason(error)}") from None
 
 
-def _asked(
+def _asked(  # noqa: PLR0913, PLR0917 - the parts of one request
     connection: http.client.HTTPConnection,
     method: str,
     target: str,
     headers: Mapping[str, str],
     body: bytes | None,
+    admits: Callable[[str], bool],
 ) -> Answer:
     try:
+        connection.connect()
+        if not admits(connection.sock.getpeername()[0]):
+            raise _Elsewhere
         connection.request(method, target, body, dict(headers))
         with connection.getresponse() as response:
             read = response.read(ANSWER_BYTES + 1)
@@ -122,7 +133,7 @@ def _asked(
         connection.close()
     if len(read) > ANSWER_BYTES:
         raise _TooLong
-    return Answer(response.status, read)
+    return Answer(response.status, read, response.headers.get("Cache-Control", ""))
 
 
 def _end(connection: http.client.HTTPConnection) -> None:
@@ -136,6 +147,10 @@ def _end(connection: http.client.HTTPConnection) -> None:
 
 class _TooLong(http.client.HTTPException):
     """More bytes than an answer has."""
+
+
+class _Elsewhere(http.client.HTTPException):
+    """The host has an address that is not to be asked."""
 
 
 class _Bounded(http.client.HTTPResponse):
@@ -214,6 +229,8 @@ def trusting(authority: Path | None, shown: tuple[Path, Path] | None = None) -> 
 def _reason(error: Exception) -> str:
     if isinstance(error, _TooLong):
         return f"the answer has more than {ANSWER_BYTES} bytes"
+    if isinstance(error, _Elsewhere):
+        return "its address is not one to be asked"
     if isinstance(error, socket.gaierror):
         return "the name cannot be resolved"
     if isinstance(error, ssl.SSLCertVerificationError):

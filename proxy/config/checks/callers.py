@@ -1,0 +1,80 @@
+"""Whether the callers of a listener can be verified, and whether names may be read from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from ipaddress import ip_network
+from typing import Any, Final
+
+from ...core.expressions.sources import name_sources
+from ...core.rules.model import NAMED_PARTS
+from ..declared.section import Fields
+from ..rules.resolve import ResolvedRule
+from ..settings import UnixAddress
+from ..settings.callers import (
+    CallerCertificate,
+    CallerHeader,
+    CallerJwt,
+    CallerSettings,
+    CallerXfcc,
+)
+from ..yaml.nodes import Problems
+
+_LOOPBACK: Final = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
+
+
+def check(values: Mapping[str, Any], fields: Fields, problems: Problems) -> None:
+    """Report callers whose credentials cannot come to this listener, or from everywhere."""
+    callers: Sequence[CallerSettings] = values.get("callers", ())
+    if not callers:
+        if "caller_order" in values:
+            problems.add(fields["caller_order"], "needs `callers`", "delete it")
+        return
+    place, tls, trusted = fields["callers"], values.get("tls"), values.get("trusted_proxies", ())
+    kinds = {type(one.by if one.over is None else one.over.by) for one in callers}
+    if CallerCertificate in kinds and (tls is None or tls.client_ca is None):
+        told = "a certificate needs `tls` with `client_ca` on the listener"
+        problems.add(place, told, "write `tls: {…, client_ca: path}`")
+    if CallerXfcc in kinds and not trusted and not isinstance(values.get("listen"), UnixAddress):
+        told = "`xfcc` needs `trusted_proxies`: without it, anybody could have written the header"
+        problems.add(place, told, "list the address from which Envoy connects")
+    local = any(one.overlaps(each) for one in trusted for each in _LOOPBACK if _alike(one, each))
+    if local and any(isinstance(one.by, CallerHeader) for one in callers):
+        told = "`header` does not go with loopback in `trusted_proxies`"
+        hint = "every client of a mesh arrives from there: use `xfcc` or `jwt`"
+        problems.add(place, told, hint)
+
+
+def check_names(
+    values: Mapping[str, Any], fields: Fields, rules: Iterable[ResolvedRule], problems: Problems
+) -> None:
+    """Report names from claims where nobody is verified, or where issuers could name each other's.
+
+    Names of two issuers are the same texts: one must not be able to name a tenant of the other.
+    """
+    callers: Sequence[CallerSettings] = values.get("callers", ())
+    tokens = [one.by for one in callers if isinstance(one.by, CallerJwt)]
+    reading = [syntax for one in rules for syntax in _claims(one)]
+    for syntax in reading if not tokens else ():
+        told = "is read from a verified claim, and no caller of the listener has a `jwt`"
+        problems.add(syntax.place, told, "write `callers` on the listener")
+    issuers = {one.issuer for one in tokens}
+    if reading and len(issuers) > 1 and any(one.tenants is None for one in tokens):
+        told = "callers of several issuers, of which rules read names, each need `tenants`"
+        hint = "say which tenants each may name: `tenants: {claim: org, allow: [clinic]}`"
+        problems.add(fields["callers"], told, hint)
+
+
+def _claims(resolved: ResolvedRule) -> Iterable[Any]:
+    """Yield the sources of a rule that are read from verified claims."""
+    for names in (resolved.shared.names, *(one.names for one in resolved.shared.blocks)):
+        for part in NAMED_PARTS:
+            syntax = names.get(part)
+            if syntax is not None and any(
+                one.place == "caller" for one in name_sources(syntax.source)
+            ):
+                yield syntax
+
+
+def _alike(one: Any, other: Any) -> bool:  # noqa: ANN401 - networks of either version
+    return bool(one.version == other.version)

@@ -1,0 +1,29 @@
+"""What is made of `callers` before a configuration takes effect. It reads files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...config.settings.callers import CallerJwt, CallerKeys, CallerSettings
+from .key_set import KeySet
+from .key_source import Fetch, fetching, of_file
+from .table import CallerTable
+
+
+@dataclass(frozen=True, slots=True)
+class CallerMaterial:
+    """The callers of a listener, and the keys of each issuer, or what fetches them."""
+
+    table: CallerTable
+    keys: Mapping[CallerKeys, KeySet | Fetch]
+
+
+def gather(callers: Sequence[CallerSettings]) -> CallerMaterial:
+    """Return the material; raise UnfitEnvironment, naming the file, where one cannot be used."""
+    wanted = {one.by.jwks for one in callers if isinstance(one.by, CallerJwt)}
+    keys: dict[CallerKeys, KeySet | Fetch] = {
+        one: of_file(one.place) if isinstance(one.place, Path) else fetching(one) for one in wanted
+    }
+    return CallerMaterial(CallerTable(callers), keys)

@@ -1,0 +1,83 @@
+"""What outlives a reload of the callers of one listener: keys that were fetched, and counts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+from urllib.parse import urlsplit
+
+from ...config.settings.callers import CallerKeys
+from ...telemetry.metrics import callers as metrics
+from ...telemetry.metrics.samples import Samples
+from ...telemetry.reporter import MessageReporter
+from ...traffic.callers.callers import Callers
+from ...traffic.callers.key_set import KeySet
+from ...traffic.callers.key_source import KeySource
+from ..reload.material import ListenerMaterial
+
+
+class LaneCallers:
+    """Wires the callers of one listener; owns the sources of their keys."""
+
+    def __init__(self, reporter: MessageReporter, clock: Callable[[], float]) -> None:
+        """`clock` returns seconds since 1970."""
+        self._reporter = reporter
+        self._clock = clock
+        self._sources: dict[CallerKeys, KeySource] = {}
+        self._counts: dict[tuple[str, str], int] = {}
+
+    def wire(self, material: ListenerMaterial) -> Callers | None:
+        """Return what verifies the callers of a listener; None where it has none."""
+        found, settings = material.callers, material.settings
+        if found is None:
+            return None
+        sources: dict[CallerKeys, KeySource] = {}
+        for of, keys in found.keys.items():
+            if isinstance(keys, KeySet):
+                sources[of] = KeySource(None, keys, time.monotonic, _quiet)
+                continue
+            host = urlsplit(str(of.place)).netloc
+            told = partial(self._tell, settings.name, host)
+            sources[of] = self._sources.get(of) or KeySource(keys, None, time.monotonic, told)
+            sources[of].fetch = keys  # its CA may be another
+        self._sources = self._sources | sources
+        return Callers(
+            found.table,
+            sources,
+            order=settings.caller_order,
+            trusted_proxies=settings.trusted_proxies,
+            tls=material.tls,
+            counts=self._counts,
+            clock=self._clock,
+        )
+
+    def keep(self, material: ListenerMaterial) -> None:
+        """Close the sources that a configuration in force does not have."""
+        known = {} if material.callers is None else material.callers.keys
+        for of in self._sources.keys() - known.keys():
+            self._sources.pop(of).close()
+
+    def close(self) -> None:
+        """Close all sources."""
+        for one in self._sources.values():
+            one.close()
+
+    def count(self, samples: Samples, listener: str) -> None:
+        """Add how many credentials had which outcome, and how old the keys are."""
+        for (caller, outcome), number in self._counts.items():
+            samples.add(metrics.VERIFICATIONS, number, labels=(listener, caller, outcome))
+        for of, one in self._sources.items():
+            if one.age is not None:
+                host = urlsplit(str(of.place)).netloc
+                samples.add(metrics.KEYS_AGE, one.age, labels=(listener, host))
+
+    def _tell(self, listener: str, host: str, reason: str) -> None:
+        if reason:
+            self._reporter.report("callers.keys_away", listener=listener, host=host, reason=reason)
+        else:
+            self._reporter.report("callers.keys_back", listener=listener, host=host)
+
+
+def _quiet(_: str) -> None:
+    """Say nothing: the keys of a file are there."""

@@ -1,0 +1,129 @@
+"""Who is taken to send a message: `explain --caller`, `caller` in cases, what is played of rules."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from proxy.config.load import parse
+from proxy.core.crypto.context import Context, Scope
+from proxy.explaining.plays import played
+from tests.cli.conftest import invoke
+from tests.factories import a_session
+
+CANARY = "CANARY-callers"
+CONFIGURATION = """\
+version: 1
+keys: {keyring: {file: keyring.jwe, key: {file: root.key}}}
+masks: {last: {keep: {last: 2}}}
+purposes_of_use: [treatment]
+listeners:
+  - name: api
+    listen: 127.0.0.1:8080
+    upstream: http://127.0.0.1:3000
+    unmatched: reject
+    callers:
+      - {name: doctor, jwt: {issuer: i, audience: a, jwks: {file: j}, algorithms: [ES256],
+                      claims: {r: d}}}
+      - {name: billing, jwt: {issuer: i, audience: a, jwks: {file: j}, algorithms: [ES256],
+                      claims: {r: b}}}
+      - {name: clerk, jwt: {issuer: i, audience: a, jwks: {file: j}, algorithms: [ES256],
+                      claims: {r: c}}}
+    defaults: {others: pass, tenant: caller:org, bind: [tenant, field]}
+    rules:
+      - name: read
+        match: GET /notes
+        response:
+          decrypt:
+            - select: $.*.content
+              for: {doctor: value, billing: absent, clerk: {mask: last}}
+              purpose_of_use: header:x-purpose-of-use
+      - name: write
+        match: [POST /notes, PUT /notes]
+        request: {encrypt: $.content, for: [doctor, clerk]}
+"""
+CASES = """\
+config: sealyard.yaml
+cases:
+  - name: a doctor reads
+    request: GET /notes
+    headers: {X-Purpose-Of-Use: treatment}
+    caller: {name: doctor, claims: {org: clinic}}
+    response: {body: [{content: <sealed>, n: 1}]}
+    expect: {rule: read, response: {"$.*.content": opened}, client: [{content: <opened>, n: 1}]}
+  - name: a clerk reads a mask
+    request: GET /notes
+    headers: {X-Purpose-Of-Use: treatment}
+    caller: {name: clerk, claims: {org: clinic}}
+    response: {body: [{content: <sealed>, n: 1}]}
+    expect: {response: {"$.*.content": masked}}
+  - name: billing reads the rest
+    request: GET /notes
+    caller: {name: billing, claims: {org: clinic}}
+    response: {body: [{content: <sealed>, n: 1}]}
+    expect: {response: {"$.*.content": absent}}
+  - {name: a doctor says what for, request: GET /notes, caller: doctor,
+     expect: {refused: purpose-of-use-missing}}
+  - {name: a stranger, request: GET /notes, expect: {refused: caller-may-not-open}}
+  - {name: billing does not write, request: POST /notes, body: {content: x}, caller: billing,
+     expect: {refused: caller-may-not-seal}}
+  - {name: a clerk does not replace, request: PUT /notes, body: {content: x}, caller: clerk,
+     expect: {refused: masked-value}}
+"""
+
+
+SCOPE = Scope("clinic")
+TOKEN = a_session(SCOPE).seal(CANARY.encode(), Context(SCOPE, "content")).decode()
+
+
+@pytest.fixture
+def configuration(tmp_path: Path) -> Path:
+    path = tmp_path / "sealyard.yaml"
+    path.write_text(CONFIGURATION)
+    return path
+
+
+def test_cases_say_who_asks(configuration: Path) -> None:
+    cases = configuration.parent / "cases.yaml"
+    cases.write_text(CASES)
+    assert "7 passed, 0 failed" in invoke("test", str(cases), "--coverage").stdout
+
+
+@pytest.mark.parametrize(
+    ("caller", "status", "told"),
+    [
+        ("doctor", 0, '"<content opened>"'),
+        ("clerk", 0, '"<content masked>"'),
+        ("billing", 0, '"<content absent>"'),
+        (None, 1, "caller-may-not-open"),
+    ],
+)
+def test_a_message_is_explained_as_of_a_caller(
+    configuration: Path, caller: str | None, status: int, told: str
+) -> None:
+    answer = json.dumps([{"content": TOKEN}])
+    explain = partial(invoke, "explain", "--config", str(configuration), "GET", "/notes")
+    who = () if caller is None else ("--caller", caller, "--claim", "org=clinic")
+    stated = ("-H", "X-Purpose-Of-Use: treatment")
+    result = explain("--response", answer, *who, *stated, status=status)
+    assert told in result.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("--caller", "doctr"), ("--claim", "org=clinic")],
+)
+def test_a_caller_that_is_none_is_a_usage_error(
+    configuration: Path, arguments: tuple[str, ...]
+) -> None:
+    invoke("explain", "--config", str(configuration), "GET", "/notes", *arguments, status=2)
+
+
+def test_what_a_rule_is_played_with_comes_from_the_caller_that_gets_most() -> None:
+    text = CONFIGURATION.replace("tenant: caller:org", "tenant: const:t")
+    (listener,) = parse(text, Path("/etc/sealyard.yaml"), {}).settings.listeners
+    told = played(listener)
+    assert any("api / read" in one and "not-a-token" in one for one in told)
