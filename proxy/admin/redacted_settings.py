@@ -92,6 +92,7 @@ def _behaviour(behaviour: Behaviour) -> Any:  # noqa: ANN401 - a word or a list,
             for action, fields in (
                 ("encrypt", [item.field for item in block.encrypt]),
                 ("decrypt", [item.field for item in block.decrypt]),
+                ("search", [item.field for item in block.search]),
             )
             if fields
         }

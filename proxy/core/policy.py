@@ -70,6 +70,9 @@ FORM_PARTS: Final = 1_000  # frameworks allow 100 to 1,000
 PART_HEAD_BYTES: Final = 8 * 1024  # frameworks allow 0.5 to 80 KiB
 PART_WHOLE_BYTES: Final = 64 * 1024  # longest content of a part that is handed on whole
 
+# --- search -----------------------------------------------------------------------------------
+SEARCHED_WORDS: Final = 8  # words of one query, of which the backend gets one
+
 # --- records ----------------------------------------------------------------------------------
 RECORDS: Final = 30_000  # records of a body: to begin one takes as long as to seal a value
 EVENT_LINES: Final = 120_000  # lines of server-sent events: four for each record

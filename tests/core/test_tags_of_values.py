@@ -47,6 +47,9 @@ from tests.factories import (
 FORM = ((b"Content-Type", b"application/x-www-form-urlencoded"),)
 NDJSON = ((b"Content-Type", b"application/x-ndjson"),)
 PARTS = ((b"Content-Type", b"multipart/form-data; boundary=of-parts"),)
+PART = (
+    '--of-parts\r\nContent-Disposition: form-data; name="content"\r\n\r\nCall Ann\r\n--of-parts--'
+)
 WORDS = WordsIndex(most=3)
 TAGS = listed(INDEX_KEYS.word_tags(SCOPE, "content", ["call", "ann"]))
 EMAIL = listed([INDEX_KEYS.exact_tag(SCOPE, "email", "ann@example.com")])
@@ -117,7 +120,7 @@ def test_a_member_within_a_text_is_refused() -> None:
         (FORM, "conversationId=c1&content=Call+Ann", "form:content"),
         (
             PARTS,
-            '--of-parts\r\nContent-Disposition: form-data; name="content"\r\n\r\nCall Ann\r\n--of-parts--',
+            PART,
             "part:content",
         ),
         (NDJSON, said() + "\n" + said() + "\n", "$.content"),
@@ -205,6 +208,14 @@ def test_answers_have_no_tags_behind_any_token(answer: object, clear: object) ->
             replied(rule(), json.dumps(answer))
         return
     assert json.loads(replied(rule(), json.dumps(answer))) == clear
+
+
+def test_members_of_tags_are_empty_in_answers() -> None:
+    answer = replace(a_block(decrypt=["optional $.content"]), tags_members=frozenset({"tags"}))
+    made = a_rule("POST /api/messages", request=a_block(encrypt=[indexed()]), response=answer)
+    text = '{"tags" : "%s", "all": [{"tags":"%s"}], "other": "~abcde~", "content": "%s"}'
+    found = replied(made, text % (TAGS, "~", SEALED)).decode()
+    assert found == text % ("", "", "Call Ann")
 
 
 def test_tokens_that_stay_lose_their_tags() -> None:

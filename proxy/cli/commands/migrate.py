@@ -141,6 +141,23 @@ def reseal(place: KeyringPlace, **options: Any) -> None:  # noqa: ANN401 - see `
     _run(place, "reseal", **options)
 
 
+@migrate.command()
+@click.option("--drop", is_flag=True, help="Remove all tags instead.")
+@_state_option
+@_options
+def index(place: KeyringPlace, *, drop: bool, **options: Any) -> None:  # noqa: ANN401 - see `_options`
+    """Give sealed values the tags that their index asks for, and remove others.
+
+    \b
+    sealyard migrate index clinic.yaml --rate 2000
+    sealyard migrate index clinic.yaml --drop
+
+    It may run beside a writer. Tags are of each generation of the index secret that the keyring
+    has. Plain values stay plain. Exits with 1 if there are any, or if values are left.
+    """  # noqa: D301 - click's own mark for lines that must not be wrapped
+    _run(place, "drop-index" if drop else "index", **options)
+
+
 @migrate.command("open")
 @_state_option
 @_options

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ...core.expressions.selectors import JsonSelector, NamedSelector
 from ...core.formats.body_format import Kind
@@ -16,7 +16,7 @@ from ...core.rules.model import Batching, Nothing, Verdict
 from ...core.rules.model import Block as CoreBlock
 from ..declared.composed import ByName, ByShape, ListOf, OneOrMore, WithPlace
 from ..declared.kinds import Choice, PlainText, Switch, WholeNumber
-from ..declared.section import Fields, Section, inline, setting
+from ..declared.section import Fields, LazySection, Section, inline, setting
 from ..policy import SENTINEL_CHARS
 from ..yaml.nodes import Mapping, Place, Problems, Scalar, Sequence, show, suggest
 from ..yaml.scalars import elements, text
@@ -26,8 +26,11 @@ from .items import ITEMS, PLAIN, RECORDS, ItemSyntax, PlainSelector, items_in
 from .options import BindSyntax, NamesSyntax, OptionsSyntax, bind
 from .stream_kinds import BATCH, SENTINELS
 
+if TYPE_CHECKING:  # loaded with rules that search
+    from .searches import KeepSyntax, SearchSyntax
+
 _USUAL: Final = CoreBlock()
-_ACTIONS: Final = ("encrypt", "decrypt", "plain", "others")
+_ACTIONS: Final = ("encrypt", "decrypt", "search", "plain", "others")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,17 @@ class BlockSyntax:
     place: Place
     encrypt: tuple[ItemSyntax, ...] = setting(ITEMS, "What is sealed.", default=())
     decrypt: tuple[ItemSyntax, ...] = setting(ITEMS, "What is opened.", default=())
+    search: tuple[SearchSyntax, ...] = setting(
+        OneOrMore(LazySection("rules.searches:SEARCH"), "search or list of searches"),
+        "What clients search for: the backend gets tags in its place. Only in requests.",
+        default=(),
+    )
+    keep: KeepSyntax | None = setting(
+        LazySection("rules.searches:KEEP"),
+        "What stays of the answer to a search, once it is opened. Only in responses.",
+        default=None,
+        absent="all of it",
+    )
     plain: tuple[tuple[tuple[PlainSelector, ...], Place], ...] = setting(
         PLAIN,
         "Places of a request that stay plain: a text, a number or a boolean at exactly this path,"
@@ -192,8 +206,8 @@ class BlockSyntax:
 
     @property
     def items(self) -> tuple[ItemSyntax, ...]:
-        """What is sealed, then what is opened."""
-        return (*self.encrypt, *self.decrypt)
+        """What is sealed, then what is opened, then what is searched for."""
+        return (*self.encrypt, *self.decrypt, *(one.item for one in self.search))
 
 
 def _block(
@@ -299,7 +313,7 @@ def _acts(node: Mapping) -> bool:
 
 def _refuse_misplaced(fields: Fields, direction: Direction, problems: Problems) -> None:
     status, on_error = fields.get("status"), fields.get("on_error")
-    for key in ("names", "accept_unbound") if direction == "request" else ():
+    for key in ("names", "accept_unbound", "keep") if direction == "request" else ():
         if (one := fields.get(key)) is not None:
             problems.add(one, "only applies to responses", "delete it")
     opens = direction == "response" and fields.get("decrypt") is not None
@@ -307,7 +321,9 @@ def _refuse_misplaced(fields: Fields, direction: Direction, problems: Problems) 
         if one is not None and not opens:
             problems.add(one, "only applies with `decrypt` in a response", "delete it")
     for key in (
-        ("plain", "others", "query", "headers", "filenames") if direction == "response" else ()
+        ("plain", "others", "query", "headers", "filenames", "search")
+        if direction == "response"
+        else ()
     ):
         if (one := fields.get(key)) is not None:
             problems.add(one, "only applies to requests: a response is never closed", "delete it")

@@ -38,6 +38,7 @@ def check_block(block: BlockSyntax, problems: Problems) -> None:
             problems.add(item.place, "`where` does not apply with `batch`", "delete one of them")
     placed = [(item, "encrypt") for item in block.encrypt]
     placed += [(item, "decrypt") for item in block.decrypt]
+    placed += [(one.item, "search") for one in block.search]
     for (first, first_action), (second, second_action) in combinations(placed, 2):
         if _may_stand_together(first, second, same_action=first_action == second_action):
             continue
@@ -313,8 +314,8 @@ def others(block: BlockSyntax, said: Others | None, problems: Problems) -> Other
 
 
 def closes(block: BlockSyntax) -> bool:
-    """Return whether a block of requests seals or opens something, or lists what is plain."""
-    return bool(block.encrypt or block.decrypt or block.plain) or block.options.others is not None
+    """Return whether a block of requests changes something, or lists what is plain."""
+    return bool(block.items or block.plain) or block.options.others is not None
 
 
 def _in_body(block: BlockSyntax) -> bool:
@@ -323,7 +324,8 @@ def _in_body(block: BlockSyntax) -> bool:
     A body that is sealed or opened as a whole has none, and `tokens` may stand anywhere.
     """
     wholes = {one.selector for one in block.items} & set(Whole)
-    said = bool(block.encrypt or block.plain) or block.options.others is not None
+    said = bool(block.encrypt or block.search or block.plain)
+    said = said or block.options.others is not None
     return wholes <= {Whole.TOKENS} and (said or not wholes)
 
 

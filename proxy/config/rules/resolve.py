@@ -170,6 +170,8 @@ class _Resolver:
         return Block(
             encrypt=encrypt,
             decrypt=decrypt,
+            search=self._search(block, inherited=inherited),
+            keep=block.keep.kept if block.keep else None,
             names=_names(block.names),
             types=block.types,
             statuses=block.statuses,
@@ -249,6 +251,21 @@ class _Resolver:
             self._items.append(PlacedItem(item, syntax.place, action, direction, block))
         return tuple(made)
 
+    def _search(self, block: BlockSyntax, *, inherited: bool) -> tuple[Item, ...]:
+        """Return what is searched for; it is bound as the values that it is to find."""
+        made: list[Item] = []
+        for one in block.search:
+            from . import searches  # noqa: PLC0415 - loaded with its rules
+
+            field = self._around.fields.get(one.field, FieldSyntax())
+            sought = searches.sought(one, field, self._problems)
+            if sought is None:
+                continue
+            bind = self._bind(one.item, field, block, inherited=inherited)
+            searches.check_scope(one, sought, bind, self._problems)
+            made.append(Item(one.selector, one.field, bind, optional=True, sought=sought))
+        return tuple(made)
+
     def _item(
         self,
         syntax: ItemSyntax,
@@ -303,9 +320,9 @@ class _Resolver:
             framed=said is None and most is None and index is None,
             each=syntax.each,
             elsewhere_allowed=syntax.elsewhere_allowed,
-            audience=audience,
             index=index,
             tags_member=tags_member,
+            audience=audience,
         )
         if index is not None:
             indexes.check(item, syntax.place, self._problems)

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from ...core.expressions.routes import Pattern, parse_pattern
 from ..declared.composed import OneOrMore, WithPlace
-from ..declared.kinds import Choice, PlainText, WholeNumber
+from ..declared.kinds import Choice, PlainText, Switch, WholeNumber
 from ..declared.section import Fields, Section, inline, setting
 from ..settings.listeners import LOG, RuleLog
 from ..yaml.nodes import Place, Problems
@@ -83,6 +83,12 @@ class RuleSyntax:
         " `limits.connections_per_route`.",
         default=0,
         absent="none",
+    )
+    reads: bool = setting(
+        Switch(),
+        "Whether its requests only read, whatever their method: needed to search by words with"
+        " methods other than GET, HEAD and QUERY.",
+        default=False,
     )
     shared: SharedSyntax = inline(SharedSyntax)
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final
 
 from ...core.expressions.sources import name_sources
-from ...core.rules.model import NAMED_PARTS
+from ...core.rules.model import NAMED_PARTS, Rule, Verdict
 from ..checks import (
     binding_names,
     block_coverage,
@@ -108,12 +109,31 @@ def listener(
     passes = bool(values.get("pass_unmatched"))
     at = fields.get("unmatched") or fields.place
     route_coverage.check_open_writes(resolved, at, problems, passes=passes)
-    values["rules"] = tuple(one.rule for one in resolved)
+    values["rules"] = _hiding(resolved, problems)
     values["log"] = {
         one.rule.name: one.shared.log for one in resolved if one.shared.log is not None
     }
     whole = values.keys() >= {"name", "listen", "upstream", "pass_unmatched"}
     return ResolvedListener(fields.place, ListenerSettings(**values) if whole else None, resolved)
+
+
+def _hiding(resolved: tuple[ResolvedRule, ...], problems: Problems) -> tuple[Rule, ...]:
+    """Return rules whose responses lose all tags; warn of those that do not read theirs."""
+    rules = tuple(one.rule for one in resolved)
+    items = [item for rule in rules for block in rule.blocks for item in block.encrypt]
+    for one in resolved if any(item.index is not None for item in items) else ():
+        if one.rule.response is Verdict.PASS and one.rule.request is not Verdict.REJECT:
+            told = "answers that it does not read keep their tags, and whoever gets them compares"
+            problems.warn(one.syntax.place, told)
+    members = frozenset(one.tags_member for one in items if one.tags_member is not None)
+    return tuple(map(partial(_hidden, members), rules)) if members else rules
+
+
+def _hidden(members: frozenset[str], rule: Rule) -> Rule:
+    if not isinstance(rule.response, tuple):
+        return rule
+    response = tuple(replace(block, tags_members=members) for block in rule.response)
+    return replace(rule, response=response)
 
 
 def _check_claims(
@@ -151,6 +171,10 @@ def _rules(
         websockets.check(one, problems)
         likely_mistakes.check_graphql(one, problems)
         likely_mistakes.check_searches(one, problems)
+        if any(block.search or block.keep for block in one.shared.blocks):
+            from ..checks import searches  # noqa: PLC0415 - loaded with its rules
+
+            searches.check(one, problems)
     return resolved
 
 

@@ -39,6 +39,7 @@ from .batches import around
 from .closed_world import closed_world
 from .element_conditions import conditions_of, in_elements
 from .flat_json import FlatJson, is_simple
+from .kept_elements import kept
 from .message_match import MessageMatch
 from .one_or_many import Deciding, RecordShape
 from .other_places import SourcesElsewhere, elsewhere
@@ -80,13 +81,14 @@ class CompiledBlock(MessageMatch):
     `sources_elsewhere` compares names with other places of the request. `shape` says where the
     record or the records of a body lie, None where the body itself is what selectors are of.
 
-    Values: `encrypt` and `decrypt` are known by index. `selection` finds them in a body,
+    Values: `encrypt`, `decrypt` and `search` are known by index. `selection` finds them in a body,
     `other_selections` in one of these kinds instead, `parts` in a multipart form, `query` in a
     query; `in_head` are the items of the head, `in_elements` those with conditions on elements.
-    `around` is what is checked beside the values, `closed` what else a request may hold (None:
-    anything), `elsewhere` what must not be in another place of it. `variants_checked` are the
-    selectors of which no member may occur in another spelling, `twins_checked` those of which none
-    may occur twice or hidden, `parents` those on whose way nothing of another type may stand.
+    `kept` finds the elements of an answer that stay where its request has searched, None where all
+    of them do. `around` is what is checked beside the values, `closed` what else a request may hold
+    (None: anything), `elsewhere` what must not be in another place of it. `variants_checked` are
+    the selectors of which no member may occur in another spelling, `twins_checked` those of which
+    none may occur twice or hidden, `parents` those on whose way nothing of another type may stand.
     `when` decides by the body, None where the head does alone.
 
     Short cuts: `flat` is what is done to plain JSON, where that is all; a block that has it takes
@@ -114,11 +116,13 @@ class CompiledBlock(MessageMatch):
         "in_elements",
         "in_head",
         "keeps",
+        "kept",
         "other_selections",
         "parents",
         "parts",
         "query",
         "rendered",
+        "search",
         "selection",
         "sentinels",
         "shape",
@@ -163,12 +167,14 @@ class CompiledBlock(MessageMatch):
         self.elements_shared = {source: len(steps) for source, steps in self.elements.items()}
         self.encrypt = self._place(block.encrypt, first=0)
         self.decrypt = self._place(block.decrypt, first=len(self.encrypt))
+        opened = len(self.encrypt) + len(self.decrypt)
+        self.search = self._place(block.search, first=opened)
         conditions = conditions_of(block, shape)
         read = (*(self._at(one) for one in self.source_index if not one.member_name), *conditions)
         self.closed = closed_world(block, direction, read)
         self.escape, self.whole_place = _writing(block, direction)
         selectors = (
-            *(one.item.selector for one in (*self.encrypt, *self.decrypt)),
+            *(one.item.selector for one in (*self.encrypt, *self.decrypt, *self.search)),
             *map(self._at, self.source_index),
             *block.rendered,
         )
@@ -178,6 +184,9 @@ class CompiledBlock(MessageMatch):
         items = (*self.encrypt, *self.decrypt)
         self.in_elements = in_elements(items, shape, first=len(selectors))
         selectors += conditions
+        self.kept = kept(block.keep, self.decrypt, first=len(selectors))
+        if self.kept is not None:
+            selectors += self.kept.selectors
         self._refuse_other_forms(selectors)
         self.parts = self._part_selection(selectors)
         found = self._find_selections(selectors)
@@ -297,7 +306,8 @@ class CompiledBlock(MessageMatch):
 
     def _refuse_other_forms(self, selectors: tuple[Selector, ...]) -> None:
         """Raise InvalidExpression for a name in a form that is not the kind of body here."""
-        places = {value_place(one) for one in selectors[: len(self.encrypt) + len(self.decrypt)]}
+        count = len(self.encrypt) + len(self.decrypt) + len(self.search)
+        places = {value_place(one) for one in selectors[:count]}
         for source in self.source_index:
             place = value_place(source.selector)
             if place != "$" and places - {place}:
@@ -350,6 +360,8 @@ class CompiledBlock(MessageMatch):
         block, traits = self.block, self.traits
         if (
             block.accept
+            or block.search
+            or block.keep is not None
             or traits.takes_whole
             or traits.changes_head
             or (self.reads and not traits.reads_json)
@@ -366,12 +378,15 @@ class CompiledBlock(MessageMatch):
         return named or self.parts is not None
 
     def _in_head(self, *, first: int) -> Iterator[tuple[Placed, str | None, bool]]:
-        """Yield the items of the head, the header's name (None: the query), whether it is sealed.
+        """Yield the items of the head, the header's name (None: the query), whether it is replaced.
+
+        What is to be opened is not.
 
         Raises InvalidExpression for the query of a response: it has none.
         """
         index = first
-        for items, encrypt in ((self.block.encrypt, True), (self.block.decrypt, False)):
+        block = self.block
+        for items, encrypt in ((block.encrypt + block.search, True), (block.decrypt, False)):
             for item in items:
                 selector = item.selector
                 if isinstance(selector, NamedSelector) and selector.of_head:
@@ -382,19 +397,17 @@ class CompiledBlock(MessageMatch):
                     index += 1
 
     def _query_selection(self) -> FormSelection | None:
-        placed = [one for one, header, _ in self.in_head if header is None]
+        placed = {one.index: one.item for one, header, _ in self.in_head if header is None}
         if not placed:
             return None
-        names = {
-            one.index: one.item.selector.name
-            for one in placed
-            if isinstance(one.item.selector, NamedSelector)
-        }
-        checked = frozenset(names)
+        checked = frozenset(placed)
         if not self.block.case_variants_allowed:
             self.variants_checked |= checked
-        each = frozenset(one.index for one in placed if one.item.each)
-        return FormSelection(names, max(names) + 1, checked, each)
+        each = frozenset(index for index, item in placed.items() if item.each)
+        selectors = [
+            placed[at].selector if at in placed else Whole.TOKENS for at in range(max(placed) + 1)
+        ]
+        return FormSelection.of(selectors, checked, each)
 
     @property
     def asked_for(self) -> tuple[JsonSource, ...]:
@@ -450,7 +463,7 @@ class CompiledBlock(MessageMatch):
         )
 
     def _checked_for_spelling(self) -> frozenset[int]:
-        checked = {one.index for one in self.encrypt}
+        checked = {one.index for one in (*self.encrypt, *self.search)}
         if self.direction == "request":
             checked |= {one.index for one in self.decrypt}
         return frozenset(checked)

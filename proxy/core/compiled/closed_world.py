@@ -190,7 +190,7 @@ def closed_query(rule: Rule, sealed: frozenset[str]) -> ClosedQuery | None:
         return None
     naming = frozenset[str]().union(*(one.naming for one in closing))
     read = frozenset(_in_head(rule, "query"))
-    items = [item for one in rule.blocks for item in one.items]
+    items = [item for one in rule.blocks for item in (*one.encrypt, *one.decrypt)]
     fields = frozenset(_fields(items))
     if any(isinstance(one.selector, Whole) for one in items):
         fields |= sealed

@@ -65,7 +65,7 @@ class MessageMatch:
     @property
     def guards_request(self) -> bool:
         """Whether something of a request is sealed, or must be listed."""
-        sealing = bool(self.block.encrypt) or self.block.others != "pass"
+        sealing = bool(self.block.encrypt or self.block.search) or self.block.others != "pass"
         return self.direction == "request" and sealing
 
     def fits(self, media_type: MediaType | None, status: int | None) -> bool:

@@ -87,6 +87,7 @@ class RecordShape:
             block,
             encrypt=tuple(map(self._item, block.encrypt)),
             decrypt=tuple(map(self._item, block.decrypt)),
+            search=tuple(map(self._item, block.search)),
             plain=tuple(map(self.of, block.plain)),
             rendered=tuple(map(self.of, block.rendered)),
         )

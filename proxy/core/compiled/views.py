@@ -28,12 +28,13 @@ _METHOD_IN_QUERY: Final = "_method="
 class Returns(NamedTuple):
     """The fields of a listener of which a caller may hold something else than the value.
 
-    `tokens` as a field stands for all of them.
+    `refused` are those that it does not get at all. `tokens` as a field stands for all of them.
     """
 
     masked: frozenset[str]
     handed: frozenset[str]
     unseen: frozenset[str]
+    refused: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ def _replaces(names: RequestNames) -> bool:
 
 def returns(rules: Iterable[Rule], caller: str) -> Returns:
     """Return of which fields a caller may send back what is no value."""
-    masked, handed, unseen = set(), set(), set()
+    masked, handed, unseen, refused = set(), set(), set(), set()
     for item in _opened(rules):
         if item.audience is None:
             continue
@@ -98,7 +99,9 @@ def returns(rules: Iterable[Rule], caller: str) -> Returns:
             handed.add(item.field)
         if caller != OPERATOR and item.audience.to(caller) not in {"value", "refuse"}:
             unseen.add(item.field)
-    return Returns(frozenset(masked), frozenset(handed), frozenset(unseen))
+        elif caller != OPERATOR and item.audience.to(caller) == "refuse":
+            refused.add(item.field)
+    return Returns(*map(frozenset, (masked, handed, unseen, refused)))
 
 
 def _opened(rules: Iterable[Rule]) -> Iterator[Item]:
@@ -147,7 +150,14 @@ def _sealing(block: Block, back: Returns) -> Block:
         block,
         encrypt=tuple(_sealed(one, back) for one in block.encrypt),
         rest=None if block.rest is None else _sealed(block.rest, back, named=False),
+        search=tuple(_searched(one, back) for one in block.search),
     )
+
+
+def _searched(item: Item, back: Returns) -> Item:
+    """Return an item of a search; who does not get the values of its field may not search it."""
+    unread = back.unseen | back.refused
+    return replace(item, unseen=item.field in unread or _EVERY in unread)
 
 
 def _sealed(item: Item, back: Returns, *, named: bool = True) -> Item:
@@ -156,7 +166,7 @@ def _sealed(item: Item, back: Returns, *, named: bool = True) -> Item:
     def has(fields: frozenset[str]) -> bool:
         return bool(fields) if not named else item.field in fields or _EVERY in fields
 
-    masked, handed, unseen = map(has, back)
+    masked, handed, unseen, _ = map(has, back)
     if not (masked or handed or unseen):
         return item
     return replace(item, masked=masked, handed=handed, unseen=unseen)

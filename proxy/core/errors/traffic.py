@@ -228,6 +228,51 @@ class Unopened(NamedTuple):
     sid: bytes
 
 
+class SearchTooBroad(MessageError):
+    """A search has no word that can be looked for, or too many."""
+
+    code = "search-too-broad"
+    status = 400
+    title = "The search is too broad."
+    cause = "It has no word, only words that are too common to be indexed, or too many of them."
+    remedy = "Search for one to eight words, of which one is not common."
+
+
+class SearchNotSupported(MessageError):
+    """A search is no list of words, or no text."""
+
+    code = "search-not-supported"
+    status = 400
+    title = "Sealed values cannot be searched like this."
+    cause = (
+        "The search has a wildcard, a phrase, an operator or an expression, is no string, or is in"
+        " a script without breaks between words."
+    )
+    remedy = (
+        "Search for whole words. docs/how-to/search-in-sealed-messages.md says what can be found."
+    )
+
+
+class IndexIncomplete(TrafficError):
+    """What is searched for may be in values that have no tags yet."""
+
+    code = "index-incomplete"
+    status = 503
+    title = "The index is not complete, so that the search would miss values."
+    cause = "There is no index secret, or stored values are still to be indexed."
+    remedy = "Finish `sealyard migrate index`, or set `partial: true` in `search`."
+
+
+class CallerMayNotSearch(TrafficError):
+    """The caller may not read the values that it searches."""
+
+    code = "caller-may-not-search"
+    status = 403
+    title = "The caller may not search this field."
+    cause = "Only who gets the values of a field may search it."
+    remedy = "Grant the caller the outcome `value` for the field, or search as another caller."
+
+
 class OpenFailed(MessageError):
     """A sealed value does not open. All causes get one answer, which is no oracle."""
 

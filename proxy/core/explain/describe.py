@@ -17,7 +17,7 @@ from ..http.message import Head, SocketHead
 from ..planning.plan import Plan
 from ..values.carry_out import CarriedOut
 from ..values.head_values import QUERY, with_changes
-from ..values.hows import Seal, Span
+from ..values.hows import Seal, Seek, Span
 from ..values.key_needs import Keys, KeysInUse
 from ..values.part_streams import PartStream
 from ..values.streams import Framing
@@ -139,6 +139,12 @@ def _value(table: Values, row: int, keys: Keys) -> ExplainedValue:
         place = "query" if table.heads[row] == QUERY else "header"
     if isinstance(what, PartStream):
         return _stream(what, start, end, context or Context())
+    if type(how) is Seek:
+        note = "its tag in its place"
+        bound = context or Context()
+        return ExplainedValue(
+            "searched", how.item.field, start, end, bound, None, note, place=place
+        )
     if type(how) is Seal:
         assert context is not None  # noqa: S101 - what is sealed is bound
         start, end, size = *table.span(row), _characters(table, row, how, context, keys)

@@ -52,7 +52,7 @@ def refused(reason: str) -> DryRunResult:
 
 def opening_needs(plan: Plan) -> Needs:
     """Return the sessions that a dry run needs: those that open."""
-    return Needs({}, plan.needs.opens)
+    return Needs({}, plan.needs.opens, plan.needs.seeks)
 
 
 def try_out(plan: Plan, keys: Keys, now: float) -> DryRunResult:

@@ -28,7 +28,7 @@ _STEP: Final = re.compile(
 _HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^`|~-]+")
 _PLACES: Final = ("form", "part", "filename", "query", "header")
 _INSIDE: Final = re.compile(r"[ ]+json:[ ]*\$")
-_JSON_WITHIN: Final = re.compile(r"((?:form|part):.*?\S)[ ]+(\$[.\[].*)", re.DOTALL)
+_JSON_WITHIN: Final = re.compile(r"((?:form|part|query):.*?\S)[ ]+(\$[.\[].*)", re.DOTALL)
 _OF_HEAD: Final = frozenset({"query", "header"})
 _OF_PARTS: Final = frozenset({"part", "filename"})
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from heapq import merge
 from typing import Final
 
 from ..crypto.token import BASE64_PREFIX, JWE_PREFIX, SHORT_PREFIX
 from ..leaves import candidates
-from ..leaves.tokens import TAGS_PATTERN
+from ..leaves.tokens import TAGS, TAGS_PATTERN
 from ..policy import LARGE_BYTES, PIECE_BYTES
 from ..slices import pause, paused
+from .json.text import quote
 
 _PREFIXES: Final = (JWE_PREFIX, SHORT_PREFIX, BASE64_PREFIX)
 _BASE64: Final = re.compile(rb"%s[A-Za-z0-9+/]*+={0,2}" % BASE64_PREFIX)
@@ -55,11 +57,23 @@ def candidates_in(text: bytes, *, escaped: bool = False) -> Iterator[tuple[int, 
             yield start, at
 
 
-def without_tags(text: bytes) -> bytes:
-    """Return a text in which no tags stand behind tokens, whatever becomes of these."""
-    if b"~" not in text or not any_in(text):
+def without_tags(text: bytes, members: frozenset[str] = frozenset()) -> bytes:
+    """Return a text in which no tags stand behind tokens, whatever becomes of these.
+
+    Those in `members` of JSON by these names are left out, too.
+    """
+    if b"~" not in text:
         return text
     pieces: list[bytes] = []
+    if members:
+        at = 0
+        for one in paused(_in_members(members).finditer(text)):
+            pieces.append(text[at : one.end("name")])
+            at = one.end()
+        text = b"".join((*pieces, text[at:])) if at else text
+    if not any_in(text):
+        return text
+    pieces = []
     at = 0
     for start, end in candidates_in(text, escaped=True):
         tags = text.find(b"~", start, end)
@@ -67,6 +81,12 @@ def without_tags(text: bytes) -> bytes:
             pieces.append(text[at:tags])
             at = end
     return b"".join((*pieces, text[at:])) if at else text
+
+
+@lru_cache
+def _in_members(members: frozenset[str]) -> re.Pattern[bytes]:
+    names = b"|".join(re.escape(quote(one).encode()) for one in sorted(members))
+    return re.compile(rb"(?P<name>(?:%b)[ \t\r\n]*+:[ \t\r\n]*+\")(?:%b|~)(?=\")" % (names, TAGS))
 
 
 def _of_other_forms(text: bytes) -> Iterator[tuple[int, int]]:

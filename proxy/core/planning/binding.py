@@ -119,6 +119,11 @@ class Binder:
         self._spoiled = _spoiled(compiled, findings)
         self._room = BOUND_CHARS + _NAMES_PER_BYTE * len(body)
 
+    @property
+    def exchange(self) -> Exchange:
+        """The exchange of the message."""
+        return self._exchange
+
     def context(self, placed: Placed, path: Path) -> Context:
         """Return the context of a value that a JSON selector found at `path`.
 

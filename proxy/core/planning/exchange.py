@@ -7,7 +7,7 @@ hand; those of a rule are kept from the request for the answer.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..callers import ANYONE, VerifiedCaller
 from ..compiled.block import CompiledBlock
@@ -32,6 +32,9 @@ from ..http.message import Direction, RequestHead
 from ..rules.model import Block, Item, NamedPart
 from ..values.table import Values
 
+if TYPE_CHECKING:
+    from ..search.queries import Query  # loaded with its rules
+
 
 class Attachment(NamedTuple):
     """What is to be done to a binary attachment: sealed or opened, as `item` says.
@@ -55,10 +58,11 @@ class Exchange(RequestNames):
 
     `facts` are names of the request's body that the response needs. `announced` are the attachments
     that are to come in each direction: planning takes those of before, and leaves those after.
-    `asked` are the names that the backend has told.
+    `asked` are the names that the backend has told, `sought` is what the request searches for, by
+    the names of the searches.
     """
 
-    __slots__ = ("_caller", "_decided", "announced", "asked", "decision", "facts")
+    __slots__ = ("_caller", "_decided", "announced", "asked", "decision", "facts", "sought")
 
     def __init__(self, decision: Decision, head: RequestHead) -> None:
         """Begin an exchange for a request that passed the gate and was decided; anyone sends it."""
@@ -67,6 +71,7 @@ class Exchange(RequestNames):
         super().__init__(head, decision.captures)
         self.facts: dict[JsonSource, Name | None] = {}
         self.asked: dict[AskSource, str] = {}
+        self.sought: dict[str, Query] = {}
         self.announced: dict[Direction, Announced] = {}
 
     @property

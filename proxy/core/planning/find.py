@@ -245,6 +245,10 @@ def _add_records(  # noqa: PLR0913, PLR0917 - the message and what is known of i
             raise UnsupportedBody("block-reads-no-records")
         return found, taker
 
+    if exchange.sought:
+        from .find_searched import refuse_records  # noqa: PLC0415 - loaded with its rules
+
+        refuse_records(exchange, compiled_blocks)
     packets = body_format.packets
     if packets is not None and isinstance(head, ResponseHead) and body in packets.receipts:
         return 0
@@ -404,6 +408,10 @@ def _add_selected(
             is_html = manner.heeds_whole_values and manner.of_string(found.start).escape == "html"
             how = in_html if is_html else exact
             open_value(binder, how, placed, found, token)
+    if compiled.search or (binder.exchange.sought and compiled.direction == "response"):
+        from .find_searched import add_searches  # noqa: PLC0415 - loaded with its rules
+
+        add_searches(binder, selection, findings, body)
 
 
 def refuse_missing(compiled: CompiledBlock, missing: AbstractSet[int] | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..crypto.token import has_prefix
 from ..errors import MissingValue
 from ..formats import urlencoded
+from ..formats.json import FoundValue
 from ..http import content_disposition
 from ..http.message import RequestHead, ResponseHead
 from ..rules.model import Placed
@@ -30,6 +31,9 @@ def add_head(binder: Binder, head: RequestHead | ResponseHead, *, bodiless: bool
             _open_filename(binder, placed, head)
             continue
         spans = in_query.get(placed.index, []) if name is None else _in_header(head, name)
+        if placed.item.sought is not None:
+            _seek(binder, placed, head, spans)
+            continue
         for span in spans:
             (_seal if encrypt else _open)(binder, placed, head, span)
         if not spans and not (placed.item.optional or bodiless or (opens_at_most and not encrypt)):
@@ -45,6 +49,18 @@ def _seal(binder: Binder, placed: Placed, head: RequestHead | ResponseHead, span
     text, context = _text(head, span), binder.context(placed, ())
     row = binder.seal(placed.item, context, span.start, span.end, text)
     binder.values.heads[row] = span.place
+
+
+def _seek(
+    binder: Binder, placed: Placed, head: RequestHead | ResponseHead, spans: list[HeadSpan]
+) -> None:
+    from .find_searched import add_searched  # noqa: PLC0415 - loaded with its rules
+
+    assert isinstance(head, RequestHead)  # noqa: S101 - no answer searches
+    found = [FoundValue((), one.start, one.end, one.within) for one in spans]
+    text = head_values.query_bytes(head)
+    for row in add_searched(binder, placed, found, text, urlencoded.FormSelection):
+        binder.values.heads[row] = QUERY
 
 
 def _open(binder: Binder, placed: Placed, head: RequestHead | ResponseHead, span: HeadSpan) -> None:

@@ -17,14 +17,15 @@ from ..formats.json import FoundValue, Path
 from ..formats.json import Selection as JsonSelection
 from ..formats.json.closed import ClosedJson
 from ..formats.json.lexer import Within
+from ..formats.urlencoded import FormSelection
 from ..rules.model import Item, Placed
 from ..slices import paused
 from ..values.hows import Open, Seal, Spell
 from ..values.table import InText, Lookup, Values, lookup
 from .binding import Binder
 
-Reads = Selection | type[JsonSelection]
-"""What reads and spells values; that of JSON needs no selectors for it."""
+Reads = Selection | type[JsonSelection] | type[FormSelection]
+"""What reads and spells values; those of JSON and of a query need no selectors for it."""
 
 
 def found_token(
@@ -55,12 +56,14 @@ class ItemSealing:
 
     __slots__ = ("_as_it_is", "_between", "_quoted", "_selection")
 
-    def __init__(self, selection: Reads, item: Item, compiled: CompiledBlock) -> None:
+    def __init__(
+        self, selection: Reads, item: Item, compiled: CompiledBlock, kind: type[Seal] = Seal
+    ) -> None:
         """Make ready for values that the selection finds."""
         self._selection = selection
-        self._between = Seal(item, compiled.block, between=True)
-        self._quoted = Seal(item, compiled.block, quoted=True)
-        self._as_it_is = Seal(item, compiled.block)
+        self._between = kind(item, compiled.block, between=True)
+        self._quoted = kind(item, compiled.block, quoted=True)
+        self._as_it_is = kind(item, compiled.block)
 
     def add(self, values: Values, context: Context, body: bytes, found: FoundValue) -> int:
         """Add the row of a value; return its number."""

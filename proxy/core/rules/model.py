@@ -23,6 +23,7 @@ from .conditions import Condition
 
 if TYPE_CHECKING:  # loaded with fields that have one
     from ..search.model import FieldIndex
+    from ..search.queries import FieldSearch
 
 Part = Literal["tenant", "conversation", "field", "message", "purpose"]
 PARTS: tuple[Part, ...] = ("tenant", "conversation", "field", "message", "purpose")
@@ -72,6 +73,7 @@ class Item:
     element that the last `*` of the selector stands for. Such an item is optional, and
     `needed_where` says that an element which meets them must have the value. With an `index`, the
     tags of a value are stored: in the member `tags_member` beside it, or behind its token (None).
+    `sought` says that a value is what a client searches for.
 
     `audience` says what callers get of what is opened, and `shown` what the one of this exchange
     gets; None: everybody gets the value. Of what is sealed, `masked` says that somebody gets it as
@@ -96,13 +98,14 @@ class Item:
     elsewhere_allowed: bool = False
     where: tuple[Condition, ...] = ()
     needed_where: bool = False
+    sought: FieldSearch | None = None
+    index: FieldIndex | None = None
+    tags_member: str | None = None
     audience: CallerAudience | None = None
     shown: Shown | None = None
     masked: bool = False
     handed: bool = False
     unseen: bool = False
-    index: FieldIndex | None = None
-    tags_member: str | None = None
 
     is_special: bool = derived(init=False, repr=False, compare=False)
     """Whether values may be unfit to be sealed, or more is asked of their tokens than to open."""
@@ -137,6 +140,19 @@ class Batching(NamedTuple):
     ignored: tuple[JsonSelector, ...] = ()
 
 
+class KeptResults(NamedTuple):
+    """Which elements of an answer stay where its request has searched.
+
+    `items` selects the lists, `matching` are the searches whose words an element must have, by the
+    names of what was searched in. `total` selects counts of elements, which become `null` where an
+    element is dropped.
+    """
+
+    items: JsonSelector
+    matching: tuple[str, ...]
+    total: tuple[JsonSelector, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Block:
     """What happens to the messages of one direction that fit its conditions.
@@ -158,11 +174,15 @@ class Block:
     records seal are parts of one text, to be joined. `renamed` has the fields of values under other
     names of members, for tokens that open by their place. `accept` is what lax writers send that is
     read all the same. `distinct` are the names of objects that are a part of the fields within.
+    `search` are the values of a request that are searched for, `keep` says what stays of the
+    answer; None: all of it.
+    `tags_members` are names of members whose tags a response loses.
     Of a request, `callers` are those whose messages it takes; None: anyone's.
     """
 
     encrypt: tuple[Item, ...] = ()
     decrypt: tuple[Item, ...] = ()
+    search: tuple[Item, ...] = ()
     names: Names = Names()
     types: tuple[str, ...] = ()
     statuses: tuple[tuple[int, int], ...] = ()
@@ -194,6 +214,8 @@ class Block:
     records: JsonSelector | None = None
     accept: frozenset[str] = frozenset()
     distinct: frozenset[str] = frozenset()
+    keep: KeptResults | None = None
+    tags_members: frozenset[str] = frozenset()
 
     @property
     def seals(self) -> bool:
@@ -202,8 +224,8 @@ class Block:
 
     @property
     def items(self) -> tuple[Item, ...]:
-        """What is sealed, then what is opened."""
-        return (*self.encrypt, *self.decrypt)
+        """What is sealed, then what is opened, then what is searched for."""
+        return (*self.encrypt, *self.decrypt, *self.search)
 
     def field_at(self, path: Sequence[str | int]) -> str:
         """Return the field of a value by its place: the last name on the path, `$` without any.

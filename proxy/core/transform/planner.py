@@ -91,9 +91,13 @@ def plan_response(  # noqa: PLR0913 - the message and what is known of it
     limit: int | None = None,
     *,
     measured: bool = True,
+    cuts: bool = True,
 ) -> Plan:
-    """Return what a block, or one that follows it, does to a response (`ReadResponse`)."""
-    return _plan(exchange, compiled, head, body, limit, measured=measured)
+    """Return what a block, or one that follows it, does to a response (`ReadResponse`).
+
+    `cuts` says that tags behind tokens are left out first, which no client gets.
+    """
+    return _plan(exchange, compiled, head, body, limit, measured=measured, cuts=cuts)
 
 
 def plan_message(messages: Messages, body: bytes, *, binary: bool = False) -> Plan:
@@ -165,7 +169,7 @@ def plan_records(
 ) -> Plan:
     """Return what a block does to a piece of a body of records: some whole ones, or none."""
     if _is_answer(head):
-        records = without_tags(records)
+        records = without_tags(records, compiled.block.tags_members)
     values, count = piece_values(exchange, compiled, head, records)
     ruled = exchange.decision.may_read_response
     needs, until = values.needs(), exchange.until
@@ -180,6 +184,7 @@ def _plan(  # noqa: PLR0913 - the message and what is known of it
     limit: int | None,
     *,
     measured: bool,
+    cuts: bool = True,
 ) -> Plan:
     decision = exchange.decision
     original = body
@@ -189,8 +194,8 @@ def _plan(  # noqa: PLR0913 - the message and what is known of it
         most = decision.rule.max_body
         body = decode(body, coding, most if limit is None else min(most, limit))
     coded = body
-    if _is_answer(head):
-        body = without_tags(body)
+    if cuts and _is_answer(head):
+        body = without_tags(body, frozenset() if compiled is None else compiled.block.tags_members)
     cut = body is not coded
     if body and compiled is not None and type(head) is ResponseHead:
         body = _joined(exchange, compiled, head, body)
@@ -204,6 +209,7 @@ def _plan(  # noqa: PLR0913 - the message and what is known of it
         if not cut:
             body, coding = original, None  # it passes as it came
     needs = values.needs()
+    needs.seeks = bool(exchange.sought) and isinstance(head, RequestHead)
     # A token is many times as long as an empty text: so they are counted before any is sealed.
     if compiled is not None and sum(needs.seals.values()) > compiled.block.max_values:
         raise BodyTooLarge("too-many-values")

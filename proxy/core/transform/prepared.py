@@ -127,7 +127,7 @@ def carried_out(
 class PreparedJson(Prepared):
     """JSON in which values lie at plain paths."""
 
-    __slots__ = ("_compare", "_cuts", "_flat", "_given", "_most")
+    __slots__ = ("_compare", "_cuts", "_flat", "_given", "_most", "_tags_members")
 
     def __init__(
         self, exchange: Exchange, compiled: CompiledBlock, flat: FlatJson, head: Head
@@ -140,6 +140,7 @@ class PreparedJson(Prepared):
         self._flat = flat
         self._cuts = isinstance(head, ResponseHead) or getattr(head, "direction", "") == "response"
         self._most = compiled.block.max_values
+        self._tags_members = compiled.block.tags_members
         given = given_names(exchange, flat)
         if given is None:
             raise KeyError
@@ -170,7 +171,7 @@ class PreparedJson(Prepared):
         As `change`, but it remembers nothing.
         """
         flat = self._flat
-        if self._cuts and without_tags(body) is not body:
+        if self._cuts and without_tags(body, self._tags_members) is not body:
             return None
         try:
             places = flat.find(body)

@@ -15,6 +15,7 @@ from ..crypto.token import KeyId, Token, decode_header, from_base64, without_tag
 from ..errors import (
     CallerMayNotOpen,
     ForbiddenValue,
+    IndexIncomplete,
     MaskedValue,
     MessageError,
     NotIndexable,
@@ -31,15 +32,17 @@ from ..policy import TOGETHER_BYTES, VALUES_TOGETHER
 from ..rules.audience import Mask
 from ..rules.model import Block, Item
 from ..slices import pause
-from .hows import How, Open, Seal, Span
+from .hows import How, Open, Seal, Seek, Span
 from .key_needs import Keys, KeysInUse
 from .outcomes import NO_TOKEN, TWIN, Outcome, expiry
 from .part_streams import PartStream, of_content, without_length
+from .sieve import CutSpans, Sieve
 from .spelling import as_text, in_place
 from .table import UNBOUND, Values, What, is_parts, splice, spliced
 
 if TYPE_CHECKING:  # loaded with its rules
     from ..search.model import FieldIndex
+    from ..search.queries import Query
 
 _TOKENS: Final = {tuple}
 _HEAD: Final = itemgetter(0)
@@ -101,8 +104,11 @@ class CarriedOut:
             self._carry_out(values)
         except MessageError as error:
             self.failed = self.failed or error  # what is wrong first is told
-        if values.replaced:
-            self._change_beside(tuple(values.replaced))
+        replaced = values.replaced
+        if values.sieve is not None and self.failed is None:
+            replaced = self._drop(values.sieve)
+        if replaced:
+            self._change_beside(tuple(replaced))
         if values.unlisted is not None:
             unlisted, block = values.unlisted
             if self._lets_pass(block):
@@ -191,9 +197,10 @@ class CarriedOut:
             before = dict(self.counts) if told else self.counts
             if type(found) is bytes and type(how) is Seal and context is not None:
                 self._seal(how, context, at, end)
-            elif type(found) is PartStream:
+            elif type(how) is Seek or type(found) is PartStream:
+                one = self._seek if type(how) is Seek else self._stream
                 for row in range(at, end):
-                    self._stream(how, row, context)  # type: ignore[arg-type]  # it is bound
+                    one(how, row, context)  # type: ignore[arg-type]  # it is bound
             else:
                 self._open(how, context, at, end)  # type: ignore[arg-type]  # what is no text is opened
             if told:
@@ -304,6 +311,32 @@ class CarriedOut:
         )
         return True
 
+    # --- searching ------------------------------------------------------------------------------
+
+    def _seek(self, how: How, row: int, context: Context) -> None:
+        """Put a tag in the place of what is searched for."""
+        query = cast("Query", self._values.what[row])
+        generations = self.found.standing.index
+        if not generations:
+            raise IndexIncomplete("no-index-secret")
+        # All that is stored has the tags of the oldest generation, until that is dropped.
+        self._put(how, row, query.tag(generations[0], context).encode(), "searched")
+
+    def _drop(self, sieve: Sieve) -> list[Span]:
+        """Return what is replaced beside the values, once elements have been dropped."""
+        values, cuts = self._values, sieve.cuts()
+        for stays in sieve.stays:
+            self._count("found" if stays else "dropped")
+        if not cuts:
+            return values.replaced
+        within = CutSpans(cuts)
+        for row, start in enumerate(values.starts):
+            if row not in values.heads and within.has(start):
+                self.texts[row] = None
+                self._gone.discard(row)
+                self._stays = True
+        return [*cuts, *(one for one in values.replaced if not within.has(one[0]))]
+
     # --- opening --------------------------------------------------------------------------------
 
     def _open(self, how: Open, context: Context | None, at: int, end: int) -> None:
@@ -337,6 +370,7 @@ class CarriedOut:
         key_id, _, cty, _ = decode_header(tokens[0][0])
         session, texts, reason = self.keys.open_each(tokens, key_id, context, self._now)
         plain = how.shape == "json" and how.place is EXACT and not how.spells
+        plain = plain and self._values.sieve is None
         if (
             plain
             and _mask(how) is None
@@ -376,6 +410,8 @@ class CarriedOut:
         if text is None:
             self._fail(how, row, self.keys.noted(reason, key_id))
             return
+        if self._values.sieve is not None and cty is None:
+            self._values.sieve.take(row, text)
         try:
             mask = _mask(how)
             if mask is not None:

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from ..errors import ForbiddenValue, InvalidBody, OpenFailed
 from ..expressions.name_readings import fold_header
+from ..formats.json.lexer import Within
 from ..formats.urlencoded import FormSelection
 from ..http.encoded_text import decoded
 from ..http.message import RequestHead, ResponseHead
@@ -27,11 +28,15 @@ _CONTROL: Final = re.compile(rb"[\x00-\x1f\x7f]")
 
 
 class HeadSpan(NamedTuple):
-    """Where a value lies: in the query or in a header line, and there from `start` to `end`."""
+    """Where a value lies: in the query or in a header line, and there from `start` to `end`.
+
+    `within` says where in the JSON text that a parameter is.
+    """
 
     place: int
     start: int
     end: int
+    within: Within | None = None
 
 
 def find_in_query(
@@ -47,7 +52,7 @@ def find_in_query(
             "name-variant", detail="A selected parameter occurs there in another spelling."
         )
     return {
-        index: [HeadSpan(QUERY, one.start, one.end) for one in found]
+        index: [HeadSpan(QUERY, one.start, one.end, one.within) for one in found]
         for index, found in enumerate(findings.found)
     }
 

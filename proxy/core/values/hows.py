@@ -30,6 +30,12 @@ class Seal(NamedTuple):
     spells: tuple[Spell, ...] = ()
 
 
+class Seek(Seal):
+    """How what a client searches for is replaced: by tags, where `Seal` has tokens."""
+
+    __slots__ = ()
+
+
 class Open(NamedTuple):
     """How tokens of an item are opened for a block, and what is written in their place.
 

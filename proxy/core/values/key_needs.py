@@ -35,11 +35,13 @@ class Needs:
     """The sessions that a plan needs.
 
     `seals` counts, for each scope, the values to be sealed, a long one as its `weight`; `opens`
-    names the session of each token to be opened, in the scope that it must belong to.
+    names the session of each token to be opened, in the scope that it must belong to. `seeks` says
+    that tags are needed and no session for them.
     """
 
     seals: Mapping[Scope, int]
     opens: frozenset[tuple[Scope, KeyId]] = frozenset()
+    seeks: bool = False
 
 
 class Standing(Protocol):

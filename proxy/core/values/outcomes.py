@@ -7,15 +7,20 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final, Literal
 
-_OfValue = Literal["sealed", "opened", "already_sealed", "plain", "kept", "in_markup", "cut"]
+_OfValue = Literal[
+    "sealed", "opened", "already_sealed", "plain", "kept", "in_markup", "cut", "searched"
+]
 _Withheld = Literal["masked", "token", "absent"]
-Outcome = Literal[_OfValue, _Withheld, "unsealed", "unlisted", "unread", "sentinel"]
+_OfSearch = Literal["found", "dropped"]
+Outcome = Literal[_OfValue, _Withheld, _OfSearch, "unsealed", "unlisted", "unread", "sentinel"]
 """What became of a value. `in_markup`: it opens, and stays sealed where markup cannot hold it.
 Of what the caller does not get as it is: `masked`; `token`, it stays sealed; `absent`, it is left
 out.
 Of messages: `unsealed`, nothing was there to seal; `unlisted`, it holds what its rule does not
 list, and mode `permissive` lets it pass; `unread`, a response that fits no block has tokens.
 Of records: `sentinel`, it passed as a text that the block names.
+Of elements of an answer to a search: `found`, it fits what was searched for; `dropped`, it does
+not.
 """
 
 Got = Mapping[tuple[str, Outcome], int]

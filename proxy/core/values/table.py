@@ -8,7 +8,7 @@ number of the row. Between planning and carrying out, these arrays are all that 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple, TypeGuard
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, TypeGuard
 
 from .. import leaves
 from ..crypto.aead import Parts
@@ -25,7 +25,11 @@ from .hows import How, Open, Seal, Span
 from .key_needs import UNIT_BITS, Needs, weight
 from .outcomes import Outcome
 from .part_streams import PartStream
+from .sieve import Sieve
 from .streams import Framing
+
+if TYPE_CHECKING:
+    from ..search.queries import Query  # loaded with its rules
 
 _SOME: Final = 4096
 """So many rows are looked at between two pauses."""
@@ -33,8 +37,10 @@ _SOME: Final = 4096
 
 Lookup = Parts | Token | OpenFailed
 """A token taken apart, in whichever form, or why a value is none."""
-What = bytes | Lookup | FoundToken | PartStream
-"""What a value is: the text to be sealed, a token, or a content that is sealed as a stream."""
+What: TypeAlias = "bytes | Lookup | FoundToken | PartStream | Query"
+"""What a value is: the text to be sealed, a token, a content that is sealed as a stream, or what is
+searched for.
+"""
 
 
 class InPart(NamedTuple):
@@ -82,6 +88,7 @@ class Values:
         refusal: What is wrong behind so many of the rows, if anything is: a record at fault.
         unlisted: What a block does not list that has a mode `permissive`.
         replaced: What else of the body is replaced, whatever becomes of the values.
+        sieve: What of the body stays, where its request has searched.
     """
 
     __slots__ = (
@@ -98,6 +105,7 @@ class Values:
         "passes_plain",
         "refusal",
         "replaced",
+        "sieve",
         "starts",
         "unlisted",
         "what",
@@ -123,6 +131,7 @@ class Values:
         self.refusal: tuple[MessageError, int] | None = None
         self.unlisted: tuple[MessageError, Block] | None = None
         self.replaced: list[Span] = []
+        self.sieve: Sieve | None = None
 
     def __len__(self) -> int:
         """Return how many values there are."""
@@ -180,7 +189,7 @@ class Values:
             whole = self.wholes[row]
             return whole.start, whole.end
         how = self.hows[row]
-        shift = int(type(how) is Seal and how.between)
+        shift = int(isinstance(how, Seal) and how.between)
         return self.starts[row] - shift, self.ends[row] + shift
 
     @property

@@ -314,4 +314,4 @@ def _divided(
         return needs, seals, opens
     plain = {scope: count for scope, count in needs.seals.items() if scope.parties is None}
     rest = frozenset(need for need in needs.opens if need[0].parties is None)
-    return Needs(plain, rest), seals, opens
+    return Needs(plain, rest, needs.seeks), seals, opens

@@ -242,7 +242,7 @@ class Sessions:
             clock.latest = now
         else:
             now = clock()
-        if self.withdrawn and (seals or opens):
+        if self.withdrawn and (seals or opens or needs.seeks):
             self._forget()  # what was begun before may have kept a key since
             raise KeyUnavailable(WITHDRAWN)
         if seals and not self.leased:
@@ -256,7 +256,7 @@ class Sessions:
         keys = opened or (self._opening.get(opens, now) if opens else NO_KEYS)
         if keys is None:
             return None
-        if seals:
+        if seals or needs.seeks:
             sealing = self.sealing.take(seals, now)
             if sealing is None:
                 return None

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ...config.declared.composed import ListOf, OneOrMore, WithPlace
 from ...config.declared.kinds import HOUR, Choice, Duration, File, PlainText, Version, WholeNumber
-from ...config.declared.section import Fields, Key, Section, inline, one_of, setting
+from ...config.declared.section import Fields, Key, LazySection, Section, inline, one_of, setting
 from ...config.rules.conditions import JSON_SELECTOR
 from ...config.yaml import nodes as yaml
 from ...config.yaml.nodes import Problems
@@ -18,8 +18,11 @@ from .collections import COLLECTION, HttpCollection, lookalikes
 from .names import Binding, Read, TableNames
 from .places import SOURCE, HttpKeys, Place, RulesKey
 
-Verb = Literal["plan", "seal", "verify", "reseal", "open", "scrub"]
-WRITING: Final[tuple[Verb, ...]] = ("seal", "reseal", "open")
+if TYPE_CHECKING:  # loaded with columns that have one
+    from ...core.search.model import FieldIndex
+
+Verb = Literal["plan", "seal", "verify", "reseal", "open", "scrub", "index", "drop-index"]
+WRITING: Final[tuple[Verb, ...]] = ("seal", "reseal", "open", "index", "drop-index")
 """The verbs that change what is stored."""
 
 SEALING: Final[tuple[Verb, ...]] = ("seal", "reseal")
@@ -84,6 +87,17 @@ class Column:
         default=(),
     )
     lookalikes: bool = lookalikes()
+    index: FieldIndex | None = setting(
+        LazySection("rules.indexes:INDEX"),
+        "How the values can be found, as `fields` of the configuration has it; tags stand behind"
+        " the tokens.",
+        default=None,
+    )
+
+    @property
+    def field(self) -> str:
+        """The name of the field, be it bound or not."""
+        return self.binding.field or (self.selector and self.selector.field) or self.name
 
     def within(self, names: TableNames, problems: Problems) -> Column:
         """Return it in a table that gives `names`; report what is bound and not given."""

@@ -65,6 +65,7 @@ def compare(
     for table, places in found:
         for column, place in zip(table.columns, places, strict=True):
             told = _unlike(column, opening, "opens") or _form(column, sealing)
+            told = told or _index(column, sealing)
             if told:
                 problems.add(place, f"the column {show(column.name)} {told}", _HINT)
     return hashlib.sha256(path.read_bytes()).hexdigest()
@@ -98,11 +99,24 @@ def _unlike(column: Column, described: Sequence[_Described], does: str) -> str:
 
 def _form(column: Column, sealing: Sequence[_Described]) -> str:
     """Return which form rules seal in where they seal what a column holds in another."""
-    field = column.binding.field or (column.selector and column.selector.field) or column.name
-    forms = {one.item.form for one in sealing if one.item.field == field and not one.opens(column)}
+    alike = _sealed_as(column, sealing)
+    forms = {one.form for one in alike}
     if not forms or column.form in forms:
         return ""
     return f"has the form `{column.form}`, and its rule `{min(forms)}`"
+
+
+def _index(column: Column, sealing: Sequence[_Described]) -> str:
+    """Return in which way rules index what a column holds, where that is another one."""
+    indexes = {one.index for one in _sealed_as(column, sealing)}
+    if not indexes or column.index in indexes:
+        return ""
+    return "has another `index` than its rule"
+
+
+def _sealed_as(column: Column, sealing: Sequence[_Described]) -> list[Item]:
+    field = column.field
+    return [one.item for one in sealing if one.item.field == field and not one.opens(column)]
 
 
 def _constant(source: NameSource) -> str | None:

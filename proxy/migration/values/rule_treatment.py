@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ...core.compiled.rule_table import Decision, RuleTable
 from ...core.compiled.views import OPERATOR
 from ...core.crypto.context import Context
-from ...core.crypto.token import CTY_JSON, Form, Token
+from ...core.crypto.token import CTY_JSON, Form, Token, without_tags
 from ...core.errors import TrafficError, UnfitValue
 from ...core.formats.embedded_tokens import FoundToken, around
 from ...core.http.message import Headers, RequestHead, ResponseHead
@@ -38,6 +38,9 @@ from .states import Outcome
 from .treatment import ChangedValue, Key, StoredRow, Treated
 from .value_treatment import Opened, Value, ValueTreatment, token_of
 from .write_body import WriteBody, write_body
+
+if TYPE_CHECKING:  # loaded with rules that have an index
+    from ...core.search.tags import IndexKeys
 
 _OK: Final = 200
 
@@ -103,6 +106,8 @@ class _Writer:
     def seal(self, value: Stored, _: Context, keys: KeysInUse, exp: int | None) -> Span:
         """Return the change that the sidecar would make; its rule says when the value ends."""
         how, row = self.found.how, self.found.row
+        if isinstance(how, Seal) and how.item.tags_member is not None:
+            raise UnfitValue("tags-in-a-member")
         assert isinstance(how, Seal)  # noqa: S101 - others have no context to be sealed for
         if exp is not None:
             raise UnfitValue("token-ends")
@@ -129,6 +134,30 @@ class _Writer:
             raise UnfitValue("not-written")
         start, end, text = self._changed(row)
         return start + found.shift, end + found.shift, text
+
+    def tagged(
+        self, value: Stored, opened: Opened, keys: Sequence[IndexKeys], *, drops: bool
+    ) -> Span | None:
+        """Return the change of a token with other tags than its rule asks for; None for none."""
+        how, row = self.found.how, self.found.row
+        if not isinstance(how, Seal) or how.item.index is None:
+            return None
+        from ...core.search import tags  # noqa: PLC0415 - loaded with rules that have an index
+
+        if how.item.tags_member is not None:
+            raise UnfitValue("tags-in-a-member")
+        if opened.text.is_json:
+            raise UnfitValue("not-a-string")
+        had, new = value.string, without_tags(value.string)
+        if not drops:
+            item, scope = how.item, opened.context.scope
+            found = tags.of_value(how.item.index, keys, scope, item.field, opened.text.text)
+            new = tags.within(item.max_chars, tags.behind(new.decode(), found), item.field)
+        if new == had:
+            return None
+        for spell in how.spells:
+            new = spell(new)
+        return row.starts[0], row.ends[0], new
 
     def _changed(self, row: Values) -> Span:
         """Return what a row comes to; raise as that does, or UnfitValue where it stays."""
@@ -214,7 +243,7 @@ class RuleTreatment:
         if compiled is None:
             return None
         answer = b"".join((row.before, row.element, row.behind))
-        return plan_response(exchange, compiled, head, answer)
+        return plan_response(exchange, compiled, head, answer, cuts=False)
 
     def _exchange(self, head: RequestHead) -> Exchange:
         """Return an exchange under the rule that takes a request, be it in mode `observe`."""

@@ -29,6 +29,9 @@ State = Literal[
     "sealed-now",
     "resealed",
     "opened",
+    "untagged",
+    "indexed",
+    "unindexed",
 ]
 STATES: Final[dict[State, str]] = {
     "sealed": "opens for its binding",
@@ -51,10 +54,16 @@ STATES: Final[dict[State, str]] = {
     "sealed-now": "sealed by this run",
     "resealed": "sealed anew by this run",
     "opened": "opened by this run",
+    "untagged": "sealed, and has other tags than its index asks for",
+    "indexed": "given its tags by this run",
+    "unindexed": "freed of its tags by this run",
 }
 _DONE: Final[frozenset[State]] = frozenset(
-    {"null", "absent", "unselected", "poison", "sealed-now", "resealed", "opened"}
-)
+    {
+        "null", "absent", "unselected", "poison", "sealed-now", "resealed", "opened", "indexed",
+        "unindexed",
+    }
+)  # fmt: skip
 _MISSED: Final[frozenset[State]] = frozenset({"absent", "unselected"})
 _GOOD: Final[dict[Verb, frozenset[State]]] = {
     "plan": _DONE | {"sealed", "plain", "lookalike"},
@@ -63,6 +72,8 @@ _GOOD: Final[dict[Verb, frozenset[State]]] = {
     "reseal": _DONE | {"sealed"},
     "open": _DONE | {"plain"},
     "scrub": _DONE | {"sealed"},
+    "index": _DONE | {"sealed"},
+    "drop-index": _DONE | {"sealed"},
 }
 
 

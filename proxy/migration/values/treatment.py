@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from ...core.crypto.context import Context, Scope
 from ...core.crypto.joined_names import Joined, Name
-from ...core.crypto.token import CTY_JSON, Form
-from ...core.errors import BodyTooLarge, InvalidBody
+from ...core.crypto.token import CTY_JSON, Form, without_tags
+from ...core.errors import BodyTooLarge, InvalidBody, UnfitValue
 from ...core.values.key_needs import KeysInUse
 from ...keys.operations.values import sealed_bytes
 from ...keys.sessions.sessions import Sessions
@@ -22,6 +22,9 @@ from .cells import ABSENT, NOT_TEXT, Cell, Cells, Stored, cells
 from .sealing import RunSessions
 from .states import Outcome
 from .value_treatment import Opened, Value, ValueTreatment, token_of
+
+if TYPE_CHECKING:  # loaded with jobs that have an index
+    from ...core.search.tags import IndexKeys
 
 _EMPTY: Final = re.compile(rb"\s*(?:null|\[\s*\]|\{\s*\})\s*")
 
@@ -100,11 +103,34 @@ class _Worked:
             exp=exp,
             max_chars=self.max_chars,
         )
-        return Stored(text)
+        if self.column.index is None:
+            return Stored(text)
+        return self._tagged(text, value, context, keys.keys.standing.index)
 
     def open(self, opened: Opened) -> Stored:
         """Return what a token holds."""
         return opened.text
+
+    def tagged(
+        self, value: Stored, opened: Opened, keys: Sequence[IndexKeys], *, drops: bool
+    ) -> Stored | None:
+        """Return a token with other tags; None where it has the right ones, or has no index."""
+        if self.column.index is None:
+            return None
+        had, bare = value.string, without_tags(value.string)
+        new = Stored(bare) if drops else self._tagged(bare, opened.text, opened.context, keys)
+        return None if new.text == had else new
+
+    def _tagged(
+        self, bare: bytes, text: Stored, context: Context, keys: Sequence[IndexKeys]
+    ) -> Stored:
+        from ...core.search import tags  # noqa: PLC0415 - loaded with jobs that have an index
+
+        column = self.column
+        if text.is_json or column.form == "base64" or column.index is None:
+            raise UnfitValue("not-a-string")
+        found = tags.of_value(column.index, keys, context.scope, column.field, text.text)
+        return Stored(tags.within(self.max_chars, tags.behind(bare.decode(), found), column.field))
 
 
 class Treatment:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from typing import NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from ...core.crypto import token
 from ...core.crypto.context import Context, Scope
@@ -18,12 +18,13 @@ from ...core.errors import (
     BodyTooLarge,
     InvalidBody,
     MissingValue,
+    NotIndexable,
     OpenFailed,
     UnfitValue,
     ValueTooLong,
 )
 from ...core.formats.embedded_tokens import find_in_text
-from ...core.values.key_needs import Keys, KeysInUse, Needs
+from ...core.values.key_needs import Keys, KeysInUse, Needs, Unrevoked
 from ...core.values.spelling import as_text
 from ...keys.keyring import poison
 from ...keys.operations import token_check
@@ -31,7 +32,10 @@ from ...keys.sessions.sessions import Sessions
 from ..job.model import Verb
 from .cells import Stored
 from .sealing import RunSessions
-from .states import HOLDS_ONE, Outcome
+from .states import HOLDS_ONE, Outcome, State
+
+if TYPE_CHECKING:  # loaded with jobs that have an index
+    from ...core.search.tags import IndexKeys
 
 _New_co = TypeVar("_New_co", covariant=True)
 
@@ -53,6 +57,7 @@ class Opened(NamedTuple):
     session: Session
     text: Stored
     at: int
+    context: Context
 
 
 class Writer(Protocol[_New_co]):
@@ -74,6 +79,27 @@ class Writer(Protocol[_New_co]):
 
     def open(self, opened: Opened) -> _New_co:
         """Return the value as it was before it was sealed."""
+
+    def tagged(
+        self, value: Stored, opened: Opened, keys: Sequence[IndexKeys], *, drops: bool
+    ) -> _New_co | None:
+        """Return a token with the tags that its index asks for, or none; None where it has these.
+
+        Raises ValueTooLong, UnfitValue or NotIndexable where it cannot have them.
+        """
+
+
+class _Indexing(Unrevoked):
+    """Of sessions that a run seals under, with the index secrets of its keyring."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        """Take the sessions that know the keyring."""
+        self._sessions = sessions
+
+    @property
+    def index(self) -> Sequence[IndexKeys]:
+        """What makes tags."""
+        return self._sessions.index
 
 
 class ValueTreatment:
@@ -100,7 +126,8 @@ class ValueTreatment:
                 key_id = value.token.key_id
                 opens.update((one.scope, key_id) for one in value.contexts if one is not None)
         found = await self._sessions.resolve(Needs({}, frozenset(opens)))
-        return KeysInUse(Keys(self._sealing, found.opening, found.decoys, found.refusals))
+        standing = _Indexing(self._sessions)
+        return KeysInUse(Keys(self._sealing, found.opening, found.decoys, found.refusals, standing))
 
     def treat(
         self, writer: Writer[_New_co], value: Value, keys: KeysInUse, now: float
@@ -113,7 +140,7 @@ class ValueTreatment:
             return self._of_other(writer, value, outcome, keys)
         except ValueTooLong:
             outcome = Outcome("too-long", outcome.kek)
-        except (UnfitValue, MissingValue) as error:
+        except (UnfitValue, MissingValue, NotIndexable) as error:
             outcome = Outcome("unfit", outcome.kek, error.reason)
         return outcome, outcome, None
 
@@ -128,6 +155,13 @@ class ValueTreatment:
         if self._verb == "open":
             after = Outcome("opened", outcome.kek, outcome.reason)
             return outcome, after, writer.open(opened)
+        if self._verb in {"index", "drop-index", "verify"} and opened.at == 0:
+            drops = self._verb == "drop-index"
+            new = writer.tagged(value.stored, opened, keys.keys.standing.index, drops=drops)
+            if new is None or self._verb == "verify":
+                state: State = outcome.state if new is None else "untagged"
+                return (still := outcome._replace(state=state)), still, None
+            return outcome, outcome._replace(state="unindexed" if drops else "indexed"), new
         context, sealed = value.contexts[0], value.token
         if self._verb != "reseal" or context is None or not isinstance(sealed, Token):
             return outcome, outcome, None
@@ -180,7 +214,7 @@ class ValueTreatment:
                     reasons.append(failed.reason)
                 else:
                     kek = session.kek_id or "ephemeral"
-                    return Opened(session, stored, at), Outcome(
+                    return Opened(session, stored, at, context), Outcome(
                         "former" if at else "sealed", kek, _held(stored)
                     )
         return None, self._unopened(value, sealed, reasons)

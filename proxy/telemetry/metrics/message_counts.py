@@ -38,6 +38,9 @@ OUTCOMES: Final[tuple[Outcome, ...]] = (
     "unsealed",
     "unread",
     "sentinel",
+    "searched",
+    "found",
+    "dropped",
 )
 _BOUNDS: Final = tuple(seconds * 1000 for seconds in REQUEST_DURATION.bounds)
 _CLIENT_CLOSED: Final = 499

@@ -357,7 +357,7 @@ class Steps(PreparedSteps):
 
     def warm(self, plan: Plan) -> Keys | None:
         """Return the keys of a plan if they are cached."""
-        if plan.needs.seals or plan.needs.opens:
+        if plan.needs.seals or plan.needs.opens or plan.needs.seeks:
             return self.keys.resolve_warm(plan.needs)
         return NO_KEYS
 

@@ -99,10 +99,12 @@ def _does(direction: str, behaviour: Behaviour) -> Iterator[str]:
     for verb, items in (
         ("seals", [item for block in behaviour for item in block.encrypt]),
         ("opens", [item for block in behaviour for item in block.decrypt]),
+        ("searches", [item for block in behaviour for item in block.search]),
     ):
         fields = dict.fromkeys(item.field or "tokens" for item in items)
         if fields:
-            yield f"{verb} {', '.join(fields)} of {direction}s"
+            place = "in" if verb == "searches" else "of"
+            yield f"{verb} {', '.join(fields)} {place} {direction}s"
         for item in items:
             if item.audience is not None:
                 yield f"gives {item.field}: {item.audience}"

@@ -1,0 +1,101 @@
+"""Which elements of an answer stay: those in which an opened value fits what was searched for."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from typing import TYPE_CHECKING, NamedTuple
+
+from .hows import Span
+
+if TYPE_CHECKING:
+    from ..search.queries import Query  # loaded with its rules
+
+
+class Element(NamedTuple):
+    """Where an element of a list lies, and which list that is."""
+
+    start: int
+    end: int
+    siblings: object
+
+
+class Sieve:
+    """The elements of one answer, and the texts that have been opened in them.
+
+    `rows` tells for the rows of searched fields in which element they lie, and the field. `totals`
+    are the places of counts that no longer hold where an element is dropped.
+    """
+
+    __slots__ = ("_elements", "_fitting", "_queries", "rows", "totals")
+
+    def __init__(
+        self,
+        queries: tuple[Query, ...],
+        elements: list[Element],
+        rows: dict[int, tuple[int, str]],
+        totals: list[Span],
+    ) -> None:
+        """Begin with no text; elements are in the order of the body."""
+        self._queries = queries
+        self._elements = elements
+        self._fitting: list[set[Query]] = [set() for _ in elements]
+        self.rows = rows
+        self.totals = totals
+
+    def take(self, row: int, text: bytes) -> None:
+        """Take the text of a row, as it was before it was sealed; other rows are ignored."""
+        if row not in self.rows:
+            return
+        at, field = self.rows[row]
+        for query in self._queries:
+            if query.sought.field == field and query not in self._fitting[at]:
+                try:
+                    fits = query.fits(text.decode())
+                except UnicodeDecodeError:
+                    continue
+                if fits:
+                    self._fitting[at].add(query)
+
+    @property
+    def stays(self) -> list[bool]:
+        """Whether each element fits all that was searched for."""
+        return [len(one) == len(self._queries) for one in self._fitting]
+
+    def cuts(self) -> list[Span]:
+        """Return what is cut: elements that do not fit, each with a comma; and what counts them."""
+        stays, elements = self.stays, self._elements
+        if all(stays):
+            return []
+        found: list[Span] = []
+        before: Element | None = None  # the last one of the list that stays
+        for at, (stay, one) in enumerate(zip(stays, elements, strict=True)):
+            if before is not None and before.siblings != one.siblings:
+                before = None
+            if stay:
+                before = one
+                continue
+            following = elements[at + 1] if at + 1 < len(elements) else None
+            if before is not None:
+                found.append((elements[at - 1].end, one.end, b""))
+            elif following is not None and following.siblings == one.siblings:
+                found.append((one.start, following.start, b""))
+            else:
+                found.append((one.start, one.end, b""))
+        return found + self.totals
+
+
+class CutSpans:
+    """Tells whether a place lies in one of some spans that do not overlap."""
+
+    __slots__ = ("_ends", "_starts")
+
+    def __init__(self, spans: list[Span]) -> None:
+        """Put them in order."""
+        ordered = sorted(spans)
+        self._starts = [start for start, _, _ in ordered]
+        self._ends = [end for _, end, _ in ordered]
+
+    def has(self, place: int) -> bool:
+        """Return whether a place lies in one of them."""
+        at = bisect_right(self._starts, place) - 1
+        return at >= 0 and place < self._ends[at]

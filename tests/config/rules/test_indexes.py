@@ -1,0 +1,119 @@
+"""How fields are indexed, where their tags are kept, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from proxy.core.search.model import ExactIndex, WordsIndex
+from proxy.core.search.skipped import COMMON
+from tests.config.builders import loaded, problems_of, warnings_of, with_rules
+
+RULE = """\
+      - name: r
+        match: POST /r
+        tenant: const:t
+        conversation: $.c
+        request: {REQUEST}
+"""
+FIELDS = "fields: {content: {index: INDEX}}\n"
+
+
+def written(request: str, index: str = "{words: {}}") -> str:
+    return with_rules(RULE.replace("{REQUEST}", request), top=FIELDS.replace("INDEX", index))
+
+
+BEHIND = "{encrypt: {select: $.content, index: behind}}"
+
+
+def test_an_index_of_words_has_what_it_is_given() -> None:
+    text = written(BEHIND, "{words: {skip: [common-en, foo], most: 7}}")
+    (item,) = loaded(text).settings.listeners[0].rules[0].blocks[0].encrypt
+    skipped = COMMON["common-en"] | {"foo"}
+    assert item.index == WordsIndex("conversation", skipped, 7)
+    assert (item.min_chars, item.framed, item.tags_member) == (0, False, None)
+
+
+def test_an_index_of_values_may_have_a_member_for_its_tags() -> None:
+    request = "{encrypt: {select: '$.all.*.content', index: {as: '$.all.*.tags'}}}"
+    text = written(request, "{exact: {normalize: email, scope: tenant}}")
+    (item,) = loaded(text).settings.listeners[0].rules[0].blocks[0].encrypt
+    assert (item.index, item.tags_member) == (ExactIndex("email", "tenant"), "tags")
+
+
+def test_answers_of_all_rules_lose_the_tags_of_a_member() -> None:
+    text = written("{encrypt: {select: $.content, index: {as: $.tags}}}")
+    rule = "{name: s, match: GET /s, conversation: query:c, response: {decrypt: $.content}}"
+    rules = loaded(f"{text}      - {rule}\n").settings.listeners[0].rules
+    assert isinstance(rules[1].response, tuple)
+    assert rules[1].response[0].tags_members == {"tags"}
+
+
+def test_an_answer_that_no_rule_reads_keeps_its_tags_and_is_warned_of() -> None:
+    told = "answers that it does not read keep their tags"
+    assert any(told in one for one in warnings_of(written(BEHIND)))
+    read = f"request: {BEHIND}\n        response: {{decrypt: $.content}}"
+    answered = written(BEHIND).replace(f"request: {BEHIND}", read)
+    assert not any(told in one for one in warnings_of(answered))
+
+
+def test_words_of_a_whole_tenant_are_asked_for_twice() -> None:
+    (problem,) = problems_of(written(BEHIND, "{words: {scope: tenant}}"))
+    assert "learns the words of others" in problem
+    assert not problems_of(written(BEHIND, "{words: {scope: tenant, accept_leakage: true}}"))
+
+
+@pytest.mark.parametrize(
+    ("request_", "index", "told"),
+    [
+        ("{encrypt: $.content}", "{words: {}}", "its tags have no place"),
+        ("{encrypt: {select: $.other, index: behind}}", "{words: {}}", "`other` has no index"),
+        ("{decrypt: {select: $.content, index: behind}}", "{words: {}}", "only apply to what is s"),
+        ("{encrypt: {select: body, field: content, index: behind}}", "{words: {}}", "whole body"),
+        ("{encrypt: {select: $.content, index: {as: $.a.b}}}", "{words: {}}", "no member beside"),
+        ("{encrypt: {select: $.content, index: {as: $.content}}}", "{words: {}}", "no member besi"),
+        (
+            "{encrypt: {select: $..content, index: {as: $..a}}, others: pass}",
+            "{words: {}}",
+            "no m",
+        ),
+        (
+            "{encrypt: {select: $.t json:$.content, index: {as: $.t json:$.tags}}}",
+            "{words: {}}",
+            "no member beside",
+        ),
+        (
+            "{encrypt: {select: form:content, index: {as: $.tags}}}",
+            "{words: {}}",
+            "no member beside",
+        ),
+        (
+            "{encrypt: {select: $.content, index: {as: $.tags}}, others: pass}",
+            "{words: {}}",
+            "needs `others: refuse`",
+        ),
+        (
+            "{encrypt: {select: $.content, index: behind, form: base64}}",
+            "{words: {}}",
+            "no place for tags",
+        ),
+        (
+            "{encrypt: {select: $.content, index: behind, expires: 1d}}",
+            "{words: {}}",
+            "its tags would stay",
+        ),
+        (BEHIND, "{words: {skip: [Two words]}}", "is no word as it is indexed"),
+        (BEHIND, "{words: {most: 0}}", "1"),
+        (BEHIND, "{exact: {}}", "lacks the key `normalize`"),
+        (BEHIND, "{words: {}, exact: {normalize: none}}", "give only one"),
+        (BEHIND, "{}", "lacks a key"),
+    ],
+)
+def test_what_cannot_be_indexed_is_refused(request_: str, index: str, told: str) -> None:
+    problems = problems_of(written(request_, index))
+    assert any(told in one for one in problems)
+
+
+def test_what_can_be_erased_has_no_tags_that_would_stay() -> None:
+    text = written(BEHIND).replace("keyring: {", "sessions: {mode: ephemeral}\n  keyring: {")
+    problems = problems_of(text)
+    assert any("tags stay in the backend when its keys are erased" in one for one in problems)

@@ -1,0 +1,141 @@
+"""`migrate index`: sealed values get their tags, lose them, and are proven to have them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from proxy.core.crypto.context import Context, Scope
+from proxy.core.crypto.secret import IndexSecret
+from proxy.core.expressions.selectors import parse_json_selector
+from proxy.core.search.model import WordsIndex
+from proxy.core.search.tags import IndexKeys, cut, listed
+from proxy.keys.keyring.keyring import Keyring
+from proxy.keys.sessions.durable import durable_session
+from proxy.migration.job.model import Column
+from proxy.migration.values.states import Outcome
+from tests.cli.conftest import invoke
+from tests.keys.builders import NOW, a_keyring
+from tests.migration.builders import (
+    BINDING,
+    CANARY,
+    SQLITE_JOB,
+    Bench,
+    a_clinic,
+    a_row,
+    a_table,
+    stored,
+)
+
+SCOPE = Scope("clinic", "c1")
+INDEX = WordsIndex(most=3)
+KEYRING = a_keyring()
+COLUMN = Column("content", BINDING, index=INDEX)
+SEALED = Outcome("sealed", "k1")
+
+
+def keyring() -> Keyring:
+    return KEYRING.rotate_index(now=NOW, random=lambda size: b"i" * size)
+
+
+def token(text: bytes = b"Call Ann", field: str = "content") -> bytes:
+    sid = NOW.to_bytes(4) + b"12345678"
+    return durable_session(KEYRING.entry("k1"), sid, SCOPE).seal(text, Context(SCOPE, field))
+
+
+def tags(*generations: tuple[bytes, int], words: tuple[str, ...] = ("call", "ann")) -> str:
+    keys = [IndexKeys(IndexSecret(one * 32), at) for one, at in generations or [(b"i", 1)]]
+    return listed([tag for one in keys for tag in one.word_tags(SCOPE, "content", words)])
+
+
+async def test_a_token_gets_its_tags_and_stays_as_it_is() -> None:
+    bench, table, bare = Bench(keyring()), a_table(COLUMN), token()
+    (one,) = await bench.treat("index", table, a_row(bare))
+    assert one.cells == [bare + tags().encode()]
+    assert [change.after for change in one.changed] == [Outcome("indexed", "k1")]
+    for verb in ("index", "verify"):
+        (again,) = await bench.treat(verb, table, a_row(one.cells[0]))
+        assert (again.cells, again.kept) == ([None], [(0, SEALED)])
+    (dropped,) = await bench.treat("drop-index", table, a_row(one.cells[0]))
+    assert dropped.cells == [bare]
+    assert [change.after for change in dropped.changed] == [Outcome("unindexed", "k1")]
+
+
+async def test_what_is_sealed_by_a_run_has_its_tags() -> None:
+    bench, table = Bench(keyring()), a_table(COLUMN)
+    (one,) = await bench.treat("seal", table, a_row(b"Call Ann"))
+    assert (one.cells[0] or b"").decode().endswith(tags())
+    (opened,) = await bench.treat("open", table, a_row(one.cells[0]))
+    assert opened.cells == [b"Call Ann"]
+
+
+@pytest.mark.parametrize("had", ["", "~zzzzz~", tags((b"x", 7))])
+async def test_a_proof_finds_values_without_their_tags(had: str) -> None:
+    (one,) = await Bench(keyring()).treat("verify", a_table(COLUMN), a_row(token() + had.encode()))
+    assert one.kept == [(0, Outcome("untagged", "k1"))]
+    (one,) = await Bench(keyring()).treat("index", a_table(COLUMN), a_row(token() + had.encode()))
+    assert cut((one.cells[0] or b"").decode()).tags == cut("T" + tags()).tags
+
+
+async def test_two_generations_stand_beside_each_other_and_one_remains() -> None:
+    both = keyring().rotate_index(now=NOW, random=lambda size: b"j" * size)
+    (one,) = await Bench(both).treat("index", a_table(COLUMN), a_row(token() + tags().encode()))
+    assert one.cells == [token_of(one.cells[0]) + tags((b"i", 1), (b"j", 2)).encode()]
+    (one,) = await Bench(both.drop_index()).treat("index", a_table(COLUMN), a_row(one.cells[0]))
+    assert cut((one.cells[0] or b"").decode()).tags == cut("T" + tags((b"j", 2))).tags
+
+
+def token_of(cell: bytes | None) -> bytes:
+    return cut((cell or b"").decode()).token.encode()
+
+
+async def test_tags_within_json_are_those_of_each_value() -> None:
+    column = replace(COLUMN, selector=parse_json_selector("$[*].content"))
+    cell = json.dumps([{"content": token().decode()}, {"content": token(b"!").decode()}]).encode()
+    (one,) = await Bench(keyring()).treat("index", a_table(column), a_row(cell))
+    found = [cut(each["content"]).tags for each in json.loads(one.cells[0] or b"")]
+    assert found == [cut("T" + tags()).tags, ()]
+
+
+@pytest.mark.parametrize(
+    ("text", "column", "outcome"),
+    [
+        (b"one two three four", COLUMN, Outcome("unfit", "k1", "too-many-words")),
+        (b"Call Ann", replace(COLUMN, max_chars=180), Outcome("too-long", "k1")),
+        (b"Call Ann", replace(COLUMN, form="base64"), Outcome("unfit", "k1", "not-a-string")),
+    ],
+)
+async def test_what_cannot_have_tags_is_left(text: bytes, column: Column, outcome: Outcome) -> None:
+    (one,) = await Bench(keyring()).treat("index", a_table(column), a_row(token(text)))
+    assert (one.kept, one.cells) == ([(0, outcome)], [None])
+
+
+async def test_plain_values_and_other_tokens_stay() -> None:
+    bench = Bench(keyring())
+    for cell in (b"plain", token(field="title")):
+        (one,) = await bench.treat("index", a_table(COLUMN), a_row(cell))
+        assert one.cells == [None]
+
+
+def test_a_database_is_indexed_verified_and_freed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = a_clinic(tmp_path, monkeypatch)
+    indexed = ": content\n        index: {words: {}}\n      -"
+    job = SQLITE_JOB.replace(": content\n      -", indexed)
+    assert job != SQLITE_JOB
+    invoke("migrate", "seal", "job.yaml")
+    (tmp_path / "job.yaml").write_text(job, "utf-8")
+    assert "no-index-secret" in invoke("migrate", "index", "job.yaml", status=3).output
+    invoke("keys", "rotate-index")
+    assert "untagged" in invoke("migrate", "verify", "job.yaml", status=1).stdout
+    invoke("migrate", "index", "job.yaml")
+    invoke("migrate", "verify", "job.yaml")
+    rows = [str(row[3]) for row in stored(file)]
+    assert all(cut(one).tags for one in rows)
+    assert CANARY not in str(rows)
+    invoke("migrate", "index", "job.yaml", "--drop")
+    assert not any(cut(str(row[3])).tags for row in stored(file))
