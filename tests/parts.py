@@ -207,7 +207,7 @@ _MOVED: Final = tuple(
     path for one in MOVED if isinstance(one.runs, Selection) for path in one.runs.paths
 )
 
-CORE: Final = Selection(("tests/core",))
+CORE: Final = Fewer(("tests/core",))
 LAWS: Final = Fewer(
     (
         "tests/contracts",
@@ -263,7 +263,7 @@ PARTS: Final = (
         ),
     ),
     # All meshes with each interception and order of rules.
-    Part("meshes", 4, Selection(("tests/injector/test_mesh.py",), slow=True)),
+    Part("meshes", 3, Selection(("tests/injector/test_mesh.py",), slow=True)),
     # All forms of a scene of which CI has one.
     Part(
         "scenes",
@@ -285,12 +285,19 @@ PARTS: Final = (
     # The laws that CI tries on fewer examples; `python-suites` has the others beside the core.
     Part(
         "laws",
-        4,
+        5,
         Selection(
             (
                 "tests/config/schema/test_schema_and_validate.py",
                 "tests/config/test_robustness.py",
                 "tests/contracts/test_formats.py",
+                "tests/core/formats",
+                "tests/core/leaves",
+                "tests/core/planning/test_multipart_stream.py",
+                "tests/core/test_base64_form.py",
+                "tests/core/test_laws.py",
+                "tests/core/test_nested_json.py",
+                "tests/core/values/test_flow.py",
                 "tests/description/test_law.py",
                 "tests/injector/test_inject.py",
                 "tests/keys/fleet/test_fleet_model.py",
@@ -305,7 +312,13 @@ PARTS: Final = (
         ),
         ("docs", "tests/vectors"),
     ),
-    Part("python-core", 3, CORE, ("docs", "tests/vectors", "tools/fuzz"), form="python"),
+    Part(
+        "python-core",
+        3,
+        Selection(("tests/core",)),
+        ("docs", "tests/vectors", "tools/fuzz"),
+        form="python",
+    ),
     Part(
         "python-suites",
         5,

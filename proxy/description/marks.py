@@ -36,7 +36,8 @@ class Mark:
     `optional` says that a valid message may lack them, `string` that they always are texts, of at
     least `least` and, as the backend takes them, at most `most` characters. `base64` says that the
     texts are base64. `whole` is a value that may be more than a text, and is sealed as one. `spot`
-    is the schema.
+    is the schema. What is optional since a value at the depth `within` may have the other of two
+    shapes, or be an empty list, is needed in each record where that value is one or many.
     """
 
     steps: Steps
@@ -48,6 +49,7 @@ class Mark:
     base64: bool = False
     whole: bool = False
     wishes: Mapping[str, str] | None = None
+    within: int | None = None
 
 
 Found = dict[Steps, Mark]
@@ -91,9 +93,9 @@ class MarkFinder:
             for one in shapes
             if one.type != "null"
         ]
-        merged = _either(found)
+        merged = _either(found, len(steps))
         if any(one.type == "null" for one in shapes):
-            merged = {at: replace(one, optional=True) for at, one in merged.items()}
+            merged = _unless(merged, needed=False)
         if schemas in self._looped and merged:
             self._looped.discard(schemas)
             merged = self._at_any_depth(merged, len(steps))
@@ -109,7 +111,7 @@ class MarkFinder:
                 self._mistakes.add(mark.spot, text, "give the value a property, and mark that")
                 continue
             deep = (*steps[:depth], replace(first, deep=True), *steps[depth + 1 :])
-            made[deep] = replace(mark, steps=deep, optional=True)
+            made[deep] = replace(mark, steps=deep, optional=True, within=None)
         return made
 
     def _shape(
@@ -169,7 +171,7 @@ class MarkFinder:
             least = max(shape.least("minItems"), int(self._in_form and len(steps) == 1))
             needed = least > len(shape.first_elements)
             inner = self._value(elements, (*steps, _EACH), inherited, above)
-            made |= _unless(inner, needed=needed)
+            made |= inner if needed else _lacking(inner, len(steps))
         return made
 
     def _mark(self, shape: ValueShape, steps: Steps, spot: Spot, *, whole: bool) -> Mark:
@@ -204,19 +206,29 @@ def _unless(found: Found, *, needed: bool) -> Found:
     """Return places that are optional, unless what holds them is needed."""
     if needed:
         return found
-    return {at: replace(one, optional=True) for at, one in found.items()}
+    return _lacking(found, None)
 
 
-def _either(found: list[Found]) -> Found:
-    """Return the places of a value that has one of several shapes."""
+def _lacking(found: Found, within: int | None) -> Found:
+    """Return places that are optional, `within` a value at that depth, or for other reasons."""
+    return {
+        at: replace(
+            one,
+            optional=True,
+            within=one.within if one.optional and within is not None else within,
+        )
+        for at, one in found.items()
+    }
+
+
+def _either(found: list[Found], depth: int) -> Found:
+    """Return the places of a value at some depth that has one of several shapes."""
     made: Found = {}
     for each in found:
         for steps, mark in each.items():
             made[steps] = mark if steps not in made else _both(made[steps], mark)
-    return {
-        steps: one if all(steps in each for each in found) else replace(one, optional=True)
-        for steps, one in made.items()
-    }
+    lacking = {at: one for at, one in made.items() if not all(at in each for each in found)}
+    return made | _lacking(lacking, depth if len(found[1:]) == 1 else None)
 
 
 def _both(one: Mark, other: Mark) -> Mark:
@@ -230,6 +242,7 @@ def _both(one: Mark, other: Mark) -> Mark:
         most=min(limits, default=None),
         base64=one.base64 and other.base64,
         whole=one.whole or other.whole,
+        within=one.within if one.within == other.within else None,
         wishes={**(other.wishes or {}), **(one.wishes or {})},
     )
 
@@ -252,7 +265,7 @@ def one_or_many(marks: tuple[Mark, ...]) -> tuple[str, tuple[Mark, ...]]:
         depth, many = len(above), (*above, _EACH)
         of_many = {one[depth + 1 :] for one in found if one[: depth + 1] == many}
         of_one = {
-            one[depth:]: replace(_both(mark, found[(*many, *one[depth:])]), steps=one[depth:])
+            one[depth:]: _in_record(mark, found[(*many, *one[depth:])], depth)
             for one, mark in found.items()
             if one[:depth] == above and one[depth:] in of_many
         }
@@ -261,6 +274,12 @@ def one_or_many(marks: tuple[Mark, ...]) -> tuple[str, tuple[Mark, ...]]:
                 of_one.values()
             )
     return "", marks
+
+
+def _in_record(one: Mark, many: Mark, depth: int) -> Mark:
+    """Return the place in a record of what is in one at a depth, and in each of many."""
+    optional = any(each.optional and each.within != depth for each in (one, many))
+    return replace(_both(one, many), steps=one.steps[depth:], optional=optional, within=None)
 
 
 _HEAD: Final = encode_header(KeyId(bytes(12), kek_id="k0000"), bytes(16)).decode()

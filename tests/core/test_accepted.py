@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from proxy.core.errors import MessageError, UnsupportedBody, UpstreamFailed
+from proxy.core.errors import MessageError, UpstreamFailed
 from proxy.core.expressions.selectors import parse_json_selector
 from proxy.core.expressions.sources import parse_source
 from proxy.core.planning.treatment import ReadResponse, treat_response
@@ -93,20 +93,36 @@ def test_a_condition_is_not_met_by_it() -> None:
         )
 
 
-@pytest.mark.parametrize("value", [b"NaN", b"Infinity", b"-Infinity"])
-def test_no_number_that_json_lacks_is_one_that_a_condition_asks_for(value: bytes) -> None:
-    when = Condition(parse_json_selector("$.n"), frozenset({b"0", b"false", b"true"}))
-    block = replace(PLAIN, when=(when,))
-    with pytest.raises(UnsupportedBody):
-        sent(taking("nan", block=block), a_message(BODY.replace(b"1}", value + b"}")))
-
-
 def test_text_in_strings_is_no_number() -> None:
     body = BODY.replace(b"1}", rb'"\"NaN, Infinity"}')
     assert b"NaN, Infinity" in sent(taking("nan"), a_message(body))
 
 
 FORM = b"multipart/form-data; boundary=b"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("nan", b"NaN"),
+        ("nan", b"Infinity"),
+        ("nan", b"-Infinity"),
+        ("lone-surrogates", rb'"\ud83d"'),
+    ],
+)
+def test_what_readers_differ_over_chooses_no_block(name: str, value: bytes) -> None:
+    sealing = replace(PLAIN, when=(Condition(parse_json_selector("$.n"), frozenset({b"1"})),))
+    accept = frozenset({name})
+    passing = a_block(plain=["$.n", "$.conversationId", "$.content"])
+    blocks = (replace(sealing, accept=accept), replace(passing, accept=accept))
+    rule = replace(taking(name), request=blocks)
+
+    assert sent(rule, a_message(BODY)) != BODY
+    assert sent(rule, a_message(BODY.replace(b"1}", b"2}"))) == BODY.replace(b"1}", b"2}")
+    with pytest.raises(MessageError, match="lax-value"):
+        sent(rule, a_message(BODY.replace(b"1}", value + b"}")))
+
+
 PART = b'--b\r\nContent-Disposition: form-data; name="note"\r\n\r\n%b\r\n--b--\r\n'
 
 

@@ -126,6 +126,31 @@ def test_a_record_or_a_list_of_them_is_sealed_record_by_record(
     ]
 
 
+A = an_object(["a"], a=ANYTHING)
+OPEN = an_object([], a=ANYTHING)
+
+
+@pytest.mark.parametrize(
+    ("one", "many", "needed"),
+    [
+        (A, A, True),
+        (A, OPEN, False),
+        (OPEN, A, False),
+        (A, {"oneOf": [A, an_object(c={"type": "integer"})]}, False),
+        ({**A, "type": ["object", "null"]}, A, False),
+    ],
+)
+def test_what_every_record_has_is_needed_in_one_and_in_many(
+    one: dict[str, Any], many: dict[str, Any], *, needed: bool, tmp_path: Path
+) -> None:
+    schema = {"oneOf": [one, {"type": "array", "items": many}]}
+
+    request = rule(tmp_path, described(schema, answers=False))["request"]
+
+    assert request["records"] == "one-or-many"
+    assert request["encrypt"] == ["$.a" if needed else "optional $.a"]
+
+
 def test_values_of_forms_are_named_by_their_place(tmp_path: Path) -> None:
     schema = an_object(["a"], a=ANYTHING, b={"type": "array", "items": ANYTHING}, c={})
 

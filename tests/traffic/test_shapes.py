@@ -16,7 +16,10 @@ from proxy.core.explain.explanation import Explained, PlayedAnswer, Wanted
 from proxy.explaining.trial import explain
 from tests.config.builders import loaded
 
-DATA: Final = Path(__file__).parent / "shapes" / "requests.yaml"
+HERE: Final = Path(__file__).parent / "shapes"
+RECORDED: Final = HERE / "recorded.yaml"
+WRITTEN: Final = HERE / "requests.yaml"
+EXAMPLES: Final = Path(__file__).parents[2] / "config" / "examples"
 BASE: Final = """\
 version: 1
 keys:
@@ -34,9 +37,12 @@ _PLACE: Final = re.compile(r": (\$\S+)$")
 
 @dataclass(frozen=True)
 class Shape:
-    """A request, its rule, and what it needs (`by`) or is refused for (`refused`)."""
+    """A request, its rule, and what it needs (`by`) or is refused for (`refused`).
 
-    rule: dict[str, Any]
+    Instead of a rule of its own it may have an example, which has rules for the whole backend.
+    """
+
+    rule: dict[str, Any] | str
     asked: Wanted
     by: str | None
     refused: str | None
@@ -45,35 +51,45 @@ class Shape:
 
 
 def shapes() -> list[Shape]:
-    """Return all that the file has."""
+    """Return all that the files have."""
     return [
-        Shape(
-            group["rule"],
-            wanted(group["rule"], one),
-            one.get("by"),
-            one.get("refused"),
-            group.get("client", False),
-            one["from"],
-        )
-        for group in yaml.safe_load(DATA.read_text())
+        shape(group, one)
+        for file in (RECORDED, WRITTEN)
+        for group in yaml.safe_load(file.read_text("utf-8"))
         for one in group["requests"]
     ]
 
 
-def wanted(rule: dict[str, Any], one: dict[str, Any]) -> Wanted:
+def shape(group: dict[str, Any], one: dict[str, Any]) -> Shape:
+    """Return a request of a group."""
+    rule = group.get("rule") or group["example"]
+    return Shape(
+        rule,
+        wanted(rule, one),
+        one.get("by"),
+        one.get("refused"),
+        group.get("client", False),
+        one["from"],
+    )
+
+
+def wanted(rule: dict[str, Any] | str, one: dict[str, Any]) -> Wanted:
     """Return a request as it is written."""
-    methods, _, path = rule["match"].partition(" ")
+    methods, _, path = ("", "", "") if isinstance(rule, str) else rule["match"].partition(" ")
     method, _, target = one.get("ask", f"{methods.partition(',')[0]} {path}").partition(" ")
     headers = {name: str(value) for name, value in one.get("headers", {}).items()}
     body = one["body"]
-    if any("multipart/" in value for value in headers.values()):
+    if any("multipart/" in value for value in headers.values()) and "\r" not in body:
         body = body.replace("\n", "\r\n")
     lines = tuple((name.encode(), value.encode()) for name, value in headers.items())
     return Wanted(method, target, lines, body.encode(), PlayedAnswer(200, (), b""))
 
 
-def asked(shape: Shape, rule: dict[str, Any], accept: list[str]) -> Explained:
+def asked(shape: Shape, rule: dict[str, Any] | str, accept: list[str]) -> Explained:
     """Return what becomes of a request under a rule, and under what its listener accepts."""
+    if isinstance(rule, str):
+        settings = loaded((EXAMPLES / rule).read_text("utf-8")).settings
+        return asyncio.run(explain(settings.listeners[0], shape.asked))
     document = yaml.safe_load(BASE)
     (listener,) = document["listeners"]
     listener |= {"rules": [{"name": "one", "tenant": "const:t", **rule}], "accept": accept}
@@ -90,6 +106,7 @@ def passed(told: Explained) -> bool:
 
 def with_setting(shape: Shape, by: str, detail: str) -> tuple[dict[str, Any], list[str]]:
     """Return a rule with the setting that an answer names, and what its listener accepts."""
+    assert not isinstance(shape.rule, str), "an example has all settings that its clients need"
     rule = deepcopy(shape.rule)
     key, _, word = by.partition(": ")
     if key == "query":
@@ -120,6 +137,22 @@ def outcome(shape: Shape) -> str:
     if shape.by is None or shape.by not in detail:
         return f"refused: {refusal.args} {detail}"
     return shape.by if passed(asked(shape, *with_setting(shape, shape.by, detail))) else "no help"
+
+
+def expected(group: dict[str, Any], one: dict[str, Any]) -> dict[str, str]:
+    """Return what the file of recorded requests says of one beside what was sent."""
+    recorded = shape(group, one)
+    told = asked(recorded, recorded.rule, [])
+    if passed(told):
+        return {}
+    refusal = told.request.refusal
+    assert refusal is not None
+    detail = getattr(refusal, "detail", "")
+    known = {other.by for other in SHAPES if other.by} if "rule" in group else set()
+    for by in sorted(one for one in known if one in detail):
+        if passed(asked(recorded, *with_setting(recorded, by, detail))):
+            return {"by": by}
+    return {"refused": str(refusal.args[0])}
 
 
 SHAPES: Final = shapes()

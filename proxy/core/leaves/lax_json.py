@@ -48,7 +48,7 @@ def masked(body: bytes, accept: AbstractSet[str]) -> tuple[bytes, list[int]]:
 def _numbers(body: bytes) -> Iterator[tuple[int, bytes]]:
     for found in paused(_NUMBERS.finditer(body)):
         if found[1]:
-            # It has a fraction: conditions ask for none, so that it meets none.
+            # It has a fraction: conditions ask for none, so that it meets none in an answer.
             sign = b"-" if found[1].startswith(b"-") else b""
             yield found.start(), (sign + b"0.").ljust(len(found[1]), b"1")
 

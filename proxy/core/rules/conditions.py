@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -82,6 +83,11 @@ class Conditions:
         for found, values, near in zip(findings.found, self._values, self._near, strict=True):
             met &= is_one_of([one.raw(body) for one in found], values, near)
         return met
+
+    def spans(self, body: bytes) -> Iterator[tuple[int, int]]:
+        """Give where the values lie that decide; raise InvalidBody unless it is strict JSON."""
+        for found in self._selection.find(body, lenient=True).found:
+            yield from (one[1:3] for one in found)
 
     def _compare(self, head: RequestHead, body: bytes, findings: Findings) -> None:
         """Refuse a member that decides and occurs elsewhere too, unless with the same text."""

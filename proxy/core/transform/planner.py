@@ -25,6 +25,8 @@ from ..planning.exchange import Exchange, Messages
 from ..planning.find import find_values, head_values, piece_values, refuse_in_head
 from ..planning.overrides import refuse_in_body
 from ..planning.plan import Plan
+from ..planning.refusals import refuse_masked
+from ..rules.conditions import Conditions
 from ..values.table import Values
 
 
@@ -244,8 +246,12 @@ def _taking(
     """Return the block that takes a body, that or one behind it; records choose one each."""
     if compiled.records(media_type(head.facts)) is not None:
         return compiled
-    text, _ = masked(body, compiled.block.accept)
-    return choose(alternatives(exchange, compiled, head), text, head)
+    text, places = masked(body, compiled.block.accept)
+    blocks = alternatives(exchange, compiled, head)
+    if places and isinstance(head, RequestHead):
+        deciding = (one.when for one in blocks if isinstance(one.when, Conditions))
+        refuse_masked(places, (span for when in deciding for span in when.spans(text)))
+    return choose(blocks, text, head)
 
 
 def _plan_flowing(
