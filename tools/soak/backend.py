@@ -30,6 +30,8 @@ CREATE TABLE IF NOT EXISTS plain (number INTEGER, kind TEXT);
 _MOST_BYTES: Final = 64 * 1024 * 1024
 _EVENT_GAP_SECONDS: Final = 0.02
 _LATE_SECONDS: Final = 1.5
+EARLY: Final = 507
+"""The status of an answer that comes before the request is read; no other answer has it."""
 
 
 def opened(path: str) -> sqlite3.Connection:
@@ -75,7 +77,7 @@ class Backend:
         if self._how == "late":
             await asyncio.sleep(_LATE_SECONDS)
         if self._how == "early":
-            return web.Response(status=503, headers={"Connection": "close"})
+            return web.Response(status=EARLY, headers={"Connection": "close"})
         return await handler(request)
 
     async def take(self, request: web.Request) -> web.Response:
