@@ -86,6 +86,7 @@ CLEAN_EVERY: Final = 256  # writes between two removals of what has ended
 MAX_PAGES: Final = 262_144  # of 4 KiB: 1 GiB, some three million keys
 LOG_BYTES: Final = 16 * 1024 * 1024  # of the write-ahead log; above, it is begun anew
 MOST_LOG_BYTES: Final = 256 * 1024 * 1024  # where a reader prevents that: no more keys
+LOG_PATIENCE_MS: Final = 50  # for readers of the log, while other writers wait
 RESERVE_PAGES: Final = 16_384  # for revocations and notes, which no flood may keep out
 
 # --- Redis ------------------------------------------------------------------------

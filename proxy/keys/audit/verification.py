@@ -21,7 +21,7 @@ from ...core.crypto.secret import AuditKey
 from ...core.errors import UnfitEnvironment
 from ..keyring.jwk_set import decoded, parse_object
 from ..policy import SHOWN_FINDINGS
-from .head_record import CUT, HEADLESS, TORN_BYTES, TORN_FIELDS, Head, Torn, pieces
+from .head_record import CUT, HEADLESS, TORN_FIELDS, Head, Torn, pieces
 from .line import AuditLine, LineReader
 
 
@@ -128,9 +128,9 @@ class _Reading:
             verdict.wrong(_said(self._place, f"line {self._anchor.seq} of the anchor is missing"))
 
     def _settle_torn(self, line: AuditLine, place: AuditFinding) -> None:
-        if not self._torn.size and TORN_BYTES not in line.members:
+        if not self._torn.size and not line.of_log:
             return
-        fields = {name: line.members[name] for name in TORN_FIELDS if name in line.members}
+        fields = {name: one for name, one in line.members.items() if name in TORN_FIELDS}
         if fields != self._torn.fields():
             # A file that was rotated after a crash ends with a piece that no line mentions.
             rotated = not fields and self._torn_at.file != place.file and not self._torn.whole
@@ -146,9 +146,10 @@ class _Reading:
 
     def _follow(self, line: AuditLine, place: AuditFinding) -> None:
         verdict, last = self.verdict, self.verdict.last
-        if line.members.get("event") == CUT:
+        event = line.members.get("event") if line.of_log else None
+        if event == CUT:
             verdict.wrong(_said(place, "records that the log was shorter than before"))
-        if line.members.get("event") == HEADLESS:
+        if event == HEADLESS:
             verdict.wrong(
                 _said(place, "records that the head record was missing: lines may be missing too")
             )

@@ -267,7 +267,12 @@ class SqliteFile:
         """
         with suppress(OSError, sqlite3.Error):
             if self._log.stat().st_size > policy.LOG_BYTES:
-                self.overwrite_log()
+                self._connection.execute(f"PRAGMA busy_timeout = {policy.LOG_PATIENCE_MS}")
+                try:
+                    self.overwrite_log()
+                finally:
+                    usual = int(policy.BUSY_SECONDS * 1000)
+                    self._connection.execute(f"PRAGMA busy_timeout = {usual}")
             self._log_full = self._log.stat().st_size > policy.MOST_LOG_BYTES
 
     def _put_endless(self, place: str, record: bytes, seen: bytes | None) -> bytes:

@@ -80,10 +80,13 @@ class StandIn:
             return
         loop = asyncio.get_running_loop()
         covered = self._covered[slot] = []
-        for listener, opened in self._sockets.of(slot).items():
-            for sock in opened:
-                covered.append(own := sock.dup())
-                loop.add_reader(own, self._accept, slot, listener, own)
+        try:
+            for listener, opened in self._sockets.of(slot).items():
+                for sock in opened:
+                    covered.append(own := sock.dup())
+                    loop.add_reader(own, self._accept, slot, listener, own)
+        except OSError:  # no descriptor is left; it is tried again soon
+            self.leave(slot)
 
     def leave(self, slot: int) -> None:
         """Accept nothing more from the sockets of a slot."""

@@ -169,6 +169,8 @@ class _Worker:
             name, found, _, _ = socket.recv_fds(door, NAME_BYTES, 1)
         except (BlockingIOError, InterruptedError):
             return False
+        except OSError:
+            name, found = b"", []
         if not name:  # the supervisor is gone
             asyncio.get_running_loop().remove_reader(door)
             return False
