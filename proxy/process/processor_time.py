@@ -15,7 +15,6 @@ from typing import Final
 from . import cgroup
 
 _SCHEDSTAT: Final = Path("/proc/thread-self/schedstat")
-_NANOSECOND: Final = 1e-9
 
 
 class ProcessorTime:
@@ -58,5 +57,5 @@ class ProcessorTime:
     def _read(self) -> float | None:
         """Return how long the thread has waited for a processor; see sched-stats.rst of Linux."""
         with suppress(OSError, ValueError, IndexError):
-            return int(self._schedstat.read_bytes().split()[1]) * _NANOSECOND
+            return int(self._schedstat.read_bytes().split()[1]) / 1e9
         return None

@@ -122,9 +122,9 @@ class Hold:
         self._budget.watched.pop(self, None)
 
     def check(self, now: float) -> None:
-        """Give the client up if it is too slow."""
+        """Give the client up if it is too slow, and something is held for it."""
         lasted = now - self._began
-        if self._moved is None or self._cut is None or lasted < MEMORY_SECONDS:
+        if not self.size or self._moved is None or self._cut is None or lasted < MEMORY_SECONDS:
             return
         if self._moved() < lasted * SLOWEST_BYTES:
             cut = self._cut
@@ -223,11 +223,16 @@ class ByteBudget:
             del waiter  # a refusal has this frame in its traceback, and is in its future
 
     def count(self, hold: Hold, size: int) -> None:
-        """Count what a hold has from now on; what the rescued one has is not of the total."""
+        """Count what a hold has from now on; what the rescued one has is not of the total.
+
+        Once it needs less, and that fits, what is kept aside is for the next.
+        """
         before, hold.size = hold.size, size
-        if hold is self._rescued:
-            return
-        self._add(hold.client, size - before)
+        if hold is not self._rescued:
+            self._add(hold.client, size - before)
+        elif size < before and self.used + size <= self._room:
+            self._rescued = None
+            self._add(hold.client, size)
         if size < before and self._waiting:
             self._give()
 

@@ -27,6 +27,7 @@ from .policy import (
     STANDING_SECONDS,
     STILL_SATURATED,
     TURN_SECONDS,
+    TURNED_SHARE,
 )
 
 
@@ -184,6 +185,7 @@ class LoopLag:
         "_shares",
         "_shares_since",
         "_turn",
+        "_turned",
         "saturated",
     )
 
@@ -208,6 +210,7 @@ class LoopLag:
         self._long = StandingDelay(STANDING_SECONDS)
         self._longest = 0.0
         self._turn = TURN_SECONDS
+        self._turned = 0.0
         self._shares: dict[str, int] = {}
         self._begun = 0
         self._shares_since = self._over
@@ -278,6 +281,7 @@ class LoopLag:
         if began is None:
             return
         self._over = now = self._clock()
+        self._turned += now - began
         self._longest = max(self._longest, now - began)
         if self._cpu() - self._ran >= self._turn:
             self._long.long(began)
@@ -293,7 +297,10 @@ class LoopLag:
         self._looked = now
         processor = self._processor
         processor.look(now)
-        self.saturated = processor.busy >= (STILL_SATURATED if self.saturated else SATURATED)
+        # Other threads may be busy as well, as with a passphrase: then the turns are few.
+        busy = processor.busy if self._turned >= TURNED_SHARE * lasted else 0.0
+        self.saturated = busy >= (STILL_SATURATED if self.saturated else SATURATED)
+        self._turned = 0.0
         # With a quarter of a processor, a turn of its time lasts four times as long.
         self._turn = min(TURN_SECONDS, 2 * TURN_SECONDS * max(processor.share, LEAST_SHARE))
         self._room = max(1, round(self._served * NEWCOMERS))

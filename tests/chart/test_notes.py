@@ -24,6 +24,7 @@ def notes(tool: Tool, *arguments: str) -> str:
         ("injector.replicas=1", "While that pod restarts, no pod with the label can"),
         ("tls.mode=helm", "--reset-then-reuse-values --set tls.helm.renew=true"),
         ("sidecar.interception=redirect", "NOTE: interception `redirect` adds"),
+        ("sidecar.resources.memoryLimit=200Mi", "a listener needs 227Mi"),
         ("sidecar.keysSecret=ConfigMap/keyring,keys.root.kinds={aws-kms}", "(aws-kms)"),
     ],
 )

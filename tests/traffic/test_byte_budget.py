@@ -120,11 +120,14 @@ async def test_a_message_larger_than_all_there_is_gets_what_is_kept_aside() -> N
     await large.reach(600)
     task = await begun(next_one, 500)
     assert not task.done()
-    large.becomes(10)
+    large.becomes(550)
+    await asyncio.sleep(0)
     assert not task.done()
-    large.release()
+    large.becomes(10)  # which fits, so that the next may have what is kept aside
     await asyncio.wait_for(task, 1)
+    assert budget.used == 10
     next_one.release()
+    large.release()
     assert budget.used == 0
 
 
@@ -157,6 +160,17 @@ async def test_a_slow_client_is_given_up_while_others_wait_and_not_before() -> N
     assert cut == []
     await asyncio.wait_for(Hold(budget, "c").reach(50), 1)
     assert cut == ["slow"]
+
+
+async def test_a_client_is_not_given_up_for_nothing() -> None:
+    budget = ByteBudget(100)
+    empty = Hold(budget, "a")
+    cut: list[str] = []
+    empty.watch(lambda: 0, lambda: cut.append("empty"))
+    await Hold(budget, "b").reach(100)
+    with pytest.raises(Busy):
+        await Hold(budget, "c").reach(1)
+    assert cut == []
 
 
 async def test_who_is_paused_for_room_is_not_slow() -> None:

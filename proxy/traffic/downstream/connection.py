@@ -182,7 +182,7 @@ class ClientConnection(ClientLifecycle):
             self._receiver.writable(yes=False)
         else:
             if self.present is not None and self.present.held is not None:
-                self.present.held.watch(lambda: 0, self.abort)
+                self._watch(self.present.held)
             self._write_deadline = self._loop.time() + self._owner.timeouts.write
 
     def resume_writing(self) -> None:
@@ -311,9 +311,15 @@ class ClientConnection(ClientLifecycle):
             held.release()
             return
         self._kept = held
-        unread = transport.get_write_buffer_size()
-        held.becomes(unread)
-        held.watch(lambda: unread - transport.get_write_buffer_size(), self.abort)
+        held.becomes(transport.get_write_buffer_size())
+        self._watch(held)
+
+    def _watch(self, held: Hold) -> None:
+        """Give a client up that hardly reads while others wait for memory."""
+        transport = self._transport
+        if transport is not None:
+            unread = transport.get_write_buffer_size()
+            held.watch(lambda: unread - transport.get_write_buffer_size(), self.abort)
 
     def _let_go(self) -> None:
         kept, self._kept = self._kept, None

@@ -223,7 +223,9 @@ class HttpListener:
 
     def lets_in(self, address: str) -> bool:
         """Return whether there is time for a connection from an address all the same."""
-        return self._lag is None or self._lag.lets_in(crowded=self._clients.crowded(address))
+        trusted = trusts(self._acceptor.proxies.trusted, address)  # it has clients of its own
+        crowded = not trusted and self._clients.crowded(address)
+        return self._lag is None or self._lag.lets_in(crowded=crowded)
 
     def turns_away(self, address: str) -> bool | None:
         """Return whether there is no time for a request from an address, and count it.

@@ -299,10 +299,15 @@ class Handler:
     async def _passes(
         self, request: Request, response: UpstreamResponse, admitted: AdmittedExchange
     ) -> None:
-        """Wait for the memory that an answer takes while it passes."""
-        records = response.framing.length is None and streams_records(response.head.headers)
+        """Wait for the memory that an answer takes while it passes; records have limits of number.
+
+        These may last for hours, and nobody could tell when there is room again.
+        """
         hold = self.steps.budget.of(request, admitted.claim.client)
-        await hold.reach(RECORDS_BYTES if records else STREAM_BYTES, answer=True, passes=True)
+        if response.framing.length is None and streams_records(response.head.headers):
+            hold.becomes(max(hold.size, RECORDS_BYTES))
+        else:
+            await hold.reach(STREAM_BYTES, answer=True, passes=True)
 
     def _copies(self, admitted: AdmittedExchange, record: MessageRecord) -> Copies | None:
         """Return what copies an exchange while it passes, where a dry run looks at it."""

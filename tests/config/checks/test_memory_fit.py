@@ -8,7 +8,7 @@ from proxy.config.checks.memory_fit import divide
 from proxy.config.limits import MEBIBYTE, TrafficLimits
 from proxy.config.load import parse
 from proxy.config.policy import LEAST_DIVIDED_BYTES, OWN_BYTES, SUPERVISOR_BYTES
-from tests.config.builders import FILE, SMALL
+from tests.config.builders import FILE, ROOT, SMALL
 
 
 def test_the_parts_add_up_as_the_reference_says() -> None:
@@ -36,6 +36,12 @@ def test_what_does_not_fit_still_has_the_least_and_tells_what_is_missing() -> No
     assert parts.missing == parts.own + parts.small + parts.largest + LEAST_DIVIDED_BYTES - (
         200 * MEBIBYTE
     )
+
+
+def test_the_chart_knows_what_the_default_limits_need() -> None:
+    whole = divide(0, [TrafficLimits()])
+    needed = -(-whole.missing // MEBIBYTE)
+    assert f"(lt $mebibytes {needed})" in (ROOT / "helm/sealyard/templates/NOTES.txt").read_text()
 
 
 @pytest.mark.parametrize(("memory", "told"), [("200MiB", "27 MiB more"), ("256MiB", "")])

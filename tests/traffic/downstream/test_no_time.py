@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from ipaddress import ip_network
 
 import pytest
@@ -125,18 +126,21 @@ def test_a_client_with_its_even_part_of_all_connections_has_more_than_others() -
 
 
 async def test_newcomers_get_a_quarter_of_the_turns_while_all_time_is_used() -> None:
-    now, ran = [0.0], [0.0]
-    lag = LoopLag(clock=lambda: now[0], cpu=lambda: ran[0])
+    now, ends = [0.0], list[Callable[[], None]]()
+    lag = LoopLag(ends.append, clock=lambda: now[0], cpu=lambda: now[0])
 
-    def pass_time(seconds: float, share: float) -> None:
-        now[0] += seconds
-        ran[0] += seconds * share
+    def turn(requests: int) -> None:
+        """Begin so many requests, which take all time up to the next look."""
+        for _ in range(requests):
+            lag.refuses("a")
+        now[0] += BUSY_SECONDS
+        ends.pop()()
 
-    pass_time(BUSY_SECONDS, 1)
+    turn(1)
     assert not lag.holds_back()  # the first interval begins here
-    for _ in range(100):
-        lag.refuses("a")
-    pass_time(BUSY_SECONDS, 1)
+    turn(100)
     assert lag.holds_back()
     assert sum(lag.lets_in(crowded=False) for _ in range(100)) == 100 * NEWCOMERS
     assert sum(lag.lets_in(crowded=True) for _ in range(100)) == 3
+    now[0] += BUSY_SECONDS  # other threads were busy, and nobody has asked
+    assert not lag.holds_back()

@@ -97,8 +97,12 @@ def _row(
         started(proxy.peer, backend) as running,
         limited(running.pid, share) as by,
     ):
-        load.run(running, work, _AT_A_TIME, 1)
-        capacity = load.run(running, work, _AT_A_TIME, _CAPACITY_SECONDS).per_second
+        try:
+            load.run(running, work, _AT_A_TIME, 1)
+            capacity = load.run(running, work, _AT_A_TIME, _CAPACITY_SECONDS).per_second
+        except load.LoadFailed as error:  # it refuses at its capacity, as where others work here
+            say(f"no row: {error}")
+            return
         phases = Phases(_CALM_SECONDS, seconds, _AFTER_SECONDS)
         for times in TIMES:
             found = overload(proxy, running, work, capacity, times, phases)
