@@ -15,7 +15,8 @@ from joserfc.jwk import ECKey
 from ..core.crypto.context import Scope
 from ..core.crypto.derivation import audit_key
 from ..keys.audit import verification
-from ..keys.audit.opened import ATTEMPTED, Question
+from ..keys.audit.line import ATTEMPTED
+from ..keys.audit.opened import Question
 from .screen import Screen, pretty, search
 from .stage import Stage, stage
 

@@ -27,6 +27,12 @@ Values = Mapping[str, Value | tuple[str, ...]]
 """All that a line holds by name; a tuple is as long as whoever writes it lets it be."""
 
 
+ATTEMPTED: Final = "open.attempted"
+"""The event of a message that is about to hand over what it opened."""
+
+OVER: Final = "open.over"
+"""The event that tells which of them were `delivered` whole and which were `cut`, by their ids."""
+
 RESERVED: Final = frozenset({"seq", "at", "event", "uid", "pid", "prev", "mac"})
 
 _LABEL: Final = b"sealyard/v1/audit/line\x00"
