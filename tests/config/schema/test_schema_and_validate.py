@@ -47,6 +47,9 @@ KNOWN_TO_VALIDATE_ALONE: Final = {
     r"cannot be renewed by `shares`|needs `tls` with `client_ca`": "two keys",
     r"needs `callers`|need each other|`xfcc` needs|go with loopback|each need `tenants`": "two keys",
     r"is a client without credentials|no caller of the listener": "callers",
+    r"tells no callers apart|the listener has no caller|no mask has the name": "callers",
+    r"no purpose of use is known|the purpose of use from another": "callers",
+    r"only apply to `decrypt` in a response|of a block, `for` only|has no mask": "callers",
     r"`proxy_protocol` needs|`original-port` needs": "two keys",
     # What a rule does as a whole.
     r"a block needs `encrypt`|`observe` applies to whole rules": "a block among others, or alone",
@@ -143,6 +146,8 @@ ENTIRE: Final[dict[str, Any]] = {
     "health": {"listen": "127.0.0.1:9902"},
     "audit": {"file": "audit.log"},
     "fields": {"content": {"form": "jwe"}},
+    "masks": {"pan": {"keep": {"last": 4}}, "mail": "email"},
+    "purposes_of_use": ["treatment"],
     "listeners": [
         {
             "name": "api",
