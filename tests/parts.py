@@ -96,6 +96,11 @@ MOVED: Final = (
     Part("browser", 1, Selection(("tests/browser",))),
     Part("interop", 1, Selection(("tests/interop",)), ("README.md", "docs", "tests/vectors")),
     Part(
+        "callers",
+        15,
+        Selection(("tests/traffic/callers", "tests/interop/test_issuers.py"), slow=True),
+    ),
+    Part(
         "pages",
         5,
         Selection(("tests/pages", "tests/site")),

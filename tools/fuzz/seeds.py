@@ -84,7 +84,15 @@ def expressions() -> list[bytes]:
     """Return selectors, sources and patterns."""
     return [
         *(b"$.a", b"$['a b'][0]..c[*]", b"$..*", b"body", b"text", b"tokens", b"query:x"),
-        *(b"header:X-Id", b"const:clinic", b"path:id", b"$.a.b~", b"jwt-unverified:sub", b"form:x", b"part:x"),
+        *(
+            b"header:X-Id",
+            b"const:clinic",
+            b"path:id",
+            b"$.a.b~",
+            b"jwt-unverified:sub",
+            b"form:x",
+            b"part:x",
+        ),
         *(b"$.a json:$.b json:$[0]", b"form:x $.a", b"part:x $.a json:$.b~", b"$ json:$"),
         *(b"POST /a/{id}/*", b"GET,PUT /a/**", b"WS /socket", b"/%C3%9F/b", b"/"),
     ]
