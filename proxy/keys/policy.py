@@ -84,6 +84,9 @@ OPENING_SECONDS: Final = 5.0
 OPENING_PAUSE_SECONDS: Final = 0.02
 CLEAN_EVERY: Final = 256  # writes between two removals of what has ended
 MAX_PAGES: Final = 262_144  # of 4 KiB: 1 GiB, some three million keys
+LOG_BYTES: Final = 16 * 1024 * 1024  # of the write-ahead log; above, it is begun anew
+MOST_LOG_BYTES: Final = 256 * 1024 * 1024  # where a reader prevents that: no more keys
+LOG_PATIENCE_MS: Final = 50  # for readers of the log, while other writers wait
 RESERVE_PAGES: Final = 16_384  # for revocations and notes, which no flood may keep out
 
 # --- Redis ------------------------------------------------------------------------
@@ -178,6 +181,7 @@ GATHER_SECONDS: Final = 0.2  # a line that no operation waits for may wait for o
 RETRY_SECONDS: Final = 1.0  # after a write that failed
 ANCHOR_SECONDS: Final = 600.0  # between two heads told to the log, from which a cut is seen
 CLOSE_SECONDS: Final = 3.0  # at shutdown
+LOG_WATCH_SECONDS: Final = 10.0  # between looks whether the log is still there
 MOST_AT_ONCE: Final = 64  # lines of one write: messages wait for it
 MOST_KEPT: Final = 2000  # lines kept while nothing can be written; those beyond are counted
 FLUSH_SECONDS: Final = 10.0  # events are counted before one line for each kind is written

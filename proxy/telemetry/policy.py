@@ -6,6 +6,9 @@ from typing import Final
 LOG_CHARS: Final = 256  # of a text that a line shows
 SCRUBBED_CHARS: Final = 4096  # of a text that are read
 CACHED_TEXTS: Final = 1024  # scrubbed texts, and texts of each kind of an access line
+RETOLD_SECONDS: Final = 600.0  # between lines of a state that lasts
+STATE_SECONDS: Final = 60.0  # not seen for so long, it has ended
+MOST_STATES: Final = 64
 PIPE_BYTES: Final = 1 << 20  # that a pipe is asked to hold: Linux allows as much to every user
 
 # --- what looks like a secret: tuned on texts of logs, and held by tests/scrubbing --

@@ -140,7 +140,7 @@ class CountingReporter:
             self._add(UPSTREAM_ERRORS, (listener, rule, code, reason))
             return
         self._add(REFUSALS, (listener, rule, direction, code))
-        self._add(REFUSAL_REASONS, (listener, code, reason))
+        self._add(REFUSAL_REASONS, (listener, direction, code, reason))
 
     def _add(self, metric: Metric, labels: Labels, number: float = 1) -> None:
         # By name: a dataclass computes its hash anew each time.

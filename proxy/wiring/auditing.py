@@ -55,7 +55,12 @@ def open_trail(
     def anchored(head: Head) -> None:
         reporter.report("audit.anchored", file=file, sequence=head.seq, mac=head.mac)
 
-    return Trail(log, audit_key(record_key), block=block, failed=failed, anchored=anchored)
+    def gone(reason: str) -> None:
+        reporter.report("audit.gone", file=file, reason=reason)
+
+    trail = Trail(log, audit_key(record_key), block=block, failed=failed, anchored=anchored)
+    trail.gone = gone
+    return trail
 
 
 async def open_own(
@@ -78,6 +83,7 @@ def count(trail: Trail | None, samples: Samples) -> None:
     """Add the samples of the audit log."""
     if trail is not None:
         samples.add(table.AUDIT_FAILURES, trail.failures)
+        samples.add(table.AUDIT_LOSSES, trail.losses)
         samples.add(table.AUDIT_LINES, trail.written)
         samples.add(table.AUDIT_BLOCKED, int(trail.blocked))
         samples.add(table.AUDIT_SEQUENCE, trail.sequence)

@@ -49,12 +49,18 @@ UNLOCK_LINE_BYTES: Final = 4096
 WORKER_START_SECONDS: Final = 60.0
 CHANGE_SECONDS: Final = 30.0  # a worker prepares or applies a reload
 POLL_SECONDS: Final = 1.0  # between two looks at each worker
+SIGN_SECONDS: Final = 0.25  # between two questions for a sign of life
+# Silent at so many looks in a row, while it could run: others get its connections.
+SILENT_LOOKS: Final = 4
+UNSERVED_SECONDS: Final = 2.0  # no worker accepts for longer than a restart takes: 503
+ACCEPTED_AT_ONCE: Final = 64  # connections to a worker that does not accept them
 STALLED_TIMES: Final = 3  # silent for so many times `health.stalled_after`: replaced
 FIRST_PAUSE_SECONDS: Final = 0.05  # before a restart; twice as long each time
 LONGEST_PAUSE_SECONDS: Final = 5.0
 STEADY_SECONDS: Final = 10.0  # after a life of at least this, without a pause
 ORPHAN_GRACE_SECONDS: Final = 25.0  # without a supervisor, or at a SIGTERM of its own
 SUPERVISOR_DESCRIPTORS: Final = 1024
+NAME_BYTES: Final = 4096  # of a listener whose connection is handed over
 CHANNEL_BYTES: Final = 64 * 1024 * 1024  # of one answer of a worker
 SECRET_BYTES: Final = 65_536  # the capacity of a pipe (pipe(7)): writing must not wait for a reader
 

@@ -84,6 +84,8 @@ class FaultProxy:
     """Whether new connections are reset at once, as by a network that is gone."""
     held: bool = False
     """Whether nothing passes any more, without a word."""
+    other: int | None = None
+    """Another Redis, that half of the new connections lead to: two masters at once."""
 
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)  # noqa: S311 - as above
@@ -162,7 +164,8 @@ class FaultProxy:
             return
         self._legs.add(leg)
         try:
-            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.target)
+            target = self.target if self.other is None or self.below(2) else self.other
+            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", target)
             leg.far = far_writer
             await asyncio.gather(leg.send(reader), leg.reply(far_reader))
         except (OSError, RuntimeError, ValueError):

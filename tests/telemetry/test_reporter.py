@@ -48,7 +48,7 @@ def test_refusals_and_upstream_errors_are_counted_by_code() -> None:
     assert samples.value(table.MESSAGES, "api", "", "failed") == 1
     assert samples.value(table.REFUSALS, "api", "", "response", "open-failed") == 1
     assert samples.value(table.REFUSALS, "api", "", "response", "upstream-failed") == 0
-    assert samples.value(table.REFUSAL_REASONS, "api", "upstream-failed", "connect") == 0
+    assert samples.value(table.REFUSAL_REASONS, "api", "request", "upstream-failed", "connect") == 0
     assert samples.value(table.UPSTREAM_ERRORS, "api", "", "upstream-failed", "connect") == 1
     assert samples.value(table.UPSTREAM_ERRORS, "api", "", "open-failed", "tag") == 0
     assert ear.events == ["message.failed", "message.refused"]
@@ -249,8 +249,11 @@ def test_refusals_are_counted_by_the_reason_that_only_the_log_tells() -> None:
         tally.messages([a_line(refused="open-failed", reason=reason)])
     samples = tally.samples()
 
-    assert samples.value(table.REFUSAL_REASONS, "api", "open-failed", "tag") == 2
-    assert samples.value(table.REFUSAL_REASONS, "api", "open-failed", "revoked-session") == 1
+    def found(reason: str) -> float:
+        return samples.value(table.REFUSAL_REASONS, "api", "request", "open-failed", reason)
+
+    assert found("tag") == 2
+    assert found("revoked-session") == 1
 
 
 def test_lines_that_nobody_reads_are_counted() -> None:

@@ -25,7 +25,12 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser("./dev soak", description=(__doc__ or "").split(":")[0])
     parser.add_argument("hours", type=float, help="how long the load lasts, such as 2 or 0.05")
     parser.add_argument("--seed", type=int, help="the choices of an earlier run")
-    parser.add_argument("--only", default="", metavar="WORDS", help="faults with these words alone")
+    parser.add_argument(
+        "--only",
+        default="",
+        metavar="WORDS",
+        help="faults with these words alone, or with others after a |",
+    )
     parser.add_argument("--record", type=Path, help="write the record there, and no scorecard")
     chosen = parser.parse_args(arguments)
     began = time.monotonic()

@@ -2,16 +2,19 @@
 
 Arguments: port, SQLite file, and the canary that all plaintext holds. A message is stored before it
 is acknowledged, so that a backend that is killed keeps all that it has acknowledged. A message that
-arrives twice, or holds the canary in any form, is noted in the tables `again` and `plain`.
+arrives twice, or holds the canary in any form, is noted in the tables `again` and `plain`. SIGUSR1
+makes it slow, SIGUSR2 lets it answer before it has read, SIGHUP ends both.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import sqlite3
 import sys
-from typing import Final
+from collections.abc import Awaitable, Callable
+from typing import Final, Literal
 from urllib.parse import parse_qs
 
 from aiohttp import WSMsgType, web
@@ -26,6 +29,9 @@ CREATE TABLE IF NOT EXISTS plain (number INTEGER, kind TEXT);
 """
 _MOST_BYTES: Final = 64 * 1024 * 1024
 _EVENT_GAP_SECONDS: Final = 0.02
+_LATE_SECONDS: Final = 1.5
+EARLY: Final = 507
+"""The status of an answer that comes before the request is read; no other answer has it."""
 
 
 def opened(path: str) -> sqlite3.Connection:
@@ -43,10 +49,11 @@ class Backend:
     def __init__(self, store: sqlite3.Connection, canary: bytes) -> None:
         self._store = store
         self._forms = forms(canary)
+        self._how: Literal["usual", "late", "early"] = "usual"
 
     def app(self) -> web.Application:
         """Return the application."""
-        app = web.Application(client_max_size=_MOST_BYTES)
+        app = web.Application(client_max_size=_MOST_BYTES, middlewares=[self.as_told])
         for kind in ("messages", "forms", "files", "streams"):
             app.router.add_post(f"/{kind}/{{room}}/{{number}}", self.take)
         for kind in ("files", "streams"):
@@ -57,6 +64,21 @@ class Backend:
         app.router.add_get("/sockets/{room}", self.talk)
         app.router.add_route("*", "/plain/{path:.*}", self.echo)
         return app
+
+    def be(self, how: Literal["usual", "late", "early"]) -> None:
+        """Answer late, or early: with an error, before the body of the request is read."""
+        self._how = how
+
+    @web.middleware
+    async def as_told(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        """Handle a request as `be` says."""
+        if self._how == "late":
+            await asyncio.sleep(_LATE_SECONDS)
+        if self._how == "early":
+            return web.Response(status=EARLY, headers={"Connection": "close"})
+        return await handler(request)
 
     async def take(self, request: web.Request) -> web.Response:
         """Store a message; answer with it, or with the size of what is no JSON."""
@@ -146,7 +168,16 @@ def _numbers(request: web.Request) -> list[int]:
 def main(port: str, file: str, canary: str) -> None:
     """Serve until ended."""
     made = Backend(opened(file), canary.encode())
-    web.run_app(made.app(), host="127.0.0.1", port=int(port), print=None, access_log=None)
+    app = made.app()
+
+    async def listen_to_signals(_: web.Application) -> None:
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGUSR1, made.be, "late")
+        loop.add_signal_handler(signal.SIGUSR2, made.be, "early")
+        loop.add_signal_handler(signal.SIGHUP, made.be, "usual")
+
+    app.on_startup.append(listen_to_signals)
+    web.run_app(app, host="127.0.0.1", port=int(port), print=None, access_log=None)
 
 
 if __name__ == "__main__":

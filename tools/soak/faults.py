@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import resource
 import signal
 import socket
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -21,10 +23,12 @@ from pathlib import Path
 from random import Random  # noqa: TID251 - a run shall be repeatable, and nothing here is secret
 from typing import Any, Final, Literal
 
+import aiohttp
 import redis
 
 from tests.redis.fault_proxy import KINDS as REPLIES
 from tests.redis.fault_proxy import Kind as Reply
+from tests.redis.server import Server
 from tools.chaos.outages import OUTAGES, Outage, nothing, repeat
 
 from .sidecars import Sidecar, faketime
@@ -35,6 +39,14 @@ Break = Callable[[World, Random, float], AbstractAsyncContextManager[None]]
 
 _SPARE_DESCRIPTORS: Final = 4
 _CONNECTIONS: Final = 40
+_HALF_OPEN: Final = 150
+_HALVES: Final = (
+    b"",
+    b"POST /messages/half/1 HTTP/1.1\r\nHost: a\r\nContent-",
+    b"POST /messages/half/1 HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nhalf a body",
+)
+_SPARE_BYTES: Final = 24 * 1024 * 1024
+_COPY_SECONDS: Final = 10.0
 _SPOILT: Final = 0.3
 _NEAR_SECONDS: Final = 60
 _FAR_SECONDS: Final = 40 * 86_400
@@ -170,6 +182,35 @@ async def _held(world: World, _: Random, __: float) -> AsyncIterator[None]:
         world.wire.held = False
 
 
+@asynccontextmanager
+async def _split(world: World, _: Random, __: float) -> AsyncIterator[None]:
+    """Let half of the connections lead to a second master, whose writes are lost in the end."""
+    folder = world.folder / "split"
+    folder.mkdir(exist_ok=True)
+    second = Server(folder)
+    await asyncio.to_thread(second.start)
+    try:
+        await asyncio.to_thread(_copied, second, world.redis.port)
+        world.wire.other = second.port
+        await asyncio.to_thread(world.wire.reset_all)
+        yield
+    finally:
+        world.wire.other = None
+        await asyncio.to_thread(world.wire.reset_all)
+        await asyncio.to_thread(second.kill)
+
+
+def _copied(second: Server, port: int) -> None:
+    """Let a server become a copy of another, and then a master of its own."""
+    second.command("REPLICAOF", "127.0.0.1", str(port))
+    deadline = time.monotonic() + _COPY_SECONDS
+    while b"master_link_status:up" not in second.command("INFO", "replication"):
+        if time.monotonic() > deadline:
+            raise TimeoutError("the second master has no copy")
+        time.sleep(0.05)
+    second.command("REPLICAOF", "NO", "ONE")
+
+
 # --- Sidecars ----------------------------------------------------------------------------------
 
 
@@ -198,6 +239,78 @@ async def _worker_killed(world: World, random: Random, _: float) -> AsyncIterato
     if carriers:
         os.kill(random.choice(carriers), signal.SIGKILL)
     yield
+
+
+@asynccontextmanager
+async def _worker_hung(world: World, random: Random, _: float) -> AsyncIterator[None]:
+    """Stop a worker where it stands: others get its connections."""
+    (one,) = (one for one in world.sidecars if one.workers > 1)
+    hung = [random.choice(one.carriers())]
+    for pid in hung:
+        _signal(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in hung:
+            _signal(pid, signal.SIGCONT)
+
+
+@asynccontextmanager
+async def _reload_storm(world: World, random: Random, _: float) -> AsyncIterator[None]:
+    """Ask for one reload after the other, each with another file than the one before."""
+    one = random.choice(world.sidecars)
+    whole = one.configuration.read_text()
+
+    async def storm() -> None:
+        for number in itertools.count():
+            one.configuration.write_text(f"{whole}# {number}\n")
+            with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+                await one.admin(world.session, "POST", "/-/reload")
+
+    storming = asyncio.get_running_loop().create_task(storm())
+    try:
+        yield
+    finally:
+        storming.cancel()
+        await asyncio.gather(storming, return_exceptions=True)
+        one.configuration.write_text(whole)
+        if await one.admin(world.session, "POST", "/-/reload") != HTTPStatus.OK:
+            world.journal.breach("good configuration refused", one.name)
+
+
+@asynccontextmanager
+async def _half_open(world: World, random: Random, _: float) -> AsyncIterator[None]:
+    """Hold connections that say nothing, half a head, or half a body, and never end it."""
+    one = random.choice(world.sidecars)
+    with contextlib.ExitStack() as held:
+        for number in range(_HALF_OPEN):
+            with contextlib.suppress(OSError):
+                near = held.enter_context(socket.socket())
+                near.settimeout(1)
+                near.connect(("127.0.0.1", one.ports[0]))
+                near.sendall(_HALVES[number % len(_HALVES)])
+        yield
+
+
+@asynccontextmanager
+async def _little_memory(world: World, random: Random, _: float) -> AsyncIterator[None]:
+    """Leave the processes of a sidecar a few MiB of address space more."""
+    one = random.choice(world.sidecars)
+    pids = one.carriers()
+    for pid in pids:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[0])  # noqa: ASYNC240 - procfs
+        _limit_memory(pid, pages * resource.getpagesize() + _SPARE_BYTES)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            _limit_memory(pid, resource.RLIM_INFINITY)
+
+
+def _limit_memory(pid: int, size: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        _, hard = resource.prlimit(pid, resource.RLIMIT_AS)
+        resource.prlimit(pid, resource.RLIMIT_AS, (size, hard))
 
 
 @asynccontextmanager
@@ -318,6 +431,18 @@ async def _backend_frozen(world: World, _: Random, __: float) -> AsyncIterator[N
         world.backend.signal(signal.SIGCONT)
 
 
+@asynccontextmanager
+async def _backend_is(
+    how: signal.Signals, world: World, _: Random, __: float
+) -> AsyncIterator[None]:
+    """Let the backend answer late, or before it has read (tools.soak.backend)."""
+    world.backend.signal(how)
+    try:
+        yield
+    finally:
+        world.backend.signal(signal.SIGHUP)
+
+
 # --- The table ---------------------------------------------------------------------------------
 
 
@@ -340,15 +465,24 @@ def table() -> dict[str, Fault]:
         Fault("Redis lying: a bit flipped in half of the records", "store", _flipped),
         Fault("Redis cut off by resets", "store", _cut_off),
         Fault("Redis held: nothing passes", "store", _held),
+        Fault("Redis split: two masters", "store", _split, ends_ephemeral=True),
         Fault("sidecar killed", "sidecar", partial(_ended, signal.SIGKILL)),
         Fault("sidecar ended and started (SIGTERM)", "sidecar", partial(_ended, signal.SIGTERM)),
         Fault("sidecar stopped (SIGSTOP)", "sidecar", _stopped),
         Fault("worker killed", "sidecar", _worker_killed),
+        Fault("worker hung (SIGSTOP)", "sidecar", _worker_hung),
+        Fault("reload storm", "sidecar", _reload_storm),
+        Fault("half-open connections", "sidecar", _half_open),
+        Fault("memory used up", "sidecar", _little_memory),
         Fault("configuration broken", "sidecar", _broken_configuration),
         Fault("descriptors used up", "sidecar", _no_descriptors),
         Fault("disk full", "sidecar", _no_disk),
         Fault("backend killed", "backend", _backend_killed),
         Fault("backend frozen", "backend", _backend_frozen),
+        Fault("backend slow", "backend", partial(_backend_is, signal.SIGUSR1)),
+        Fault(
+            "backend answers before it has read", "backend", partial(_backend_is, signal.SIGUSR2)
+        ),
     ]
     clocks = {"up to 60 s": _NEAR_SECONDS, "up to 40 days": _FAR_SECONDS}
     possible = faketime() is not None

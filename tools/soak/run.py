@@ -73,7 +73,10 @@ class Soak:
         self.seconds = seconds
         self.pace = pace
         every = table().items()
-        self.faults = {name: one for name, one in every if one.possible and only in name}
+        words = only.split("|")
+        self.faults = {
+            name: one for name, one in every if one.possible and any(word in name for word in words)
+        }
         self.watch = watch.Watch()
         self.operator = Operator(Random(f"{seed} operator"))  # noqa: S311 - as above
         self.checked = 0

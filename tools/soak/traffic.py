@@ -20,6 +20,7 @@ from aiohttp import WSMsgType
 
 from tools.chaos.sealyard import Mode
 
+from .backend import EARLY
 from .journal import LISTED, Journal, Kind, Message, binary, text
 from .sidecars import Sidecar
 
@@ -124,7 +125,7 @@ class Asker:
             request_id = _instance(answer.body)
             if request_id:
                 journal.expected_causes.append((sidecar.name, request_id, told))
-        else:
+        elif answer.status != EARLY:
             journal.breach("refused by the backend", told)
         if answer.code == "internal-error":
             journal.breach("internal error", told)

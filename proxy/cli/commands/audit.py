@@ -82,7 +82,7 @@ def verify(
     key = _key(place, key_file)
     chosen = files or (place.audit.path,)
     verdict = verification.verify(
-        chosen, key, head=verification.head(chosen[-1], key), anchor=known
+        chosen, key, head=head_record.load_beside(chosen[-1], key), anchor=known
     )
     console.answer(_as_json(verdict), _lines(verdict), as_json=as_json)
     sys.exit(ExitCode.NEGATIVE if verdict.broken else ExitCode.OK)
@@ -141,7 +141,7 @@ def show(  # noqa: PLR0913 - each is one option
         since=since and stamp(parse_time(since)),
         until=until and stamp(parse_time(until)),
     )
-    head = verification.head((files or (place.audit.path,))[-1], key)
+    head = head_record.load_beside((files or (place.audit.path,))[-1], key)
     chosen = files or verification.with_rotated(place.audit.path, key)
     found, verdict = verification.select(chosen, key, question, last=last, head=head)
     if not found:
@@ -168,7 +168,7 @@ def head(place: KeyringPlace, *, as_json: bool) -> None:
     `sealyard audit verify --anchor` later verifies that the log still has it.
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
     key = _key(place, None)
-    found = verification.head(place.audit.path, key)
+    found = head_record.load_beside(place.audit.path, key)
     if found is None:
         raise console.Failure(
             f"{place.audit.path}: no head record of this keyring", ExitCode.NEGATIVE

@@ -17,7 +17,7 @@ from ...config.settings import KeySettings
 from ...core.crypto.derivation import audit_key
 from ...core.crypto.secret import RecordKey
 from ...core.errors import KeyringError
-from ...keys.audit import verification
+from ...keys.audit import head_record
 from ...keys.keyring.file import open_keyring
 from ...keys.keyring.kek import Revocation, latest
 from ...keys.keyring.keyring import Keyring
@@ -133,7 +133,7 @@ def _compromised(
     revoked = record_rotation.revocations(dumped, old)
     if not yes:
         ask(*_consequences(people, confirmed, len(revoked)))
-    head = verification.head(place.audit.path, audit_key(old))
+    head = head_record.load_beside(place.audit.path, audit_key(old))
 
     def change(before: Keyring) -> Keyring:
         # Again: others may have revoked while somebody read the question.

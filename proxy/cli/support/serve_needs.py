@@ -38,7 +38,7 @@ from ...config.settings import (
 from ...core.crypto.derivation import audit_key
 from ...core.errors import SealyardError
 from ...keys import private_file
-from ...keys.audit import file_beside, verification
+from ...keys.audit import file_beside, head_record
 from ...keys.audit.head_record import beside as head_beside
 from ...keys.keyring.keyring import Keyring
 from ...keys.keyring.roots import LocalRoot, PassphraseRoot, configured
@@ -179,7 +179,7 @@ class Doctor:
             log = path.stat()
         except OSError:
             return
-        head = verification.head(path, audit_key(keyring.record_key))
+        head = head_record.load_beside(path, audit_key(keyring.record_key))
         if head is None and log.st_size:
             text = f"{path}: no head record of this keyring is beside it: cut lines leave no trace"
         elif (

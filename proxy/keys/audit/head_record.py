@@ -22,7 +22,7 @@ from ...core.crypto import base64url
 from ...core.crypto.secret import AuditKey
 from ..keyring.jwk_set import parse_object
 from ..policy import LINE_BYTES
-from .line import AuditLine, decode
+from .line import LineReader
 
 _LABEL: Final = b"sealyard/v1/audit/head\x00"
 _BYTES: Final = 512
@@ -65,6 +65,18 @@ def load(descriptor: int, key: AuditKey) -> Head | None:
         return None
     members = parse_object(text)
     return None if members is None else Head(**members)
+
+
+def load_beside(log: Path, key: AuditKey) -> Head | None:
+    """Return what the head record beside a log says; None without one of this key's."""
+    try:
+        descriptor = os.open(beside(log), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        return load(descriptor, key)
+    finally:
+        os.close(descriptor)
 
 
 def store(descriptor: int, head: Head, key: AuditKey) -> None:
@@ -133,14 +145,6 @@ def pieces(file: BinaryIO) -> Iterator[bytes]:
         yield piece
 
 
-def line_of(piece: bytes, key: AuditKey) -> AuditLine | None:
-    """Return the line of a piece of the file; None for anything else, such as a torn one.
-
-    Of the very last line, the line feed may be missing: it is whole all the same.
-    """
-    return decode(piece.removesuffix(b"\n"), key)
-
-
 def find_tail(file: BinaryIO, known: Head | None, key: AuditKey, *, begun: bool) -> Tail:
     """Return where the open log ends. `known` is the last line that is remembered.
 
@@ -156,10 +160,10 @@ def find_tail(file: BinaryIO, known: Head | None, key: AuditKey, *, begun: bool)
         file.seek(max(size - 1, 0))
         return Tail(known, torn, open_ended=file.read(1) not in {b"", b"\n"}, cut=True)
     file.seek(at)
-    piece = b"\n"
+    reader, piece = LineReader(key), b"\n"
     for piece in pieces(file):
         at += len(piece)
-        line = line_of(piece, key)
+        line = reader.read(piece)
         if line is None or (known is not None and line.seq <= known.seq):
             torn.add(piece)
         else:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hmac
 import json
-import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -17,7 +16,6 @@ from typing import Any, Final, NamedTuple
 
 from ...core.crypto import base64url
 from ...core.crypto.secret import AuditKey
-from ..keyring.jwk_set import parse_object
 from ..policy import LINE_BYTES, TEXT_CHARS
 
 Value = str | int
@@ -37,16 +35,37 @@ RESERVED: Final = frozenset({"seq", "at", "event", "uid", "pid", "prev", "mac"})
 
 _LABEL: Final = b"sealyard/v1/audit/line\x00"
 _JSON: Final = json.JSONEncoder(separators=(",", ":")).encode
-_SEALED: Final = re.compile(rb'(.*),"mac":"([A-Za-z0-9_-]{43})"\}', re.DOTALL)
+_FIRST: Final = b'{"seq":'
+_LAST: Final = b',"prev":"'
+_OF_LOG: Final = b',"event":"audit.'
+_TORN: Final = b',"torn_'
+"""No text has these, since the quotation marks of texts are escaped."""
+_BEFORE: Final = b',"mac":"'
+_TAIL_BYTES: Final = len(_BEFORE) + 43 + len('"}')
 
 
 class AuditLine(NamedTuple):
-    """An authentic line: its number and MAC, the MAC it follows, and all its members."""
+    """An authentic line: its number and MAC, the MAC it follows, and its text.
+
+    `of_log` says that it may be about the log itself: that its event begins with `audit.`, or that
+    it has fields of a torn line.
+    """
 
     seq: int
     mac: str
     prev: str
-    members: Mapping[str, Any]
+    text: bytes
+
+    @property
+    def of_log(self) -> bool:
+        """Whether the members say something of the log."""
+        return _OF_LOG in self.text or _TORN in self.text
+
+    @property
+    def members(self) -> Mapping[str, Any]:
+        """All members; it is authentic, so it is what `encode` wrote."""
+        members: dict[str, Any] = json.loads(self.text)
+        return members
 
 
 def spelled(members: Values) -> bytes:
@@ -58,25 +77,37 @@ def spelled(members: Values) -> bytes:
 def encode(seq: int, prev: str, members: bytes, key: AuditKey) -> tuple[bytes, str]:
     """Return the line of `spelled` members with its line feed, and its MAC."""
     body = b'{"seq":%d%b,"prev":"%b"' % (seq, members, prev.encode("ascii"))
-    mac = _mac(body, key)
-    return b'%b,"mac":"%b"}\n' % (body, mac.encode("ascii")), mac
+    mac = base64url.encode(hmac.digest(key.reveal(), _LABEL + body, "sha256"))
+    return b'%b%b%b"}\n' % (body, _BEFORE, mac), mac.decode("ascii")
 
 
-def decode(text: bytes, key: AuditKey) -> AuditLine | None:
-    """Return the line whose bytes these are, without a line feed; None unless it is authentic."""
-    match = _SEALED.fullmatch(text)
-    if match is None or len(text) > LINE_BYTES:
-        return None
-    mac = match[2].decode("ascii")
-    # As text, so that no second spelling of the same bytes passes.
-    if not any(hmac.compare_digest(_mac(match[1], one), mac) for one in key.all):
-        return None
-    members = parse_object(text)
-    if members is None:
-        return None
-    seq, prev = members.pop("seq"), members.pop("prev")
-    del members["mac"]
-    return AuditLine(seq, mac, prev, members)
+class LineReader:
+    """Reads lines that are chained under a key, or under one that it replaced."""
+
+    def __init__(self, key: AuditKey) -> None:
+        """Begin the MAC of a line under each key, once for all lines."""
+        self._begun = [hmac.new(one.reveal(), _LABEL, "sha256") for one in key.all]
+
+    def read(self, piece: bytes) -> AuditLine | None:
+        """Return the line of a piece of the file; None for anything else, such as a torn one.
+
+        Of the very last line, the line feed may be missing: it is whole all the same.
+        """
+        text = piece.removesuffix(b"\n")
+        body, tail = text[:-_TAIL_BYTES], text[-_TAIL_BYTES:]
+        if len(text) > LINE_BYTES or tail[: len(_BEFORE)] != _BEFORE or tail[-2:] != b'"}':
+            return None
+        mac = tail[len(_BEFORE) : -2]
+        # As text, so that no second spelling of the same bytes passes.
+        for one in self._begun:
+            if hmac.compare_digest(_finished(one, body), mac):
+                break
+        else:
+            return None
+        # By their places, since it is what `encode` wrote: JSON would take as long as all the rest.
+        seq = int(body[len(_FIRST) : body.index(b",")])
+        prev = body[body.rindex(_LAST) + len(_LAST) : -1]
+        return AuditLine(seq, mac.decode("ascii"), prev.decode("ascii"), text)
 
 
 @lru_cache(maxsize=8)
@@ -91,5 +122,7 @@ def _bounded(value: Value | tuple[str, ...]) -> Value | tuple[str, ...]:
     return value
 
 
-def _mac(body: bytes, key: AuditKey) -> str:
-    return base64url.encode(hmac.digest(key.reveal(), _LABEL + body, "sha256")).decode()
+def _finished(begun: hmac.HMAC, body: bytes) -> bytes:
+    whole = begun.copy()
+    whole.update(body)
+    return base64url.encode(whole.digest())

@@ -95,6 +95,36 @@ class AuditLog:
         self._known = new, key
         return new
 
+    def gone(self, key: AuditKey) -> str:
+        """Return what became of the last line since this object wrote one; it blocks.
+
+        `deleted` with the log, `cut` from it, or `head-deleted`, if only the head record is gone;
+        empty while all is there, also where it was renamed and its name begins as before.
+        """
+        known = self._known_under(key)
+        if known is None:
+            return ""
+        try:
+            with self._locked() as lock:
+                head = head_record.load(lock, key)
+                last = _later(head, known) or known
+                at = self._place_of(last)
+        except OSError:
+            return ""  # the next write fails as well, and tells
+        if at is None:
+            return "deleted"
+        return "cut" if at.st_size < last.end else "" if head else "head-deleted"
+
+    def _place_of(self, last: Head) -> os.stat_result | None:
+        """Return the file that this line was written to, under whatever name it has beside it."""
+        with os.scandir(self.path.parent) as beside:
+            found = [one for one in beside if one.name.startswith(self.path.name)]
+        for one in found:
+            at = one.stat(follow_symlinks=False)
+            if (at.st_dev, at.st_ino) == (last.device, last.inode):
+                return at
+        return None
+
     def _known_under(self, key: AuditKey) -> Head | None:
         """Return the last line of this object, unless a key chained it that counts no more."""
         if self._known is None or not any(self._known[1] == one for one in key.all):

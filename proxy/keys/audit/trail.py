@@ -30,8 +30,8 @@ class Trail:
     """Writes to a log under a key. Needs a running event loop once something is written.
 
     With `block`, operations are refused while the log cannot be written. `failed` is called with a
-    reason for each failed attempt, `anchored` periodically with the last line, and `changed`
-    whenever `blocked` changes.
+    reason for each failed attempt, `anchored` periodically with the last line, `changed` whenever
+    `blocked` changes, and `gone` with what became of a log whose last line is not there any more.
     """
 
     def __init__(
@@ -53,16 +53,20 @@ class Trail:
         self.blocks = block
         """Whether operations are refused while the log cannot be written."""
         self._failed = failed
+        self._watching: asyncio.Task[None] | None = None
         self._pending: deque[_Waiting] = deque()
         self._flushing: asyncio.Task[None] | None = None
         self._urgent = asyncio.Event()
         self._lost = 0
         self._closing = False
         self.changed: Callable[[bool], None] = lambda _: None
+        self.gone: Callable[[str], None] = lambda _: None
         self.failing = False
         self.failures = 0
         """How many events could not be written when they should have been."""
         self.written = 0
+        self.losses = 0
+        """How often what was written had been deleted or cut since."""
 
     @property
     def blocked(self) -> bool:
@@ -102,6 +106,8 @@ class Trail:
     async def close(self) -> None:
         """Write what still waits, in one last try that takes a few seconds at most."""
         self._closing = True
+        if self._watching is not None:
+            self._watching.cancel()
         self._urgent.set()
         if self._flushing is not None:
             await asyncio.wait([self._flushing], timeout=policy.CLOSE_SECONDS)
@@ -140,7 +146,7 @@ class Trail:
         if lost:
             entries.append(Entry("audit.lost", self._log.clock(), {"number": lost}))
         try:
-            head = await asyncio.to_thread(self._log.append, self.key, entries)
+            gone, head = await asyncio.to_thread(self._append, entries)
         except UnfitEnvironment as error:
             self._did_not_write(batch, error)
             return False
@@ -151,14 +157,31 @@ class Trail:
         self._lost -= lost  # others may have been lost during the write
         self.written += len(entries)
         self._head = head
+        if gone:
+            self.losses += 1
+            self.gone(gone)
         if self._log.clock() >= self._anchor_at:
             self._anchor_at = self._log.clock() + policy.ANCHOR_SECONDS
             self._anchored(head)
         self._settle(failing=False)
+        if self._watching is None and not self._closing:
+            self._watching = asyncio.get_running_loop().create_task(self._watch())
         for one in batch:
             if one.done is not None and not one.done.done():
                 one.done.set_result(None)
         return True
+
+    def _append(self, entries: list[Entry]) -> tuple[str, Head]:
+        # Looked at first: where the log is gone, the lines begin another file, as in a rotation.
+        return self._log.gone(self.key), self._log.append(self.key, entries)
+
+    async def _watch(self) -> None:
+        """Look again and again whether what was written is still there."""
+        while True:
+            await asyncio.sleep(policy.LOG_WATCH_SECONDS)
+            reason = await asyncio.to_thread(self._log.gone, self.key)
+            if reason and not self.failing:
+                self.note("audit.gone")  # it is told with this line, once
 
     def _did_not_write(self, batch: list[_Waiting], error: UnfitEnvironment) -> None:
         self.failures += 1 if self.failing else len(batch)

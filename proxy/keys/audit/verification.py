@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import glob
 import gzip
-import os
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -22,13 +21,11 @@ from ...core.crypto.secret import AuditKey
 from ...core.errors import UnfitEnvironment
 from ..keyring.jwk_set import decoded, parse_object
 from ..policy import SHOWN_FINDINGS
-from . import head_record
-from .head_record import CUT, HEADLESS, TORN_FIELDS, Head, Torn, line_of, pieces
-from .line import AuditLine
+from .head_record import CUT, HEADLESS, TORN_FIELDS, Head, Torn, pieces
+from .line import AuditLine, LineReader
 
 
-@dataclass(frozen=True, slots=True)
-class AuditFinding:
+class AuditFinding(NamedTuple):
     """A finding at a line of a file (counted from 1)."""
 
     file: str
@@ -131,7 +128,9 @@ class _Reading:
             verdict.wrong(_said(self._place, f"line {self._anchor.seq} of the anchor is missing"))
 
     def _settle_torn(self, line: AuditLine, place: AuditFinding) -> None:
-        fields = {name: line.members[name] for name in TORN_FIELDS if name in line.members}
+        if not self._torn.size and not line.of_log:
+            return
+        fields = {name: one for name, one in line.members.items() if name in TORN_FIELDS}
         if fields != self._torn.fields():
             # A file that was rotated after a crash ends with a piece that no line mentions.
             rotated = not fields and self._torn_at.file != place.file and not self._torn.whole
@@ -147,9 +146,10 @@ class _Reading:
 
     def _follow(self, line: AuditLine, place: AuditFinding) -> None:
         verdict, last = self.verdict, self.verdict.last
-        if line.members.get("event") == CUT:
+        event = line.members.get("event") if line.of_log else None
+        if event == CUT:
             verdict.wrong(_said(place, "records that the log was shorter than before"))
-        if line.members.get("event") == HEADLESS:
+        if event == HEADLESS:
             verdict.wrong(
                 _said(place, "records that the head record was missing: lines may be missing too")
             )
@@ -180,11 +180,13 @@ def _said(place: AuditFinding, text: str) -> AuditFinding:
 def _lines(
     files: Sequence[Path], key: AuditKey
 ) -> Iterator[tuple[bytes, AuditLine | None, AuditFinding]]:
+    reader = LineReader(key)
     for path in files:
         try:
             with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
+                name = str(path)
                 for number, piece in enumerate(pieces(cast("BinaryIO", file)), 1):
-                    yield piece, line_of(piece, key), AuditFinding(str(path), number, "")
+                    yield piece, reader.read(piece), AuditFinding(name, number, "")
         except (OSError, EOFError, zlib.error) as error:
             reason = getattr(error, "strerror", None) or "not readable as gzip"
             raise UnfitEnvironment(f"{path}: {reason}; check the path") from None
@@ -244,18 +246,6 @@ def _first(path: Path, key: AuditKey) -> Iterator[AuditLine]:
     """Yield the first authentic line of a file, if it has one near its beginning."""
     lines = islice(_lines((path,), key), SHOWN_FINDINGS)
     return islice((line for _, line, _ in lines if line is not None), 1)
-
-
-def head(log: Path, key: AuditKey) -> Head | None:
-    """Return what the head record beside a log says; None without one of this key's."""
-    try:
-        descriptor = os.open(head_record.beside(log), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return None
-    try:
-        return head_record.load(descriptor, key)
-    finally:
-        os.close(descriptor)
 
 
 def key_material(text: bytes) -> bytes:

@@ -113,9 +113,7 @@ def parse_object(text: bytes) -> _Members | None:
     own = ""
     try:
         own = text.decode()
-        parsed = json.loads(
-            own, object_pairs_hook=_unique, parse_float=_refuse, parse_constant=_refuse
-        )
+        parsed = _DECODER.decode(own)
     except (ValueError, RecursionError):
         return None
     finally:
@@ -236,3 +234,8 @@ def _unique(pairs: list[tuple[str, Any]]) -> _Members:
 
 def _refuse(_: str) -> NoReturn:
     raise ValueError("not an integer")
+
+
+_DECODER: Final = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_float=_refuse, parse_constant=_refuse
+)

@@ -28,6 +28,7 @@ from .store import Store as Store
 from .store import StoreFailed as StoreFailed
 from .store import StoreFull as StoreFull
 from .store import StoreRefused as StoreRefused
+from .store import Told as Told
 from .store import Under as Under
 from .store import erased as erased
 

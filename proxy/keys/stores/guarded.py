@@ -21,6 +21,7 @@ from . import (
     Store,
     StoreFailed,
     StoreRefused,
+    Told,
     Under,
 )
 
@@ -158,7 +159,7 @@ class GuardedStore:
             raise
         except Exception as error:  # noqa: BLE001 - as for the others
             reason = _reason(error)
-            self._notice(reason)
+            self._notice(Told.of(reason, error))
             raise StoreFailed(reason) from None
 
     async def runs(self) -> int:
@@ -196,7 +197,7 @@ class GuardedStore:
             self._notice(str(refused))
             raise
         except Exception as error:  # noqa: BLE001 - no message is to fail by what a store does
-            reason = _reason(error)
+            reason, told = _reason(error), Told.of(_reason(error), error)
         except BaseException:
             self.breaker.released(trial)
             raise
@@ -207,7 +208,7 @@ class GuardedStore:
             self._count(operation, began)
         self.failed += 1
         self.breaker.failed(trial, slow=reason == "store-timeout")
-        self._notice(reason)
+        self._notice(told)
         raise StoreFailed(reason)
 
     def _count(self, operation: str, began: float) -> None:

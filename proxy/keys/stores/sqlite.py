@@ -13,7 +13,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 from ...core.errors import UnfitEnvironment
 from ..policy import OVERWRITE_PAUSE_SECONDS, OVERWRITE_SECONDS
 from .sqlite_file import SqliteFile
-from .store import Changed, FoundRecords, HeldRecords, Offer, Room, StoreFailed, Under
+from .store import Changed, FoundRecords, HeldRecords, Offer, Room, StoreFailed, Under, errno_of
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -152,8 +152,8 @@ class SqliteStore:
 
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, run)
-        except (sqlite3.Error, UnfitEnvironment):
-            raise StoreFailed from None
+        except (sqlite3.Error, UnfitEnvironment) as error:
+            raise StoreFailed(errno=errno_of(error)) from None
 
     def _opened(self) -> SqliteFile:
         if self._file is None:

@@ -56,7 +56,9 @@ class SqliteFile:
         Keys take `max_pages` pages at most, of 4 KiB where SQLite made the file.
         """
         self._clock = clock
-        self._kept = 0
+        self._kept = self._writes = 0
+        self._log = path.with_name(path.name + "-wal")
+        self._log_full = False
         self._max_pages = max_pages
         self.room = Room(0, max_pages)
         _require_private(path)
@@ -85,6 +87,7 @@ class SqliteFile:
                 # NORMAL would let a power cut take keys under which messages are sealed already.
                 self._connection.execute("PRAGMA synchronous = FULL")
                 self._connection.execute("PRAGMA secure_delete = ON")
+                self._connection.execute(f"PRAGMA journal_size_limit = {policy.LOG_BYTES}")
                 self._connection.executescript(_SCHEMA)
             except sqlite3.OperationalError as error:
                 busy = error.sqlite_errorcode & _PRIMARY_CODE == sqlite3.SQLITE_BUSY
@@ -205,6 +208,10 @@ class SqliteFile:
 
         SQLite itself keeps the limit, since no count of ours would hold for all processes.
         """
+        if self._log_full:
+            self._bound_log()
+            if self._log_full:
+                raise StoreFull
         place = f"{name}:"
         known = self._connection.execute(
             "SELECT 1 FROM records WHERE place >= ? AND place < ?", (place, f"{place}~")
@@ -248,6 +255,25 @@ class SqliteFile:
                 self._connection.execute("ROLLBACK")
             raise
         self._connection.execute("COMMIT")
+        self._writes += 1
+        if self._writes % policy.CLEAN_EVERY == 0:
+            self._bound_log()
+
+    def _bound_log(self) -> None:
+        """Begin the write-ahead log anew where it has grown.
+
+        SQLite does so by itself only at a moment at which nobody reads. Where another connection
+        reads all the time, the log grows with each write, up to the bound for keys.
+        """
+        with suppress(OSError, sqlite3.Error):
+            if self._log.stat().st_size > policy.LOG_BYTES:
+                self._connection.execute(f"PRAGMA busy_timeout = {policy.LOG_PATIENCE_MS}")
+                try:
+                    self.overwrite_log()
+                finally:
+                    usual = int(policy.BUSY_SECONDS * 1000)
+                    self._connection.execute(f"PRAGMA busy_timeout = {usual}")
+            self._log_full = self._log.stat().st_size > policy.MOST_LOG_BYTES
 
     def _put_endless(self, place: str, record: bytes, seen: bytes | None) -> bytes:
         """Replace the record seen by one without an end; return what the file then holds."""

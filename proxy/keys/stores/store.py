@@ -7,6 +7,7 @@ ephemeral sessions, its revocation, and its fence, under which the keys are kept
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -273,9 +274,34 @@ class StoreFailed(Exception):
 
     usual = "store-failed"
 
-    def __init__(self, reason: str = "") -> None:
-        """Keep the reason for the log, or the usual one of the class."""
+    def __init__(self, reason: str = "", *, errno: str = "") -> None:
+        """Keep the reason for the log, or the usual one of the class.
+
+        `errno` is the name of the error that the system or SQLite gave, if it did.
+        """
         super().__init__(reason or self.usual)
+        self.errno = errno
+
+
+class Told(str):
+    """A reason code for the log, with the name of the error below it."""
+
+    __slots__ = ("errno",)
+    errno: str
+
+    @classmethod
+    def of(cls, reason: str, error: BaseException) -> Told:
+        """Return the reason, with what the error says."""
+        made = cls(reason)
+        made.errno = error.errno if isinstance(error, StoreFailed) else errno_of(error)
+        return made
+
+
+def errno_of(error: BaseException) -> str:
+    """Return the name of the error of the system or of SQLite; "" for any other."""
+    if isinstance(error, OSError):
+        return errno.errorcode.get(error.errno or 0, "")
+    return str(getattr(error, "sqlite_errorname", ""))
 
 
 class Misshapen(StoreFailed):

@@ -17,12 +17,16 @@ LEVELS: Final[tuple[Level, ...]] = get_args(Level)
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One kind of log line."""
+    """One kind of log line.
+
+    Under the keys in `lasts`, lines of one lasting state have the same values.
+    """
 
     name: str
     level: Level
     keys: tuple[str, ...]
     meaning: str
+    lasts: tuple[str, ...] = ()
 
 
 OWN_KEYS: Final = frozenset(

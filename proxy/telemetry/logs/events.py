@@ -10,6 +10,7 @@ from typing import Final, get_args
 
 from ...core.values.outcomes import Outcome
 from .event_keys import Event
+from .injector_events import INJECTOR
 
 _OUTCOMES: Final = get_args(Outcome)
 _DRY_RUN_KEYS: Final = (
@@ -123,6 +124,13 @@ _PROCESS: Final = (
         "info",
         ("worker", "worker_pid", "duration_ms"),
         "A worker accepts connections.",
+    ),
+    Event(
+        "worker.silent",
+        "warning",
+        ("worker", "worker_pid"),
+        "A worker has answered nothing for a second, has used no CPU time meanwhile, and does not"
+        " wait for a processor. The other workers get the connections that come to it.",
     ),
     Event(
         "worker.stalled",
@@ -255,71 +263,6 @@ _MESSAGES: Final = (
         "A response with sealed values passed unread: its type fits no block of its rule, and its"
         " body has none of the formats that the rule reads. Reported at most once an hour for each"
         " rule; the outcome `unread` counts all of them.",
-    ),
-)
-
-_INJECTOR: Final = (
-    Event(
-        "injector.started",
-        "info",
-        ("version", "address"),
-        "The injector's webhook accepts connections.",
-    ),
-    Event(
-        "injector.reviewed",
-        "info",
-        ("namespace", "outcome", "problems"),
-        "A pod was reviewed: `outcome` is injected, unchanged, disabled (by its label), debugged"
-        " (it got an ephemeral container) or denied. `problems` is the number of reasons to deny"
-        " it. Their texts are in the response to the API server.",
-    ),
-    Event(
-        "injector.exception_unknown",
-        "warning",
-        ("namespace",),
-        "The exceptions of a namespace hold a word that is no permission, or one that only the"
-        " chart's `policy.allow` gives. It allows nothing.",
-    ),
-    Event(
-        "injector.refused",
-        "warning",
-        ("reason", "status"),
-        "A call of the webhook was not an AdmissionReview.",
-    ),
-    Event(
-        "injector.event_failed",
-        "warning",
-        ("reason",),
-        "An Event on the owner of a pod could not be written, and is lost. Said once for each"
-        " reason.",
-    ),
-    Event(
-        "injector.certificate_changed",
-        "warning",
-        ("renewed", "reason"),
-        "The files of the webhook's certificate changed. If they cannot be used, the previous"
-        " certificate stays in force.",
-    ),
-    Event(
-        "injector.certificate_made",
-        "info",
-        ("waits",),
-        "This replica made a certificate for the webhook and stored it in its Secret. With `waits`"
-        " it is used ten minutes later, when every API server trusts it.",
-    ),
-    Event(
-        "injector.authority_published",
-        "info",
-        ("webhooks",),
-        "The authority of the webhook's certificate was written into that many entries of the"
-        " webhook configuration.",
-    ),
-    Event(
-        "injector.certificate_failed",
-        "error",
-        ("reason",),
-        "The webhook's certificate could not be made, renewed or published; it is tried again. Said"
-        " once for each reason.",
     ),
 )
 
@@ -551,9 +494,18 @@ _KEYS: Final = (
     Event(
         "audit.failed",
         "error",
-        ("file", "reason", "blocks"),
+        ("file", "reason", "blocks", "lasts_s", "number"),
         "The audit log cannot be written. Where it `blocks`, nothing is done that must be recorded,"
-        " and no message is opened, until it can be written again.",
+        " and no message is opened, until it can be written again. As long as that lasts, a line"
+        " comes every ten minutes.",
+        ("file", "reason"),
+    ),
+    Event(
+        "audit.gone",
+        "error",
+        ("file", "reason"),
+        "What this process had written to the audit log is gone: `deleted` (the log is under no"
+        " name that begins as its own), `cut`, or `head-deleted` (the head record alone).",
     ),
     Event(
         "audit.off",
@@ -572,8 +524,12 @@ _KEYS: Final = (
     Event(
         "store.failed",
         "warning",
-        ("store", "operation", "reason", "exception", "duration_ms"),
-        "An operation of the store failed; durable sessions continue without it.",
+        ("store", "address", "reason", "errno", "exception", "lasts_s", "number"),
+        "An operation of the store failed; durable sessions continue without it. `errno` is the"
+        " name of the error that the system or SQLite gave. As long as that lasts, a line comes"
+        " every ten minutes, with how long it has lasted and the `number` of failures since the"
+        " line before.",
+        ("store", "reason", "errno"),
     ),
     Event(
         "store.warning",
@@ -593,6 +549,6 @@ _KEYS: Final = (
 
 EVENTS: Final = {
     event.name: event
-    for table in (_PROCESS, _CONFIGURATION, _ADMIN, _KEYS, _MESSAGES, _INJECTOR, _DIAGNOSTICS)
+    for table in (_PROCESS, _CONFIGURATION, _ADMIN, _KEYS, _MESSAGES, INJECTOR, _DIAGNOSTICS)
     for event in table
 }

@@ -24,6 +24,7 @@ from . import code_location
 from .access_line import ALL, AccessLines, MessageLine, Sampling
 from .event_keys import ECS, LEVELS, OTEL, Level
 from .events import EVENTS
+from .lasting import Lasting
 from .processors import Clock, Format, chain
 
 Sink = Callable[[bytes], None]
@@ -51,6 +52,7 @@ class Logs:
         "_clock",
         "_events",
         "_failed",
+        "_lasting",
         "_lost",
         "_nested",
         "_sink",
@@ -77,6 +79,7 @@ class Logs:
         self._wants_handled = EVENTS["message.handled"].level in self._wanted
         self._lost = 0
         self._failed: set[str] = set()
+        self._lasting = Lasting(clock)
         self._nested = threading.local()
         lines, make = _Lines(sink), partial(chain, log_format, clock=clock, colors=colors)
         extra = [self._guarded(name, processor) for name, processor in processors.items()]
@@ -97,8 +100,14 @@ class Logs:
         if declared is None:
             # Its name is not shown: it may have been formatted, and hold a value.
             self.report("log.undeclared", where=code_location.calling())
-        else:
-            self.report_at(declared.level, event, **fields)
+            return
+        try:
+            told = self._lasting.told(declared, fields) if declared.lasts else fields
+        except Exception:  # noqa: BLE001 - as in report_at
+            self._lost += 1
+            return
+        if told is not None:
+            self.report_at(declared.level, event, **told)
 
     def report_at(self, level: Level, event: str, **fields: object) -> None:
         """Write an event at a level of its own, as messages of libraries have it."""

@@ -93,7 +93,7 @@ REFUSALS: Final = Metric(
 REFUSAL_REASONS: Final = Metric(
     "sealyard_refusal_reasons_total",
     "counter",
-    ("listener", "code", "reason"),
+    ("listener", "direction", "code", "reason"),
     "The same refusals, by the reason in the log. For `open-failed` it says why a value did not"
     " open, which responses do not say.",
 )
@@ -141,7 +141,8 @@ CLIENTS_REFUSED: Final = Metric(
     ("listener", "reason"),
     "Connections of clients that were not served. By `reason`, with an answer (503): `clients`"
     " and `clients-per-address` (the limits of these names), `descriptors` (hardly any file"
-    " descriptor is left). Without one: `accept` (accepting failed, since no descriptor was left;"
+    " descriptor is left), `workers` (no worker accepts connections; without an answer where the"
+    " listener has TLS). Without one: `accept` (accepting failed, since no descriptor was left;"
     " the connections wait in the kernel), `proxy-peer` (`proxy_protocol`, and not one of the"
     " `trusted_proxies`), `proxy-header` (no valid PROXY header in time), `tls` (no TLS"
     " handshake in time).",
@@ -284,6 +285,13 @@ AUDIT_FAILURES: Final = Metric(
     "counter",
     (),
     "Events that could not be written to the audit log, and failed retries.",
+)
+AUDIT_LOSSES: Final = Metric(
+    "sealyard_audit_losses_total",
+    "counter",
+    (),
+    "How often the audit log, or its head record, was found deleted or cut by a process that had"
+    " written to it: before each line, and every ten seconds.",
 )
 AUDIT_LINES: Final = Metric(
     "sealyard_audit_lines_total", "counter", (), "Lines written to the audit log."

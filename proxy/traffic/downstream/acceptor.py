@@ -33,6 +33,7 @@ REASONS: Final = {
     "clients": "`limits.clients` are connected",
     "clients-per-address": "`limits.clients_per_address` are connected from the same address",
     "descriptors": "hardly any file descriptor is left",
+    "workers": "no worker accepts connections",
     "accept": "no file descriptor was left; the connections wait in the kernel meanwhile",
     "proxy-peer": "`proxy_protocol` is on, and the peer is not one of the `trusted_proxies`",
     "proxy-header": "the peer sent no valid PROXY header in time",
@@ -40,7 +41,7 @@ REASONS: Final = {
 }
 """Why a connection is not served."""
 
-_ANSWERED: Final = ("clients", "clients-per-address", "descriptors")
+_ANSWERED: Final = ("clients", "clients-per-address", "descriptors", "workers")
 _ANSWERS: Final = {
     reason: problem(Busy(reason), "").render(connection=b"close", head_only=False)
     for reason in _ANSWERED
@@ -202,6 +203,15 @@ class Acceptor:
             close(self._bound, self._address)
             self._bound = ()
 
+    def take(self, sock: socket.socket) -> None:
+        """Serve or refuse a connection that another process has accepted."""
+        try:
+            name = sock.getpeername()
+        except OSError:  # it has left already
+            sock.close()
+            return
+        self._arrived(sock, _address(name))
+
     async def stopped(self, seconds: float) -> None:
         """Wait until these have been accepted; after `seconds`, drop those that are not."""
         if self._arriving:
@@ -250,7 +260,7 @@ class Acceptor:
                 self._rest()
                 return
             self._pause = LEAST_PAUSE_SECONDS
-            self._arrived(sock, name[0].partition("%")[0] if isinstance(name, tuple) else "")
+            self._arrived(sock, _address(name))
             if _left_after(sock) <= RESERVED_DESCRIPTORS:
                 self._at_once = 1  # this one first, so that its descriptor comes free
                 return
@@ -333,6 +343,11 @@ class Acceptor:
 
     def _note(self, reason: str) -> None:
         self._refusals.note(reason, asyncio.get_running_loop().time())
+
+
+def _address(name: object) -> str:
+    """Return the address of a peer, without the zone of IPv6; "" at a Unix socket."""
+    return str(name[0]).partition("%")[0] if isinstance(name, tuple) else ""
 
 
 def _left_after(sock: socket.socket) -> int:

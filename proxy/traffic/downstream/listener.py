@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -135,6 +136,10 @@ class HttpListener:
     async def start(self) -> None:
         """Begin to accept connections."""
         await self._acceptor.start()
+
+    def take(self, sock: socket.socket) -> None:
+        """Serve or refuse a connection that another process has accepted."""
+        self._acceptor.take(sock)
 
     def answer_with(  # noqa: PLR0913 - what a reload changes, each by name
         self,

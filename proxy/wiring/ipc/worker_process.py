@@ -51,11 +51,20 @@ class WorkerCommand:
 class WorkerProcess:
     """A running worker. Its creator awaits `ended`.
 
-    `heard_at` is when its last answer came, in monotonic seconds.
+    `heard_at` is when its last answer came, in monotonic seconds. `door_number` is its descriptor
+    of the door: a socket pair through which it gets connections that others should have accepted.
     """
 
-    def __init__(self, process: asyncio.subprocess.Process, channel: Channel) -> None:
+    def __init__(
+        self,
+        process: asyncio.subprocess.Process,
+        channel: Channel,
+        door: socket.socket,
+        door_number: int,
+    ) -> None:
         self.process = process
+        self._door = door
+        self.door_number = door_number
         self._channel = channel
         self._numbers = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[Any]] = {}
@@ -98,7 +107,16 @@ class WorkerProcess:
         status = await self.process.wait()
         self._reading.cancel()
         self._channel.close()
+        self._door.close()
         return status
+
+    def hand_over(self, listener: str, sock: socket.socket) -> bool:
+        """Pass it a connection that the caller then closes; return whether it was passed."""
+        try:
+            socket.send_fds(self._door, [listener.encode()], [sock.fileno()])
+        except OSError:  # it has ended, or takes no more
+            return False
+        return True
 
     def kill(self) -> None:
         """Kill it with SIGKILL."""
@@ -136,17 +154,20 @@ async def spawn(command: WorkerCommand, descriptors: Sequence[int]) -> WorkerPro
     secrets = pass_secrets()
     passed = () if secrets is None else (secrets,)
     ours, theirs = socket.socketpair()
+    door, its_door = socket.socketpair(type=socket.SOCK_SEQPACKET)
     try:
-        with theirs:
+        with theirs, its_door:
+            number = its_door.fileno()
             process = await asyncio.create_subprocess_exec(
                 *command.arguments(theirs.fileno(), secrets),
                 stdin=asyncio.subprocess.DEVNULL,
-                pass_fds=(theirs.fileno(), *passed, *descriptors),
+                pass_fds=(theirs.fileno(), number, *passed, *descriptors),
                 # So that Ctrl-C in a terminal reaches only the supervisor, which then drains all.
                 start_new_session=True,
             )
     finally:
         for one in passed:
             os.close(one)
-    ours.setblocking(False)  # noqa: FBT003 - the signature of the standard library
-    return WorkerProcess(process, await connect(ours))
+    for end in (ours, door):
+        end.setblocking(False)  # noqa: FBT003 - the signature of the standard library
+    return WorkerProcess(process, await connect(ours), door, number)

@@ -23,7 +23,7 @@ from ...keys.sessions import session_control
 from ...keys.sessions.housekeeping import Upkeep
 from ...keys.sessions.key_events import KeyEvents
 from ...keys.sessions.sessions import Sessions, SessionSettings
-from ...keys.stores import Store, erased, open_store
+from ...keys.stores import Store, Told, erased, open_store
 from ...telemetry.metrics import table
 from ...telemetry.metrics.samples import Check, Samples
 from ...telemetry.reporter import Reporter
@@ -381,8 +381,14 @@ class SidecarKeys:
             )
 
     def _report_store_failure(self, reason: str) -> None:
-        store = session_facts.kind_of(self._settings.keys)
-        self._reporter.report("store.failed", store=store, reason=reason)
+        keys = self._settings.keys
+        self._reporter.report(
+            "store.failed",
+            store=session_facts.kind_of(keys),
+            address=session_facts.address_of(keys),
+            reason=reason,
+            errno=(reason.errno or None) if isinstance(reason, Told) else None,
+        )
 
 
 def _lease(keys: SidecarKeys) -> Lease:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
-from ...config.settings import KeySettings
+from ...config.settings import KeySettings, RedisSettings
 from ...core.errors import UnfitEnvironment
 from ...keys.fleet.watch import STATES, KeyringWatch
 from ...keys.sessions.sessions import Sessions
@@ -175,8 +175,17 @@ def status(sessions: Sessions) -> dict[str, Any]:
 
 
 def kind_of(keys: KeySettings) -> str:
-    """Return the kind of the store, without its address, which may be confidential."""
+    """Return the kind of the store."""
     return keys.store.address.partition(":")[0]
+
+
+def address_of(keys: KeySettings) -> str:
+    """Return where the store is, for the log; "" for memory. It never has a password in it."""
+    options = keys.store.options
+    if not isinstance(options, RedisSettings):
+        return keys.store.address.partition(":")[2]
+    nodes = getattr(options.address, "nodes", (options.address,))
+    return ", ".join(map(str, nodes))
 
 
 def _count_due(sessions: Sessions, keys: KeySettings, samples: Samples) -> None:

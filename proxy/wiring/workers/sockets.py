@@ -38,6 +38,10 @@ class WorkerSockets:
                 if one.name in each:
                     sockets.close(each.pop(one.name), one.listen)
 
+    def of(self, slot: int) -> Mapping[str, Sockets]:
+        """Return the sockets of one worker, by listener."""
+        return self._sets[slot]
+
     def numbers(self, slot: int) -> Mapping[str, list[int]]:
         """Return the file descriptors of one worker's sockets, by listener."""
         return {

@@ -30,6 +30,7 @@ from ..reload.material import empty_environment
 from ..reload.reload import require_none
 from ..sidecar import root_lease
 from .sockets import WorkerSockets
+from .stand_in import Silence, StandIn
 from .worker_calls import WorkerOperations, WorkersChange, gather_all
 
 
@@ -50,8 +51,15 @@ class Slot:
     began: float = 0.0
     process: str = ""
     serves: bool = False
+    silence: Silence | None = None
     waits: str = ""
     asking: asyncio.Task[None] | None = None
+
+    @property
+    def accepts(self) -> bool:
+        """Whether its worker accepts the connections that come to it."""
+        silent = self.silence is not None and self.silence.lasts
+        return self.worker is not None and self.serves and not silent and not self.worker.gone
 
     @property
     def check(self) -> Check:
@@ -82,6 +90,10 @@ class Supervisor:
         self._command = command
         self._sockets = WorkerSockets(source.loaded.settings.listeners, command.workers)
         self._slots = [Slot(number) for number in range(command.workers)]
+        self._stand_in = StandIn(
+            self._sockets, source.loaded.settings.listeners, reporter.report, self._accepting
+        )
+        self._unserved_since: float | None = None
         self._of_dead_workers = Samples()
         self._draining = False
         self._dead: set[str] = set()
@@ -124,6 +136,7 @@ class Supervisor:
         for slot in self._slots:
             self._hold(self._keep(slot))
         self._hold(self._poll_facts())
+        self._hold(self._stand_in_for_silent())
 
     def announce_drain(self) -> None:
         """Fail readiness from now on; connections are still accepted."""
@@ -133,6 +146,7 @@ class Supervisor:
         """Drain all workers within `grace` seconds; return whether nothing was cut off."""
         self._draining = True
         self._end_tasks()
+        self._stand_in.close()
         self._sockets.close()
         workers = self._workers()
         finished = await asyncio.gather(*(_drained(worker, grace) for worker in workers))
@@ -143,6 +157,7 @@ class Supervisor:
         """Kill all workers."""
         self._draining = True
         self._end_tasks()
+        self._stand_in.close()
         self._sockets.close()
         for slot in self._slots:
             worker, slot.worker = slot.worker, None
@@ -235,6 +250,7 @@ class Supervisor:
         for slot in self._slots:
             if slot.facts is not None:
                 samples.merge(slot.facts.samples)
+        self._stand_in.count(samples)
         checks = tuple(slot.check for slot in self._slots)
         ready = sum(check.ok for check in checks)
         samples.add(table.WORKERS, len(checks), labels=("wanted",))
@@ -274,7 +290,7 @@ class Supervisor:
         self._reporter.report(
             "worker.started", worker=slot.number, worker_pid=worker.pid, restarts=slot.restarts
         )
-        slot.worker, slot.waits, slot.serves = worker, "", False
+        slot.worker, slot.waits, slot.serves, slot.silence = worker, "", False, None
         slot.process = os.urandom(PROCESS_BYTES).hex()
         await self._begin(slot, worker)
 
@@ -287,6 +303,7 @@ class Supervisor:
                 text=self._source.text,
                 file=str(self._source.loaded.file),
                 sockets=self._sockets.numbers(slot.number),
+                door=worker.door_number,
                 process=slot.process,
                 # By now there may be shares of a split that was made after it was spawned.
                 secrets=secrets_to_json(self._source.loaded.settings),
@@ -366,6 +383,41 @@ class Supervisor:
                 self._asking(slot)
             await self._bury()
 
+    def _accepting(self) -> list[WorkerProcess]:
+        return [slot.worker for slot in self._slots if slot.accepts and slot.worker is not None]
+
+    async def _stand_in_for_silent(self) -> None:
+        """Look again and again whether each worker accepts connections, and do it if not."""
+        while True:
+            now = time.monotonic()
+            for slot in self._slots:
+                self._look_at(slot, now)
+            if self._accepting():
+                self._unserved_since = None
+            elif self._unserved_since is None:
+                self._unserved_since = now
+            since = self._unserved_since
+            answers = since is None or now - since > policy.UNSERVED_SECONDS
+            for slot in self._slots:
+                if slot.accepts:
+                    self._stand_in.leave(slot.number)
+                elif answers:
+                    self._stand_in.cover(slot.number)
+            await asyncio.sleep(policy.SIGN_SECONDS)
+
+    def _look_at(self, slot: Slot, now: float) -> None:
+        """Ask a worker for a sign of life, and report when it begins to be silent."""
+        worker = slot.worker
+        if worker is None or not slot.serves or worker.gone:
+            return
+        if slot.silence is None:
+            slot.silence = Silence(worker)
+        before = slot.silence.lasts
+        if slot.silence.look(now):
+            self._hold(_beat(worker))
+        elif slot.silence.lasts and not before:
+            self._reporter.report("worker.silent", worker=slot.number, worker_pid=worker.pid)
+
     async def _bury(self) -> None:
         """Let a worker tell the fleet which others have ended: their leases end with them."""
         dead = sorted(self._dead)
@@ -429,6 +481,11 @@ class Supervisor:
     def _end_tasks(self) -> None:
         for task in self._tasks:
             task.cancel()
+
+
+async def _beat(worker: WorkerProcess) -> None:
+    with contextlib.suppress(SealyardError):
+        await worker.ask("beat", policy.FACTS_SECONDS)
 
 
 async def _look(worker: WorkerProcess) -> dict[str, Any]:

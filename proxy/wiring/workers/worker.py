@@ -19,7 +19,7 @@ from ...telemetry.reporter import MessageReporter
 from ...traffic.downstream.sockets import Sockets
 from ..ipc.channel import Channel, connect, error_to_json, secrets_from_json
 from ..ipc.worker_process import NOT_STARTED
-from ..policy import ORPHAN_GRACE_SECONDS
+from ..policy import NAME_BYTES, ORPHAN_GRACE_SECONDS
 from ..reload import config_files
 from ..reload.reload import Prepared
 from ..sidecar.sidecar import Sidecar, build, counting
@@ -66,6 +66,7 @@ class _Worker:
         self._environ = environ
         self._sidecar: Sidecar | None = None
         self._given: dict[str, Sockets] = {}
+        self._door: socket.socket | None = None
         self._prepared: Prepared | None = None
         self._finished: bool | None = None
         self._running: set[asyncio.Task[None]] = set()
@@ -80,6 +81,7 @@ class _Worker:
             asking.cancel()
             stopping.cancel()
         if self._finished is None and self._sidecar is not None:
+            self._shut_door()
             return await self._sidecar.drain(ORPHAN_GRACE_SECONDS)
         return bool(self._finished)
 
@@ -129,6 +131,7 @@ class _Worker:
         if what == "run":
             return (await sidecar.operations.run(Call.from_json(message["call"]))).to_json()
         if what == "drain":
+            self._shut_door()
             self._finished = await sidecar.drain(message["grace"])
             return self._finished
         return await self._change(what, message, sidecar)
@@ -141,6 +144,8 @@ class _Worker:
                 name: tuple(socket.socket(fileno=number) for number in numbers)
                 for name, numbers in message["sockets"].items()
             }
+            self._door = socket.socket(fileno=message["door"])
+            self._door.setblocking(False)  # noqa: FBT003 - the signature of the standard library
         reporter = counting(read.loaded.settings, self._reporter)
         sidecar = await build(
             read.loaded,
@@ -154,8 +159,37 @@ class _Worker:
             sidecar.keys.lease.be(bytes.fromhex(message["process"]))
         await sidecar.start()
         self._sidecar = sidecar
+        if self._door is not None:
+            asyncio.get_running_loop().add_reader(self._door, self._take, self._door, sidecar)
+
+    def _take(self, door: socket.socket, sidecar: Sidecar) -> bool:
+        """Serve a connection that the supervisor has accepted; return whether there was one."""
+        try:
+            name, found, _, _ = socket.recv_fds(door, NAME_BYTES, 1)
+        except (BlockingIOError, InterruptedError):
+            return False
+        except OSError:
+            name, found = b"", []
+        if not name:  # the supervisor is gone
+            asyncio.get_running_loop().remove_reader(door)
+            return False
+        for number in found:  # none where no descriptor is left
+            sidecar.lanes[name.decode()].listener.take(socket.socket(fileno=number))
+        return True
+
+    def _shut_door(self) -> None:
+        """Take what is there, and nothing more."""
+        door, self._door = self._door, None
+        if door is None:
+            return
+        while self._sidecar is not None and self._take(door, self._sidecar):
+            pass
+        asyncio.get_running_loop().remove_reader(door)
+        door.close()
 
     async def _change(self, what: str, message: dict[str, Any], sidecar: Sidecar) -> None:
+        if what == "beat":  # the answer is the sign of life
+            return
         if what == "hear":
             sidecar.keys.end_to_end.changed(None)
             return
@@ -185,4 +219,4 @@ def _runs_beside(message: dict[str, Any]) -> bool:
     """Whether a call runs beside others: it may take seconds, or show while others do that."""
     if message["do"] == "run":
         return VERBS[message["call"]["verb"]].reach != "all"
-    return message["do"] in {"facts", "bury"}
+    return message["do"] in {"facts", "bury", "beat"}

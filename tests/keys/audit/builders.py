@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from proxy.core.crypto.secret import AuditKey
-from proxy.keys.audit import AuditLog, verification
+from proxy.keys.audit import AuditLog, head_record
 from proxy.keys.audit.verification import AuditVerdict, verify
 
 KEY = AuditKey(b"k" * 32)
@@ -22,4 +22,4 @@ def a_log(folder: Path, lines: int = 0) -> AuditLog:
 
 def checked(log: AuditLog, *earlier: Path) -> AuditVerdict:
     """Return the verdict on a log, by its head record."""
-    return verify((*earlier, log.path), KEY, head=verification.head(log.path, KEY))
+    return verify((*earlier, log.path), KEY, head=head_record.load_beside(log.path, KEY))

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 
 from proxy.core.errors import UnfitEnvironment
 from proxy.keys import policy
-from proxy.keys.audit import AuditLog, Trail
+from proxy.keys.audit import AuditLog, Trail, head_record
 from proxy.keys.audit.head_record import Head
 
 from .builders import KEY, NOW, checked
@@ -22,6 +24,7 @@ class Ear:
     def __init__(self) -> None:
         self.reasons: list[str] = []
         self.heads: list[Head] = []
+        self.gone: list[str] = []
         self.blocked: list[bool] = []
 
 
@@ -29,7 +32,7 @@ def a_trail(folder: Path, *, block: bool = True) -> tuple[Trail, AuditLog, Ear]:
     """Return a trail to a log in a folder that need not be there, and who hears of it."""
     ear, log = Ear(), AuditLog(folder / "audit.log", lambda: NOW)
     trail = Trail(log, KEY, block=block, failed=ear.reasons.append, anchored=ear.heads.append)
-    trail.changed = ear.blocked.append
+    trail.changed, trail.gone = ear.blocked.append, ear.gone.append
     return trail, log, ear
 
 
@@ -198,3 +201,51 @@ async def test_who_does_not_wait_any_more_does_no_harm(tmp_path: Path) -> None:
             waiting.cancel()
             await asyncio.sleep(0.1)
             await trail.close()
+
+
+async def test_a_log_that_is_deleted_or_cut_is_missed_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(policy, "LOG_WATCH_SECONDS", 0.02)
+    trail, log, ear = a_trail(tmp_path)
+    harms: dict[str, Callable[[], None]] = {
+        "deleted": log.path.unlink,
+        "cut": lambda: os.truncate(log.path, 10),
+        "head-deleted": head_record.beside(log.path).unlink,
+    }
+    for reason, harm in harms.items():
+        await trail.write("keys.revoke", scope="x")
+        harm()
+        await asyncio.sleep(0.5)
+        assert ear.gone.pop() == reason
+        assert ear.gone == []
+        assert "audit.gone" in log.path.read_text()
+    assert trail.losses == 3
+    assert trail.failures == 0
+    await trail.close()
+
+
+async def test_a_log_that_is_gone_is_missed_by_the_next_line_as_well(tmp_path: Path) -> None:
+    trail, log, ear = a_trail(tmp_path)
+    await trail.write("keys.revoke", scope="x")
+    log.path.unlink()
+    await trail.write("keys.revoke", scope="y")
+    assert ear.gone == ["deleted"]
+    await trail.close()
+
+
+async def test_a_log_that_is_rotated_or_that_others_go_on_with_is_not_missed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(policy, "LOG_WATCH_SECONDS", 0.02)
+    trail, log, ear = a_trail(tmp_path)
+    await trail.write("keys.revoke", scope="x")
+    log.path.rename(tmp_path / "audit.log.1")
+    await asyncio.sleep(0.1)
+    AuditLog(log.path, lambda: NOW).write(KEY, "keys.revoke", scope="another process")
+    (tmp_path / "audit.log.1").unlink()  # that one is old
+    await asyncio.sleep(0.1)
+    await trail.write("keys.revoke", scope="y")
+    assert ear.gone == []
+    assert "audit.gone" not in log.path.read_text()
+    await trail.close()

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.errors import UnfitEnvironment
-from proxy.keys.audit import verification
+from proxy.keys.audit import head_record, verification
 from proxy.keys.audit.head_record import Head
 from proxy.keys.audit.verification import AuditVerdict, verify
 
@@ -23,7 +23,7 @@ def whole() -> tuple[bytes, Head]:
     """Return the bytes of a log of LINES lines, and its head."""
     with tempfile.TemporaryDirectory() as folder:
         log = a_log(Path(folder), LINES - 1)
-        head = verification.head(log.path, KEY)
+        head = head_record.load_beside(log.path, KEY)
         assert head is not None
         return log.path.read_bytes(), head
 

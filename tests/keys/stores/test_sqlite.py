@@ -7,15 +7,17 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
 from proxy.core.errors import UnfitEnvironment
-from proxy.keys.stores import Offer, StoreFailed, sqlite
+from proxy.keys import policy
+from proxy.keys.stores import Offer, StoreFailed, StoreFull, sqlite
 from proxy.keys.stores.sqlite import SqliteStore
 from proxy.keys.stores.sqlite_file import SqliteFile
 
@@ -188,3 +190,71 @@ def test_processes_that_begin_together_all_open_a_file_that_is_not_there_yet(
             told += [one.stdout.readline() for one in processes if one.stdout]
 
     assert set(told) == {b"here\n", b"opened\n"}
+
+
+def keep_many(file: SqliteFile, first: int, number: int) -> None:
+    for one in range(first, first + number):
+        file.get_or_create(Offer(f"n{one}", b"r" * 200, 10**9))
+
+
+@pytest.fixture
+def small_log(monkeypatch: pytest.MonkeyPatch) -> int:
+    """Let the log be small, and looked at often; return its bound in bytes."""
+    monkeypatch.setattr(policy, "LOG_BYTES", 256 * 1024)
+    monkeypatch.setattr(policy, "MOST_LOG_BYTES", 2 * 1024 * 1024)
+    monkeypatch.setattr(policy, "CLEAN_EVERY", 8)
+    return policy.LOG_BYTES
+
+
+@contextmanager
+def always_read(path: Path) -> Iterator[None]:
+    """Read all the time, as several busy processes do: one ends after the next has begun."""
+    stop = threading.Event()
+
+    def read() -> None:
+        readers = [sqlite3.connect(path, isolation_level=None) for _ in range(2)]
+        while not stop.wait(0.005):
+            readers[0].execute("BEGIN")
+            readers[0].execute("SELECT count(*) FROM records").fetchone()
+            if readers[1].in_transaction:
+                readers[1].execute("COMMIT")
+            readers.reverse()
+        for reader in readers:
+            reader.close()
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_the_log_stays_small_while_others_read_all_the_time(tmp_path: Path, small_log: int) -> None:
+    path, log = tmp_path / "keys.db", tmp_path / "keys.db-wal"
+    file, longest = SqliteFile(path, time.time), 0
+    with always_read(path):
+        for number in range(100):
+            keep_many(file, number * 8, 8)
+            longest = max(longest, log.stat().st_size)
+    assert longest < 2 * small_log
+    file.close()
+
+
+def test_a_reader_that_never_ends_leaves_room_for_revocations(
+    tmp_path: Path, small_log: int
+) -> None:
+    path, log = tmp_path / "keys.db", tmp_path / "keys.db-wal"
+    file = SqliteFile(path, time.time)
+    keep_many(file, 0, 8)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM records").fetchone()
+        with pytest.raises(StoreFull):
+            keep_many(file, 100, 10_000)
+        assert log.stat().st_size < 2 * policy.MOST_LOG_BYTES
+        assert file.revoke("n1", b"revoked", None) == b"revoked"
+    keep_many(file, 100_000, 16)
+    assert log.stat().st_size <= small_log
+    file.close()

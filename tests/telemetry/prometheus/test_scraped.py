@@ -11,21 +11,23 @@ import json
 import re
 import secrets
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
 
 from proxy.telemetry.logs.access_line import METHODS, OTHER_METHOD
 from proxy.telemetry.metrics.metric import OPENMETRICS
 from tests.redis.server import PROGRAM as REDIS
 from tests.redis.server import Server
-from tests.scenarios.rig import Served, backend, served
+from tests.scenarios.rig import TOKEN, Served, backend, served
 from tests.servers import free_port
-from tests.telemetry.test_watching import ALERTS, DASHBOARD, FILES
+from tests.telemetry.test_watching import DASHBOARD, FILES
+from tests.telemetry.test_watching import RULES as ALL_RULES
 
 from .server import MISSING, PROGRAM, Prometheus, prometheus
 
@@ -189,7 +191,7 @@ async def test_a_real_prometheus_answers_every_query_of_the_dashboard(tmp_path: 
         await asked.until('ALERTS{alertname="SealyardUncoveredPlaintext",alertstate="firing"}')
         assert ("SealyardUncoveredPlaintext", INSTANCE) in await alerting(asked)
         rules = [one for group in (await asked.api("rules"))["groups"] for one in group["rules"]]
-        assert [one["health"] for one in rules] == ["ok"] * (len(ALERTS) + 1)
+        assert [one["health"] for one in rules] == ["ok"] * len(ALL_RULES)
 
         counted = await asked.query("sealyard_request_duration_seconds_count")
         seen = {
@@ -236,3 +238,61 @@ async def test_a_real_prometheus_answers_every_query_of_the_dashboard(tmp_path: 
     assert {line.get("trace_id") for line in lines if line.get("rule") == "send"} >= {TRACE}
     failed_lines = [line for line in lines if line["event"] == "message.failed"]
     assert {(line["listener"], line["reason"]) for line in failed_lines} == {("dead", "connect")}
+
+
+async def ask(session: aiohttp.ClientSession, method: str, url: str, body: object) -> int:
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    async with session.request(method, url, json=body, headers=headers) as answer:
+        await answer.read()
+        return answer.status
+
+
+async def test_usual_work_raises_no_alert_and_a_dead_backend_does_within_seconds(
+    tmp_path: Path,
+) -> None:
+    """The short windows, in a real Prometheus; the long ones are drawn (test_incidents)."""
+    fired = 'count by (alertname) (max_over_time(ALERTS{alertstate="firing"}[10m]))'
+    canary = secrets.token_hex(12)
+    message = {"conversationId": "c1", "content": canary, "note": canary}
+    bodies: list[bytes] = []
+    stored = False
+
+    async def answer(request: web.Request) -> web.Response:
+        bodies.append(await request.read())
+        body = bodies[0 if stored else -1]
+        return web.Response(body=body, content_type="application/json")
+
+    async with AsyncExitStack() as stack:
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+        async with backend(web.post("/api/messages", answer)) as behind:
+            store = "  store: sqlite:keys.db\n"
+            ours = stack.enter_context(served(tmp_path, behind.port, keys_more=store))
+            await ours.event("server.ready")
+            url, admin = f"http://127.0.0.1:{ours.port}", f"http://127.0.0.1:{ours.admin}"
+            asked = await stack.enter_async_context(
+                prometheus(
+                    tmp_path / "prometheus",
+                    FILES / "rules.yaml",
+                    {f"127.0.0.1:{ours.health}": INSTANCE},
+                )
+            )
+            await asked.until("sealyard_build_info")
+            for _ in range(20):
+                assert await ask(session, "POST", f"{url}/api/messages", message) == 200
+                await asyncio.sleep(0.1)
+            await ours.reload()
+            scope = {"tenant": "alpha", "conversation": "c1"}
+            assert await ask(session, "POST", f"{admin}/v1/sessions/revoke", scope) == 200
+            stored = True
+            for _ in range(20):  # read what was revoked
+                assert await ask(session, "POST", f"{url}/api/messages", message) == 502
+                await asyncio.sleep(0.1)
+            await asyncio.sleep(3)
+            assert await asked.query(fired) == []
+            assert await asked.query('sealyard_refusal_reasons_total{reason="revoked-session"}')
+        for _ in range(30):
+            assert await ask(session, "POST", f"{url}/api/messages", message) >= 500
+            await asyncio.sleep(0.1)
+        await asked.until('ALERTS{alertname="SealyardClientsGetErrors",alertstate="firing"}')
+        told = {one["metric"]["alertname"] for one in await asked.query(fired)}
+    assert told == {"SealyardClientsGetErrors"}

@@ -12,10 +12,16 @@ import pytest
 import uvloop
 
 from proxy.core.errors import WorkerGone
-from proxy.wiring.ipc.channel import connect
+from proxy.wiring.ipc.channel import Channel, connect
 from proxy.wiring.ipc.worker_process import WorkerProcess
 
 _MORE_THAN_A_SOCKET = "x" * (8 * 1024 * 1024)
+
+
+def a_worker(process: asyncio.subprocess.Process, channel: Channel) -> WorkerProcess:
+    door, its_door = socket.socketpair(type=socket.SOCK_SEQPACKET)
+    its_door.close()
+    return WorkerProcess(process, channel, door, -1)
 
 
 async def _end(theirs: socket.socket) -> None:
@@ -30,7 +36,7 @@ async def test_a_worker_that_ends_in_mid_question_leaves_no_unhandled_error() ->
     asyncio.get_running_loop().set_exception_handler(lambda _, context: unhandled.append(context))
     ours, theirs = socket.socketpair()
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", "input()", stdin=-1)
-    worker = WorkerProcess(process, await connect(ours))
+    worker = a_worker(process, await connect(ours))
     question = worker.ask("look", 30, filler=_MORE_THAN_A_SOCKET)
     try:
         with pytest.raises(WorkerGone):
@@ -53,7 +59,7 @@ def test_a_question_as_the_channel_breaks_finds_its_worker_gone(
         loop = asyncio.get_running_loop()
         ours, theirs = socket.socketpair()
         process = await asyncio.create_subprocess_exec(sys.executable, "-c", "input()", stdin=-1)
-        worker = WorkerProcess(process, await connect(ours))
+        worker = a_worker(process, await connect(ours))
         questions = [loop.create_task(worker.ask("look", 30))]
         lost = asyncio.StreamReaderProtocol.connection_lost
 
@@ -75,3 +81,13 @@ def test_a_question_as_the_channel_breaks_finds_its_worker_gone(
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         found = runner.run(asked_twice())
     assert [type(one) for one in found] == [WorkerGone, WorkerGone]
+
+
+async def test_a_worker_that_ended_takes_no_connection() -> None:
+    ours, theirs = socket.socketpair()
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", "input()", stdin=-1)
+    worker = a_worker(process, await connect(ours))
+    with theirs:
+        assert not worker.hand_over("api", theirs)
+    worker.kill()
+    await worker.ended()

@@ -11,7 +11,7 @@ from typing import TypeVar
 from ....config.settings import Address, RedisSettings
 from ....process.fitness import INTERCEPTION_VARIABLE
 from ...policy import IDLE_CONNECTIONS
-from ..store import Misshapen, StoreFailed, StoreFull
+from ..store import Misshapen, StoreFailed, StoreFull, errno_of
 from . import access
 from .access import PasswordUnreadable, TlsUnusable
 from .connection import Answer, AnsweredError, Connection, RedisError, Terms, Word, connected
@@ -185,7 +185,8 @@ async def translated() -> AsyncIterator[None]:
     except (RedisError, OSError, EOFError, RuntimeError) as error:
         if isinstance(error, AnsweredError) and error.code == "OOM":  # and no policy that evicts
             raise StoreFull from None
-        reason = _reason(error)  # uvloop's transports raise RuntimeError when they are gone
+        # uvloop's transports raise RuntimeError when they are gone.
+        raise StoreFailed(_reason(error), errno=errno_of(error)) from None
     except Exception:  # noqa: BLE001 - what reads an answer must not end a message by an error of ours
         raise Misshapen from None
     else:
