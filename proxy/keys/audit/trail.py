@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from ...core.crypto.secret import AuditKey
-from ...core.errors import UnfitEnvironment
+from ...core.errors import KeyUnavailable, UnfitEnvironment
 from ...process.rate_limit import RateLimit
 from .. import policy
 from .head_record import Head
@@ -179,7 +179,9 @@ class Trail:
         """Look again and again whether what was written is still there."""
         while True:
             await asyncio.sleep(policy.LOG_WATCH_SECONDS)
-            reason = await asyncio.to_thread(self._log.gone, self.key)
+            reason = ""
+            with suppress(KeyUnavailable):  # the lease of the root has ended
+                reason = await asyncio.to_thread(self._log.gone, self.key)
             if reason and not self.failing:
                 self.note("audit.gone")  # it is told with this line, once
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from proxy.core.errors import UnfitEnvironment
+from proxy.core.errors import KeyUnavailable, UnfitEnvironment
 from proxy.keys import policy
 from proxy.keys.audit import AuditLog, Trail, head_record
 from proxy.keys.audit.head_record import Head
@@ -248,4 +248,24 @@ async def test_a_log_that_is_rotated_or_that_others_go_on_with_is_not_missed(
     await trail.write("keys.revoke", scope="y")
     assert ear.gone == []
     assert "audit.gone" not in log.path.read_text()
+    await trail.close()
+
+
+async def test_the_watch_outlives_a_key_that_was_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(policy, "LOG_WATCH_SECONDS", 0.02)
+    trail, log, ear = a_trail(tmp_path)
+    await trail.write("keys.revoke", scope="x")
+    gone = AuditLog.gone
+
+    def given_up(*_: object) -> str:
+        raise KeyUnavailable("root-lease-ended")
+
+    monkeypatch.setattr(AuditLog, "gone", given_up)
+    await asyncio.sleep(0.1)
+    monkeypatch.setattr(AuditLog, "gone", gone)
+    log.path.unlink()
+    await asyncio.sleep(0.5)
+    assert ear.gone == ["deleted"]
     await trail.close()
