@@ -154,11 +154,12 @@ class Stage:
         async with self.client.post(url, data=body, headers=headers) as response:
             return await self._answer(response, lines)
 
-    async def read(self, conversation: str, **query: str) -> DemoAnswer:
-        """Read a conversation as any client would."""
+    async def read(self, conversation: str, *, token: str = "", **query: str) -> DemoAnswer:
+        """Read a conversation as any client would, with a bearer token if there is one."""
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
         url = f"http://127.0.0.1:{self.port}/api/conversations/{conversation}/messages"
         lines = self.tap.lines
-        async with self.client.get(url, params=query) as response:
+        async with self.client.get(url, params=query, headers=headers) as response:
             return await self._answer(response, lines)
 
     async def _answer(self, response: aiohttp.ClientResponse, lines: int) -> DemoAnswer:

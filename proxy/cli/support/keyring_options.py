@@ -24,7 +24,7 @@ from ...core.crypto.joined_names import Name, from_json
 from ...core.errors import InvalidExpression
 from ...keys.audit import AuditLog
 from ...keys.audit import file_beside as beside
-from ...keys.audit.opened import ATTEMPTED, OVER
+from ...keys.audit.line import ATTEMPTED, OVER
 from ...keys.keyring import poison
 from ...keys.keyring.keyring import Keyring
 from ...keys.keyring.roots import FileRoot, PassphraseRoot, RootProvider, Roots, configured

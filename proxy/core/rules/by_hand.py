@@ -20,20 +20,22 @@ def got_by_hand(
 ) -> Shown:
     """Return what a caller gets of a value: a value or a mask, the least that any rule gives.
 
-    Only `rules` of listeners with callers count; without any, everybody gets the value. Raises
-    CallerMayNotOpen where a rule gives less, where none opens the field, or where a rule reads
-    tenant or conversation from another claim than the caller has; PurposeMissing where one asks for
-    a purpose of use that is not known.
+    Where no listener has callers, everybody gets the value, and where one has, everybody gets what
+    is opened under its field by rules of others alone. Raises CallerMayNotOpen where a rule of a
+    listener with callers gives less, where none at all opens the field, or where one reads tenant
+    or conversation from another claim than the caller has; PurposeMissing where one asks for a
+    purpose of use that is not known.
     """
-    some = [one for one in rules if one.callers]
+    every = list(rules)
+    opening = [(rule, item) for rule, item in _opened(every) if item.field == context.field]
+    some = [(rule, item) for rule, item in opening if rule.callers]
+    if not any(one.callers for one in every) or (opening and not some):
+        return "value"
     name = ANYONE if caller is None else caller.name
     found = [
         (rule, item.audience, "value" if item.audience is None else item.audience.to(name))
-        for rule, item in _opened(some)
-        if item.field == context.field
+        for rule, item in some
     ]
-    if not some:
-        return "value"
     outcomes: list[Shown] = [shown for _, _, shown in found]
     fits = all(_fits(rule, caller, context) for rule, _, _ in found)
     if not outcomes or not fits or any(one in _STRICTEST for one in outcomes):

@@ -25,6 +25,12 @@ Values = Mapping[str, Value | tuple[str, ...]]
 """All that a line holds by name; a tuple is as long as whoever writes it lets it be."""
 
 
+ATTEMPTED: Final = "open.attempted"
+"""The event of a message that is about to hand over what it opened."""
+
+OVER: Final = "open.over"
+"""The event that tells which of them were `delivered` whole and which were `cut`, by their ids."""
+
 RESERVED: Final = frozenset({"seq", "at", "event", "uid", "pid", "prev", "mac"})
 
 _LABEL: Final = b"sealyard/v1/audit/line\x00"
@@ -71,7 +77,7 @@ def spelled(members: Values) -> bytes:
 def encode(seq: int, prev: str, members: bytes, key: AuditKey) -> tuple[bytes, str]:
     """Return the line of `spelled` members with its line feed, and its MAC."""
     body = b'{"seq":%d%b,"prev":"%b"' % (seq, members, prev.encode("ascii"))
-    mac = _finished(hmac.new(key.reveal(), _LABEL, "sha256"), body)
+    mac = base64url.encode(hmac.digest(key.reveal(), _LABEL + body, "sha256"))
     return b'%b%b%b"}\n' % (body, _BEFORE, mac), mac.decode("ascii")
 
 

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
+from .line import ATTEMPTED, OVER
 from .verification import Read
-
-ATTEMPTED: Final = "open.attempted"
-"""The line of a message that is about to hand over what it opened."""
-
-OVER: Final = "open.over"
-"""The line of which of them were `delivered` whole, and which were `cut`, by request ids."""
 
 
 @dataclass(slots=True)

@@ -19,8 +19,7 @@ from ...core.errors import KeyUnavailable, UnfitEnvironment
 from ...core.values.key_needs import Opening
 from ...core.values.outcomes import SHOWN, Outcome
 from ..audit import Trail
-from ..audit.line import Values, spelled
-from ..audit.opened import ATTEMPTED, OVER
+from ..audit.line import ATTEMPTED, OVER, Values, spelled
 from ..lru_map import BoundedMap
 from ..policy import GATHER_SECONDS, LINES_KNOWN, MOST_AT_ONCE, OPENED_SCOPES
 from .key_events import BLOCKED
@@ -79,8 +78,7 @@ class OpenLines:
                 self._trail.note_spelled(ATTEMPTED, {}, members)
             return
         try:
-            for written in [self._trail.writing(ATTEMPTED, {}, members) for members in lines]:
-                await written
+            await asyncio.gather(*(self._trail.writing(ATTEMPTED, {}, one) for one in lines))
         except UnfitEnvironment:
             raise KeyUnavailable(BLOCKED) from None
 

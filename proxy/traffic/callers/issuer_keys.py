@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import re
 import ssl
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 from ipaddress import ip_address, ip_network
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 from ...config.settings.callers import CallerKeys
@@ -54,11 +55,19 @@ class Fetched:
 Fetch = Callable[[], Fetched]
 
 
+class Keeper(Protocol):
+    """Keeps what was verified by keys."""
+
+    def forget(self) -> None:
+        """Keep none of it any longer."""
+
+
 class IssuerKeys:
     """The keys of one issuer. `fetch` blocks, and raises KeyringError where there are none.
 
-    `changed` is called when a key has gone or means another one; `told` when fetching begins to
-    fail, with the reason. `clock` returns monotonic seconds. `fetch` is None for keys of a file.
+    Whoever is in `kept_by` forgets its verdicts when a key has gone or means another one. `told` is
+    called when fetching begins to fail, with the reason. `clock` returns monotonic seconds. `fetch`
+    is None for keys of a file.
     """
 
     def __init__(
@@ -77,7 +86,7 @@ class IssuerKeys:
         self._got = self._again = clock()
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self.changed: Callable[[], None] = _nothing
+        self.kept_by: weakref.WeakSet[Keeper] = weakref.WeakSet()
 
     @property
     def asks(self) -> bool:
@@ -149,7 +158,8 @@ class IssuerKeys:
         before, self._keys = self._keys, fetched.keys
         self._got = self._clock()
         if before is not None and not before.texts.items() <= fetched.keys.texts.items():
-            self.changed()
+            for one in tuple(self.kept_by):
+                one.forget()
 
 
 def of_file(path: Path) -> KeySet:
@@ -199,7 +209,3 @@ def admits(address: str) -> bool:
     parsed = ip_address(address.partition("%")[0])
     parsed = getattr(parsed, "ipv4_mapped", None) or parsed
     return not any(parsed in one for one in _METADATA)
-
-
-def _nothing() -> None:
-    pass

@@ -43,7 +43,7 @@ class TokenCaller:
 
     def fits(self, claims: Mapping[str, object]) -> bool:
         """Return whether verified claims are those of the caller."""
-        return has(dict(claims), self.claims)
+        return has(claims, self.claims)
 
 
 class XfccReader:

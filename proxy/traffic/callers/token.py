@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
@@ -65,7 +65,7 @@ class SignedToken:
         return ends + CLOCK_SKEW_SECONDS
 
 
-def has(claims: dict[str, Any], wanted: Sequence[tuple[str, str]]) -> bool:
+def has(claims: Mapping[str, Any], wanted: Sequence[tuple[str, str]]) -> bool:
     """Return whether each claim that is wanted is that text, or a list with it."""
     return all(
         value in found if isinstance(found := claims.get(name), list) else value == found

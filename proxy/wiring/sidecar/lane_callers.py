@@ -45,7 +45,6 @@ class LaneCallers:
             host = urlsplit(str(of.place)).netloc
             told = partial(self._tell, settings.name, host)
             sources[of] = self._sources.get(of) or IssuerKeys(keys, None, time.monotonic, told)
-            sources[of].fetch = keys  # its CA may be another
         self._sources = self._sources | sources
         return Callers(
             found.table,
@@ -79,6 +78,9 @@ class LaneCallers:
         known = {} if material.callers is None else material.callers.keys
         for of in self._sources.keys() - known.keys():
             self._sources.pop(of).close()
+        for of, keys in known.items():
+            if not isinstance(keys, KeySet):
+                self._sources[of].fetch = keys  # its CA may be another
 
     def close(self) -> None:
         """Close all sources."""

@@ -9,7 +9,6 @@ from ...core.callers import VerifiedCaller
 from ...core.crypto.context import Context
 from ...core.errors import CallerUnverified
 from ...core.rules.audience import Shown
-from ...core.rules.by_hand import got_by_hand, refuse_sealing
 from ...core.rules.model import Rule
 from .lane import WiredLane
 
@@ -39,10 +38,14 @@ class RuledValues:
 
     def got(self, caller: VerifiedCaller | None, purpose: str, context: Context) -> Shown:
         """Do as `got_by_hand`."""
+        from ...core.rules.by_hand import got_by_hand  # noqa: PLC0415 - loaded with the first call
+
         return got_by_hand(self._rules(), caller, purpose, context)
 
     def refuse_sealing(self, caller: VerifiedCaller | None, context: Context) -> None:
         """Do as the function of this name."""
+        from ...core.rules.by_hand import refuse_sealing  # noqa: PLC0415 - as above
+
         refuse_sealing(self._rules(), caller, context)
 
     def _rules(self) -> Iterable[Rule]:

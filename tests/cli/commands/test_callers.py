@@ -1,4 +1,4 @@
-"""Who is taken to send a message: `explain --caller`, `caller` in cases, what is played of rules."""
+"""Who is taken to send a message: `explain --caller`, `caller` in cases, what is played."""
 
 from __future__ import annotations
 

@@ -51,6 +51,16 @@ def test_the_least_that_any_rule_gives_is_what_a_caller_gets() -> None:
     assert got_by_hand([everybody], None, "", CONTEXT) == "value"
 
 
+def test_what_others_open_for_everybody_is_no_secret_of_a_listener_with_callers() -> None:
+    note = CONTEXT._replace(field="note")
+    free = a_rule(response=a_block(decrypt=["$.note"]))
+    assert got_by_hand([opening("refuse"), free], None, "", note) == "value"
+    with pytest.raises(CallerMayNotOpen):
+        got_by_hand(
+            [opening("refuse"), a_rule(response=a_block(decrypt=["$.content"]))], None, "", CONTEXT
+        )
+
+
 @pytest.mark.parametrize("less", ["refuse", "absent", "token"])
 def test_what_is_less_than_a_mask_is_refused(less: Shown) -> None:
     with pytest.raises(CallerMayNotOpen):

@@ -259,6 +259,19 @@ async def test_a_header_counts_over_the_gateway_alone_and_is_dropped_from_all_ot
         assert callers.earned(a_request(role, twin, (b"A", b"b")), peer).headers == ((b"A", b"b"),)
 
 
+async def test_each_gateway_sets_its_own_header_alone() -> None:
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    one, two = (CallerCertificate(("dns", name)) for name in ("one.clinic", "two.clinic"))
+    callers = verifying(
+        by_header("portal", "portal", one), by_header("desk", "desk", two, "X-Desk"), tls=tls
+    )
+    peer = Peer("1.1.1.1", encrypted=True, certificate=certificate("one.clinic"), trust=tls)
+    raw = a_request((b"X-Role", b"portal"), (b"X-Desk", b"desk"))
+
+    assert callers.earned(raw, peer).headers == ((b"X-Role", b"portal"),)
+    assert await name_of(callers, raw, peer) == "portal"
+
+
 async def test_a_header_over_what_envoy_tells() -> None:
     over = CallerXfcc(("uri", GATE), US)
     callers = verifying(by_header("portal", "portal", over), **MESH)  # type: ignore[arg-type]  # networks
@@ -307,9 +320,9 @@ def test_an_issuer_names_the_tenants_that_it_may() -> None:
     for named in ("Clinic", "clinic ", "", ["x"], []):
         with pytest.raises(CallerUnverified, match="tenant-not-allowed"):
             texts_of({"org": named}, allowed)
-    for named in (1, {"a": 1}, True):
+    for other in (1, {"a": 1}, True):
         with pytest.raises(CallerUnverified, match="tenant-not-text"):
-            texts_of({"org": named}, allowed)
+            texts_of({"org": other}, allowed)
     with pytest.raises(CallerUnverified, match="tenant-not-text"):
         texts_of({"org": ["clinic"]}, Tenants(CallerTenants("org", ("clinic",), None)))
 

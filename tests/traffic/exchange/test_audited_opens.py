@@ -15,6 +15,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from proxy.core.callers import VerifiedCaller
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto import sealed_stream
 from proxy.core.crypto.context import Context
@@ -74,6 +75,9 @@ class Book:
     overs: dict[str, bool] = field(default_factory=dict)
     fails: bool = False
     gate: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def admit(self, caller: VerifiedCaller | None) -> None:
+        assert caller is None
 
     async def attempt(self, one: Opening) -> None:
         self.attempts.append(one)
