@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 from urllib.parse import parse_qsl, unquote
 
+from ..callers import VerifiedCaller
 from ..crypto import base64url
 from ..errors import AmbiguousRequest, InvalidBody, MissingValue, OpenFailed
 from ..expressions.name_readings import FieldNames, fold_header
@@ -20,14 +21,16 @@ class RequestNames:
     """The names of one request, each read once.
 
     `captures` are the names of its path. `elsewhere` holds names of the body that are also in the
-    query: all of them must have the same value.
+    query: all of them must have the same value. `caller` is who was verified to send it; None:
+    anyone.
     """
 
-    __slots__ = ("_claims", "_query", "_texts", "captures", "elsewhere", "head")
+    __slots__ = ("_claims", "_query", "_texts", "caller", "captures", "elsewhere", "head")
 
     def __init__(self, head: RequestHead, captures: Mapping[str, str]) -> None:
         """Read nothing yet."""
         self.head = head
+        self.caller: VerifiedCaller | None = None
         self.elsewhere: dict[JsonSource, str] = {}
         self.captures = captures
         self._texts: dict[NameSource, str | None] = {}
