@@ -145,6 +145,10 @@ class _Resolver:
         others: Others = "pass"
         if direction == "request" and item_checks.closes(block):
             others = item_checks.others(block, options.others, self._problems)
+        if any(one.index is not None for one in encrypt):
+            from . import indexes  # noqa: PLC0415 - loaded with fields that have one
+
+            indexes.check_members(encrypt, others, block.place, self._problems)
         filenames: Filenames = "plain"
         if direction == "request":
             filenames = options.filenames or ("plain" if others == "pass" else "replace")
@@ -214,13 +218,19 @@ class _Resolver:
     ) -> tuple[Item, ...]:
         made: list[Item] = []
         for syntax in block.encrypt if action == "encrypt" else block.decrypt:
-            item = self._item(syntax, block, action, inherited=inherited)
+            item = self._item(syntax, block, action, inherited=inherited, direction=direction)
             made.append(item)
             self._items.append(PlacedItem(item, syntax.place, action, direction, block))
         return tuple(made)
 
     def _item(
-        self, syntax: ItemSyntax, block: BlockSyntax, action: Action, *, inherited: bool
+        self,
+        syntax: ItemSyntax,
+        block: BlockSyntax,
+        action: Action,
+        *,
+        inherited: bool,
+        direction: Direction = "request",
     ) -> Item:
         syntax = replace(syntax, field=self._field(syntax, block))
         field = self._around.fields.get(syntax.field or "", FieldSyntax())
@@ -236,7 +246,7 @@ class _Resolver:
         if seals and (field.index is not None or syntax.index is not None):
             from . import indexes  # noqa: PLC0415 - loaded with fields that have one
 
-            index, tags_member = indexes.index_of(syntax, field, block, self._problems)
+            index, tags_member = indexes.index_of(syntax, field, direction, self._problems)
         least = item_checks.min_chars(syntax, field) if seals else None
         item = Item(
             selector=syntax.selector,
