@@ -277,7 +277,8 @@ async def test_tags_in_a_member_are_not_written_by_a_run(tmp_path: Path) -> None
         tmp_path, config.replace("request:\n", "request:\n          plain: [$.data.id]\n")
     )
     rules.keyring = rules.keyring.rotate_index(now=NOW, random=lambda size: b"i" * size)
-    for verb, text in (("index", rules.token("Call Ann")), ("seal", "Call Ann")):
+    runs: list[tuple[Verb, str]] = [("index", rules.token("Call Ann")), ("seal", "Call Ann")]
+    for verb, text in runs:
         made = await rules.treat(verb, {"id": "m1", "content": text})
         assert [one.reason for _, one in made.kept] == ["tags-in-a-member"]
     made = await rules.treat("verify", {"id": "m1", "content": rules.token("Call Ann")})
