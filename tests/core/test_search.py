@@ -513,3 +513,26 @@ def test_what_is_left_out_of_a_dropped_element_is_dropped_with_it() -> None:
     ]
     found = json.loads(answered(trip, json.dumps({"data": elements})))
     assert found == {"data": [{"content": "penicillin"}]}
+
+
+def test_a_request_searches_for_one_thing_by_one_name() -> None:
+    rule = searching(a_search("$.q"), pattern="QUERY /api/messages")
+    request = rule.request
+    assert isinstance(request, tuple)
+    several = replace(request[0], records=parse_json_selector("$"))
+    rule = replace(rule, request=(several,))
+    for body, may in (('{"q":"one"}', True), ('[{"q":"one"},{"q":"two"}]', False)):
+        trip = a_trip("page=1", rule, method="QUERY", body=body, headers=JSON_TYPE)
+        if may:
+            asked(trip)
+            continue
+        with pytest.raises(SearchNotSupported):
+            asked(trip)
+
+
+def test_records_search_for_nothing() -> None:
+    rule = searching(a_search("$.q"), pattern="QUERY /api/messages")
+    headers = ((b"Content-Type", b"application/x-ndjson"),)
+    trip = a_trip("page=1", rule, method="QUERY", body='{"q":"one"}\n', headers=headers)
+    with pytest.raises(SealyardError):
+        asked(trip)
