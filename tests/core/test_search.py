@@ -21,6 +21,8 @@ from proxy.core.errors import (
     SearchTooBroad,
     UpstreamFailed,
 )
+from proxy.core.explain.describe import describe
+from proxy.core.explain.dry_run import assumed_keys, with_trial_sealing
 from proxy.core.expressions.selectors import JsonSelector, parse_json_selector, parse_selector
 from proxy.core.expressions.sources import parse_source
 from proxy.core.http.message import RequestHead
@@ -403,8 +405,13 @@ def test_the_answer_of_a_write_is_not_filtered() -> None:
     response = rule.response
     assert isinstance(response, tuple)
     rule = replace(rule, response=(replace(response[0], keep=None),))
+    tag = INDEX_KEYS.exact_tag(SCOPE, "email", "ada@example.org")
     trip = a_trip("email=ada@example.org", rule, method="DELETE")
-    assert ids(answered(trip, an_answer("one", "two"))) == [0, 1]
+    found = answered(trip, an_answer("one", "two", undo=f"/undo?email=~{tag}~"))
+    assert ids(found) == [0, 1]
+    assert json.loads(found)["undo"] == "/undo?email=ada%40example.org"
+    head = a_response(headers=((b"Content-Type", b"application/x-ndjson"),))
+    assert trip.response('{"content":1}\n', head) is not None
 
 
 def test_an_answer_is_filtered_by_the_searches_that_it_names() -> None:
@@ -536,3 +543,11 @@ def test_records_search_for_nothing() -> None:
     trip = a_trip("page=1", rule, method="QUERY", body='{"q":"one"}\n', headers=headers)
     with pytest.raises(SealyardError):
         asked(trip)
+
+
+def test_what_is_searched_for_is_explained() -> None:
+    trip = a_trip("q=penicillin")
+    plan = plan_request(trip.exchange, b"")
+    keys = with_trial_sealing(assumed_keys(plan.needs), plan.needs, NOW)
+    (value,) = describe(plan, keys, NOW).values
+    assert (value.action, value.field, value.place) == ("searched", "content", "query")
