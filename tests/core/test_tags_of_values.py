@@ -22,6 +22,7 @@ from proxy.core.errors import (
     UnlistedName,
     ValueTooLong,
 )
+from proxy.core.explain.dry_run import assumed_keys, with_trial_sealing
 from proxy.core.expressions.sources import parse_source
 from proxy.core.leaves import tokens
 from proxy.core.rules.model import Item, Rule
@@ -149,6 +150,14 @@ def test_both_generations_have_tags_while_one_is_replaced() -> None:
     body = apply(plan, keys, NOW).forwardable.body
     both = [one for keys in Two.index for one in keys.word_tags(SCOPE, "content", ["call", "ann"])]
     assert json.loads(body or b"")["content"].endswith(listed(both))
+
+
+def test_a_trial_has_an_index_secret_of_its_own() -> None:
+    trip = Trip((rule(),), a_message(said()))
+    plan = plan_request(trip.exchange, trip.message.body)
+    keys = with_trial_sealing(assumed_keys(plan.needs), plan.needs, NOW)
+    body = apply(plan, keys, NOW).forwardable.body
+    assert len(cut(json.loads(body or b"")["content"]).tags) == 2
 
 
 def test_without_an_index_secret_nothing_is_sealed() -> None:

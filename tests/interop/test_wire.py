@@ -62,6 +62,14 @@ def test_names_are_encoded_as_the_page_says() -> None:
     check(pairs())
 
 
+def test_tags_are_made_as_the_page_says() -> None:
+    def pairs() -> Iterator[tuple[Task, dict[str, Any] | None]]:
+        for one in vectors("tags")["vectors"]:
+            yield {"do": "tags", **one}, {"tags": one["tags"]}
+
+    check(pairs())
+
+
 def test_tokens_open_and_what_is_none_is_refused() -> None:
     told = vectors("tokens")
 
@@ -70,6 +78,9 @@ def test_tokens_open_and_what_is_none_is_refused() -> None:
             task = {"do": "token", "keyring": told["keyring"], "now": told["now"], **one}
             opened = {"plaintext": one["plaintext"], "cty": one["cty"]}
             yield task, opened if one["opens"] else None
+            tagged = {**task, "token": f"{one['token']}~abcde~fghij~"}
+            yield tagged, opened if one["opens"] else None
+            yield {**task, "token": f"{one['token']}~abcde~fghi"}, None
 
     check(pairs())
 

@@ -5,6 +5,7 @@
 import { openKeyring, openPackage, openPrivateKey } from "./wire_keys.mjs";
 import { Refused, context, scope, sha256 } from "./wire_notation.mjs";
 import { readAudit, readReceipt, readRecord, recordName } from "./wire_records.mjs";
+import { tagsOf } from "./wire_tags.mjs";
 import { openStream, openToken } from "./wire_values.mjs";
 
 const DO = {
@@ -18,6 +19,7 @@ const DO = {
   record: readRecord,
   receipt: readReceipt,
   audit: readAudit,
+  tags: tagsOf,
 };
 
 let text = "";

@@ -65,7 +65,7 @@ function openFor(token, sk, parts, packaged) {
 }
 
 export function openToken({ token: text, parts, keyring = {}, key, packaged, now }) {
-  const token = decodeToken(text);
+  const token = decodeToken(text.replace(/~(?:(?:[a-z2-7]{5}~)+|(?:[a-z2-7]{27}~)+)$/, "")); // tags
   if (token.exp !== undefined && now > token.exp + SKEW) refuse("expired");
   const durable = token.kek !== undefined || token.number !== undefined;
   const name = to64(hmac(Buffer.from(keyring.name_key ?? "", "hex"), scope(parts)).subarray(0, 16));

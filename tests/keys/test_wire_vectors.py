@@ -14,9 +14,13 @@ import pytest
 from proxy.core.crypto import sealed_stream, token
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.crypto.joined_names import some_from_json
-from proxy.core.crypto.secret import IdentityKey, Kek, NameKey, RecordKey, SessionKey
+from proxy.core.crypto.secret import IdentityKey, IndexSecret, Kek, NameKey, RecordKey, SessionKey
 from proxy.core.crypto.session_cipher import Session
 from proxy.core.errors import OpenFailed
+from proxy.core.search.model import ExactIndex, FieldIndex, WordsIndex
+from proxy.core.search.normal_forms import normalize
+from proxy.core.search.tags import IndexKeys
+from proxy.core.search.words import words
 from proxy.core.values.key_needs import KeysInUse, Needs
 from proxy.keys.keyring.kek import KekEntry, Revocation
 from proxy.keys.keyring.keyring import Keyring
@@ -52,6 +56,20 @@ def a_keyring(said: Vector) -> Keyring:
         RecordKey(bytes.fromhex(said["record_key"])),
         revocations=tuple(Revocation(*one) for one in said["revocations"].items()),
     )
+
+
+@pytest.mark.parametrize("one", told("tags")["vectors"], ids=lambda one: one["text"][:12])
+def test_tags_are_those_that_were_made_once(one: Vector) -> None:
+    names = {part: some_from_json(name) for part, name in one["parts"].items()}
+    scope = Scope(names.get("tenant"), names.get("conversation"))
+    keys = IndexKeys(IndexSecret(bytes.fromhex(one["secret"])), one["generation"])
+    index: FieldIndex = WordsIndex(most=100)
+    if one["kind"] == "exact":
+        index = ExactIndex(one["normalize"])
+        assert one["words"] == [normalize(one["normalize"], one["text"])]
+    else:
+        assert one["words"] == words(one["text"])
+    assert one["tags"] == index.tags(keys, scope, one["field"], one["text"])
 
 
 def a_context(parts: Vector) -> Context:

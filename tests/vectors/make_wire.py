@@ -22,6 +22,7 @@ from tests.vectors.make_wire_keys import (
     the_keys,
     the_records,
 )
+from tests.vectors.make_wire_tags import tags
 from tests.vectors.make_wire_values import contexts, streams, tokens
 from tests.vectors.wire_names import NEW, NOW, Vector
 
@@ -50,6 +51,7 @@ def main() -> None:
         "private_keys": (keyring, "Private keys of participants", private_keys(keyring), {}),
         "keyrings": (keyring, "A keyring's file", keyrings(keyring), {}),
         "records": (keyring, "Records of the store, in hex", the_records(keyring), {}),
+        "tags": (keyring, "Words and values, and the tags of both", tags(), {}),
         "receipts": (keyring, "Receipts and audit lines", receipts(keyring), {}),
     }.items():
         told = {"about": about, "now": NOW, "keyring": shown(held), **more, "vectors": vectors}

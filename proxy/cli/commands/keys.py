@@ -238,9 +238,8 @@ def destroy(  # noqa: PLR0913 - its options
         if not anyway:
             require_disabled(place, kek_id, expect)
         keyring = update(place, "keys.destroy", change, kek=kek_id)
-        receipt = erase_receipt.sign(
-            erase_receipt.of_kek(gone[-1]), keyring.record_key, now=int(time.time())
-        )
+        said = erase_receipt.of_kek(gone[-1], indexed=bool(keyring.index))
+        receipt = erase_receipt.sign(said, keyring.record_key, now=int(time.time()))
     fence(place, keyring, 0)
     problem = give_receipt(receipt, receipt, kept)
     console.say(f"{kek_id} is removed from {place.path}; reload Sealyard, and destroy the backups")

@@ -7,7 +7,6 @@ token has that character, and it is no wildcard of `LIKE` or of regular expressi
 
 from __future__ import annotations
 
-import base64
 import hmac
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -34,6 +33,8 @@ _CHARACTERS: Final = "abcdefghijklmnopqrstuvwxyz234567"
 _PAIRS: Final = [one + other for one in _CHARACTERS for other in _CHARACTERS]
 _EXACT_BYTES: Final = 16
 _BLOCK: Final = 16
+_FROM_RIGHT: Final = range(120, -1, -10)
+_LENGTHS: Final = [bytes((one,)) for one in range(_BLOCK)]
 _LONG_WORD: Final = b"\xff"
 _BEHIND: Final = re.compile(TAGS.decode() + r"\Z")
 
@@ -66,7 +67,14 @@ class IndexKeys:
         A block is the length of the word in UTF-8, the word and zeros, or 255 and the beginning of
         its SHA-256 where it does not fit. The first 20 bits of the encrypted block are the tag.
         """
-        blocks = b"".join(map(_block, words))
+        blocks = b"".join(
+            [
+                (_LENGTHS[len(text)] + text).ljust(_BLOCK, b"\0")
+                if len(text) < _BLOCK
+                else _long(text)
+                for text in map(str.encode, words)
+            ]
+        )
         encrypted = self._word_cipher(scope, field)(blocks)
         mark = self.mark
         return [
@@ -77,8 +85,8 @@ class IndexKeys:
     def exact_tag(self, scope: Scope, field: str, normal: str) -> str:
         """Return the tag of the normal form of a value: 27 characters."""
         digest = hmac.digest(self._exact_key(scope, field), normal.encode(), "sha256")
-        text = base64.b32encode(digest[:_EXACT_BYTES]).decode()
-        return self.mark + text.rstrip("=").lower()
+        bits = int.from_bytes(digest[:_EXACT_BYTES]) << 2  # 13 pairs of characters have 130
+        return self.mark + "".join([_PAIRS[bits >> at & 1023] for at in _FROM_RIGHT])
 
     def exact_tags(self, scope: Scope, field: str, normals: Iterable[str]) -> list[str]:
         """Return the tag of each normal form."""
@@ -99,10 +107,7 @@ def _info(scope: Scope, field: str, kind: TagKind, generation: int) -> bytes:
     return b"".join(len(one).to_bytes(4) + one for one in parts) + generation.to_bytes(4)
 
 
-def _block(word: str) -> bytes:
-    text = word.encode()
-    if len(text) < _BLOCK:
-        return (bytes((len(text),)) + text).ljust(_BLOCK, b"\0")
+def _long(text: bytes) -> bytes:
     return _LONG_WORD + sha256(text).digest()[: _BLOCK - 1]
 
 

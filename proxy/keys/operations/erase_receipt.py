@@ -39,6 +39,10 @@ _STALE: Final = (
     " keyring could not be written"
 )
 _ADOPTED: Final = "the store of the adopted keyring {}, where the conversation is {}"
+_TAGS: Final = (
+    "tags of indexed fields: they remain in the backend until `sealyard migrate index --drop`, and"
+    " whoever has the keyring can try words and values against them"
+)
 _KEK_COPIES: Final = (
     "backups and exports of the keyring, and versions of the secret that it is mounted from",
     "processes that hold the previous keyring, until they reload",
@@ -62,6 +66,7 @@ def of_sessions(  # noqa: PLR0913 - each is one fact
     durable: bool = False,
     elsewhere: Sequence[tuple[str, str]] = (),
     fresh: Fresh | None = "keyring",
+    indexed: bool = False,
 ) -> dict[str, Any]:
     """Return the claims about ephemeral session keys; the scope only as a salted hash.
 
@@ -69,7 +74,8 @@ def of_sessions(  # noqa: PLR0913 - each is one fact
     there; `reached` is whether every process that may seal knows of it, None where no other has the
     store. With `durable`, only keys of packages could be destroyed, and nothing was revoked.
     `elsewhere` has the id of each adopted keyring and the name of the scope under it: what its own
-    store holds cannot be reached from here. `fresh` is what keeps out a restored copy of the store.
+    store holds cannot be reached from here. `fresh` is what keeps out a restored copy of the store;
+    `indexed`, whether the keyring has an index secret.
     """
     salt = secrets.token_bytes(16)
     return {
@@ -89,20 +95,21 @@ def of_sessions(  # noqa: PLR0913 - each is one fact
         "not_covered": [
             *((_DURABLE,) if durable else ()),
             *(() if fresh == "keyring" else (_STALE,)),
+            *((_TAGS,) if indexed else ()),
             *_STORE_COPIES,
             *(_ADOPTED.format(*one) for one in elsewhere),
         ],
     }
 
 
-def of_kek(entry: KekEntry) -> dict[str, Any]:
-    """Return the claims about a KEK that was destroyed."""
+def of_kek(entry: KekEntry, *, indexed: bool = False) -> dict[str, Any]:
+    """Return the claims about a KEK that was destroyed; `indexed` as of sessions."""
     return {
         "destroyed": "kek",
         "kek": entry.id,
         "number": entry.number,
         "created": entry.created,
-        "not_covered": list(_KEK_COPIES),
+        "not_covered": [*((_TAGS,) if indexed else ()), *_KEK_COPIES],
     }
 
 

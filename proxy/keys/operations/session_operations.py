@@ -390,6 +390,7 @@ def _with_receipt(at: At, scope: Scope, result: SessionResult) -> SessionResult:
         shared=sessions.store.shared,
         durable=not sessions.ephemeral,
         fresh=result.fresh,
+        indexed=bool(sessions.keyring.index),
         elsewhere=[(one.adopted, one.sessions) for one in places if one.adopted],
     )
     signed = erase_receipt.sign(said, key, now=int(sessions.now()))

@@ -119,3 +119,6 @@ def test_a_receipt_of_a_kek_names_it() -> None:
     assert found is not None
     assert (found["kek"], found["number"]) == (entry.id, entry.number)
     assert any("exports" in one for one in found["not_covered"])
+    assert not any("tags" in one for one in found["not_covered"])
+    told = erase_receipt.of_kek(entry, indexed=True)["not_covered"]
+    assert any("`sealyard migrate index --drop`" in one for one in told)
