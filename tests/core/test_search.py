@@ -21,6 +21,8 @@ from proxy.core.errors import (
     SearchTooBroad,
     UpstreamFailed,
 )
+from proxy.core.explain.describe import describe
+from proxy.core.explain.dry_run import assumed_keys, with_trial_sealing
 from proxy.core.expressions.selectors import JsonSelector, parse_json_selector, parse_selector
 from proxy.core.expressions.sources import parse_source
 from proxy.core.http.message import RequestHead
@@ -403,8 +405,13 @@ def test_the_answer_of_a_write_is_not_filtered() -> None:
     response = rule.response
     assert isinstance(response, tuple)
     rule = replace(rule, response=(replace(response[0], keep=None),))
+    tag = INDEX_KEYS.exact_tag(SCOPE, "email", "ada@example.org")
     trip = a_trip("email=ada@example.org", rule, method="DELETE")
-    assert ids(answered(trip, an_answer("one", "two"))) == [0, 1]
+    found = answered(trip, an_answer("one", "two", undo=f"/undo?email=~{tag}~"))
+    assert ids(found) == [0, 1]
+    assert json.loads(found)["undo"] == "/undo?email=ada%40example.org"
+    head = a_response(headers=((b"Content-Type", b"application/x-ndjson"),))
+    assert trip.response('{"content":1}\n', head) is not None
 
 
 def test_an_answer_is_filtered_by_the_searches_that_it_names() -> None:
@@ -513,3 +520,34 @@ def test_what_is_left_out_of_a_dropped_element_is_dropped_with_it() -> None:
     ]
     found = json.loads(answered(trip, json.dumps({"data": elements})))
     assert found == {"data": [{"content": "penicillin"}]}
+
+
+def test_a_request_searches_for_one_thing_by_one_name() -> None:
+    rule = searching(a_search("$.q"), pattern="QUERY /api/messages")
+    request = rule.request
+    assert isinstance(request, tuple)
+    several = replace(request[0], records=parse_json_selector("$"))
+    rule = replace(rule, request=(several,))
+    for body, may in (('{"q":"one"}', True), ('[{"q":"one"},{"q":"two"}]', False)):
+        trip = a_trip("page=1", rule, method="QUERY", body=body, headers=JSON_TYPE)
+        if may:
+            asked(trip)
+            continue
+        with pytest.raises(SearchNotSupported):
+            asked(trip)
+
+
+def test_records_search_for_nothing() -> None:
+    rule = searching(a_search("$.q"), pattern="QUERY /api/messages")
+    headers = ((b"Content-Type", b"application/x-ndjson"),)
+    trip = a_trip("page=1", rule, method="QUERY", body='{"q":"one"}\n', headers=headers)
+    with pytest.raises(SealyardError):
+        asked(trip)
+
+
+def test_what_is_searched_for_is_explained() -> None:
+    trip = a_trip("q=penicillin")
+    plan = plan_request(trip.exchange, b"")
+    keys = with_trial_sealing(assumed_keys(plan.needs), plan.needs, NOW)
+    (value,) = describe(plan, keys, NOW).values
+    assert (value.action, value.field, value.place) == ("searched", "content", "query")

@@ -32,6 +32,9 @@ def check(one: ResolvedRule, problems: Problems) -> None:
     """
     searches = [search for block in _written(one, "request") for search in block.search]
     _check_names(one, searches, problems)
+    if any(pattern.websocket for pattern in one.rule.patterns):
+        told = "messages of a WebSocket answer no search: which of them is the answer is not known"
+        problems.add(one.syntax.place, told, "search by a request of its own")
     reads = one.syntax.reads or _only_reads(one)
     for search in searches:
         if search.match == "words":

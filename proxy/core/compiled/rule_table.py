@@ -359,6 +359,9 @@ def _compile(rule: Rule, sealed: frozenset[str]) -> CompiledRule:
     if several and any(one.in_head for one in request):
         # Without a body the first block would be taken, and what the others select would pass.
         raise InvalidExpression("`query:` and `header:` stand in a rule's only block")
+    if any(one.block.search for one in request):
+        for one in response:
+            one.flat = None  # what answers repeat of a search is looked for
     several = len(response) > 1 or any(one.when for one in response)
     if several and any(one.traits.changes_head for one in response):
         raise InvalidExpression("`header:` stands in the only block of responses")

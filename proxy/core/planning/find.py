@@ -245,7 +245,7 @@ def _add_records(  # noqa: PLR0913, PLR0917 - the message and what is known of i
             raise UnsupportedBody("block-reads-no-records")
         return found, taker
 
-    if exchange.sought:
+    if exchange.sought or any(one.search for one in compiled_blocks):
         from .find_searched import refuse_records  # noqa: PLC0415 - loaded with its rules
 
         refuse_records(exchange, compiled_blocks)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from ..compiled.block import CompiledBlock
 from ..compiled.kept_elements import KeptElements
@@ -36,7 +36,7 @@ def add_searches(binder: Binder, selection: Reads, findings: Findings, body: byt
 def add_searched(
     binder: Binder,
     placed: Placed,
-    found: Iterable[FoundValue],
+    found: Sequence[FoundValue],
     text: bytes,
     selection: Reads,
 ) -> list[int]:
@@ -46,6 +46,8 @@ def add_searched(
     """
     sought, values, exchange = placed.item.sought, binder.values, binder.exchange
     assert sought is not None  # noqa: S101 - items of `search` have it
+    if len(found) > 1:
+        raise SearchNotSupported("several-values", detail="Search for one thing at a time.")
     sealing = ItemSealing(selection, placed.item, binder.compiled, Seek)
     rows: list[int] = []
     for one in found:
@@ -66,7 +68,12 @@ def _query(sought: FieldSearch, values: Values, row: int) -> Query:
 
 
 def refuse_records(exchange: Exchange, compiled_blocks: Iterable[CompiledBlock]) -> None:
-    """Raise UpstreamFailed where records answer a search: nobody would drop those that lack it."""
+    """Raise UpstreamFailed where records answer a search: nobody would drop those that lack it.
+
+    Raises SearchNotSupported where they are what searches: each would be another search.
+    """
+    if any(one.search for one in compiled_blocks):
+        raise SearchNotSupported("search-in-records", detail="No stream of records can search.")
     if exchange.sought and any(one.kept is not None for one in compiled_blocks):
         raise UpstreamFailed("search-answered-by-records")
 

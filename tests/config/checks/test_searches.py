@@ -120,3 +120,9 @@ def test_what_an_index_gives_away_is_told() -> None:
     assert "can leave out what it finds" in text
     common = searching().replace("{skip: [common-en]}", "{}")
     assert any("`skip: [common-en]`" in one for one in warnings_of(common))
+
+
+def test_messages_of_a_websocket_answer_no_search() -> None:
+    search = SEARCH.replace("query:q", "$.q")
+    found = problems_of(searching(search, match="WS /messages"))
+    assert any("answer no search" in one for one in found)
