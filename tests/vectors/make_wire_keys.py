@@ -271,9 +271,8 @@ def receipts(keyring: Keyring) -> list[Vector]:
     signed = erase_receipt.sign(said, keyring.record_key, now=NOW)
     key, before, lines = derivation.audit_key(keyring.record_key), "", []
     for seq, event in enumerate(("audit.began", "keys.init", "sessions.revoke"), 1):
-        text, before = line.encode(
-            seq, before, {"at": line.stamp(NOW), "event": event, "note": "ü"}, key
-        )
+        members = line.spelled({"at": line.stamp(NOW), "event": event, "note": "ü"})
+        text, before = line.encode(seq, before, members, key)
         lines.append(text.decode().rstrip("\n"))
     base = {"record_key": keyring.record_key.reveal().hex()}
     return [
