@@ -74,7 +74,7 @@ def test_a_verified_claim_is_read_from_the_caller_alone() -> None:
     assert read("caller:org", exchange) is None
 
     known = an_exchange(captures={"org": "lab"})
-    claims = {"org": ("clinic", "lab"), "sub": "grace"}
+    claims: dict[str, str | tuple[str, ...]] = {"org": ("clinic", "lab"), "sub": "grace"}
     known.caller = VerifiedCaller("doctor", claims=claims, one_of="org")
     assert read("caller:org", known) == "lab"
     assert read("caller:sub", known) == "grace"
