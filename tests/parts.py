@@ -95,6 +95,8 @@ MOVED: Final = (
     Part("bypass", 1, Selection(("tests/bypass",)), ("tests/vectors",)),
     Part("browser", 1, Selection(("tests/browser",))),
     Part("interop", 1, Selection(("tests/interop",)), ("README.md", "docs", "tests/vectors")),
+    Part("callers", 5, Selection(("tests/traffic/callers",), slow=True)),
+    Part("issuer-away", 11, Selection(("tests/interop/test_issuers.py",), slow=True), named=True),
     Part(
         "pages",
         5,

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
-from ..config.declared.section import FieldKeys, Inline, parts_of
+from ..config.declared.composed import ByName, ListOf
+from ..config.declared.kinds import File, PlainText
+from ..config.declared.section import FieldKeys, Inline, Section, parts_of
 from ..config.settings import (
     AdminClient,
     RootSettings,
@@ -38,8 +41,26 @@ def _section(value: Any) -> dict[str, Any]:  # noqa: ANN401 - any dataclass
             name, kind = one.name, None
             if isinstance(part, FieldKeys) and len(part.keys) == 1:
                 name, kind = part.keys[0].name, part.keys[0].kind
+                said = dict(said) if isinstance(kind, ByName) else said
+            elif isinstance(part, FieldKeys):
+                name, said = _alternative(part, name, said)
             shown[name] = getattr(kind, "written", _shown)(said)
     return shown
+
+
+def _alternative(part: FieldKeys, name: str, said: Any) -> tuple[str, Any]:  # noqa: ANN401 - as below
+    """Return which of several keys was given, and its value; `name` where that cannot be told."""
+    for key in part.keys:
+        if isinstance(key.kind, Section) and isinstance(said, key.kind.of):
+            return key.name, said
+        if isinstance(said, tuple) and said[0] == key.name:
+            return key.name, said[1]
+        if type(key.kind) is _KINDS.get(type(said)):
+            return key.name, said
+    return name, said
+
+
+_KINDS: Final[Mapping[type, type]] = {str: PlainText, type(Path()): File, tuple: ListOf}
 
 
 def _shown(value: Any) -> Any:  # noqa: ANN401 - whatever a setting holds, for JSON

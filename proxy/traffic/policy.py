@@ -115,6 +115,7 @@ VERDICT_SECONDS: Final = 300.0  # how long one is at most
 CLOCK_SKEW_SECONDS: Final = 60.0  # by which the clock of an issuer may differ from ours
 JOSE_HEADER_BYTES: Final = 4096  # of the header of a token
 CLAIM_BYTES: Final = 65_536  # of its claims
+NAME_CHARACTERS: Final = 1024  # of a claim that can be a name
 XFCC_BYTES: Final = 32_768  # of X-Forwarded-Client-Cert: eight elements with a chain each
 TABLE_BYTES: Final = 4 << 20  # of a table of tenants
 KEY_SET_BYTES: Final = 262_144  # of a JWK Set in a file

@@ -40,3 +40,19 @@ def test_rules_are_shown_by_what_they_do(tmp_path: Path) -> None:
     assert send["match"] == ["POST /api/messages"]
     assert send["request"] == [{"encrypt": ["content", "subject"]}]
     assert search["request"] == "reject"
+
+
+def test_callers_are_shown_by_the_keys_of_the_file() -> None:
+    file = ROOT / "tests" / "archive" / "configuration" / "every-key.yaml"
+    settings = load(file, {"SEALYARD_PASSPHRASE": CANARY}).settings
+    doctor, partner, former, reports, *_, portal, _ = redacted(settings)["listeners"][0]["callers"]
+
+    assert doctor["jwt"]["claims"] == {"roles": "doctor"}
+    assert doctor["jwt"]["jwks"]["url"] == "https://id.example/jwks"
+    assert doctor["jwt"]["tenants"] == {"claim": "org", "allow": ["clinic"], "one_of": "path:org"}
+    assert partner["jwt"]["tenants"]["prefix"] == "partner:"
+    assert partner["jwt"]["jwks"]["file"].endswith("partner.json")
+    assert former["jwt"]["tenants"]["map"].endswith("tenants.json")
+    assert reports["certificate"] == {"uri": "spiffe://example/ns/reports/sa/*"}
+    assert portal["header"] == {"name": "X-Role", "equals": "portal"}
+    assert portal["over"] == {"certificate": {"dns": "gateway.example"}}

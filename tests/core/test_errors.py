@@ -14,7 +14,27 @@ from proxy.core.errors import (
     traffic_errors,
 )
 
-STATUSES = {400, 403, 404, 405, 408, 409, 413, 415, 417, 422, 431, 500, 501, 502, 503, 504, 508}
+STATUSES = {
+    400,
+    401,
+    403,
+    404,
+    405,
+    408,
+    409,
+    413,
+    415,
+    417,
+    422,
+    429,
+    431,
+    500,
+    501,
+    502,
+    503,
+    504,
+    508,
+}
 
 each_traffic_error = pytest.mark.parametrize("kind", traffic_errors())
 

@@ -245,14 +245,16 @@ class Wanted(TypedDict, total=False):
 
     `rules` stand in place of the usual ones. `admin_more` are further keys of `admin`, such as
     `tap: true`; `keys_more` those of `keys`, a line each; `health_more` those of `health`.
-    `trusted` lets a tenant be a name that the client chooses. With `keyring_more`, what the
-    configuration says of its root, the keyring is in the folder already.
+    `listener_more` are those of the listener, lines as well. `trusted` lets a tenant be a name that
+    the client chooses. With `keyring_more`, what the configuration says of its root, the keyring is
+    in the folder already.
     """
 
     rules: str | None
     admin_more: str
     keys_more: str
     health_more: str
+    listener_more: str
     trusted: bool
     keyring_more: str | None
 
@@ -268,6 +270,8 @@ def configured(upstream: int, listen: str, admin: int, health: int, wanted: Want
         text = text.replace(token, f"{token}, {admin_more}")
     text = text.replace("admin:", f"{wanted.get('keys_more', '')}admin:", 1)
     text = text.replace(f'{health}"}}', f'{health}"{wanted.get("health_more", "")}}}')
+    if more := wanted.get("listener_more"):
+        text = text.replace("    unmatched:", f"{more}    unmatched:")
     if wanted.get("trusted") or "jwt-unverified:" in (rules or ""):
         text = text.replace("unmatched:", "trusted_names: true\n    unmatched:")
     if rules is not None:

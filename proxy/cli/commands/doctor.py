@@ -119,6 +119,9 @@ def _examine(config: Path | None) -> Iterator[Finding]:
         yield replace(
             _upstream(listener), place=doctor.place("listeners", listener.name, "upstream")
         )
+        if listener.callers:
+            place = doctor.place("listeners", listener.name, "callers")
+            yield from (replace(one, place=place) for one in _callers(listener))
 
 
 def _environment() -> Iterator[Finding]:
@@ -265,6 +268,24 @@ def _upstream(listener: ListenerSettings) -> Finding:
             f"{where} responds without TLS: what rules do not seal is sent in plaintext",
         )
     return Finding("upstream", "ok", f"{where} responds")
+
+
+def _callers(listener: ListenerSettings) -> Iterator[Finding]:
+    """Yield whether the files of callers can be used, and whether each issuer gives its keys."""
+    from ...traffic.callers.material import gather  # noqa: PLC0415 - only for those who have them
+
+    try:
+        found = gather(listener.callers)
+    except SealyardError as error:
+        yield Finding("callers", "failed", console.message(error))
+        return
+    for of, keys in found.keys.items():
+        try:
+            known = keys().keys if callable(keys) else keys
+        except SealyardError as error:
+            yield Finding("callers", "failed", error.reason)
+        else:
+            yield Finding("callers", "ok", f"{of.place}: {len(known)} keys")
 
 
 def _asking(address: Address, listener: ListenerSettings) -> str:

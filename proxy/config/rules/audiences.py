@@ -34,7 +34,7 @@ WrittenShown = tuple[Word | MaskName, Place]
 SHOWN: Final = WithPlace(
     ByShape(
         Choice(**_WORDS),
-        mapping=Section(MaskName, "mask", "An outcome that is a mask"),
+        mapping=Section(MaskName, "mask_name", "An outcome that is a mask"),
         how="`value`, `token`, `absent`, `refuse` or `{mask: NAME}`",
     )
 )

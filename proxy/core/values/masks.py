@@ -54,6 +54,8 @@ def clusters(text: str) -> list[str]:
 
     As UAX #29 has them, but for scripts whose clusters are longer there; such a sign is cut.
     """
+    if text.isascii() and "\r" not in text:
+        return list(text)
     found: list[str] = []
     flags = 0
     for one in text:

@@ -98,12 +98,6 @@ _PROCESS: Final = (
         " from when they were fetched. There is one such line, until they are there again.",
     ),
     Event(
-        "callers.keys_back",
-        "info",
-        ("listener", "host"),
-        "The keys of an issuer could be fetched again.",
-    ),
-    Event(
         "clients.refused",
         "warning",
         ("listener", "reason", "number"),

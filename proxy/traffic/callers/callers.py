@@ -11,6 +11,7 @@ import ssl
 import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -28,7 +29,7 @@ from ..http1.gate import RawRequest
 from ..policy import MOST_NAMES, MOST_VERDICTS, VERDICT_SECONDS
 from . import token as tokens
 from .failures import Failures
-from .key_source import KeySource
+from .issuer_keys import IssuerKeys
 from .table import CallerTable, Connected, ConnectionCaller, TokenCaller, Verifier
 from .tenants import texts_of
 
@@ -51,7 +52,7 @@ class Credentials(NamedTuple):
     digest: bytes | None
 
 
-class Verdict(NamedTuple):
+class CallerVerdict(NamedTuple):
     """Whose some credentials are (None: of nobody whom the listener knows), and for how long."""
 
     caller: VerifiedCaller | None
@@ -62,7 +63,7 @@ class Verdict(NamedTuple):
 class _KeysWanted(Exception):
     """A key of an issuer is needed before a token can be verified."""
 
-    def __init__(self, source: KeySource, kid: str) -> None:
+    def __init__(self, source: IssuerKeys, kid: str) -> None:
         super().__init__()
         self.source = source
         self.kid = kid
@@ -79,7 +80,7 @@ class Callers:
     def __init__(  # noqa: PLR0913 - what the wiring hands in, each by name
         self,
         table: CallerTable,
-        sources: Mapping[CallerKeys, KeySource],
+        sources: Mapping[CallerKeys, IssuerKeys],
         *,
         order: Sequence[str],
         trusted_proxies: Sequence[Network],
@@ -96,19 +97,23 @@ class Callers:
         self._counts = counts
         self._clock = clock
         self._failures = Failures(time.monotonic)
-        self._verdicts: BoundedMap[bytes, Verdict] = BoundedMap(MOST_VERDICTS)
+        self._verdicts: BoundedMap[bytes, CallerVerdict] = BoundedMap(MOST_VERDICTS)
         self._folded = frozenset(table.headers)
         for one in sources.values():
-            one.changed = self._verdicts.clear
+            one.kept_by.add(self)
+
+    def forget(self) -> None:
+        """Forget all verdicts: a key that some of them rest on is not what it was."""
+        self._verdicts.clear()
 
     def earned(self, raw: RawRequest, peer: Peer) -> RawRequest:
         """Return a request without headers that name a caller where the connection does not count.
 
         Their twins go too: a backend may take one for the other.
         """
-        if not self._folded or not raw.names.decided(self._has_named):
+        if self._folded.isdisjoint(raw.names.decided(_folded)):
             return raw
-        exact = {*self._table.headers.values()} if self._may_name(raw, peer) else frozenset[bytes]()
+        exact = self._earned(raw, peer)
         kept = tuple(
             (name, value)
             for name, value in raw.headers
@@ -131,6 +136,9 @@ class Callers:
         certificate = peer.certificate if table.by_connection or table.by_header else b""
         if not (authorization or xfcc or named or certificate):
             return Credentials(authorization, xfcc, named, certificate, peer, None)
+        if len(authorization) == 1 and not (xfcc or named or certificate):  # nearly always
+            digest = hashlib.sha256(b"jwt\0" + authorization[0]).digest()
+            return Credentials(authorization, xfcc, named, certificate, peer, digest)
         # The gate lets no NUL through in a header; the certificate comes last.
         from_proxy = bool(xfcc) and self._from_proxy(peer)
         trusted = bool(certificate) and self._trusts(peer.trust)
@@ -139,7 +147,7 @@ class Callers:
         digest = hashlib.sha256(b"%d %d %d %d %d\0" % shape + b"\0".join(lines)).digest()
         return Credentials(authorization, xfcc, named, certificate, peer, digest)
 
-    def known(self, credentials: Credentials) -> Verdict | None:
+    def known(self, credentials: Credentials) -> CallerVerdict | None:
         """Return the verdict about some credentials if there is one that holds."""
         if credentials.digest is None:
             return _NOBODY
@@ -149,7 +157,7 @@ class Callers:
         self._count(verdict.caller, "known")
         return verdict
 
-    async def verified(self, credentials: Credentials, client: str) -> Verdict:
+    async def verified(self, credentials: Credentials, client: str) -> CallerVerdict:
         """Return the verdict about credentials that are not known; `client` is who has sent them.
 
         Raises CallerUnverified for credentials that do not hold, CallersThrottled where too many of
@@ -170,7 +178,7 @@ class Callers:
                 self._count(None, _OUTCOMES[type(error)])
                 raise
             else:
-                verdict = Verdict(caller, time.monotonic() + VERDICT_SECONDS, ends)
+                verdict = CallerVerdict(caller, time.monotonic() + VERDICT_SECONDS, ends)
                 if credentials.digest is not None and caller is not None:
                     self._verdicts.put(credentials.digest, verdict)
                 self._count(caller, "verified")
@@ -306,20 +314,20 @@ class Callers:
         given = dict(shown.named)
         return [one for one in self._table.by_header if given.get(one.header) == one.value]
 
-    def _may_name(self, raw: RawRequest, peer: Peer) -> bool:
-        """Return whether a connection is one over which headers name callers."""
+    def _earned(self, raw: RawRequest, peer: Peer) -> set[bytes]:
+        """Return the headers that name callers over a connection."""
         shown = Credentials([], _xfcc_lines(raw), [], peer.certificate, peer, None)
-        try:
+        found: set[bytes] = set()
+        with suppress(CallerUnverified):
             connected = self._certificate(shown), self._xfcc(shown)
-            return any(one.found(connected) is not None for one in self._table.by_header)
-        except CallerUnverified:
-            return False
+            for one in self._table.by_header:
+                with suppress(CallerUnverified):
+                    if one.found(connected) is not None:
+                        found.add(one.header)
+        return found
 
-    def _has_named(self, names: HeaderNames) -> bool:
-        return any(fold_header(one) in self._folded for one in names.places)
 
-
-_NOBODY: Final = Verdict(None, float("inf"), float("inf"))
+_NOBODY: Final = CallerVerdict(None, float("inf"), float("inf"))
 _OUTCOMES: Final[dict[type[TrafficError], str]] = {
     CallerUnverified: "refused",
     CallersThrottled: "throttled",
@@ -354,10 +362,11 @@ def _caller(one: TokenCaller, token: tokens.SignedToken, ends: float) -> Verifie
 
 def _xfcc_lines(raw: RawRequest) -> list[bytes]:
     """Return what stands in X-Forwarded-Client-Cert and its twins, all lines."""
-    if not raw.names.decided(_has_xfcc):
+    if _XFCC_FOLDED not in raw.names.decided(_folded):
         return []
     return [value for name, value in raw.headers if fold_header(name) == _XFCC_FOLDED]
 
 
-def _has_xfcc(names: HeaderNames) -> bool:
-    return any(fold_header(one) == _XFCC_FOLDED for one in names.places)
+def _folded(names: HeaderNames) -> frozenset[bytes]:
+    """Return the common forms of the names of headers and of their twins."""
+    return frozenset(map(fold_header, names.places))

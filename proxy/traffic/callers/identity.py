@@ -13,7 +13,7 @@ Names = Mapping[str, frozenset[str]]
 """The names of a certificate: its `subject`, and the `dns` and `uri` names beside it."""
 
 
-class Identity:
+class CertificatePattern:
     """Which certificates fit: by a subject, a DNS name, or a URI in which `*` crosses no `/`."""
 
     __slots__ = ("_kind", "_matches")

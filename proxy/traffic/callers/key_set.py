@@ -12,6 +12,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 from joserfc.jws import JWSRegistry
 
+from ...core import leaves
 from ...core.errors import CallerUnverified
 from ..policy import MOST_KEYS, RSA_BITS
 from .token import SignedToken
@@ -95,11 +96,14 @@ def _verifies(jwk: object) -> bool:
 def _imported(jwk: dict[str, Any]) -> _Key | None:
     kind, members = _MEMBERS[jwk["kty"]]
     try:
-        key: Any = kind.import_key({name: jwk[name] for name in members})
-        public = key.public_key
-    except (JoseError, KeyError, TypeError, ValueError):
+        shown = {name: jwk[name] for name in members}
+        if kind is RSAKey and len(leaves.decode(shown["n"].encode()) or b"") * 8 not in RSA_BITS:
+            return None
+        key: _Key = kind.import_key(shown)
+        key.public_key  # noqa: B018 - it is made now, and fails for a point that is on no curve
+    except (AttributeError, JoseError, KeyError, TypeError, ValueError):
         return None
-    return None if kind is RSAKey and public.key_size not in RSA_BITS else key
+    return key
 
 
 def _curve(jwk: dict[str, Any]) -> object:

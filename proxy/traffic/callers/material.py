@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...config.settings.callers import CallerJwt, CallerKeys, CallerSettings
+from .issuer_keys import Fetch, fetching, of_file
 from .key_set import KeySet
-from .key_source import Fetch, fetching, of_file
 from .table import CallerTable
 
 

@@ -18,7 +18,7 @@ from ...core.callers import VerifiedCaller
 from ...core.errors import CallerUnverified
 from ...core.expressions.name_readings import fold_header
 from ...process.certificates import CertificateNames
-from .identity import Identity, elements, names_of
+from .identity import CertificatePattern, elements, names_of
 from .tenants import Tenants
 from .token import has
 
@@ -43,7 +43,7 @@ class TokenCaller:
 
     def fits(self, claims: Mapping[str, object]) -> bool:
         """Return whether verified claims are those of the caller."""
-        return has(dict(claims), self.claims)
+        return has(claims, self.claims)
 
 
 class XfccReader:
@@ -52,10 +52,12 @@ class XfccReader:
     __slots__ = ("_by", "_hops", "_identity", "_through")
 
     def __init__(self, settings: CallerXfcc) -> None:
-        self._identity = Identity(settings.identity)
+        self._identity = CertificatePattern(settings.identity)
         self._by = settings.by
         self._hops = settings.hops
-        self._through = None if settings.through is None else Identity(("uri", settings.through))
+        self._through = (
+            None if settings.through is None else CertificatePattern(("uri", settings.through))
+        )
 
     def found(self, value: bytes) -> str | None:
         """Return the name that fits, None where none does.
@@ -96,8 +98,8 @@ class ConnectionCaller:
             self.header, self.value = by.name.lower().encode("ascii"), by.equals.encode()
             by = settings.over.by
         assert not isinstance(by, CallerJwt)  # noqa: S101 - as above
-        self._by: Identity | XfccReader = (
-            XfccReader(by) if isinstance(by, CallerXfcc) else Identity(by.identity)
+        self._by: CertificatePattern | XfccReader = (
+            XfccReader(by) if isinstance(by, CallerXfcc) else CertificatePattern(by.identity)
         )
 
     @property

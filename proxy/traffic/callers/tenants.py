@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from ...config.settings.callers import CallerTenants
 from ...core.errors import CallerUnverified, UnfitEnvironment
-from ..policy import TABLE_BYTES
+from ..policy import NAME_CHARACTERS, TABLE_BYTES
 
 
 class Tenants:
@@ -58,7 +58,9 @@ def texts_of(
 ) -> Mapping[str, str | tuple[str, ...]]:
     """Return the claims that can be names: texts, with the tenant as it is admitted."""
     found: dict[str, str | tuple[str, ...]] = {
-        name: value for name, value in claims.items() if isinstance(value, str) and value
+        name: value
+        for name, value in claims.items()
+        if isinstance(value, str) and 0 < len(value) <= NAME_CHARACTERS
     }
     if tenants is not None:
         found.pop(tenants.claim, None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
@@ -65,7 +65,7 @@ class SignedToken:
         return ends + CLOCK_SKEW_SECONDS
 
 
-def has(claims: dict[str, Any], wanted: Sequence[tuple[str, str]]) -> bool:
+def has(claims: Mapping[str, Any], wanted: Sequence[tuple[str, str]]) -> bool:
     """Return whether each claim that is wanted is that text, or a list with it."""
     return all(
         value in found if isinstance(found := claims.get(name), list) else value == found
@@ -108,9 +108,18 @@ def _object(part: bytes, most: int) -> dict[str, Any]:
         )
     except (ValueError, RecursionError):
         raise CallerUnverified("malformed-token") from None
-    if not isinstance(found, dict):
+    if not isinstance(found, dict) or (b"\\u" in data and not _is_text(found)):
         raise CallerUnverified("malformed-token")
     return found
+
+
+def _is_text(found: dict[str, Any]) -> bool:
+    """Return whether no text in an object has half of a surrogate pair: there is no UTF-8 of it."""
+    try:
+        json.dumps(found, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

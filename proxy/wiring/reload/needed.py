@@ -45,6 +45,8 @@ def load_for_listener(settings: ListenerSettings, rule_table: RuleTable) -> None
     rules = (*rule_table.rules, *(() if raised is None else raised.rules))
     if settings.proxy_protocol:
         from ...traffic.downstream import proxy_protocol
+    if settings.callers:
+        from ...traffic.callers import callers
     if raised is not None:
         from ...traffic.exchange import websocket_dry_run
     elif settings.ladder.finds_sensitive:

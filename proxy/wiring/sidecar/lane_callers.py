@@ -12,8 +12,8 @@ from ...telemetry.metrics import callers as metrics
 from ...telemetry.metrics.samples import Samples
 from ...telemetry.reporter import MessageReporter
 from ...traffic.callers.callers import Callers
+from ...traffic.callers.issuer_keys import IssuerKeys
 from ...traffic.callers.key_set import KeySet
-from ...traffic.callers.key_source import KeySource
 from ..reload.material import ListenerMaterial
 
 
@@ -24,7 +24,7 @@ class LaneCallers:
         """`clock` returns seconds since 1970."""
         self._reporter = reporter
         self._clock = clock
-        self._sources: dict[CallerKeys, KeySource] = {}
+        self._sources: dict[CallerKeys, IssuerKeys] = {}
         self._counts: dict[tuple[str, str], int] = {}
 
     def wire(self, material: ListenerMaterial) -> Callers | None:
@@ -32,15 +32,14 @@ class LaneCallers:
         found, settings = material.callers, material.settings
         if found is None:
             return None
-        sources: dict[CallerKeys, KeySource] = {}
+        sources: dict[CallerKeys, IssuerKeys] = {}
         for of, keys in found.keys.items():
             if isinstance(keys, KeySet):
-                sources[of] = KeySource(None, keys, time.monotonic, _quiet)
+                sources[of] = IssuerKeys(None, keys, time.monotonic, _quiet)
                 continue
             host = urlsplit(str(of.place)).netloc
             told = partial(self._tell, settings.name, host)
-            sources[of] = self._sources.get(of) or KeySource(keys, None, time.monotonic, told)
-            sources[of].fetch = keys  # its CA may be another
+            sources[of] = self._sources.get(of) or IssuerKeys(keys, None, time.monotonic, told)
         self._sources = self._sources | sources
         return Callers(
             found.table,
@@ -57,6 +56,9 @@ class LaneCallers:
         known = {} if material.callers is None else material.callers.keys
         for of in self._sources.keys() - known.keys():
             self._sources.pop(of).close()
+        for of, keys in known.items():
+            if not isinstance(keys, KeySet):
+                self._sources[of].fetch = keys  # its CA may be another
 
     def close(self) -> None:
         """Close all sources."""
@@ -73,10 +75,7 @@ class LaneCallers:
                 samples.add(metrics.KEYS_AGE, one.age, labels=(listener, host))
 
     def _tell(self, listener: str, host: str, reason: str) -> None:
-        if reason:
-            self._reporter.report("callers.keys_away", listener=listener, host=host, reason=reason)
-        else:
-            self._reporter.report("callers.keys_back", listener=listener, host=host)
+        self._reporter.report("callers.keys_away", listener=listener, host=host, reason=reason)
 
 
 def _quiet(_: str) -> None:

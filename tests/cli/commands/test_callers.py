@@ -1,8 +1,10 @@
-"""Who is taken to send a message: `explain --caller`, `caller` in cases, what is played of rules."""
+"""Who is taken to send a message: `explain --caller`, `caller` in cases, what is played."""
 
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from functools import partial
 from pathlib import Path
 
@@ -127,3 +129,33 @@ def test_what_a_rule_is_played_with_comes_from_the_caller_that_gets_most() -> No
     (listener,) = parse(text, Path("/etc/sealyard.yaml"), {}).settings.listeners
     told = played(listener)
     assert any("api / read" in one and "not-a-token" in one for one in told)
+
+
+def test_the_page_of_who_sees_what_does_what_it_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "how-to" / "who-sees-what.md").read_text()
+    rules, cases = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    (commands,) = re.findall(r"```console\n(.*?)```", page, re.DOTALL)
+    listen = "    listen: 127.0.0.1:8080\n    upstream: http://127.0.0.1:3000\n"
+    rest = "    unmatched: reject\n    defaults: {tenant: const:clinic}\n"
+    (tmp_path / "sealyard.yaml").write_text(
+        "version: 1\nkeys: {keyring: {file: keyring.jwe, key: {file: root.key}}}\n"
+        + rules.replace("  - name: api\n", f"  - name: api\n{listen}{rest}")
+    )
+    (tmp_path / "cases.yaml").write_text(cases)
+    scope = Scope("clinic", "7")
+    row = {
+        name: a_session(scope).seal(b"x", Context(scope, name)).decode()
+        for name in ("content", "card")
+    }
+    (tmp_path / "list.json").write_text(json.dumps([row]))
+    monkeypatch.chdir(tmp_path)
+
+    told = [
+        invoke(*shlex.split(line.removeprefix("$ sealyard "))).stdout
+        for line in commands.splitlines()
+    ]
+    assert "<content absent>" in told[0]
+    assert "<card opened>" in told[0]
+    assert "1 passed, 0 failed" in told[1]

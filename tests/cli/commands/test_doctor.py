@@ -22,6 +22,7 @@ from proxy.process import descriptors
 from tests.cli.conftest import invoke
 from tests.scenarios.rig import ROOT
 from tests.servers import PlainBackend, free_port
+from tests.traffic.callers.issuers import public
 
 
 @pytest.fixture
@@ -81,6 +82,33 @@ def test_an_upstream_that_does_not_answer_is_found(folder: Path) -> None:
         file.write_text("\n".join(lines) + "\n")
         upstream = examine(folder, status=3)["upstream"]
     assert (upstream["verdict"], "start the backend" in upstream["text"]) == ("failed", True)
+
+
+def test_the_keys_of_issuers_are_fetched(folder: Path) -> None:
+    file, keys = folder / "sealyard.yaml", folder / "jwks.json"
+    away = f"https://127.0.0.1:{free_port()}/jwks"
+    jwt = "jwt: {issuer: i, audience: a, algorithms: [ES256], jwks: "
+    callers = (
+        f"    callers:\n      - {{name: one, {jwt}{{file: jwks.json}}}}}}\n"
+        f"      - {{name: two, {jwt}{{url: '{away}'}}}}}}\n"
+    )
+    file.write_text(file.read_text().replace("    unmatched:", f"{callers}    unmatched:", 1))
+
+    def found() -> list[tuple[str, str]]:
+        result = invoke("doctor", "--json", "--config", str(file), status=3)
+        return sorted(
+            (one["verdict"], one["text"])
+            for one in json.loads(result.stdout)
+            if one["check"] == "callers"
+        )
+
+    ((verdict, text),) = found()
+    assert verdict == "failed"
+    assert "jwks.json: No such file or directory" in text
+    keys.write_text(json.dumps({"keys": [public("ES256")]}))
+    fault, good = found()
+    assert fault == ("failed", f"{away.split('/')[2]}: refuses connections")
+    assert good == ("ok", f"{keys}: 1 keys")
 
 
 def test_an_upstream_without_the_tls_that_is_configured_is_found(folder: Path) -> None:

@@ -26,6 +26,7 @@ KNOWN_TO_VALIDATE_ALONE: Final = {
     # The small languages, of which each has its own parser.
     r"`.*` is not a (selector|source|method)": "a word of a small language",
     r"a match must be|methods are in upper case|never forwarded|an empty segment": "a pattern",
+    r"does not begin with `/`": "a pattern",
     r"a segment is a literal|a literal segment|canonical form|more than one way": "a pattern",
     r"the same name twice|cannot be combined with other methods": "a pattern",
     r"lacks a (valid )?name after the colon|write a name with other|reads more than": "a selector",
@@ -45,8 +46,12 @@ KNOWN_TO_VALIDATE_ALONE: Final = {
     r"is listed twice|is given twice|is already used|is taken": "other elements",
     r"is less than `ttl`|is more than `of`|for any token|never fits into": "two numbers",
     r"cannot be renewed by `shares`|needs `tls` with `client_ca`": "two keys",
-    r"needs `callers`|need each other|`xfcc` needs|go with loopback|each need `tenants`": "two keys",
+    r"needs `callers`|need each other|`xfcc` needs|each need `tenants`": "two keys",
+    r"does not go with loopback": "two keys",
     r"is a client without credentials|no caller of the listener": "callers",
+    r"tells no callers apart|the listener has no caller|no mask has the name": "callers",
+    r"no purpose of use is known|the purpose of use from another": "callers",
+    r"only apply to `decrypt` in a response|of a block, `for` only|has no mask": "callers",
     r"`proxy_protocol` needs|`original-port` needs": "two keys",
     # What a rule does as a whole.
     r"a block needs `encrypt`|`observe` applies to whole rules": "a block among others, or alone",
@@ -143,6 +148,8 @@ ENTIRE: Final[dict[str, Any]] = {
     "health": {"listen": "127.0.0.1:9902"},
     "audit": {"file": "audit.log"},
     "fields": {"content": {"form": "jwe"}},
+    "masks": {"pan": {"keep": {"last": 4}}, "mail": "email"},
+    "purposes_of_use": ["treatment"],
     "listeners": [
         {
             "name": "api",

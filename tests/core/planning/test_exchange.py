@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.core.callers import VerifiedCaller
 from proxy.core.compiled.rule_table import Decision
 from proxy.core.crypto.joined_names import Joined, Name
 from proxy.core.errors import (
@@ -66,6 +67,26 @@ def test_names_are_read_from_their_places() -> None:
 @pytest.mark.parametrize("source", ["path:id", "query:t", "header:x-tenant", "jwt-unverified:sub"])
 def test_what_is_not_there_gives_nothing(source: str) -> None:
     assert read(source, an_exchange()) is None
+
+
+def test_a_verified_claim_is_read_from_the_caller_alone() -> None:
+    exchange = an_exchange(headers=a_jwt({"org": "evil"}), captures={"org": "lab"})
+    assert read("caller:org", exchange) is None
+
+    known = an_exchange(captures={"org": "lab"})
+    claims: dict[str, str | tuple[str, ...]] = {"org": ("clinic", "lab"), "sub": "grace"}
+    known.caller = VerifiedCaller("doctor", claims=claims, one_of="org")
+    assert read("caller:org", known) == "lab"
+    assert read("caller:sub", known) == "grace"
+    assert read("caller:other", known) is None
+
+
+def test_a_list_of_a_caller_names_nothing_that_the_path_does_not() -> None:
+    for captures, one_of in (({"org": "evil"}, "org"), ({}, "org"), ({"org": "clinic"}, "")):
+        exchange = an_exchange(captures=captures)
+        exchange.caller = VerifiedCaller("doctor", claims={"org": ("clinic",)}, one_of=one_of)
+        with pytest.raises(MissingValue, match="claim-is-a-list"):
+            read("caller:org", exchange)
 
 
 def test_a_name_is_looked_up_once() -> None:

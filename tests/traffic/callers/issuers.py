@@ -25,8 +25,8 @@ from proxy.config.settings.callers import (
     CallerXfcc,
 )
 from proxy.traffic.callers.callers import Callers
+from proxy.traffic.callers.issuer_keys import IssuerKeys
 from proxy.traffic.callers.key_set import KeySet
-from proxy.traffic.callers.key_source import KeySource
 from proxy.traffic.callers.material import CallerMaterial
 from proxy.traffic.callers.table import CallerTable
 
@@ -48,8 +48,8 @@ def encoded(data: bytes) -> str:
     return urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
-def public(alg: str, kid: str | None = None, **more: object) -> dict[str, Any]:
-    return {**KEYS[alg].as_dict(private=False), "kid": kid or alg, **more}
+def public(of: str, kid: str | None = None, **more: object) -> dict[str, Any]:
+    return {**KEYS[of].as_dict(private=False), "kid": kid or of, **more}
 
 
 def jwk_set(*keys: dict[str, Any]) -> KeySet:
@@ -120,11 +120,11 @@ def verifying(
     trusted_proxies: Sequence[Network] = (),
     tls: ssl.SSLContext | None = None,
     clock: Callable[[], float] = time.time,
-    sources: Mapping[CallerKeys, KeySource] | None = None,
+    sources: Mapping[CallerKeys, IssuerKeys] | None = None,
 ) -> Callers:
     """Return what verifies some callers, whose keys are those of this module."""
     material = CallerMaterial(CallerTable(callers or (a_caller(),)), {})
-    known = {JWKS: KeySource(None, keys or jwk_set(), time.monotonic, _quiet)}
+    known = {JWKS: IssuerKeys(None, jwk_set() if keys is None else keys, time.monotonic, _quiet)}
     return Callers(
         material.table,
         sources or known,

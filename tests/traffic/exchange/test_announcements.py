@@ -20,7 +20,8 @@ from tests.factories import a_block, a_rule
 
 PACKETS = replace(a_block(encrypt=["$[1].file"]), format="socketio")
 RULE = a_rule("GET,POST /socket.io/", request=PACKETS)
-PASSES = Attachment(Context(Scope("clinic", "c1")), PACKETS, None)
+SEALS = PACKETS.encrypt[0]
+PASSES = Attachment(Context(Scope("clinic", "c1")), PACKETS, SEALS, seals=True)
 
 
 class Clock:
@@ -143,7 +144,7 @@ def test_the_oldest_make_room_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_one_session_announces_no_more_than_its_share() -> None:
     one = kept()
-    long = Attachment(Context(Scope("clinic", "c" * 300_000)), PACKETS, None)
+    long = Attachment(Context(Scope("clinic", "c" * 300_000)), PACKETS, SEALS, seals=True)
 
     with pytest.raises(BodyTooLarge, match="too-much-announced"):
         announce(one, "s1", long)

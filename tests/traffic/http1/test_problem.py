@@ -29,7 +29,8 @@ def test_every_error_has_its_answer(kind: type[TrafficError]) -> None:
     assert made.status == kind.status
     assert dict(made.headers)[b"Sealyard-Error"] == kind.code.encode()
     assert (b"Allow" in dict(made.headers)) == (kind.status == 405)
-    assert (b"Retry-After" in dict(made.headers)) == (kind.status == 503)
+    assert (b"WWW-Authenticate" in dict(made.headers)) == (kind.status == 401)
+    assert (b"Retry-After" in dict(made.headers)) == (kind.status in {429, 503})
     assert b"the-reason" not in made.body
 
 

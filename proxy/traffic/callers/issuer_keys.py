@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import re
 import ssl
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 from ipaddress import ip_address, ip_network
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 from ...config.settings.callers import CallerKeys
@@ -54,12 +55,19 @@ class Fetched:
 Fetch = Callable[[], Fetched]
 
 
-class KeySource:
+class Keeper(Protocol):
+    """Keeps what was verified by keys."""
+
+    def forget(self) -> None:
+        """Keep none of it any longer."""
+
+
+class IssuerKeys:
     """The keys of one issuer. `fetch` blocks, and raises KeyringError where there are none.
 
-    `changed` is called when a key has gone or means another one; `told` when fetching begins to
-    fail, with the reason, and with an empty one when that is over. `clock` returns monotonic
-    seconds. `fetch` is None for keys of a file, which are there as long as the source.
+    Whoever is in `kept_by` forgets its verdicts when a key has gone or means another one. `told` is
+    called when fetching begins to fail, with the reason. `clock` returns monotonic seconds. `fetch`
+    is None for keys of a file.
     """
 
     def __init__(
@@ -78,7 +86,7 @@ class KeySource:
         self._got = self._again = clock()
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self.changed: Callable[[], None] = _nothing
+        self.kept_by: weakref.WeakSet[Keeper] = weakref.WeakSet()
 
     @property
     def asks(self) -> bool:
@@ -135,11 +143,13 @@ class KeySource:
             failed = ""
         except KeyringError as error:
             failed = error.reason
+        except Exception as error:  # noqa: BLE001 - whatever an issuer sends, it is asked again
+            failed = type(error).__name__
         finally:
             self._task = None
-        if bool(failed) != self._failing:
-            self._failing = bool(failed)
+        if failed and not self._failing:
             self._told(failed)
+        self._failing = bool(failed)
         if self._timer is not None:
             self._timer.cancel()
         self._timer = asyncio.get_running_loop().call_later(wait, self._ask)
@@ -148,7 +158,8 @@ class KeySource:
         before, self._keys = self._keys, fetched.keys
         self._got = self._clock()
         if before is not None and not before.texts.items() <= fetched.keys.texts.items():
-            self.changed()
+            for one in tuple(self.kept_by):
+                one.forget()
 
 
 def of_file(path: Path) -> KeySet:
@@ -198,7 +209,3 @@ def admits(address: str) -> bool:
     parsed = ip_address(address.partition("%")[0])
     parsed = getattr(parsed, "ipv4_mapped", None) or parsed
     return not any(parsed in one for one in _METADATA)
-
-
-def _nothing() -> None:
-    pass

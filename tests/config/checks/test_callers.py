@@ -1,0 +1,120 @@
+"""Callers whose credentials cannot come, or could come from anybody, are mistakes."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.config.builders import problems_of, with_rules
+
+JWT = "{issuer: https://id, audience: m, jwks: {file: k.json}, algorithms: [ES256]"
+OTHER = JWT.replace("https://id", "https://other")
+XFCC = "{uri: 'spiffe://a/*', by: spiffe://us}"
+TLS = "tls: {cert: c.pem, key: k.pem, client_ca: ca.pem}"
+RULE = """\
+      - name: r
+        match: POST /a/{id}
+        tenant: SOURCE
+        request: {encrypt: $.a}
+"""
+
+
+def told(*lines: str, source: str = "const:t") -> list[str]:
+    text = with_rules(RULE.replace("SOURCE", source), defaults="{conversation: path:id}")
+    more = "".join(f"    {line}\n" for line in lines)
+    problems = problems_of(text.replace("    rules:", f"{more}    rules:"))
+    assert not any("Traceback" in one for one in problems)
+    return problems
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        (["callers: [{name: a, jwt: " + JWT + "}}]"], ""),
+        (["caller_order: [jwt]"], "needs `callers`"),
+        (["callers: [{name: anyone, jwt: " + JWT + "}}]"], "is a client without credentials"),
+        (["callers: [{name: Doctor, jwt: " + JWT + "}}]"], "is not the name of a caller"),
+        (["callers: [{name: a}]"], "lacks a key"),
+        (["callers: [{name: a, certificate: {dns: b}}]"], "needs `tls` with `client_ca`"),
+        ([TLS, "callers: [{name: a, certificate: {dns: b}}]"], ""),
+        (["callers: [{name: a, xfcc: " + XFCC + "}]"], "needs `trusted_proxies`"),
+        (["trusted_proxies: [10.0.0.0/8]", "callers: [{name: a, xfcc: " + XFCC + "}]"], ""),
+        (["callers: [{name: a, header: {name: X, equals: b}}]"], "need each other"),
+        (
+            [TLS, "callers: [{name: a, jwt: " + JWT + "}, over: {certificate: {dns: b}}}]"],
+            "need each other",
+        ),
+        (
+            [
+                TLS,
+                "trusted_proxies: [127.0.0.6/32]",
+                "callers: [{name: a, header: {name: X, equals: b}, over: {certificate: {dns: b}}}]",
+            ],
+            "does not go with loopback",
+        ),
+        (
+            [
+                TLS,
+                "trusted_proxies: ['0.0.0.0/0']",
+                "callers: [{name: a, header: {name: X, equals: b}, over: {certificate: {dns: b}}}]",
+            ],
+            "does not go with loopback",
+        ),
+        (
+            [
+                "trusted_proxies: [10.0.0.0/8]",
+                "callers: [{name: a, xfcc: {uri: a, by: b, hops: 2}}]",
+            ],
+            "need each other",
+        ),
+        (
+            ["callers: [{name: a, jwt: " + JWT.replace("ES256", "HS256") + "}}]"],
+            "`HS256` is unknown",
+        ),
+        (
+            ["callers: [{name: a, jwt: " + JWT.replace("file: k.json", "url: 'http://a/'") + "}}]"],
+            "begins with `https://`",
+        ),
+    ],
+)
+def test_a_caller_that_cannot_be_verified_is_told(lines: list[str], expected: str) -> None:
+    problems = told(*lines)
+
+    assert len(problems) == bool(expected)
+    assert all(expected in one for one in problems)
+
+
+def test_names_need_a_caller_with_a_token() -> None:
+    nobody = told(source="caller:org")
+    one = told("callers: [{name: a, jwt: " + JWT + "}}]", source="caller:org")
+
+    assert ["no caller of the listener has a `jwt`" in told for told in nobody] == [True]
+    assert one == []
+
+
+def test_several_issuers_that_give_names_need_tenants() -> None:
+    tenants = ", tenants: {claim: org, allow: [t]}}"
+    first, second = "{name: a, jwt: " + JWT, "{name: b, jwt: " + OTHER
+
+    for ends, source, problems in (
+        (("}}", "}}"), "caller:org", 1),
+        ((tenants + "}", "}}"), "caller:org", 1),
+        ((tenants + "}", tenants + "}"), "caller:org", 0),
+        (("}}", "}}"), "const:t", 0),
+    ):
+        callers = f"callers: [{first}{ends[0]}, {second}{ends[1]}]"
+        found = told(callers, source=source)
+        assert len(found) == problems, (ends, found)
+        assert all("each need `tenants`" in one for one in found)
+
+
+def test_unverified_claims_need_trusted_names_wherever_they_name_something() -> None:
+    for source in ("jwt-unverified:org", "'t-{jwt-unverified:org}'"):
+        (problem,) = told(source=source)
+        assert "a tenant from `jwt-unverified:` is chosen by the client" in problem
+        assert told("trusted_names: true", source=source) == []
+    conversation = with_rules(
+        RULE.replace("SOURCE", "const:t").replace(
+            "        tenant", "        message: jwt-unverified:sub\n        tenant"
+        )
+    )
+    assert any("a message from `jwt-unverified:`" in one for one in problems_of(conversation))
