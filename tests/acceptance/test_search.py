@@ -23,7 +23,7 @@ import pytest
 from tests.migration.servers import needs_postgresql, postgresql
 from tests.servers import PATIENCE_SECONDS, free_port
 
-from .conftest import PASSPHRASE, ROOT, Process, running
+from .conftest import KINTO, PASSPHRASE, ROOT, Client, Process, kinto, running
 from .search_backend import Postgresql, Sqlite, Store, served
 
 pytestmark = pytest.mark.acceptance
@@ -33,37 +33,59 @@ BATCH = 500
 QUERIES = 150
 CONFIG = """\
 version: 1
-keys: {{keyring: {{file: keyring.jwe, passphrase: {{env: SEALYARD_PASSPHRASE}}}}}}
-fields: {{content: {{index: {{words: {{skip: [common-en]}}}}}}}}
+keys: {keyring: {file: keyring.jwe, passphrase: {env: SEALYARD_PASSPHRASE}}}
+fields: {content: {index: {words: {skip: [common-en]}}}}
 listeners:
   - name: api
-    listen: 127.0.0.1:{port}
-    upstream: http://127.0.0.1:{upstream}
+    listen: 127.0.0.1:PORT
+    upstream: http://127.0.0.1:UPSTREAM
     unmatched: reject
-    defaults: {{tenant: const:clinic}}
+    defaults: {tenant: const:clinic}
     rules:
       - name: send
-        match: POST /rooms/{{room}}/messages
-        conversation: {{from: path:room, unrelated: ['$.messages.*.id']}}
+        match: POST /rooms/{room}/messages
+        conversation: {from: path:room, unrelated: ['$.messages.*.id']}
         request:
           plain: ['$.messages.*.id']
-          encrypt: [{{select: '$.messages.*.content', index: behind}}]
+          encrypt: [{select: '$.messages.*.content', index: behind}]
       - name: search
-        match: GET /rooms/{{room}}/messages
+        match: GET /rooms/{room}/messages
         conversation: path:room
-        query: {{after: plain, limit: plain}}
-        request: {{search: [{{select: 'query:q', field: content, match: words}}]}}
+        query: {after: plain, limit: plain}
+        request: {search: [{select: 'query:q', field: content, match: words}]}
         response:
           decrypt: '$.data.*.content'
-          keep: {{items: $.data, matching: q, total: $.total}}
+          keep: {items: $.data, matching: q, total: $.total}
 """
 
 
+RECORDS = "/v1/buckets/clinic/collections/messages/records"
+KINTO_CONFIG = (
+    CONFIG.partition("    unmatched:")[0]
+    + """\
+    unmatched: pass
+    defaults: {tenant: const:clinic, conversation: const:messages}
+    rules:
+      - name: send
+        match: POST RECORDS
+        request: {encrypt: [{select: $.data.content, index: behind}], plain: [$.data.id]}
+        response: {decrypt: $.data.content}
+      - name: search
+        match: GET RECORDS
+        query: {_limit: plain, _token: plain, _sort: plain}
+        request: {search: [{select: 'query:like_content', field: content, match: words}]}
+        response:
+          decrypt: '$.data.*.content'
+          keep: {items: $.data, matching: like_content}
+"""
+).replace("RECORDS", RECORDS)
+
+
 @contextmanager
-def sidecar(folder: Path, upstream: int) -> Iterator[Process]:
+def sidecar(folder: Path, upstream: int, config: str = CONFIG) -> Iterator[Process]:
     port = free_port()
     configuration = folder / "sealyard.yaml"
-    configuration.write_text(CONFIG.format(port=port, upstream=upstream))
+    configuration.write_text(config.replace("PORT", str(port)).replace("UPSTREAM", str(upstream)))
     command = [sys.executable, "-P", "-m", "proxy"]
     environment = {"SEALYARD_PASSPHRASE": PASSPHRASE, "PYTHONPATH": str(ROOT)}
     for verb in (["keys", "init"], ["keys", "rotate-index"]):
@@ -173,3 +195,29 @@ def test_postgresql_finds_by_ilike(tmp_path: Path, *, trigrams: bool) -> None:
         uri = f"postgres://clinic@127.0.0.1:{port}/postgres"
         with closing(Postgresql(uri, trigrams=trigrams)) as store:
             search_all(tmp_path, store, log)
+
+
+@pytest.mark.skipif(not KINTO.exists(), reason="no Kinto: `./dev test` installs it")
+def test_kinto_finds_by_like(tmp_path: Path) -> None:
+    texts = [
+        f"Visit {at}: {'an allergy to Penicillin' if at % 3 else 'nothing'}" for at in range(60)
+    ]
+    with (
+        kinto(tmp_path, history=False) as backend,
+        sidecar(tmp_path, backend.port, KINTO_CONFIG) as front,
+    ):
+        client = Client(front.port)
+        for path in ("/v1/buckets/clinic", "/v1/buckets/clinic/collections/messages"):
+            assert client.ask("PUT", path).status == 201
+        for text in texts:
+            assert client.ask("POST", RECORDS, {"data": {"content": text}}).status == 201
+        found: list[str] = []
+        target: str | None = f"{RECORDS}?like_content=penicillin+to&_limit=15"
+        while target is not None:
+            page = client.ask("GET", target)
+            assert page.status == 200, page.body
+            found += [one["content"] for one in page.json["data"]]
+            following = page.header("Next-Page")
+            target = following and following[following.index("/v1/") :]
+        assert sorted(found) == sorted(one for one in texts if "Penicillin" in one)
+    assert b"enicillin" not in (tmp_path / "kinto.log").read_bytes()

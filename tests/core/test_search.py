@@ -25,7 +25,7 @@ from proxy.core.explain.describe import describe
 from proxy.core.explain.dry_run import assumed_keys, with_trial_sealing
 from proxy.core.expressions.selectors import JsonSelector, parse_json_selector, parse_selector
 from proxy.core.expressions.sources import parse_source
-from proxy.core.http.message import RequestHead
+from proxy.core.http.message import RequestHead, ResponseHead
 from proxy.core.rules.audience import CallerAudience, Mask, Shown
 from proxy.core.rules.model import Block, Item, KeptResults, Names, Rule
 from proxy.core.search.model import ExactIndex, FieldIndex, WordsIndex
@@ -352,6 +352,19 @@ def test_links_to_other_pages_have_what_the_client_has_sent() -> None:
     assert found["where"] == "http://h/messages?where=%7B%22q%22%3A%22The%20penicillin%22%7D"
     assert found["query"] == "The penicillin"
     assert found["near"] == f"{word} "
+
+
+def test_headers_that_lead_to_other_pages_have_it_too() -> None:
+    trip = a_trip("q=The+penicillin")
+    asked(trip)
+    link = f'<http://h/messages?q={tag("penicillin")}&page=2>; rel="next"'.encode()
+    head = a_response(headers=(*JSON_TYPE, (b"Link", link)))
+    done = trip.response(an_answer("the penicillin"), head)
+    assert done is not None
+    found = done.forwardable.head
+    assert isinstance(found, ResponseHead)
+    expected = b'<http://h/messages?q=The%20penicillin&page=2>; rel="next"'
+    assert dict(found.headers)[b"Link"] == expected
 
 
 def test_counts_tell_candidates_and_what_was_dropped() -> None:

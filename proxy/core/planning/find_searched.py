@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from ..compiled.block import CompiledBlock
 from ..compiled.kept_elements import KeptElements
 from ..errors import CallerMayNotSearch, OpenFailed, SearchNotSupported, UpstreamFailed
 from ..formats.json import Findings, FoundValue, unescape
+from ..http.message import ResponseHead
 from ..rules.model import Placed
 from ..search.queries import FieldSearch, Query
 from ..values.hows import Seek
 from ..values.outcomes import NO_TOKEN
 from ..values.sieve import CutSpans, Element, Sieve
-from ..values.table import Values
+from ..values.table import Values, splice
 from .binding import Binder
 from .exchange import Exchange
 from .find_values import ItemSealing, Reads
@@ -118,3 +120,12 @@ def _add_echoes(binder: Binder, body: bytes) -> None:
         for one in query.echoes(body):
             if not taken.has(one[0]):
                 values.replaced.append(one)
+
+
+def told_back(exchange: Exchange, head: ResponseHead) -> ResponseHead:
+    """Return a head whose headers have what the client has searched for, as `_add_echoes`."""
+    headers = []
+    for name, value in head.headers:
+        found = [one for query in exchange.sought.values() for one in query.echoes(value)]
+        headers.append((name, splice(value, found) if found else value))
+    return replace(head, headers=tuple(headers))

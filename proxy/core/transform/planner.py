@@ -195,6 +195,10 @@ def _plan(  # noqa: PLR0913 - the message and what is known of it
         assert decision.rule is not None  # noqa: S101 - only a rule has compiled blocks
         most = decision.rule.max_body
         body = decode(body, coding, most if limit is None else min(most, limit))
+    if exchange.sought and isinstance(head, ResponseHead):
+        from ..planning.find_searched import told_back  # noqa: PLC0415 - loaded with its rules
+
+        head = told_back(exchange, head)
     coded = body
     if cuts and _is_answer(head):
         body = without_tags(body, frozenset() if compiled is None else compiled.block.tags_members)

@@ -11,7 +11,7 @@ from ..crypto.aead import Parts
 from ..crypto.context import Context
 from ..crypto.sealed_stream import StreamHead
 from ..crypto.session_cipher import Session
-from ..crypto.token import KeyId, Token, decode_header, from_base64, without_tags
+from ..crypto.token import KeyId, Token, decode_header, without_tags
 from ..errors import (
     CallerMayNotOpen,
     ForbiddenValue,
@@ -20,7 +20,6 @@ from ..errors import (
     MessageError,
     NotIndexable,
     OpenFailed,
-    UnfitValue,
     Unopened,
 )
 from ..formats import embedded_tokens
@@ -36,6 +35,7 @@ from .hows import How, Open, Seal, Seek, Span
 from .key_needs import Keys, KeysInUse
 from .outcomes import NO_TOKEN, TWIN, Outcome, expiry
 from .part_streams import PartStream, of_content, without_length
+from .sealing import fitting, sealed_text
 from .sieve import CutSpans, Sieve
 from .spelling import as_text, in_place
 from .table import UNBOUND, Values, What, is_parts, splice, spliced
@@ -46,12 +46,6 @@ if TYPE_CHECKING:  # loaded with its rules
 
 _TOKENS: Final = {tuple}
 _HEAD: Final = itemgetter(0)
-_WHITE: Final = (
-    "".join(map(chr, range(0x21)))
-    + "\x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
-    + "\u2028\u2029\u202f\u205f\u3000\ufeff"
-)
-"""What some backend trims: white space of Unicode and JavaScript, and what Java trims."""
 
 
 class CarriedOut:
@@ -250,7 +244,7 @@ class CarriedOut:
             text, cty = cast("bytes", values.what[row]), values.ctys[row]
             if item.masked:
                 _refuse_mask(item, text)
-            sealed = _sealed(item, session, text, context, cty, exp)
+            sealed = sealed_text(item, session, text, context, cty, exp)
             if item.index is not None:
                 told = fitting(item, text, cty)
                 sealed = self._tagged(item, item.index, context, row, told, sealed)
@@ -615,69 +609,3 @@ def _masked(mask: Mask, text: bytes, cty: str | None) -> str:
     except UnicodeDecodeError:
         pass
     raise CallerMayNotOpen("no-text")
-
-
-def _sealed(  # noqa: PLR0913, PLR0917 - what a token is made of
-    item: Item,
-    session: Session,
-    text: bytes,
-    context: Context,
-    cty: str | None,
-    exp: int | None,
-) -> bytes:
-    """Return the token of a value; raise UnfitValue or ValueTooLong where it must not be sealed."""
-    if item.min_chars is not None:
-        text = fitting(item, text, cty)
-    if item.form == "base64":
-        text = require_base64(item, text, cty)
-    return session.seal(
-        text,
-        context,
-        cty=cty,
-        form=item.form,
-        exp=exp,
-        max_chars=item.max_chars,
-        name=item.field,
-    )
-
-
-def fitting(item: Item, plaintext: bytes, cty: str | None) -> bytes:
-    """Return a value as its item has it sealed; raise UnfitValue for one that is not as it asks.
-
-    The backend sees a token and so a string, whatever the client sent: what it would have refused
-    in plaintext must be refused here.
-    """
-    least = item.min_chars
-    if least is None:
-        return plaintext
-    try:
-        text = None if cty is not None else plaintext.decode()
-    except UnicodeDecodeError:
-        text = None
-    if text is None:
-        raise UnfitValue("not-a-string", detail=f"{item.field}: a string is needed.")
-    if item.not_blank or item.trim:
-        trimmed = text.strip(_WHITE)
-        if item.not_blank and not trimmed:
-            raise UnfitValue("blank", detail=f"{item.field}: more than white space is needed.")
-        text = trimmed if item.trim else text
-    if len(text) < least:
-        raise UnfitValue(
-            "too-few-characters", detail=f"{item.field}: at least {least} characters are needed."
-        )
-    return text.encode() if item.trim else plaintext
-
-
-def require_base64(item: Item, plaintext: bytes, cty: str | None) -> bytes:
-    """Return the bytes that a value spells, which its backend decodes; raise UnfitValue for none.
-
-    Only a canonical text comes back as it was, since only its bytes are sealed.
-    """
-    try:
-        if cty is None:
-            return from_base64(plaintext)
-    except OpenFailed:
-        pass
-    raise UnfitValue(
-        "not-base64", detail=f"{item.field}: a string of base64 with padding is needed."
-    )
