@@ -7,6 +7,17 @@ and, where it helps, a *detail* for the client (names and sizes, never a value).
 
 from __future__ import annotations
 
+from .callers import (
+    CallerKeysAway,
+    CallerMayNotOpen,
+    CallerMayNotSeal,
+    CallerMayNotSearch,
+    CallerOpensLimited,
+    CallersThrottled,
+    CallerUnverified,
+    MaskedValue,
+    PurposeMissing,
+)
 from .operator import (
     AddressUnavailable,
     CasesError,
@@ -33,13 +44,6 @@ from .traffic import (
     AskRefused,
     BodyTooLarge,
     Busy,
-    CallerKeysAway,
-    CallerMayNotOpen,
-    CallerMayNotSeal,
-    CallerMayNotSearch,
-    CallerOpensLimited,
-    CallersThrottled,
-    CallerUnverified,
     DigestMismatch,
     ExpectationFailed,
     ForbiddenValue,
@@ -51,14 +55,12 @@ from .traffic import (
     KeyUnavailable,
     LoopDetected,
     MalformedRequest,
-    MaskedValue,
     MessageError,
     MethodNotAllowed,
     MissingValue,
     NothingSealed,
     NotIndexable,
     OpenFailed,
-    PurposeMissing,
     RejectedByRule,
     SealyardError,
     SearchNotSupported,

@@ -243,7 +243,9 @@ class CarriedOut:
                 continue
             text, cty = cast("bytes", values.what[row]), values.ctys[row]
             if item.masked:
-                _refuse_mask(item, text)
+                from . import masks  # noqa: PLC0415 - loaded with its rules
+
+                masks.refuse_mask(item.field, text)
             sealed = sealed_text(item, session, text, context, cty, exp)
             if item.index is not None:
                 told = fitting(item, text, cty)
@@ -336,7 +338,7 @@ class CarriedOut:
     def _open(self, how: Open, context: Context | None, at: int, end: int) -> None:
         what = self._values.what
         some = what[at:end]
-        if _withholds(how) and _mask(how) is None:
+        if how.withholds and how.mask is None:
             for row in range(at, end):
                 self._withhold(how, row, what[row])
             return
@@ -365,13 +367,7 @@ class CarriedOut:
         session, texts, reason = self.keys.open_each(tokens, key_id, context, self._now)
         plain = how.shape == "json" and how.place is EXACT and not how.spells
         plain = plain and self._values.sieve is None
-        if (
-            plain
-            and _mask(how) is None
-            and cty is None
-            and session is not None
-            and None not in texts
-        ):
+        if plain and how.mask is None and cty is None and session is not None and None not in texts:
             literals = list(map(quote, texts))  # type: ignore[arg-type]  # as was just looked at
             if None not in literals:  # as nearly always
                 self.texts += literals
@@ -407,7 +403,7 @@ class CarriedOut:
         if self._values.sieve is not None and cty is None:
             self._values.sieve.take(row, text)
         try:
-            mask = _mask(how)
+            mask = how.mask
             if mask is not None:
                 text = _masked(mask, text, cty).encode()
             new = in_place(how, text, cty)
@@ -431,7 +427,7 @@ class CarriedOut:
             return
         try:
             session, plaintext = self.keys.open(token, context, self._now)
-            plain, mask = token.as_text(plaintext), _mask(how)
+            plain, mask = token.as_text(plaintext), how.mask
             text = as_text(plain, token.cty) if mask is None else _masked(mask, plain, token.cty)
         except OpenFailed as error:
             if found.trails_off:
@@ -450,7 +446,7 @@ class CarriedOut:
             if new is None:
                 self._stay(row, "in_markup", session)
             else:
-                opened: Outcome = "opened" if _mask(how) is None else "masked"
+                opened: Outcome = "opened" if how.mask is None else "masked"
                 self._put(how, row, new, "cut" if session is None else opened, session)
         except OpenFailed as error:
             self._fail(how, row, error)
@@ -458,7 +454,7 @@ class CarriedOut:
     def _fail(self, how: Open, row: int, error: OpenFailed) -> None:
         """Let a token stay that does not open, or note that nothing may be forwarded."""
         passes = error.reason == NO_TOKEN and self._lets_pass(how.block)
-        if _withholds(how) and isinstance(self._values.what[row], OpenFailed):
+        if how.withholds and isinstance(self._values.what[row], OpenFailed):
             # What is no token is the value itself, perhaps: nobody gets it who gets no values.
             if error.reason == TWIN:
                 self._stay(row, "kept")
@@ -513,7 +509,7 @@ class CarriedOut:
     def _stream(self, how: How, row: int, context: Context) -> None:
         """Seal or open a content that is a sealed stream, or becomes one."""
         stream = cast("PartStream", self._values.what[row])
-        if type(how) is Open and _withholds(how):
+        if type(how) is Open and how.withholds:
             self._withhold_stream(how, row, stream)
             return
         try:
@@ -580,32 +576,7 @@ class CarriedOut:
         self.counts[outcome] = self.counts.get(outcome, 0) + values
 
 
-def _mask(how: Open) -> Mask | None:
-    """Return the mask that the caller gets of values; None where it gets no mask."""
-    shown = None if how.item is None else how.item.shown
-    return shown if isinstance(shown, Mask) else None
-
-
-def _withholds(how: Open) -> bool:
-    """Return whether the caller gets something else than the value."""
-    return how.item is not None and how.item.withheld
-
-
-def _refuse_mask(item: Item, text: bytes) -> None:
-    """Raise MaskedValue for a value that may be a mask of this field."""
-    from .masks import is_masked  # noqa: PLC0415 - loaded with its rules
-
-    if is_masked(text):
-        raise MaskedValue("mask-comes-back", detail=f"{item.field}: the value is a mask.")
-
-
 def _masked(mask: Mask, text: bytes, cty: str | None) -> str:
-    """Return the mask of a text; raise CallerMayNotOpen for what is none."""
-    from .masks import masked  # noqa: PLC0415 - as above
+    from . import masks  # noqa: PLC0415 - loaded with its rules
 
-    try:
-        if cty is None:
-            return masked(mask, text.decode())
-    except UnicodeDecodeError:
-        pass
-    raise CallerMayNotOpen("no-text")
+    return masks.of_value(mask, text, cty)

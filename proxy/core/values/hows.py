@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 from ..formats.escaping import EXACT, TextPlace
+from ..rules.audience import Mask
 from ..rules.model import Block, Item
 
 Spell = Callable[[bytes], bytes]
@@ -50,6 +51,17 @@ class Open(NamedTuple):
     spells: tuple[Spell, ...] = ()
     lenient: bool = False
     within: bool = False
+
+    @property
+    def mask(self) -> Mask | None:
+        """The mask that the caller gets of values; None where it gets no mask."""
+        shown = None if self.item is None else self.item.shown
+        return shown if isinstance(shown, Mask) else None
+
+    @property
+    def withholds(self) -> bool:
+        """Whether the caller gets something else than the value."""
+        return self.item is not None and self.item.withheld
 
 
 How = Seal | Open

@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from typing import Final
 
+from ..errors import CallerMayNotOpen, MaskedValue
 from ..rules.audience import Mask
 
 BULLET: Final = "\u2022"
@@ -24,6 +25,22 @@ _LATER_JAMO: Final = range(0x1160, 0x1200)
 def is_masked(text: bytes) -> bool:
     """Return whether a text, or JSON, may be a mask: it has a bullet, be it escaped."""
     return _IN_BYTES in text or _ESCAPED in text
+
+
+def refuse_mask(field: str, text: bytes) -> None:
+    """Raise MaskedValue for a value that may be a mask of this field."""
+    if is_masked(text):
+        raise MaskedValue("mask-comes-back", detail=f"{field}: the value is a mask.")
+
+
+def of_value(mask: Mask, text: bytes, cty: str | None) -> str:
+    """Return the mask of a text; raise CallerMayNotOpen for what is none."""
+    try:
+        if cty is None:
+            return masked(mask, text.decode())
+    except UnicodeDecodeError:
+        pass
+    raise CallerMayNotOpen("no-text")
 
 
 def masked(mask: Mask, text: str) -> str:
