@@ -90,7 +90,11 @@ class _Run:
     def result(self, listener: ListenerSettings, case: Case) -> Result:
         """Run one case."""
         told = self._runner.run(trial.explain(listener, case.wanted, self._keys))
-        return Result(case, told, tuple(failures(case, told)))
+        faults = tuple(failures(case, told))
+        caller, known = case.wanted.caller, {one.name for one in listener.callers}
+        if caller is not None and caller.name not in known:
+            faults = (f"caller: the listener has none of the name {caller.name}", *faults)
+        return Result(case, told, faults)
 
     def uncovered(self, cases: Cases) -> Iterator[str]:
         """Yield the rules that no case reaches, and the items that no case needs."""

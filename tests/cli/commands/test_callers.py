@@ -94,6 +94,13 @@ def test_cases_say_who_asks(configuration: Path) -> None:
     assert "7 passed, 0 failed" in invoke("test", str(cases), "--coverage").stdout
 
 
+def test_a_case_of_a_caller_that_is_none_fails(configuration: Path) -> None:
+    cases = configuration.parent / "cases.yaml"
+    cases.write_text(CASES.replace("caller: billing,", "caller: biling,"))
+    told = invoke("test", str(cases), status=1).stdout
+    assert "caller: the listener has none of the name biling" in told
+
+
 @pytest.mark.parametrize(
     ("caller", "status", "told"),
     [
