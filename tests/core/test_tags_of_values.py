@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from proxy.core import leaves
 from proxy.core.crypto import token
 from proxy.core.crypto.secret import IndexSecret
+from proxy.core.crypto.session_cipher import Session
 from proxy.core.errors import (
     KeyUnavailable,
     NotIndexable,
@@ -23,13 +24,18 @@ from proxy.core.errors import (
     ValueTooLong,
 )
 from proxy.core.explain.dry_run import assumed_keys, with_trial_sealing
+from proxy.core.expressions.selectors import parse_json_selector
 from proxy.core.expressions.sources import parse_source
 from proxy.core.leaves import tokens
+from proxy.core.planning.block_choice import choose_response
+from proxy.core.planning.treatment import treat_response
+from proxy.core.rules.conditions import Condition, text_value
 from proxy.core.rules.model import Item, Rule
 from proxy.core.search.model import ExactIndex, WordsIndex
 from proxy.core.search.tags import IndexKeys, cut, listed
-from proxy.core.transform import apply, plan_request
-from proxy.core.values.key_needs import Keys, Unrevoked
+from proxy.core.transform import Changed, apply, plan_request, prepare_response
+from proxy.core.transform.planner import plan_records
+from proxy.core.values.key_needs import Keys, Needs, Unrevoked
 from tests.factories import (
     INDEX_KEYS,
     NOW,
@@ -37,6 +43,7 @@ from tests.factories import (
     Trip,
     a_block,
     a_message,
+    a_response,
     a_rule,
     an_item,
     keys_for,
@@ -225,6 +232,56 @@ def test_members_of_tags_are_empty_in_answers() -> None:
     text = '{"tags" : "%s", "all": [{"tags":"%s"}], "other": "~abcde~", "content": "%s"}'
     found = replied(made, text % (TAGS, "~", SEALED)).decode()
     assert found == text % ("", "", "Call Ann")
+
+
+def test_an_answer_that_no_block_takes_loses_them_as_well() -> None:
+    when = (Condition(parse_json_selector("$.kind"), frozenset({text_value("letter")})),)
+    answer = replace(a_block(decrypt=["$.content"]), when=when)
+    made = a_rule("POST /api/messages", request=a_block(encrypt=[indexed()]), response=answer)
+    text = '{"kind": "note", "content": "%s"}'
+    assert replied(made, text % SEALED).decode() == text % BARE
+    assert replied(made, text % "plain").decode() == text % "plain"
+
+
+def test_records_of_an_answer_lose_them() -> None:
+    answer = a_block(decrypt=["$.content"])
+    made = a_rule("POST /api/messages", request=a_block(encrypt=[indexed()]), response=answer)
+    record = '{"content": "%s", "other": "%s"}\n'
+    found = replied(made, record % (SEALED, SEALED) * 2, a_response(headers=NDJSON)).decode()
+    assert found == record % ("Call Ann", BARE) * 2
+    trip = Trip((made,), a_message())
+    trip.request()
+    head = a_response(headers=NDJSON)
+    compiled = choose_response(trip.exchange, head)
+    assert compiled is not None
+    plan = plan_records(trip.exchange, compiled, head, (record % (SEALED, SEALED)).encode())
+    assert (
+        apply(plan, keys_for(plan.needs), NOW).forwardable.body
+        == (record % ("Call Ann", BARE)).encode()
+    )
+
+
+def test_what_is_prepared_leaves_tags_to_a_plan() -> None:
+    trip = Trip((rule(),), a_message())
+    trip.request()
+    head = a_response()
+    treatment = treat_response(trip.exchange, head)
+    prepared = prepare_response(trip.exchange, treatment, head)
+    assert prepared is not None
+    assert not isinstance(prepared, Changed)
+    for text in (SEALED, f"x {SEALED}"):
+        body = json.dumps({"content": BARE, "other": text}).encode()
+        assert prepared.change(body, Warm(), NOW) is None
+
+
+class Warm:
+    """Keys that are at hand."""
+
+    def resolve_warm(self, needs: Needs) -> Keys:
+        return keys_for(needs)
+
+    def remember(self, sessions: Mapping[Session, int]) -> None:
+        """Keep nothing."""
 
 
 def test_tokens_that_stay_lose_their_tags() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from proxy.core.crypto.context import Context, Scope
+from proxy.core.search.tags import IndexKeys, listed
 from proxy.keys.keyring.keyring import Keyring
 from proxy.keys.sessions.durable import durable_session
 from proxy.keys.sessions.sessions import Sessions, SessionSettings
@@ -238,3 +239,52 @@ async def test_what_a_rule_asks_for_is_read_from_the_list(tmp_path: Path) -> Non
     assert {one.state for one in rules.outcomes(moved).values()} == {"unreadable"}
     nameless = await rules.treat("seal", {"content": "hello"})
     assert [one.state for _, one in nameless.kept] == ["unfit"]
+
+
+INDEXED = (
+    CONFIG.replace("listeners:", "fields: {content: {index: {words: {}}}}\nlisteners:")
+    .replace(
+        "- optional $.data.content", "- {select: $.data.content, optional: true, index: WHERE}"
+    )
+    .replace("- optional $.data.payload json:$.note", "- optional $.data.note")
+)
+
+
+async def test_tokens_get_the_tags_that_the_rule_of_the_write_asks_for(tmp_path: Path) -> None:
+    rules = Rules(tmp_path, INDEXED.replace("WHERE", "behind"))
+    rules.keyring = rules.keyring.rotate_index(now=NOW, random=lambda size: b"i" * size)
+    keys = IndexKeys(rules.keyring.index[0].key, 1)
+    tags = listed(keys.word_tags(CONTEXT.scope, "content", ["call", "ann"]))
+    bare, note = rules.token("Call Ann"), rules.token("a note")
+    element = {"id": "m1", "content": bare, "note": note}
+    assert states(await rules.treat("verify", element)) == {"untagged", "sealed"}
+    made = await rules.treat("index", element)
+    assert json.loads(made.cells[0] or b"")["data"]["content"] == bare + tags
+    assert json.loads(made.cells[0] or b"")["data"]["note"] == note
+    tagged = {**element, "content": bare + tags}
+    for verb in ("index", "verify"):
+        kept = await rules.treat(verb, tagged)
+        assert (states(kept), kept.changed) == ({"sealed"}, [])
+    dropped = await rules.treat("drop-index", tagged)
+    assert json.loads(dropped.cells[0] or b"")["data"]["content"] == bare
+    opened = await rules.treat("open", tagged)
+    assert json.loads(opened.cells[0] or b"")["data"]["content"] == "Call Ann"
+
+
+async def test_tags_in_a_member_are_not_written_by_a_run(tmp_path: Path) -> None:
+    config = INDEXED.replace("WHERE", "{as: $.data.tags}").replace("others: pass, ", "")
+    rules = Rules(
+        tmp_path, config.replace("request:\n", "request:\n          plain: [$.data.id]\n")
+    )
+    rules.keyring = rules.keyring.rotate_index(now=NOW, random=lambda size: b"i" * size)
+    runs: list[tuple[Verb, str]] = [("index", rules.token("Call Ann")), ("seal", "Call Ann")]
+    for verb, text in runs:
+        made = await rules.treat(verb, {"id": "m1", "content": text})
+        assert [one.reason for _, one in made.kept] == ["tags-in-a-member"]
+    made = await rules.treat("verify", {"id": "m1", "content": rules.token("Call Ann")})
+    assert states(made) == {"sealed"}
+
+
+def states(made: Treated) -> set[str]:
+    """Return what the values are."""
+    return {outcome.state for _, outcome in made.kept}

@@ -8,7 +8,8 @@ from typing import Final
 
 from ...core.errors import InvalidExpression
 from ...core.expressions.selectors import Inside, JsonSelector, Selector, Whole
-from ...core.rules.model import Item
+from ...core.http.message import Direction
+from ...core.rules.model import Item, Others
 from ...core.search.model import ExactIndex, FieldIndex, IndexScope, WordsIndex
 from ...core.search.normal_forms import NORMAL_FORMS, NormalForm
 from ...core.search.skipped import COMMON
@@ -17,7 +18,6 @@ from ..declared.composed import ListOf
 from ..declared.kinds import Choice, PlainText, Switch, WholeNumber
 from ..declared.section import Fields, Key, Section, one_of, setting
 from ..yaml.nodes import Place, Problems, show
-from .blocks import BlockSyntax
 from .items import FieldSyntax, ItemSyntax
 
 LEAKS: Final = (
@@ -105,10 +105,15 @@ INDEX: Final = Section(_Index, "index", "How the values of a field can be found"
 
 
 def index_of(
-    syntax: ItemSyntax, field: FieldSyntax, block: BlockSyntax, problems: Problems
+    syntax: ItemSyntax, field: FieldSyntax, direction: Direction, problems: Problems
 ) -> tuple[FieldIndex | None, str | None]:
     """Return how an item that is sealed is indexed, and in which member; report what cannot be."""
     index, where = field.index, syntax.index
+    if direction == "response":
+        if where is not None:
+            told = "`index` only applies to requests: tags are for the backend"
+            problems.add(syntax.place, told, "delete it")
+        return None, None
     if index is None:
         if where is not None:
             told = f"field {show(syntax.field or '')} has no index"
@@ -129,10 +134,16 @@ def index_of(
             f"{show(where.selector.text)} is no member beside the value",
             "write the path of the value with another last name",
         )
-    elif block.options.others not in {None, "refuse"}:
-        told = "`index: {as}` needs `others: refuse`: a request must not have that member itself"
-        problems.add(syntax.place, told, "delete `others`, or write `index: behind`")
     return index, name
+
+
+def check_members(
+    encrypt: tuple[Item, ...], others: Others, place: Place, problems: Problems
+) -> None:
+    """Report members of tags that a request may have itself."""
+    if others != "refuse" and any(one.tags_member is not None for one in encrypt):
+        told = "`index: {as}` needs `others: refuse`: a request must not have that member itself"
+        problems.add(place, told, "delete `others`, or write `index: behind`")
 
 
 def check(item: Item, place: Place, problems: Problems) -> None:

@@ -164,6 +164,10 @@ class _Resolver:
         others: Others = "pass"
         if direction == "request" and item_checks.closes(block):
             others = item_checks.others(block, options.others, self._problems)
+        if any(one.index is not None for one in encrypt):
+            from . import indexes  # noqa: PLC0415 - loaded with fields that have one
+
+            indexes.check_members(encrypt, others, block.place, self._problems)
         filenames: Filenames = "plain"
         if direction == "request":
             filenames = options.filenames or ("plain" if others == "pass" else "replace")
@@ -300,7 +304,7 @@ class _Resolver:
         if seals and (field.index is not None or syntax.index is not None):
             from . import indexes  # noqa: PLC0415 - loaded with fields that have one
 
-            index, tags_member = indexes.index_of(syntax, field, block, self._problems)
+            index, tags_member = indexes.index_of(syntax, field, direction, self._problems)
         least = item_checks.min_chars(syntax, field) if seals else None
         item = Item(
             selector=syntax.selector,

@@ -6,18 +6,19 @@ import unicodedata
 from typing import Final, Literal, get_args
 
 from ..errors import NotIndexable
-from .words import folded
+from .words import folded, require_short
 
 NormalForm = Literal["email", "digits", "casefold", "none"]
 NORMAL_FORMS: Final[tuple[NormalForm, ...]] = get_args(NormalForm)
 
 
 def normalize(kind: NormalForm, text: str) -> str:
-    """Return the normal form of a value; raise NotIndexable where nothing of it is left.
+    """Return the normal form of a value; raise NotIndexable if it is empty or too long.
 
     `email`: case-folded, without white space around it. `digits`: the decimal digits alone, of
     any script. `casefold`: case-folded, in NFKC. `none`: the value itself.
     """
+    require_short(text)
     if kind == "none":
         normal = text
     elif kind == "casefold":

@@ -78,15 +78,20 @@ def _folded(text: str) -> str:
     return unicodedata.normalize("NFKC", folded)
 
 
+def require_short(text: str) -> None:
+    """Raise NotIndexable for a text of more than `INDEXED_CHARS` characters."""
+    if len(text) > INDEXED_CHARS:
+        raise NotIndexable("too-long-to-index", detail="the text is too long to be indexed.")
+
+
 def words(text: str) -> list[str]:
     """Return the distinct words of a text in their order, folded.
 
     Words with hyphens are there in parts and as a whole. Raises NotIndexable where a letter is of a
-    script that has no breaks between words, or of a later version of Unicode, and for a text of
-    more than `INDEXED_CHARS` characters.
+    script that has no breaks between words, or of a later version of Unicode, and for a text that
+    takes too long.
     """
-    if len(text) > INDEXED_CHARS:
-        raise NotIndexable("too-many-words", detail="the text is too long to be indexed.")
+    require_short(text)
     text = folded(text).replace(_APOSTROPHE, "'")
     classes = text.translate(_CLASSES)
     for one in _UNREADABLE.finditer(classes):

@@ -136,7 +136,7 @@ class _Writer:
         return start + found.shift, end + found.shift, text
 
     def tagged(
-        self, value: Stored, opened: Opened, keys: Sequence[IndexKeys], *, drops: bool
+        self, value: Stored, opened: Opened, keys: Sequence[IndexKeys], verb: Verb
     ) -> Span | None:
         """Return the change of a token with other tags than its rule asks for; None for none."""
         how, row = self.found.how, self.found.row
@@ -145,11 +145,13 @@ class _Writer:
         from ...core.search import tags  # noqa: PLC0415 - loaded with rules that have an index
 
         if how.item.tags_member is not None:
+            if verb == "verify":
+                return None
             raise UnfitValue("tags-in-a-member")
         if opened.text.is_json:
             raise UnfitValue("not-a-string")
         had, new = value.string, without_tags(value.string)
-        if not drops:
+        if verb != "drop-index":
             item, scope = how.item, opened.context.scope
             found = tags.of_value(how.item.index, keys, scope, item.field, opened.text.text)
             new = tags.within(item.max_chars, tags.behind(new.decode(), found), item.field)

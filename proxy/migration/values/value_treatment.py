@@ -81,9 +81,11 @@ class Writer(Protocol[_New_co]):
         """Return the value as it was before it was sealed."""
 
     def tagged(
-        self, value: Stored, opened: Opened, keys: Sequence[IndexKeys], *, drops: bool
+        self, value: Stored, opened: Opened, keys: Sequence[IndexKeys], verb: Verb
     ) -> _New_co | None:
-        """Return a token with the tags that its index asks for, or none; None where it has these.
+        """Return a token with the tags that its index asks for; None where it has these.
+
+        The verb `drop-index` asks for none, and `verify` writes none.
 
         Raises ValueTooLong, UnfitValue or NotIndexable where it cannot have them.
         """
@@ -156,11 +158,11 @@ class ValueTreatment:
             after = Outcome("opened", outcome.kek, outcome.reason)
             return outcome, after, writer.open(opened)
         if self._verb in {"index", "drop-index", "verify"} and opened.at == 0:
-            drops = self._verb == "drop-index"
-            new = writer.tagged(value.stored, opened, keys.keys.standing.index, drops=drops)
+            new = writer.tagged(value.stored, opened, keys.keys.standing.index, self._verb)
             if new is None or self._verb == "verify":
                 state: State = outcome.state if new is None else "untagged"
                 return (still := outcome._replace(state=state)), still, None
+            drops = self._verb == "drop-index"
             return outcome, outcome._replace(state="unindexed" if drops else "indexed"), new
         context, sealed = value.contexts[0], value.token
         if self._verb != "reseal" or context is None or not isinstance(sealed, Token):

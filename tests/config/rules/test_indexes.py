@@ -113,6 +113,21 @@ def test_what_cannot_be_indexed_is_refused(request_: str, index: str, told: str)
     assert any(told in one for one in problems)
 
 
+def test_tags_are_for_requests_alone() -> None:
+    response = "        response: {encrypt: {select: $.content, index: behind}}\n"
+    (problem,) = problems_of(written("{encrypt: {select: $.content, index: behind}}") + response)
+    assert "`index` only applies to requests" in problem
+    plain = response.replace(", index: behind", "")
+    (rule,) = loaded(written(BEHIND) + plain).settings.listeners[0].rules
+    assert [one.index is None for block in rule.blocks for one in block.encrypt] == [False, True]
+
+
+def test_a_default_does_not_let_a_request_have_the_member_of_its_tags() -> None:
+    text = written("{encrypt: {select: $.content, index: {as: $.tags}}}")
+    text = text.replace("defaults: {tenant: const:t}", "defaults: {tenant: const:t, others: pass}")
+    assert any("needs `others: refuse`" in one for one in problems_of(text))
+
+
 def test_what_can_be_erased_has_no_tags_that_would_stay() -> None:
     text = written(BEHIND).replace("keyring: {", "sessions: {mode: ephemeral}\n  keyring: {")
     problems = problems_of(text)

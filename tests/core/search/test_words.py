@@ -41,8 +41,9 @@ def test_what_has_no_breaks_between_words_is_refused(text: str) -> None:
 
 def test_a_text_that_takes_long_is_refused() -> None:
     assert words("a" * INDEXED_CHARS)
-    with pytest.raises(NotIndexable, match="too-many-words"):
-        words("a" * (INDEXED_CHARS + 1))
+    for find in (words, lambda text: normalize("none", text)):
+        with pytest.raises(NotIndexable, match="too-long-to-index"):
+            find("a" * (INDEXED_CHARS + 1))
 
 
 def test_every_python_folds_and_parts_alike() -> None:
