@@ -93,7 +93,7 @@ class _MaskSyntax:
     """A mask."""
 
     keep: _Keep = setting(
-        Section(_Keep, "keep", "`keep` of a mask"),
+        Section(_Keep, "mask_keep", "`keep` of a mask"),
         "How many characters stay (grapheme clusters); a text with no more than these is hidden"
         " whole.",
         make=_Keep,
