@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ..errors import InvalidExpression
 from ..expressions.selectors import (
@@ -39,11 +40,13 @@ from .batches import around
 from .closed_world import closed_world
 from .element_conditions import conditions_of, in_elements
 from .flat_json import FlatJson, is_simple
-from .kept_elements import kept
 from .message_match import MessageMatch
 from .one_or_many import Deciding, RecordShape
 from .other_places import SourcesElsewhere, elsewhere
 from .stream_records import deltas, sentinels
+
+if TYPE_CHECKING:  # loaded with its rules
+    from .kept_elements import KeptElements
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,7 +187,7 @@ class CompiledBlock(MessageMatch):
         items = (*self.encrypt, *self.decrypt)
         self.in_elements = in_elements(items, shape, first=len(selectors))
         selectors += conditions
-        self.kept = kept(block.keep, self.decrypt, first=len(selectors))
+        self.kept = _kept(block, self.decrypt, first=len(selectors))
         if self.kept is not None:
             selectors += self.kept.selectors
         self._refuse_other_forms(selectors)
@@ -529,3 +532,12 @@ def shared_steps(
         if isinstance(mine.key, Any):
             shared = at + 1
     return shared
+
+
+def _kept(block: Block, decrypt: tuple[Placed, ...], *, first: int) -> KeptElements | None:
+    """Return what finds the elements that a block keeps; None where it keeps all."""
+    if block.keep is None:
+        return None
+    from .kept_elements import kept  # noqa: PLC0415 - loaded with its rules
+
+    return kept(block.keep, decrypt, first=first)

@@ -36,13 +36,13 @@ from .key_needs import Keys, KeysInUse
 from .outcomes import NO_TOKEN, TWIN, Outcome, expiry
 from .part_streams import PartStream, of_content, without_length
 from .sealing import fitting, sealed_text
-from .sieve import CutSpans, Sieve
 from .spelling import as_text, in_place
 from .table import UNBOUND, Values, What, is_parts, splice, spliced
 
 if TYPE_CHECKING:  # loaded with its rules
     from ..search.model import FieldIndex
     from ..search.queries import Query
+    from .sieve import Sieve
 
 _TOKENS: Final = {tuple}
 _HEAD: Final = itemgetter(0)
@@ -320,6 +320,8 @@ class CarriedOut:
 
     def _drop(self, sieve: Sieve) -> list[Span]:
         """Return what is replaced beside the values, once elements have been dropped."""
+        from .sieve import CutSpans  # noqa: PLC0415 - loaded with its rules
+
         values, cuts = self._values, sieve.cuts()
         for stays in sieve.stays:
             self._count("found" if stays else "dropped")

@@ -12,10 +12,9 @@ from ...core.crypto import token
 from ...core.crypto.context import Context, Scope
 from ...core.crypto.session_cipher import Session
 from ...core.crypto.token import CTY_JSON, Form, Token
-from ...core.errors import CallerMayNotOpen, OpenFailed, UnfitValue, Unopened
+from ...core.errors import OpenFailed, UnfitValue, Unopened
 from ...core.rules.audience import Mask, Shown
 from ...core.values.key_needs import Attempt, KeysInUse, Needs, Opening, weight
-from ...core.values.masks import masked
 from ...core.values.spelling import as_text
 from ..policy import REPORT_AFTER_SECONDS
 from ..sessions.sessions import Sessions
@@ -94,9 +93,9 @@ def _text(one: OpenedValue, shown: Shown) -> tuple[str, bool]:
     text, is_json = as_text(one.plaintext, one.cty), one.cty == CTY_JSON
     if not isinstance(shown, Mask):
         return text, is_json
-    if one.cty is not None:
-        raise CallerMayNotOpen("no-text")
-    return masked(shown, text), False
+    from ...core.values.masks import of_value  # noqa: PLC0415 - loaded with its rules
+
+    return of_value(shown, one.plaintext, one.cty), False
 
 
 def _sealed(keys: KeysInUse, one: ToSeal) -> bytes:
