@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ..errors import InvalidExpression
 from ..expressions.selectors import (
@@ -39,11 +40,13 @@ from .batches import around
 from .closed_world import closed_world
 from .element_conditions import conditions_of, in_elements
 from .flat_json import FlatJson, is_simple
-from .kept_elements import kept
 from .message_match import MessageMatch
 from .one_or_many import Deciding, RecordShape
 from .other_places import SourcesElsewhere, elsewhere
 from .stream_records import deltas, sentinels
+
+if TYPE_CHECKING:
+    from .kept_elements import KeptElements  # loaded with its rules
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,9 +187,8 @@ class CompiledBlock(MessageMatch):
         items = (*self.encrypt, *self.decrypt)
         self.in_elements = in_elements(items, shape, first=len(selectors))
         selectors += conditions
-        self.kept = kept(block.keep, self.decrypt, first=len(selectors))
-        if self.kept is not None:
-            selectors += self.kept.selectors
+        self.kept = self._kept(first=len(selectors))
+        selectors += () if self.kept is None else self.kept.selectors
         self._refuse_other_forms(selectors)
         self.parts = self._part_selection(selectors)
         found = self._find_selections(selectors)
@@ -231,6 +233,13 @@ class CompiledBlock(MessageMatch):
         if not self.traits.takes_body or len(self.wholes) > 1 or reads_more:
             return None
         return self.whole_encrypt or self.whole_decrypt
+
+    def _kept(self, *, first: int) -> KeptElements | None:
+        if self.block.keep is None:
+            return None
+        from .kept_elements import kept  # noqa: PLC0415 - loaded with its rules
+
+        return kept(self.block.keep, self.decrypt, first=first)
 
     def _number_sources(self, *, first: int) -> dict[JsonSource, tuple[int, int]]:
         parts = [part for part in NAMED_PARTS if part in self.from_message]

@@ -29,13 +29,11 @@ class KeptElements(NamedTuple):
         return range(self.first + 1, self.first + len(self.selectors))
 
 
-def kept(keep: KeptResults | None, decrypt: Iterable[Placed], *, first: int) -> KeptElements | None:
-    """Return what finds the elements that a block keeps; None where it keeps all.
+def kept(keep: KeptResults, decrypt: Iterable[Placed], *, first: int) -> KeptElements:
+    """Return what finds the elements that a block keeps.
 
     Raises InvalidExpression where no value is opened in them, or in a text that holds JSON.
     """
-    if keep is None:
-        return None
     steps = (*keep.items.steps, Step(Any.MEMBER))
     values = tuple(one for one in decrypt if _is_within(one, steps))
     if not values:

@@ -35,13 +35,13 @@ from .key_needs import Keys, KeysInUse
 from .outcomes import NO_TOKEN, TWIN, Outcome, expiry
 from .part_streams import PartStream, of_content, without_length
 from .sealing import fitting, sealed_text
-from .sieve import CutSpans, Sieve
 from .spelling import as_text, in_place
 from .table import Values, What, is_parts, splice, spliced
 
 if TYPE_CHECKING:  # loaded with its rules
     from ..search.model import FieldIndex
     from ..search.queries import Query
+    from .sieve import Sieve
 
 _TOKENS: Final = {tuple}
 _HEAD: Final = itemgetter(0)
@@ -307,18 +307,15 @@ class CarriedOut:
 
     def _drop(self, sieve: Sieve) -> list[Span]:
         """Return what is replaced beside the values, once elements have been dropped."""
-        values, cuts = self._values, sieve.cuts()
+        values = self._values
         for stays in sieve.stays:
             self._count("found" if stays else "dropped")
-        if not cuts:
-            return values.replaced
-        within = CutSpans(cuts)
-        for row, start in enumerate(values.starts):
-            if row not in values.heads and within.has(start):
-                self.texts[row] = None
-                self._gone.discard(row)
-                self._stays = True
-        return [*cuts, *(one for one in values.replaced if not within.has(one[0]))]
+        cuts, rows = sieve.dropped(values.starts, values.heads, values.replaced)
+        for row in rows:
+            self.texts[row] = None
+            self._gone.discard(row)
+            self._stays = True
+        return cuts
 
     # --- opening --------------------------------------------------------------------------------
 

@@ -25,11 +25,11 @@ from .hows import How, Open, Seal, Span
 from .key_needs import UNIT_BITS, Needs, weight
 from .outcomes import Outcome
 from .part_streams import PartStream
-from .sieve import Sieve
 from .streams import Framing
 
 if TYPE_CHECKING:
     from ..search.queries import Query  # loaded with its rules
+    from .sieve import Sieve
 
 _SOME: Final = 4096
 """So many rows are looked at between two pauses."""
