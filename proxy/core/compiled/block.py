@@ -45,8 +45,8 @@ from .one_or_many import Deciding, RecordShape
 from .other_places import SourcesElsewhere, elsewhere
 from .stream_records import deltas, sentinels
 
-if TYPE_CHECKING:  # loaded with its rules
-    from .kept_elements import KeptElements
+if TYPE_CHECKING:
+    from .kept_elements import KeptElements  # loaded with its rules
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,9 +187,8 @@ class CompiledBlock(MessageMatch):
         items = (*self.encrypt, *self.decrypt)
         self.in_elements = in_elements(items, shape, first=len(selectors))
         selectors += conditions
-        self.kept = _kept(block, self.decrypt, first=len(selectors))
-        if self.kept is not None:
-            selectors += self.kept.selectors
+        self.kept = self._kept(first=len(selectors))
+        selectors += () if self.kept is None else self.kept.selectors
         self._refuse_other_forms(selectors)
         self.parts = self._part_selection(selectors)
         found = self._find_selections(selectors)
@@ -234,6 +233,13 @@ class CompiledBlock(MessageMatch):
         if not self.traits.takes_body or len(self.wholes) > 1 or reads_more:
             return None
         return self.whole_encrypt or self.whole_decrypt
+
+    def _kept(self, *, first: int) -> KeptElements | None:
+        if self.block.keep is None:
+            return None
+        from .kept_elements import kept  # noqa: PLC0415 - loaded with its rules
+
+        return kept(self.block.keep, self.decrypt, first=first)
 
     def _number_sources(self, *, first: int) -> dict[JsonSource, tuple[int, int]]:
         parts = [part for part in NAMED_PARTS if part in self.from_message]
@@ -532,12 +538,3 @@ def shared_steps(
         if isinstance(mine.key, Any):
             shared = at + 1
     return shared
-
-
-def _kept(block: Block, decrypt: tuple[Placed, ...], *, first: int) -> KeptElements | None:
-    """Return what finds the elements that a block keeps; None where it keeps all."""
-    if block.keep is None:
-        return None
-    from .kept_elements import kept  # noqa: PLC0415 - loaded with its rules
-
-    return kept(block.keep, decrypt, first=first)

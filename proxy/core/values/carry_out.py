@@ -320,20 +320,15 @@ class CarriedOut:
 
     def _drop(self, sieve: Sieve) -> list[Span]:
         """Return what is replaced beside the values, once elements have been dropped."""
-        from .sieve import CutSpans  # noqa: PLC0415 - loaded with its rules
-
-        values, cuts = self._values, sieve.cuts()
+        values = self._values
         for stays in sieve.stays:
             self._count("found" if stays else "dropped")
-        if not cuts:
-            return values.replaced
-        within = CutSpans(cuts)
-        for row, start in enumerate(values.starts):
-            if row not in values.heads and within.has(start):
-                self.texts[row] = None
-                self._gone.discard(row)
-                self._stays = True
-        return [*cuts, *(one for one in values.replaced if not within.has(one[0]))]
+        cuts, rows = sieve.dropped(values.starts, values.heads, values.replaced)
+        for row in rows:
+            self.texts[row] = None
+            self._gone.discard(row)
+            self._stays = True
+        return cuts
 
     # --- opening --------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Container, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from .hows import Span
@@ -61,7 +62,21 @@ class Sieve:
         """Whether each element fits all that was searched for."""
         return [len(one) == len(self._queries) for one in self._fitting]
 
-    def cuts(self) -> list[Span]:
+    def dropped(
+        self, starts: Sequence[int], in_head: Container[int], replaced: list[Span]
+    ) -> tuple[list[Span], list[int]]:
+        """Return what is `replaced` beside the rows, and the rows that are dropped.
+
+        Rows begin at `starts`, those `in_head` elsewhere.
+        """
+        cuts = self._cuts()
+        if not cuts:
+            return replaced, []
+        within = CutSpans(cuts)
+        rows = [row for row, start in enumerate(starts) if row not in in_head and within.has(start)]
+        return [*cuts, *(one for one in replaced if not within.has(one[0]))], rows
+
+    def _cuts(self) -> list[Span]:
         """Return what is cut: elements that do not fit, each with a comma; and what counts them."""
         stays, elements = self.stays, self._elements
         if all(stays):
