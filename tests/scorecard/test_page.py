@@ -34,7 +34,7 @@ def counts(**given: int) -> Mapping[str, str]:
 
 
 def test_the_page_is_what_the_results_say() -> None:
-    assert render(items.load(), results.read()) == PAGE.read_text()
+    assert render(items.load(), results.read(), results.last_change()) == PAGE.read_text()
 
 
 def test_every_item_is_measured_in_one_way_by_what_is_there() -> None:
@@ -47,8 +47,23 @@ def test_every_item_is_measured_in_one_way_by_what_is_there() -> None:
 
 def test_what_nobody_measured_is_missing() -> None:
     page = render([ITEM], {})
-    assert "0 ok; 0 ok short; 0 missed; 1 missing." in page
+    assert "0 ok; 0 ok short; 0 missed; 0 due; 1 missing." in page
     assert "| 7 | Nothing \\| lost | 0 lost | not measured yet |  | missing |" in page
+
+
+@pytest.mark.parametrize(
+    ("verdict", "shown"), [("ok", "due"), ("ok short", "due"), ("missed", "missed")]
+)
+def test_what_was_measured_before_the_last_change_is_due(verdict: str, shown: str) -> None:
+    records = {7: forms(a_record(at="2026-01-02 03:04", verdict=verdict))}
+    assert f"| {shown} |" in render([ITEM], records, "2026-01-02 03:05")
+    assert f"| {verdict} |" in render([ITEM], records, "2026-01-02 03:04")
+
+
+def test_the_last_change_of_the_product_is_kept_as_git_knows_it(tmp_path: Path) -> None:
+    assert results.last_change(tmp_path) == ""
+    results.keep_change(tmp_path)
+    assert len(results.last_change(tmp_path)) == len("2026-01-02 03:04")
 
 
 def test_records_come_back_as_they_were_kept(tmp_path: Path) -> None:

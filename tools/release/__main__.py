@@ -39,6 +39,8 @@ def check(version: str) -> list[str]:
         missing.append(f'CHANGELOG.md has no heading "## {version}": rename "## Unreleased".')
     if not (ROOT / "tests" / "archive" / version).is_dir():
         missing.append(f"tests/archive/{version} is missing: ./dev archive {version}.")
+    if " | due |" in (ROOT / "docs" / "scorecard.md").read_text("utf-8"):
+        missing.append("docs/scorecard.md has rows that are due: ./dev scorecard --long.")
     changed = _said("git", "status", "--porcelain")
     if changed:
         missing.append(f"{len(changed.splitlines())} files are not committed: commit them.")

@@ -39,8 +39,9 @@ def main(arguments: list[str]) -> int:
             # At once: a later item may take hours, and be ended.
             if results.write(record) is None:
                 sys.stdout.write("    not kept: a whole run has found no failure before\n")
-            PAGE.write_text(render(known, results.read()))
-    PAGE.write_text(render(known, results.read()))
+            PAGE.write_text(render(known, results.read(), results.last_change()))
+    results.keep_change()
+    PAGE.write_text(render(known, results.read(), results.last_change()))
     return int(missed)
 
 

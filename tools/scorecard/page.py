@@ -25,10 +25,10 @@ _HOUR: Final = 3600
 _MINUTE: Final = 60
 
 
-def render(items: Sequence[Item], records: Records) -> str:
-    """Return the page; what nobody measures is missing, never passed."""
+def render(items: Sequence[Item], records: Records, changed: str = "") -> str:
+    """Return the page; what nobody measures is missing, and what is older than `changed` is due."""
     rows = [(item, telling(records.get(item.number, {}))) for item in items]
-    counts = Counter(_verdict(record) for _, record in rows)
+    counts = Counter(_verdict(record, changed) for _, record in rows)
     machines = sorted({record.machine for _, record in rows if record is not None})
     lines = [
         "# Scorecard",
@@ -42,7 +42,7 @@ def render(items: Sequence[Item], records: Records) -> str:
         "",
         "| # | item | target | measured | form, when (UTC), how long, commit | verdict |",
         "|--:|---|---|---|---|---|",
-        *(_row(item, record) for item, record in rows),
+        *(_row(item, record, changed) for item, record in rows),
     ]
     soak = telling(records.get(SOAK, {}))
     if soak is not None:
@@ -50,10 +50,10 @@ def render(items: Sequence[Item], records: Records) -> str:
     return "\n".join([*lines, ""])
 
 
-def _row(item: Item, record: Record | None) -> str:
+def _row(item: Item, record: Record | None, changed: str) -> str:
     measured = NOTHING.measured if record is None else record.measured
     run = "" if record is None else _run(record)
-    cells = (str(item.number), item.name, item.target, measured, run, _verdict(record))
+    cells = (str(item.number), item.name, item.target, measured, run, _verdict(record, changed))
     return "| " + " | ".join(_cell(one) for one in cells) + " |"
 
 
@@ -61,8 +61,10 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-def _verdict(record: Record | None) -> str:
-    return NOTHING.verdict if record is None else record.verdict
+def _verdict(record: Record | None, changed: str) -> str:
+    if record is None:
+        return NOTHING.verdict
+    return "due" if record.verdict.startswith("ok") and record.at < changed else record.verdict
 
 
 def _run(record: Record) -> str:

@@ -26,6 +26,7 @@ VERDICTS: Final = {
     "ok": "the target is met",
     "ok short": "no failure, but the run was shorter or smaller than the target requires",
     "missed": "the target is not met",
+    "due": "measured before the product was changed for the last time; the target was met then",
     "missing": "not measured yet",
 }
 
@@ -72,7 +73,7 @@ def made(item: Item, form: Form, outcome: Outcome, seconds: float) -> Record:
     record = Record(
         item.number,
         form,
-        dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M"),
+        dt.datetime.now(dt.UTC).strftime(_MINUTES),
         _commit(),
         round(seconds, 1),
         outcome.seed,
@@ -137,6 +138,9 @@ def telling(forms: Mapping[Form, Record]) -> Record | None:
     return short if short.at > long.at and short.verdict == "missed" else long
 
 
+_MINUTES: Final = "%Y-%m-%d %H:%M"
+_CHANGED: Final = "changed.txt"
+_PRODUCT: Final = ("--", ":/proxy", ":/native")
 _GIT: Final = ("git", "-C", str(ROOT))
 _CODE: Final = ("--", ":/", ":!/tools/scorecard/records", ":!/docs/scorecard.md")
 """The paths whose changes are changes of what is measured; records of runs are none."""
@@ -149,6 +153,19 @@ def unchanged_since(record: Record) -> bool:
     command = [*_GIT, "diff", "--quiet", record.commit, *_CODE]
     done = subprocess.run(command, check=False, stderr=subprocess.DEVNULL)  # noqa: S603 - git, on this repository
     return done.returncode == 0
+
+
+def keep_change(folder: Path = RECORDS) -> None:
+    """Keep when the product was changed last, as git knows it: records before that are due."""
+    command = [*_GIT, "log", "-1", "--format=%cd", f"--date=format-local:{_MINUTES}", *_PRODUCT]
+    told = subprocess.check_output(command, text=True, env={**os.environ, "TZ": "UTC"})  # noqa: S603 - as above
+    (folder / _CHANGED).write_text(told)
+
+
+def last_change(folder: Path = RECORDS) -> str:
+    """Return when the product was changed last, as `at` of a record; empty if that is not kept."""
+    file = folder / _CHANGED
+    return file.read_text().strip() if file.exists() else ""
 
 
 def _commit() -> str | None:
