@@ -95,8 +95,6 @@ MOVED: Final = (
     Part("bypass", 1, Selection(("tests/bypass",)), ("tests/vectors",)),
     Part("browser", 1, Selection(("tests/browser",))),
     Part("interop", 1, Selection(("tests/interop",)), ("README.md", "docs", "tests/vectors")),
-    Part("callers", 5, Selection(("tests/traffic/callers",), slow=True)),
-    Part("issuer-away", 11, Selection(("tests/interop/test_issuers.py",), slow=True), named=True),
     Part(
         "pages",
         5,
@@ -243,6 +241,9 @@ _ROWS: Final = "3,7,13,14,16,17,18,19,20,21,22,25,28,31,32,34,35,38"
 """The rows of the scorecard whose long forms take minutes; 24 is the soak."""
 PARTS: Final = (
     *MOVED,
+    # A million mutated tokens, and an issuer that is away for ten minutes.
+    Part("callers", 5, Selection(("tests/traffic/callers",), slow=True)),
+    Part("issuer-away", 11, Selection(("tests/interop/test_issuers.py",), slow=True), named=True),
     Part(
         "description", 1, Selection(("tests/description/test_examples.py",), slow=True), ("docs",)
     ),
