@@ -372,7 +372,7 @@ def test_counts_tell_candidates_and_what_was_dropped() -> None:
     asked(trip)
     done = trip.response(an_answer("penicillin", "aspirin"))
     assert done is not None
-    assert (done.counts["found"], done.counts["dropped"]) == (1, 1)
+    assert (done.counts["found"], done.counts["filtered"]) == (1, 1)
 
 
 def test_members_of_an_object_are_no_elements() -> None:

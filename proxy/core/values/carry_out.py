@@ -322,7 +322,7 @@ class CarriedOut:
         """Return what is replaced beside the values, once elements have been dropped."""
         values = self._values
         for stays in sieve.stays:
-            self._count("found" if stays else "dropped")
+            self._count("found" if stays else "filtered")
         cuts, rows = sieve.dropped(values.starts, values.heads, values.replaced)
         for row in rows:
             self.texts[row] = None

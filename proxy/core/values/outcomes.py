@@ -11,7 +11,7 @@ _OfValue = Literal[
     "sealed", "opened", "already_sealed", "plain", "kept", "in_markup", "cut", "searched"
 ]
 _Withheld = Literal["masked", "token", "absent"]
-_OfSearch = Literal["found", "dropped"]
+_OfSearch = Literal["found", "filtered"]
 Outcome = Literal[_OfValue, _Withheld, _OfSearch, "unsealed", "unlisted", "unread", "sentinel"]
 """What became of a value. `in_markup`: it opens, and stays sealed where markup cannot hold it.
 Of what the caller does not get as it is: `masked`; `token`, it stays sealed; `absent`, it is left
@@ -19,7 +19,7 @@ out.
 Of messages: `unsealed`, nothing was there to seal; `unlisted`, it holds what its rule does not
 list, and mode `permissive` lets it pass; `unread`, a response that fits no block has tokens.
 Of records: `sentinel`, it passed as a text that the block names.
-Of elements of an answer to a search: `found`, it fits what was searched for; `dropped`, it does
+Of elements of an answer to a search: `found`, it fits what was searched for; `filtered`, it does
 not.
 """
 

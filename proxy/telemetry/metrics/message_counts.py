@@ -40,7 +40,7 @@ OUTCOMES: Final[tuple[Outcome, ...]] = (
     "sentinel",
     "searched",
     "found",
-    "dropped",
+    "filtered",
 )
 _BOUNDS: Final = tuple(seconds * 1000 for seconds in REQUEST_DURATION.bounds)
 _CLIENT_CLOSED: Final = 499

@@ -36,7 +36,7 @@ VALUES: Final = Metric(
     " of which nothing was sealed, because all that their block seals is optional: `unsealed`; and"
     " responses that contain something sealed and fit no block: `unread`; and records that passed"
     " because their block names them: `sentinel`. Also values that were searched for: `searched`;"
-    " and elements of answers to searches: `found`, or `dropped` because they do not fit.",
+    " and elements of answers to searches: `found`, or `filtered` because they do not fit.",
 )
 TRIALS: Final = Metric(
     "sealyard_trials_total",
