@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ...core.callers import VerifiedCaller
 from ...core.crypto.context import Context
-from ...core.errors import CallersThrottled, CallerUnverified
+from ...core.errors import CallerKeysAway, CallersThrottled, CallerUnverified, TrafficError
 from ...core.rules.audience import Shown
 from ...core.values.key_needs import Opening
 from ...keys.operations.values import ByListener
@@ -32,13 +32,13 @@ class RuledValues:
         if credential is None:
             return found
         token = credential.encode(errors="surrogatepass")
-        refusal: CallerUnverified | CallersThrottled = CallerUnverified("no-callers")
+        refusal: TrafficError = CallerUnverified("no-callers")
         for name, lane in self._lanes.items():
             if lane.verifier is not None:
                 try:
                     found[name] = await lane.verifier.of_token(token)
-                except (CallerUnverified, CallersThrottled) as error:
-                    refusal = error
+                except (CallerUnverified, CallersThrottled, CallerKeysAway) as error:
+                    refusal = refusal if isinstance(refusal, CallerKeysAway) else error
         if not found:
             raise refusal
         return found
