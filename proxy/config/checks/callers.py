@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import ip_network
 from typing import Any, Final
 
+from ...core.expressions.selectors import Whole
 from ...core.expressions.sources import name_sources
 from ...core.rules.model import NAMED_PARTS
 from ..declared.section import Fields
 from ..rules.resolve import ResolvedRule
-from ..settings import UnixAddress
+from ..settings import ListenerSettings, UnixAddress
 from ..settings.callers import (
     CallerCertificate,
     CallerHeader,
@@ -18,8 +19,10 @@ from ..settings.callers import (
     CallerSettings,
     CallerXfcc,
 )
-from ..yaml.nodes import Problems
+from ..settings.file import AuditSettings
+from ..yaml.nodes import Place, Problems, show
 
+_EVERY: Final = Whole.TOKENS.value
 _LOOPBACK: Final = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 
 
@@ -63,6 +66,35 @@ def check_names(
         told = "callers of several issuers, of which rules read names, each need `tenants`"
         hint = "say which tenants each may name: `tenants: {claim: org, allow: [clinic]}`"
         problems.add(fields["callers"], told, hint)
+
+
+def check_listeners(
+    place: Place,
+    listeners: Sequence[ListenerSettings],
+    audit: AuditSettings | None,
+    problems: Problems,
+) -> None:
+    """Warn of values that callers open without a line, or that another listener opens for all."""
+    guarded = [one for one in listeners if one.callers and _opened(one)]
+    if guarded and (audit is None or audit.opens == "none"):
+        told = "callers open values, and no line says who has read what"
+        problems.warn(place, f"{told}; write `audit: {{opens: all}}`")
+    for one in guarded:
+        for other in listeners:
+            if other.callers or other.upstream.address != one.upstream.address:
+                continue
+            fields = _opened(one) | _opened(other)
+            both = fields if _EVERY in fields else _opened(one) & _opened(other)
+            if both and _opened(other):
+                told = f"listener {show(other.name)} opens {show(min(both))} for everybody, which"
+                hint = f"{show(one.name)} opens for its callers; give both `callers`"
+                problems.warn(place, f"{told} listener {hint}")
+
+
+def _opened(listener: ListenerSettings) -> set[str]:
+    """Return the fields whose values clients of a listener get."""
+    blocks = (block for one in listener.rules for block in one.blocks_of("response"))
+    return {item.field for block in blocks for item in block.decrypt}
 
 
 def _claims(resolved: ResolvedRule) -> Iterable[Any]:
