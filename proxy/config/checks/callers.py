@@ -66,6 +66,16 @@ def check_names(
         told = "callers of several issuers, of which rules read names, each need `tenants`"
         hint = "say which tenants each may name: `tenants: {claim: org, allow: [clinic]}`"
         problems.add(fields["callers"], told, hint)
+    prefixes = [
+        (one.issuer, one.tenants.names)
+        for one in tokens
+        if one.tenants is not None and isinstance(one.tenants.names, str)
+    ]
+    for issuer, prefix in prefixes:
+        if any(other != issuer and longer.startswith(prefix) for other, longer in prefixes):
+            told = f"the prefix {show(prefix)} begins that of another issuer"
+            hint = "each could name tenants of the other: end both with the same separator"
+            problems.add(fields["callers"], told, hint)
 
 
 def check_listeners(
@@ -80,6 +90,7 @@ def check_listeners(
         told = "callers open values, and no line says who has read what"
         problems.warn(place, f"{told}; write `audit: {{opens: all}}`")
     for one in guarded:
+        _check_opened_for_backends(place, one, problems)
         for other in listeners:
             if other.callers or other.upstream.address != one.upstream.address:
                 continue
@@ -89,6 +100,27 @@ def check_listeners(
                 told = f"listener {show(other.name)} opens {show(min(both))} for everybody, which"
                 hint = f"{show(one.name)} opens for its callers; give both `callers`"
                 problems.warn(place, f"{told} listener {hint}")
+
+
+def _check_opened_for_backends(
+    place: Place, listener: ListenerSettings, problems: Problems
+) -> None:
+    """Warn of blocks that open, for whoever sends a token, what not every caller gets."""
+    names = frozenset(one.name for one in listener.callers)
+    answers = (block for one in listener.rules for block in one.blocks_of("response"))
+    withheld = {
+        item.field
+        for block in answers
+        for item in block.decrypt
+        if item.audience is not None and any(item.audience.to(one) != "value" for one in names)
+    }
+    for rule in listener.rules:
+        for block in rule.blocks_of("request"):
+            fields = {one.field for one in block.decrypt}
+            if block.callers == names and fields & withheld:
+                told = f"rule {show(rule.name)} opens {show(min(fields & withheld))} of requests of"
+                hint = "every caller, also of those that do not get it; write `for` in the block"
+                problems.warn(place, f"{told} {hint}")
 
 
 def _opened(listener: ListenerSettings) -> set[str]:

@@ -21,7 +21,6 @@ from .request_names import OVERRIDING, RequestNames, asked_in_query, refuse_seco
 
 OPERATOR: Final = ""
 """Who gets every value: a job of whoever holds the keyring. No caller has this name."""
-_AUTHORIZATION: Final = b"Authorization"
 _EVERY: Final = Whole.TOKENS.value
 
 
@@ -42,8 +41,8 @@ class CallerAccess:
     """What a rule refuses a caller by the head of a request, before the backend acts.
 
     `purpose` is the header that must name one of the `purposes`, None where none is asked for.
-    `unseen` says that the rule seals a field that the caller does not get as a value, `bearer` that
-    callers are known by tokens, beside which no other credential counts.
+    `unseen` says that the rule seals a field that the caller does not get as a value, `alone` that
+    no other credential may be beside the one that names the caller.
     """
 
     opens: bool
@@ -51,7 +50,7 @@ class CallerAccess:
     purpose: str | None
     purposes: frozenset[str]
     unseen: bool
-    bearer: bool
+    alone: bool
 
     def refuse(self, names: RequestNames) -> None:
         """Refuse a request; raise CallerMayNotOpen, CallerMayNotSeal, PurposeMissing, MaskedValue.
@@ -59,7 +58,7 @@ class CallerAccess:
         What replaces a resource would replace what the caller has never seen. Raises
         AmbiguousRequest for a second credential, by which the backend may know another.
         """
-        if self.bearer:
+        if self.alone:
             refuse_second_credential(names, in_query=True, in_cookies=False)
         if not self.opens:
             raise CallerMayNotOpen("caller-may-not-open")
@@ -144,8 +143,7 @@ def view(rule: Rule, caller: str, back: Returns) -> tuple[Rule, CallerAccess | N
         purpose=next((one for one in purposes if one is not None), None),
         purposes=rule.purposes,
         unseen=any(item.unseen for block in blocks for item in sealed_by(block)),
-        bearer=_AUTHORIZATION in rule.deciding
-        and not any(one.elsewhere_allowed for one in rule.blocks),
+        alone=not any(one.elsewhere_allowed for one in rule.blocks),
     )
     return seen, access
 

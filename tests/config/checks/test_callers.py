@@ -170,3 +170,38 @@ def test_what_a_listener_without_callers_opens_of_theirs_is_told(
         two(opening(first), RULE.replace("SOURCE", "const:t")),
     ):
         assert not any("for everybody" in one for one in more)
+
+
+def test_what_not_every_caller_gets_is_not_opened_for_the_backend_by_chance() -> None:
+    reads = opening("$.a").replace("['$.a']", "[{select: $.a, for: {a: absent}}]")
+    exports = """\
+      - name: export
+        match: POST /export/{id}
+        request: {WHOdecrypt: $.a}
+"""
+    for rules, who, told in (
+        (reads, "", True),
+        (reads, "for: [a, anyone], ", False),
+        (opening("$.a"), "", False),
+    ):
+        text = with_rules(
+            rules + exports.replace("WHO", who),
+            defaults="{tenant: const:t, conversation: path:id}",
+            top=AUDITED,
+        )
+        found = warnings_of(text.replace("    rules:", f"{CALLERS}    rules:"))
+        assert any("opens `a` of requests of every caller" in one for one in found) == told
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "bad"), [("idp:", "idp:2:", True), ("a:", "a:", True), ("a:", "b:", False)]
+)
+def test_no_issuer_can_name_what_another_does_by_its_prefix(
+    one: str, other: str, *, bad: bool
+) -> None:
+    both = [
+        f"{{name: {name}, jwt: {jwt}, tenants: {{claim: org, prefix: '{prefix}'}}}}}}"
+        for name, jwt, prefix in (("a", JWT, one), ("b", OTHER, other))
+    ]
+    found = told(f"callers: [{', '.join(both)}]", source="caller:org")
+    assert any("begins that of another issuer" in each for each in found) == bad
