@@ -360,7 +360,11 @@ async def test_the_second_issuer_cannot_name_the_tenant_of_the_first() -> None:
 
 async def test_what_a_service_hands_in_is_a_token_and_no_other_credential() -> None:
     line = told("spiffe://clinic/ns/a/sa/b").encode()
-    callers = verifying(by_xfcc("mesh", "spiffe://clinic/ns/*/sa/*", US), a_caller(), **MESH)
+    callers = verifying(
+        by_xfcc("mesh", "spiffe://clinic/ns/*/sa/*", US),
+        a_caller(),
+        trusted_proxies=MESH["trusted_proxies"],
+    )
     assert await name_of(callers, a_request((XFCC, line)), ENVOY) == "mesh"
     for shape in (b"0 1 0 1 0", b"0 1 0 0 0", b"jwt"):
         with pytest.raises(CallerUnverified):
