@@ -294,7 +294,10 @@ def refuse_second_credential(names: RequestNames, *, in_query: bool, in_cookies:
 
     Where there is no token, one in the query or in cookies is refused as said.
     """
-    head, bearer = names.head, names.bearer
+    head = names.head
+    if not head.query and COOKIE not in head.facts:
+        return
+    bearer = names.bearer
     if head.query and (bearer is not None or in_query):
         for name, value in fields_of_query(head.query):
             refuse_credential(name, value, bearer or "")
