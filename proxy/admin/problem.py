@@ -10,8 +10,11 @@ from typing import Final
 from aiohttp.web_response import Response
 
 from ..core.errors import (
+    CallerKeysAway,
     CallerMayNotOpen,
     CallerMayNotSeal,
+    CallerOpensLimited,
+    CallersThrottled,
     CallerUnverified,
     KeyMakerBusy,
     KeyUnavailable,
@@ -100,6 +103,9 @@ CALLER_UNVERIFIED: Final = AdminError(CallerUnverified.code, 403, CallerUnverifi
 CALLER_MAY_NOT_OPEN: Final = AdminError(CallerMayNotOpen.code, 403, CallerMayNotOpen.title)
 CALLER_MAY_NOT_SEAL: Final = AdminError(CallerMayNotSeal.code, 403, CallerMayNotSeal.title)
 PURPOSE_MISSING: Final = AdminError(PurposeMissing.code, 400, PurposeMissing.title)
+CALLER_OPENS_LIMITED: Final = AdminError(CallerOpensLimited.code, 429, CallerOpensLimited.title)
+CALLERS_THROTTLED: Final = AdminError(CallersThrottled.code, 429, CallersThrottled.title)
+CALLER_KEYS_AWAY: Final = AdminError(CallerKeysAway.code, 503, CallerKeysAway.title)
 NOT_ERASABLE: Final = AdminError("not-erasable", 409, NotErasable.title)
 NO_PACKAGE: Final = AdminError(
     "no-package", 404, "The conversation has no such key package for this recipient."
@@ -130,6 +136,9 @@ OF_CLASS: Final[dict[type[Exception], AdminError]] = {  # a class stands before 
     CallerMayNotOpen: CALLER_MAY_NOT_OPEN,
     CallerMayNotSeal: CALLER_MAY_NOT_SEAL,
     PurposeMissing: PURPOSE_MISSING,
+    CallerOpensLimited: CALLER_OPENS_LIMITED,
+    CallersThrottled: CALLERS_THROTTLED,
+    CallerKeysAway: CALLER_KEYS_AWAY,
     KeyUnavailable: KEY_UNAVAILABLE,
     WorkerGone: WORKER_GONE,
 }

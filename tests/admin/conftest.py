@@ -25,7 +25,7 @@ from proxy.config.load import load
 from proxy.config.settings import AdminScope, Settings, TcpAddress
 from proxy.config.settings.admin import ADMIN_SCOPES
 from proxy.core.crypto.context import Scope
-from proxy.keys.operations.values import ToOpen, ToSeal
+from proxy.keys.operations.values import OnBehalf, ToOpen, ToSeal
 from proxy.keys.operations.verb import At, Call, Done
 from proxy.keys.operations.verbs import VERBS
 from proxy.telemetry.metrics import table
@@ -113,11 +113,11 @@ class _Values:
 
     asked: list[ToSeal | ToOpen]
 
-    async def seal(self, asked: Sequence[ToSeal]) -> list[bytes]:
+    async def seal(self, asked: Sequence[ToSeal], _: OnBehalf) -> list[bytes]:
         self.asked += asked
         return [one.plaintext[::-1] for one in asked]
 
-    async def open(self, asked: Sequence[ToOpen], _: str) -> list[tuple[str, bool]]:
+    async def open(self, asked: Sequence[ToOpen], _: str, __: OnBehalf) -> list[tuple[str, bool]]:
         self.asked += asked
         return [(one.text[::-1].decode(), False) for one in asked]
 

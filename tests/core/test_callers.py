@@ -726,7 +726,10 @@ def test_what_a_caller_does_not_see_it_does_not_replace() -> None:
     for caller in ("billing", "clerk", "student"):
         for target, headers in (
             ("/x?_method=PUT", ()),
+            ("/x?%5Fmethod=put", ()),
             ("/x", ((b"X-HTTP-Method-Override", b"PUT"),)),
+            ("/x", ((b"X_HTTP_Method_Override", b"PUT"),)),
+            ("/x", ((b"X-Method", b"PUT"),)),
         ):
             with pytest.raises(MaskedValue):
                 back(caller, "POST", '{"x":1}', target=target, headers=headers)
@@ -738,6 +741,77 @@ def test_what_a_caller_does_not_see_it_does_not_replace() -> None:
         assert b"eyJ0" in back(caller, "POST", '{"content":"new"}')
     for caller in ("doctor", "guest"):
         assert b"eyJ0" in back(caller, "PUT", '{"content":"new"}')
+
+
+def test_a_patch_that_is_a_list_may_name_what_is_not_seen() -> None:
+    each = listening(request=a_block(encrypt=["optional $..content"]), match="PATCH /x")
+    rules = (READS, replace(each, name="writes"))
+    for patch in ("[]", ' [{"op":"replace","path":"/content","value":"blind"}]'):
+        with pytest.raises(MaskedValue):
+            back("student", "PATCH", patch, rules=rules)
+        assert back("doctor", "PATCH", patch, rules=rules)
+    assert back("student", "PATCH", '{"x":[1]}', rules=rules)
+
+
+def test_a_form_does_not_ask_for_a_method_that_replaces_what_is_not_seen() -> None:
+    form = replace(
+        a_block(encrypt=[an_item("form:content", field="content")]),
+        types=("application/x-www-form-urlencoded",),
+    )
+    rules = (READS, replace(listening(request=form, match="POST,PUT /x"), name="writes"))
+    headers = ((b"Content-Type", b"application/x-www-form-urlencoded"),)
+
+    def sent(caller: str, body: str) -> bytes | None:
+        made = a_message(body, method="POST", target="/x", headers=headers)
+        trip = Trip(rules, made)
+        trip.exchange.caller = VerifiedCaller(caller)
+        return trip.request().forwardable.body
+
+    for name in ("_method", "%5fmethod"):
+        with pytest.raises(AmbiguousRequest, match="method-override"):
+            sent("student", f"content=new&{name}=PUT")
+        assert sent("doctor", f"content=new&{name}=PUT") is not None
+    assert sent("student", "content=new") is not None
+
+
+def test_messages_of_a_websocket_do_not_change_what_is_not_seen() -> None:
+    live = listening(
+        seen("$.content"), request=a_block(encrypt=["optional $.content"]), match="WS /x"
+    )
+    table = RuleTable((live,), pass_unmatched=True)
+
+    def told(caller: str, body: bytes) -> Plan:
+        exchange = Exchange(
+            table.decide("GET", canonical("/x"), websocket=True), asked(live, caller).exchange.head
+        )
+        exchange.caller = VerifiedCaller(caller)
+        messages = Messages(exchange, "request")
+        assert (prepare_messages(messages, binary=False) is None) == (caller != "doctor")
+        return plan_message(messages, body)
+
+    for caller in ("billing", "clerk", "student"):
+        with pytest.raises(MaskedValue):
+            told(caller, b'{"content":"blind"}')
+        assert not told(caller, b'{"x":[1]}').needs.seals
+    assert told("doctor", b'{"content":"seen"}').needs.seals
+
+
+def test_a_second_credential_is_refused_wherever_callers_stand() -> None:
+    bearer = (b"Authorization", b"Bearer one")
+    rule = listening(seen("$.content"), match="GET /x")
+    lax = replace(rule, response=(replace(rule.blocks[0], elsewhere_allowed=True),))
+    cookie = (b"Cookie", b"jwt=two")
+    for target, headers in (
+        ("/x?access_token=two", (bearer,)),
+        ("/x?access_token=two", ()),
+        ("/x?%61ccess_token=two", (bearer,)),
+        ("/x", (bearer, cookie)),
+    ):
+        with pytest.raises(AmbiguousRequest, match="second-credential"):
+            asked(rule, "doctor", target=target, headers=headers).exchange.refuse_unclear()
+        asked(lax, "doctor", target=target, headers=headers).exchange.refuse_unclear()
+    for target, headers in (("/x?access_token=one&a=b", (bearer,)), ("/x", (cookie,))):
+        asked(rule, "doctor", target=target, headers=headers).exchange.refuse_unclear()
 
 
 def test_tokens_of_any_field_stand_for_all_fields() -> None:

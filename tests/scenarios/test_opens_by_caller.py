@@ -50,18 +50,31 @@ async def posted(ours: Served, role: str | None, conversation: str) -> tuple[int
 
 
 async def asked(
-    ours: Served, what: str, one: dict[str, Any], role: str | None
+    ours: Served, what: str, one: dict[str, Any], role: str | None, subject: str = "desk"
 ) -> tuple[int, dict[str, Any]]:
     """Open or seal a value by the admin API, for a caller of this role."""
     body: dict[str, Any] = {"tokens" if what == "open" else "values": [one]}
     if role is not None:
-        body["caller"] = signed(claims(roles=[role], sub=f"{role}-canary"))
+        body["caller"] = signed(claims(roles=[role], sub=f"{subject}-canary"))
     url = f"http://127.0.0.1:{ours.admin}/v1/{what}"
     async with (
         aiohttp.ClientSession(headers={"Authorization": f"Bearer {DESK}"}) as session,
         session.post(url, json=body) as response,
     ):
         return response.status, await response.json(content_type=None)
+
+
+async def desk_opens(ours: Served, note: dict[str, Any], card: dict[str, Any]) -> None:
+    """Open all that one doctor may in a minute, and nothing for another who has."""
+    status, answer = await asked(ours, "open", note, "doctor")
+    assert (status, answer["values"][0]["value"]) == (200, CANARY)
+    status, answer = await asked(ours, "open", card, "doctor")
+    assert (status, answer["values"][0]["value"][-4:]) == (200, "1111")
+    assert "canary" not in answer["values"][0]["value"]
+    opened = [(await asked(ours, "open", note, "doctor"))[0] for _ in range(5)]
+    assert opened == [200, 200, 200, 200, 429]
+    status, answer = await asked(ours, "open", note, "doctor", "doctor")
+    assert (status, answer["type"].rpartition(":")[2]) == (429, "caller-opens-limited")
 
 
 def told(folder: Path, *options: str) -> list[dict[str, Any]]:
@@ -97,11 +110,7 @@ async def test_the_log_says_who_got_what_and_a_crawler_is_stopped(tmp_path: Path
             bound = {"tenant": "alpha", "conversation": "c1"}
             note = {**bound, "field": "content", "token": stored["content"]}
             card = {**bound, "field": "card", "token": stored["card"]}
-            status, answer = await asked(ours, "open", note, "doctor")
-            assert (status, answer["values"][0]["value"]) == (200, CANARY)
-            status, answer = await asked(ours, "open", card, "doctor")
-            assert (status, answer["values"][0]["value"][-4:]) == (200, "1111")
-            assert "canary" not in answer["values"][0]["value"]
+            await desk_opens(ours, note, card)
             for role in ("billing", None, "stranger"):
                 status, answer = await asked(ours, "open", note, role)
                 assert (status, "values" in answer) == (403, False)
@@ -113,6 +122,7 @@ async def test_the_log_says_who_got_what_and_a_crawler_is_stopped(tmp_path: Path
     assert [(one["listener"], one["caller"], one["fields"]) for one in by_hand] == [
         ("admin", "doctor", ["content:value:1"]),
         ("admin", "doctor", ["card:mask:1"]),
+        *[("admin", "doctor", ["content:value:1"])] * 4,
     ]
     assert (by_doctor["caller"], by_doctor["fields"]) == (
         "doctor",
@@ -123,7 +133,7 @@ async def test_the_log_says_who_got_what_and_a_crawler_is_stopped(tmp_path: Path
         ["content:absent:1", "card:value:1"],
     )
     assert {one["delivered"] for one in (by_doctor, by_billing)} == {"whole"}
-    assert len(told(tmp_path, "--issuer", ISSUER, "--subject", "doctor-canary")) == 5
+    assert len(told(tmp_path, "--issuer", ISSUER, "--subject", "doctor-canary")) == 3
     assert len(told(tmp_path, *named, "c2", "--caller", "billing")) == 1
     text = (tmp_path / "log" / "audit.log").read_text()
     assert "canary" not in text

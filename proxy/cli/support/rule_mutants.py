@@ -10,6 +10,7 @@ from ...config.settings import ListenerSettings
 from ...core.expressions.routes import Pattern
 from ...core.expressions.selectors import JsonSelector, NamedSelector, Selector, Step, Whole
 from ...core.http.message import DIRECTIONS, Direction
+from ...core.rules.audience import CallerAudience
 from ...core.rules.model import Block, Item, Rule
 
 _OTHER: Final = "not_there"
@@ -26,7 +27,7 @@ class Mutant:
 
 
 def mutants(listener: ListenerSettings) -> Iterator[Mutant]:
-    """Yield a moved rule, a wrong selector or a narrowed type, one after the other."""
+    """Yield a moved rule, a wrong selector, more callers or a narrowed type, one by one."""
     rules = listener.rules
     for at, rule in enumerate(rules):
         for behind in range(at + 1, len(rules)):
@@ -64,25 +65,32 @@ def items(rule: Rule) -> Iterator[tuple[Where, Item]]:
 
 
 def _changed(rule: Rule) -> Iterator[tuple[str, Rule]]:
-    for (direction, number, action, index), item in items(rule):
+    for at, item in items(rule):
         wrong = _wrong(item.selector)
-        if wrong is None:
-            continue
-        some = [
-            replace(one, selector=wrong) if where == (direction, number, action, index) else one
-            for where, one in items(rule)
-            if where[:3] == (direction, number, action)
-        ]
-        what = f"{direction}: another selector than {shown(item.selector)}"
-        yield what, _with_items(rule, direction, number, action, tuple(some))
+        if wrong is not None:
+            what = f"{at[0]}: another selector than {shown(item.selector)}"
+            yield what, _with_item(rule, at, replace(item, selector=wrong))
+        audience = item.audience
+        if audience is not None and any(audience.to(one) != "value" for one in rule.callers):
+            everybody = CallerAudience(tuple((one, "value") for one in rule.callers), "value")
+            what = f"{at[0]}: every caller gets {shown(item.selector)}"
+            yield what, _with_item(rule, at, replace(item, audience=everybody))
     for direction in DIRECTIONS:
         for number, block in enumerate(rule.blocks_of(direction)):
+            if block.callers is not None:
+                what = f"{direction}: block {number + 1} takes messages of everybody"
+                yield what, _with_block(rule, direction, number, replace(block, callers=None))
             if block.encrypt or block.decrypt:
                 what = f"{direction}: block {number + 1} takes another type alone"
                 yield (
                     what,
                     _with_block(rule, direction, number, replace(block, types=(_OTHER_TYPE,))),
                 )
+
+
+def _with_item(rule: Rule, at: Where, changed: Item) -> Rule:
+    some = [changed if where == at else one for where, one in items(rule) if where[:3] == at[:3]]
+    return _with_items(rule, at[0], at[1], at[2], tuple(some))
 
 
 def _with_items(

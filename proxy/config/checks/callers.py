@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import ip_network
 from typing import Any, Final
 
+from ...core.expressions.selectors import Whole
 from ...core.expressions.sources import name_sources
 from ...core.rules.model import NAMED_PARTS
 from ..declared.section import Fields
 from ..rules.resolve import ResolvedRule
-from ..settings import UnixAddress
+from ..settings import ListenerSettings, UnixAddress
 from ..settings.callers import (
     CallerCertificate,
     CallerHeader,
@@ -18,8 +19,10 @@ from ..settings.callers import (
     CallerSettings,
     CallerXfcc,
 )
-from ..yaml.nodes import Problems
+from ..settings.file import AuditSettings
+from ..yaml.nodes import Place, Problems, show
 
+_EVERY: Final = Whole.TOKENS.value
 _LOOPBACK: Final = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 
 
@@ -63,6 +66,67 @@ def check_names(
         told = "callers of several issuers, of which rules read names, each need `tenants`"
         hint = "say which tenants each may name: `tenants: {claim: org, allow: [clinic]}`"
         problems.add(fields["callers"], told, hint)
+    prefixes = [
+        (one.issuer, one.tenants.names)
+        for one in tokens
+        if one.tenants is not None and isinstance(one.tenants.names, str)
+    ]
+    for issuer, prefix in prefixes:
+        if any(other != issuer and longer.startswith(prefix) for other, longer in prefixes):
+            told = f"the prefix {show(prefix)} begins that of another issuer"
+            hint = "each could name tenants of the other: end both with the same separator"
+            problems.add(fields["callers"], told, hint)
+
+
+def check_listeners(
+    place: Place,
+    listeners: Sequence[ListenerSettings],
+    audit: AuditSettings | None,
+    problems: Problems,
+) -> None:
+    """Warn of values that callers open without a line, or that another listener opens for all."""
+    guarded = [one for one in listeners if one.callers and _opened(one)]
+    if guarded and (audit is None or audit.opens == "none"):
+        told = "callers open values, and no line says who has read what"
+        problems.warn(place, f"{told}; write `audit: {{opens: all}}`")
+    for one in guarded:
+        _check_opened_for_backends(place, one, problems)
+        for other in listeners:
+            if other.callers or other.upstream.address != one.upstream.address:
+                continue
+            fields = _opened(one) | _opened(other)
+            both = fields if _EVERY in fields else _opened(one) & _opened(other)
+            if both and _opened(other):
+                told = f"listener {show(other.name)} opens {show(min(both))} for everybody, which"
+                hint = f"{show(one.name)} opens for its callers; give both `callers`"
+                problems.warn(place, f"{told} listener {hint}")
+
+
+def _check_opened_for_backends(
+    place: Place, listener: ListenerSettings, problems: Problems
+) -> None:
+    """Warn of blocks that open, for whoever sends a token, what not every caller gets."""
+    names = frozenset(one.name for one in listener.callers)
+    answers = (block for one in listener.rules for block in one.blocks_of("response"))
+    withheld = {
+        item.field
+        for block in answers
+        for item in block.decrypt
+        if item.audience is not None and any(item.audience.to(one) != "value" for one in names)
+    }
+    for rule in listener.rules:
+        for block in rule.blocks_of("request"):
+            fields = {one.field for one in block.decrypt}
+            if block.callers == names and fields & withheld:
+                told = f"rule {show(rule.name)} opens {show(min(fields & withheld))} of requests of"
+                hint = "every caller, also of those that do not get it; write `for` in the block"
+                problems.warn(place, f"{told} {hint}")
+
+
+def _opened(listener: ListenerSettings) -> set[str]:
+    """Return the fields whose values clients of a listener get."""
+    blocks = (block for one in listener.rules for block in one.blocks_of("response"))
+    return {item.field for block in blocks for item in block.decrypt}
 
 
 def _claims(resolved: ResolvedRule) -> Iterable[Any]:

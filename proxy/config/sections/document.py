@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from ...core.rules.audience import Mask
 from ...core.rules.model import Rule
-from ..checks import likely_mistakes, memory_fit, seal_open_match
+from ..checks import callers, likely_mistakes, memory_fit, seal_open_match
 from ..declared.composed import ByName, ListOf
 from ..declared.kinds import Version
 from ..declared.section import Fields, Section, setting
@@ -50,6 +50,7 @@ def _settings(values: dict[str, Any], fields: Fields, problems: Problems) -> Set
     listeners = _listeners(written, by_name, known, fields, problems)
     place, keys, audit = fields.place, values.get("keys"), values.get("audit")
     likely_mistakes.check_listeners(fields.get("listeners") or place, listeners, problems)
+    callers.check_listeners(fields.get("listeners") or place, listeners, audit, problems)
     likely_mistakes.check_modes(fields.get("listeners") or place, listeners, time.time(), problems)
     memory_fit.check(fields.get("memory"), values.get("memory"), listeners, problems)
     likely_mistakes.check_admin(fields.get("admin") or place, values.get("admin"), problems)

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, unquote
 
 from ..callers import VerifiedCaller
 from ..crypto import base64url
-from ..errors import AmbiguousRequest, InvalidBody, MissingValue, OpenFailed
+from ..errors import AmbiguousRequest, ForbiddenValue, InvalidBody, MissingValue, OpenFailed
 from ..expressions.name_readings import FieldNames, fold_header
 from ..expressions.sources import JsonSource, NameSource
 from ..formats.parameters import COOKIE, cookies, fields_of_query
@@ -148,6 +148,29 @@ _CREDENTIAL_COOKIES: Final = FieldNames(
 )
 
 
+METHOD_FIELD: Final = "_method"
+"""The field by which Rails, Laravel, Symfony and Express let a form ask for a method."""
+_METHOD: Final = FieldNames({0: METHOD_FIELD})
+OVERRIDING: Final = frozenset(
+    {b"x-http-method", b"x-http-method-override", b"x-method", b"x-method-override"}
+)
+"""Headers that frameworks take for the method."""
+
+
+def asked_in_query(query: str | None) -> tuple[str, ...]:
+    """Return the methods that a query asks for, in each field that a backend may read as `_method`.
+
+    An empty text stands for any method.
+    """
+    if not query:
+        return ()
+    try:
+        fields = [(name, value) for name, value in fields_of_query(query)]
+        return tuple(value or "" for name, value in fields if _METHOD.readings(name))
+    except ForbiddenValue:
+        return ("",)  # it reaches the prototype of all objects, and so any name
+
+
 _DECODES: Final = 4
 _CLIMBING: Final = re.compile(r"(?:\A|[/\\])\.\.? *[/\\]|[/\\]\.\.? *\Z")
 
@@ -229,8 +252,9 @@ class NamesOfHead:
             self._look_at_headers(head)
         for source in (*self._parameters, *self._headers.values()):
             names.name(source)
-        if self._jwt and self._elsewhere and (head.query or COOKIE in head.facts):
-            self._look_for_credentials(names)
+        if self._jwt and self._elsewhere:
+            # Without a token there is no name, and nothing is sealed or opened under one.
+            refuse_second_credential(names, in_query=self._replaced, in_cookies=self._replaced)
 
     def _look_at_query(self, names: RequestNames) -> None:
         """Refuse a parameter in a second spelling, and a cookie of its name with another text."""
@@ -264,17 +288,22 @@ class NamesOfHead:
                     raise AmbiguousRequest("name-in-a-list")
                 seen.add(folded)
 
-    def _look_for_credentials(self, names: RequestNames) -> None:
-        """Refuse a second credential: the backend may take its name from that one."""
-        bearer = names.bearer
-        if bearer is None:
-            if not self._replaced:
-                return  # then there is no name, and nothing is sealed or opened under one
-            bearer = ""
-        for name, value in fields_of_query(names.head.query or ""):
-            refuse_credential(name, value, bearer)
-        for name, value in cookies(names.head):
-            if _CREDENTIAL_COOKIES.readings(name) and _token(value) != bearer:
+
+def refuse_second_credential(names: RequestNames, *, in_query: bool, in_cookies: bool) -> None:
+    """Raise AmbiguousRequest for a credential beside the bearer token: a backend may take that one.
+
+    Where there is no token, one in the query or in cookies is refused as said.
+    """
+    head = names.head
+    if not head.query and COOKIE not in head.facts:
+        return
+    bearer = names.bearer
+    if head.query and (bearer is not None or in_query):
+        for name, value in fields_of_query(head.query):
+            refuse_credential(name, value, bearer or "")
+    if COOKIE in head.facts and (bearer is not None or in_cookies):
+        for name, value in cookies(head):
+            if _CREDENTIAL_COOKIES.readings(name) and _token(value) != (bearer or ""):
                 raise AmbiguousRequest("second-credential")
 
 

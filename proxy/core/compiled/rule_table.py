@@ -161,10 +161,12 @@ class Decision:
         caller = caller if caller in compiled.views else ANYONE
         seen = self._views.get(caller)
         if seen is None:
+            view = compiled.views[caller]
+            unseen = view.access is not None and view.access.unseen
             seen = self._views[caller] = Decision(
-                compiled.views[caller],
+                view,
                 self.captures,
-                overridable=self.overridable,
+                overridable=self.overridable or unseen,  # a form may ask for a PUT
                 pattern=self.pattern,
                 other=self.other,
             )

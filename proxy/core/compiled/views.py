@@ -12,17 +12,16 @@ from typing import Final, NamedTuple
 
 from ..callers import ANYONE
 from ..errors import CallerMayNotOpen, CallerMayNotSeal, MaskedValue, MissingValue, PurposeMissing
+from ..expressions.name_readings import fold_header
 from ..expressions.selectors import Whole
 from ..expressions.sources import NameSource
 from ..rules.audience import Mask, Shown, asks_for_purpose
 from ..rules.model import Block, Item, Rule, Verdict
-from .request_names import RequestNames
+from .request_names import OVERRIDING, RequestNames, asked_in_query, refuse_second_credential
 
 OPERATOR: Final = ""
 """Who gets every value: a job of whoever holds the keyring. No caller has this name."""
 _EVERY: Final = Whole.TOKENS.value
-_METHOD_IN_HEADER: Final = (b"x-http-method-override", b"x-http-method", b"x-method-override")
-_METHOD_IN_QUERY: Final = "_method="
 
 
 class Returns(NamedTuple):
@@ -42,7 +41,8 @@ class CallerAccess:
     """What a rule refuses a caller by the head of a request, before the backend acts.
 
     `purpose` is the header that must name one of the `purposes`, None where none is asked for.
-    `unseen` says that the rule seals a field that the caller does not get as a value.
+    `unseen` says that the rule seals a field that the caller does not get as a value, `alone` that
+    no other credential may be beside the one that names the caller.
     """
 
     opens: bool
@@ -50,12 +50,16 @@ class CallerAccess:
     purpose: str | None
     purposes: frozenset[str]
     unseen: bool
+    alone: bool
 
     def refuse(self, names: RequestNames) -> None:
         """Refuse a request; raise CallerMayNotOpen, CallerMayNotSeal, PurposeMissing, MaskedValue.
 
-        What replaces a resource would replace what the caller has never seen.
+        What replaces a resource would replace what the caller has never seen. Raises
+        AmbiguousRequest for a second credential, by which the backend may know another.
         """
+        if self.alone:
+            refuse_second_credential(names, in_query=True, in_cookies=False)
         if not self.opens:
             raise CallerMayNotOpen("caller-may-not-open")
         if not self.seals:
@@ -81,9 +85,12 @@ def _replaces(names: RequestNames) -> bool:
     head = names.head
     if head.method != "POST":
         return head.method == "PUT"
-    return _METHOD_IN_QUERY in (head.query or "") or any(
-        one in head.names for one in _METHOD_IN_HEADER
+    return bool(asked_in_query(head.query)) or any(
+        fold_header(name) in _OVERRIDING for name, _ in head.headers
     )
+
+
+_OVERRIDING: Final = frozenset(map(fold_header, OVERRIDING))
 
 
 def returns(rules: Iterable[Rule], caller: str) -> Returns:
@@ -136,6 +143,7 @@ def view(rule: Rule, caller: str, back: Returns) -> tuple[Rule, CallerAccess | N
         purpose=next((one for one in purposes if one is not None), None),
         purposes=rule.purposes,
         unseen=any(item.unseen for block in blocks for item in sealed_by(block)),
+        alone=not any(one.elsewhere_allowed for one in rule.blocks),
     )
     return seen, access
 

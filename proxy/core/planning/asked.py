@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 from urllib.parse import quote
 
-from ..compiled.request_names import refuse_other_segments
+from ..compiled.request_names import OVERRIDING, refuse_other_segments
 from ..errors import (
     AmbiguousRequest,
     AskNotFound,
@@ -27,7 +27,7 @@ from ..http.message import RequestHead, ResponseHead, media_type
 from ..policy import ASKED_NAME_CHARS, ASKED_TARGET_CHARS
 from .binding import name_of
 from .exchange import Exchange
-from .overrides import OVERRIDING, REROUTING
+from .overrides import REROUTING
 
 _OK: Final = range(200, 300)
 _NOT_FOUND: Final = frozenset({404, 410})

@@ -140,20 +140,26 @@ class Exchange(RequestNames):
 
     @property
     def sees_less(self) -> bool:
-        """Whether the request is a PATCH that seals a field that its caller does not see."""
-        rule = self.decision.compiled_rule
-        access = None if rule is None else rule.access
-        return access is not None and access.unseen and self.head.method == "PATCH"
+        """Whether the request may change a field that its caller does not see.
 
-    def refuse_unseen(self, values: Values | None) -> None:
+        So may a PATCH, and a message of a WebSocket.
+        """
+        rule, pattern = self.decision.compiled_rule, self.decision.pattern
+        changes = self.head.method == "PATCH" or (pattern is not None and pattern.websocket)
+        access = None if rule is None else rule.access
+        return changes and access is not None and access.unseen
+
+    def refuse_unseen(self, values: Values | None, body: bytes = b"") -> None:
         """Refuse to change what the caller does not get as a value; raise MaskedValue.
 
-        `values` are what the request seals, None where they are not known yet.
+        `values` are what the request seals, None where they are not known yet. A `body` that is a
+        list may be a JSON Patch (RFC 6902), which names by texts what it changes.
         """
         if not self.sees_less:
             return
         rows = () if values is None else (*values.hows, *values.framing)
-        if values is None or any(one.item is not None and one.item.unseen for one in rows):
+        known = values is not None and not body.lstrip(b" \t\r\n").startswith(b"[")
+        if not known or any(one.item is not None and one.item.unseen for one in rows):
             raise MaskedValue("unseen-changed")
 
     def refuse_body(self) -> None:

@@ -9,40 +9,23 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
+from ..compiled.request_names import METHOD_FIELD
 from ..compiled.rule_table import RuleTable
-from ..errors import AmbiguousRequest, ForbiddenValue, SealyardError, UnsupportedBody
-from ..expressions.name_readings import FieldNames
+from ..errors import AmbiguousRequest, SealyardError, UnsupportedBody
 from ..expressions.selectors import NamedSelector
 from ..formats.multipart.reader import Part
 from ..formats.multipart.selection import PartSelection
-from ..formats.parameters import fields_of_query
 from ..formats.table import FORMATS, kind_of
 from ..http.message import RequestHead, media_type
 from ..http.path import CanonicalPath, canonical
 
-_FIELD: Final = "_method"
-_IN_QUERY: Final = FieldNames({0: _FIELD})
 _INDEX: Final = frozenset({0})
 _NAMED: Final = {
-    kind: one.selection.of((NamedSelector("form", _FIELD),), _INDEX, frozenset())
+    kind: one.selection.of((NamedSelector("form", METHOD_FIELD),), _INDEX, frozenset())
     for kind, one in FORMATS.items()
     if "form" in one.places
 }
-_PARTS: Final = PartSelection({0: NamedSelector("part", _FIELD)}, 1, _INDEX)
-
-
-def asked_in_query(query: str | None) -> tuple[str, ...]:
-    """Return the methods that a query asks for, in each field that a backend may read as `_method`.
-
-    An empty text stands for any method.
-    """
-    if not query:
-        return ()
-    try:
-        fields = [(name, value) for name, value in fields_of_query(query)]
-        return tuple(value or "" for name, value in fields if _IN_QUERY.readings(name))
-    except ForbiddenValue:
-        return ("",)  # it reaches the prototype of all objects, and so any name
+_PARTS: Final = PartSelection({0: NamedSelector("part", METHOD_FIELD)}, 1, _INDEX)
 
 
 def may_ask_in_body(head: RequestHead) -> bool:
@@ -79,10 +62,6 @@ def refuse_in_part(part: Part) -> None:
         raise AmbiguousRequest("method-override")
 
 
-OVERRIDING: Final = frozenset(
-    {b"x-http-method", b"x-http-method-override", b"x-method", b"x-method-override"}
-)
-"""Headers that frameworks take for the method."""
 REROUTING: Final = frozenset(
     {
         b"x-forwarded-path",

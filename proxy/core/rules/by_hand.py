@@ -1,23 +1,36 @@
-"""What a caller gets of a value, and may seal, outside of any message: by all rules together."""
+"""What a caller gets of a value, and may seal, outside of any message: by all rules together.
+
+Each rule comes with whom its listener verifies: names of callers are those of one listener alone.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from ..callers import ANYONE, VerifiedCaller
 from ..crypto.context import Context
+from ..crypto.joined_names import Name
 from ..errors import CallerMayNotOpen, CallerMayNotSeal, PurposeMissing
-from ..expressions.sources import NameSource, Source
+from ..expressions.sources import (
+    ComposedSource,
+    FirstSource,
+    ListSource,
+    MembersSource,
+    NameSource,
+    SameSource,
+    Source,
+    name_sources,
+)
 from .audience import Shown, asks_for_purpose
-from .model import Item, Rule
+from .model import Block, Rule
 
+Met = tuple[Rule, VerifiedCaller | None]
+"""A rule, and who the caller is at its listener; None: anyone."""
 _STRICTEST: Final = ("refuse", "absent", "token")
 
 
-def got_by_hand(
-    rules: Iterable[Rule], caller: VerifiedCaller | None, purpose: str, context: Context
-) -> Shown:
+def got_by_hand(rules: Iterable[Met], purpose: str, context: Context) -> Shown:
     """Return what a caller gets of a value: a value or a mask, the least that any rule gives.
 
     Where no listener has callers, everybody gets the value, and where one has, everybody gets what
@@ -27,17 +40,22 @@ def got_by_hand(
     purpose of use that is not known.
     """
     every = list(rules)
-    opening = [(rule, item) for rule, item in _opened(every) if item.field == context.field]
-    some = [(rule, item) for rule, item in opening if rule.callers]
-    if not any(one.callers for one in every) or (opening and not some):
+    opening = [
+        (rule, block, item, caller)
+        for rule, caller in every
+        for block in rule.blocks_of("response")
+        for item in block.decrypt
+        if item.field == context.field
+    ]
+    some = [one for one in opening if one[0].callers]
+    if not any(rule.callers for rule, _ in every) or (opening and not some):
         return "value"
-    name = ANYONE if caller is None else caller.name
     found = [
-        (rule, item.audience, "value" if item.audience is None else item.audience.to(name))
-        for rule, item in some
+        (rule, item.audience, "value" if item.audience is None else item.audience.to(_name(caller)))
+        for rule, _, item, caller in some
     ]
     outcomes: list[Shown] = [shown for _, _, shown in found]
-    fits = all(_fits(rule, caller, context) for rule, _, _ in found)
+    fits = all(_fits(rule, block, caller, context) for rule, block, _, caller in some)
     if not outcomes or not fits or any(one in _STRICTEST for one in outcomes):
         raise CallerMayNotOpen("caller-may-not-open")
     for rule, audience, shown in found:
@@ -47,38 +65,58 @@ def got_by_hand(
     return next((one for one in outcomes if one != "value"), "value")
 
 
-def refuse_sealing(rules: Iterable[Rule], caller: VerifiedCaller | None, context: Context) -> None:
+def refuse_sealing(rules: Iterable[Met], context: Context) -> None:
     """Raise CallerMayNotSeal where a rule lets others seal the field, or reads other names."""
-    name = ANYONE if caller is None else caller.name
-    for rule in rules:
+    for rule, caller in rules:
         for block in rule.blocks_of("request") if rule.callers else ():
             sealed = any(one.field == context.field for one in block.encrypt)
-            others = block.callers is not None and name not in block.callers
-            if sealed and (others or not _fits(rule, caller, context)):
+            others = block.callers is not None and _name(caller) not in block.callers
+            if sealed and (others or not _fits(rule, block, caller, context)):
                 raise CallerMayNotSeal("caller-may-not-seal")
 
 
-def _opened(rules: Iterable[Rule]) -> Iterator[tuple[Rule, Item]]:
-    for rule in rules:
-        for block in rule.blocks_of("response"):
-            for item in block.decrypt:
-                yield rule, item
+def _name(caller: VerifiedCaller | None) -> str:
+    return ANYONE if caller is None else caller.name
 
 
-def _fits(rule: Rule, caller: VerifiedCaller | None, context: Context) -> bool:
-    """Return whether names that a rule reads from claims are those of the caller."""
-    scope = context.scope
-    return all(
-        _claimed(source, caller, name)
-        for source, name in (
-            (rule.names.tenant, scope.tenant),
-            (rule.names.conversation, scope.conversation),
-        )
+def _fits(rule: Rule, block: Block, caller: VerifiedCaller | None, context: Context) -> bool:
+    """Return whether names that a block reads from claims are those of the caller."""
+    own, scope = block.names, context.scope
+    return _may_name(own.tenant or rule.names.tenant, caller, scope.tenant) and _may_name(
+        own.conversation or rule.names.conversation, caller, scope.conversation
     )
 
 
-def _claimed(source: Source | None, caller: VerifiedCaller | None, name: object) -> bool:
-    if not isinstance(source, NameSource) or source.place != "caller":
+def _may_name(source: Source | None, caller: VerifiedCaller | None, name: Name | None) -> bool:
+    """Return whether a source may give a name, as far as the claims of the caller tell."""
+    if not _claims(source):
         return True
-    claim = None if caller is None else caller.claims.get(source.name)
-    return name is not None and (name in claim if isinstance(claim, tuple) else name == claim)
+    known = {} if caller is None else caller.claims
+    if isinstance(source, NameSource):
+        claim = known.get(source.name)
+        return name is not None and (name in claim if isinstance(claim, tuple) else name == claim)
+    if isinstance(source, FirstSource):
+        part = next((one for one in source.parts if _claims(one) <= known.keys()), None)
+        return part is not None and _may_name(part, caller, name)
+    if isinstance(source, SameSource):
+        return all(_may_name(part, caller, name) for part in source.parts)
+    if isinstance(source, ComposedSource):
+        around, hole = (source.before, source.after), None
+        if isinstance(name, str) and name.startswith(around[0]) and name.endswith(around[1]):
+            hole = name.removeprefix(around[0]).removesuffix(around[1])
+        return _may_name(source.hole, caller, hole)
+    parts = () if name is None or isinstance(name, str) else name.parts
+    return _may_join(source, caller, parts)
+
+
+def _may_join(source: Source | None, caller: VerifiedCaller | None, parts: Sequence[Name]) -> bool:
+    if isinstance(source, ListSource):
+        return len(parts) == len(source.parts) and all(
+            map(_may_name, source.parts, [caller] * len(parts), parts)
+        )
+    assert isinstance(source, MembersSource)  # noqa: S101 - the last kind that reads claims
+    return all(any(_may_name(part, caller, one) for one in parts) for part in source.parts)
+
+
+def _claims(source: Source | None) -> set[str]:
+    return {one.name for one in name_sources(source) if one.place == "caller"}

@@ -79,7 +79,7 @@ def plan_request(
     if not facts.plain_json:
         verify(facts, body)
     plan = _plan(exchange, compiled, head, body, limit, measured=measured)
-    exchange.refuse_unseen(plan.values)
+    exchange.refuse_unseen(plan.values, body)
     if exchange.decision.overridable and plan.body and not _hidden(compiled):
         refuse_in_body(head, plan.body)
     return plan
@@ -119,6 +119,8 @@ def plan_message(messages: Messages, body: bytes, *, binary: bool = False) -> Pl
             compiled = None
     plan = _plan(messages.exchange, compiled, head, body, None, measured=True)
     plan.until = messages.exchange.until
+    if messages.direction == "request":
+        messages.exchange.refuse_unseen(plan.values)
     return plan
 
 

@@ -71,6 +71,8 @@ def prepare_messages(messages: Messages, *, binary: bool) -> PreparedMessages | 
         return None
     if exchange.decision.observes is not None or any(one.packets for one in blocks):
         return None
+    if messages.direction == "request" and exchange.sees_less:
+        return None  # it must not change what its caller does not see
     try:
         prepared = PreparedJson(exchange, compiled, compiled.flat, head)
     except (SealyardError, KeyError):

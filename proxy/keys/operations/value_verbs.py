@@ -9,8 +9,11 @@ from ...core.crypto.context import Context, Scope
 from ...core.crypto.joined_names import some_from_json
 from ...core.crypto.token import FORMS
 from ...core.errors import (
+    CallerKeysAway,
     CallerMayNotOpen,
     CallerMayNotSeal,
+    CallerOpensLimited,
+    CallersThrottled,
     CallerUnverified,
     OpenFailed,
     PurposeMissing,
@@ -24,6 +27,7 @@ from .schemas import FLAG, TEXT, Schema
 from .values import OnBehalf, ToOpen, ToSeal, sealed_bytes
 from .verb import Argument, At, Done, Route, Verb
 
+_UNVERIFIED: Final = (CallerUnverified, CallersThrottled, CallerKeysAway)
 _CONTEXT: Final = (
     *(
         Argument(one, "name", schema=schemas.nullable(schemas.ANY_NAME))
@@ -115,7 +119,7 @@ SEAL: Final = Verb(
         most_bytes=MOST_VALUE_BYTES,
     ),
     shared="ephemeral",
-    raises=(UnfitValue, CallerUnverified, CallerMayNotSeal),
+    raises=(UnfitValue, *_UNVERIFIED, CallerMayNotSeal),
     touches=frozenset({"values"}),
 )
 OPEN: Final = Verb(
@@ -133,7 +137,13 @@ OPEN: Final = Verb(
         most_bytes=MOST_VALUE_BYTES,
     ),
     shared="ephemeral",
-    raises=(OpenFailed, CallerUnverified, CallerMayNotOpen, PurposeMissing),
+    raises=(
+        OpenFailed,
+        *_UNVERIFIED,
+        CallerMayNotOpen,
+        PurposeMissing,
+        CallerOpensLimited,
+    ),
     touches=frozenset({"values"}),
 )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from ...core.callers import VerifiedCaller
@@ -131,20 +131,30 @@ LISTENER: Final = "admin"
 """Where, for the log and the audit log, tokens were tried that did not open."""
 
 
+ByListener = Mapping[str, VerifiedCaller]
+"""Who somebody is at each listener that verifies the credential; nobody: anyone."""
+
+
 class ValueAccess(Protocol):
     """Who may open and seal what."""
 
-    async def caller(self, credential: str | None) -> VerifiedCaller | None:
-        """Return whose credential it is; None without one. Raises CallerUnverified."""
+    async def callers(self, credential: str | None) -> ByListener:
+        """Return whose credential it is; nobody's without one. Raises CallerUnverified."""
 
-    def got(self, caller: VerifiedCaller | None, purpose: str, context: Context) -> Shown:
+    def got(self, callers: ByListener, purpose: str, context: Context) -> Shown:
         """Return whether a caller gets the value or a mask.
 
         Raises CallerMayNotOpen, PurposeMissing.
         """
 
-    def refuse_sealing(self, caller: VerifiedCaller | None, context: Context) -> None:
+    def refuse_sealing(self, callers: ByListener, context: Context) -> None:
         """Raise CallerMayNotSeal where a caller must not seal."""
+
+    def admit(self, callers: ByListener) -> None:
+        """Raise CallerOpensLimited where a caller must not open more."""
+
+    def spend(self, callers: ByListener, one: Opening) -> None:
+        """Count what was opened towards the limits of the caller."""
 
 
 class OnBehalf(NamedTuple):
@@ -172,9 +182,9 @@ class ValueOperations:
     async def seal(self, asked: Sequence[ToSeal], by: OnBehalf = _NOBODY) -> list[bytes]:
         """Do as `seal` with the sessions of this process; raises as `access` does, too."""
         if self.access is not None:
-            caller = await self.access.caller(by.credential)
+            callers = await self.access.callers(by.credential)
             for one in asked:
-                self.access.refuse_sealing(caller, one.context)
+                self.access.refuse_sealing(callers, one.context)
         return await seal(self._sessions, asked)
 
     async def open(
@@ -185,10 +195,12 @@ class ValueOperations:
         Of a value that the caller gets as a mask, it is that. Raises OpenFailed whatever the cause,
         KeyUnavailable as `open_tokens` does, and as `access` does.
         """
-        caller, shown = None, list[Shown](["value"] * len(asked))
+        callers: ByListener = {}
+        shown = list[Shown](["value"] * len(asked))
         if self.access is not None:
-            caller = await self.access.caller(by.credential)
-            shown = [self.access.got(caller, by.purpose, one.context) for one in asked]
+            callers = await self.access.callers(by.credential)
+            shown = [self.access.got(callers, by.purpose, one.context) for one in asked]
+            self.access.admit(callers)
         try:
             opened = await open_tokens(self._sessions, asked)
             texts = [_text(one, as_what) for one, as_what in zip(opened, shown, strict=True)]
@@ -196,22 +208,23 @@ class ValueOperations:
             unopened = failed.unopened or (Unopened(failed.reason, b""),)
             self._report_later(unopened, request_id)
             raise
+        opening = Opening(
+            listener=LISTENER,
+            rule="",
+            direction="response",
+            request_id=request_id,
+            caller=next(iter(callers.values()), None),
+            purpose=by.purpose,
+            sessions=dict.fromkeys(one.session for one in opened),
+            counts=Counter(
+                (one.context.field or "", "opened" if as_what == "value" else "masked")
+                for one, as_what in zip(asked, shown, strict=True)
+            ),
+        )
+        if self.access is not None:
+            self.access.spend(callers, opening)
         if self._lines is not None:
-            await self._lines.attempt(
-                Opening(
-                    listener=LISTENER,
-                    rule="",
-                    direction="response",
-                    request_id=request_id,
-                    caller=caller,
-                    purpose=by.purpose,
-                    sessions=dict.fromkeys(one.session for one in opened),
-                    counts=Counter(
-                        (one.context.field or "", "opened" if as_what == "value" else "masked")
-                        for one, as_what in zip(asked, shown, strict=True)
-                    ),
-                )
-            )
+            await self._lines.attempt(opening)
         return texts
 
     def report(self) -> None:

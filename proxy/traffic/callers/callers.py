@@ -137,7 +137,7 @@ class Callers:
         if not (authorization or xfcc or named or certificate):
             return Credentials(authorization, xfcc, named, certificate, peer, None)
         if len(authorization) == 1 and not (xfcc or named or certificate):  # nearly always
-            digest = hashlib.sha256(b"jwt\0" + authorization[0]).digest()
+            digest = _of_bearer(authorization[0])
             return Credentials(authorization, xfcc, named, certificate, peer, digest)
         # The gate lets no NUL through in a header; the certificate comes last.
         from_proxy = bool(xfcc) and self._from_proxy(peer)
@@ -173,7 +173,8 @@ class Callers:
                 if await wanted.source.asked(wanted.kid) is None:
                     missing.add(wanted.kid)
             except TrafficError as error:
-                if isinstance(error, CallerUnverified):
+                others = client == _SERVICES and error.reason in _OF_OTHERS
+                if isinstance(error, CallerUnverified) and not others:
                     self._failures.note(client, time.thread_time() - began)
                 self._count(None, _OUTCOMES[type(error)])
                 raise
@@ -186,9 +187,8 @@ class Callers:
 
     async def of_token(self, token: bytes) -> VerifiedCaller:
         """Return whose token it is that a service hands in; raises as `verified` does."""
-        shown = Credentials(
-            [b"Bearer " + token], [], [], b"", Peer(), hashlib.sha256(token).digest()
-        )
+        lines = [b"Bearer " + token]
+        shown = Credentials(lines, [], [], b"", Peer(), _of_bearer(lines[0]))
         verdict = self.known(shown) or await self.verified(shown, _SERVICES)
         if verdict.caller is None:
             raise CallerUnverified("fits-no-caller")
@@ -339,6 +339,8 @@ class Callers:
 
 _SERVICES: Final = "admin"
 """Whose failures are counted together, of tokens that services hand in."""
+_OF_OTHERS: Final = frozenset({"other-issuer", "other-audience", "other-algorithm"})
+"""Why a listener does not verify a token that a service hands in for any of them: no failure."""
 _NOBODY: Final = CallerVerdict(None, float("inf"), float("inf"))
 _OUTCOMES: Final[dict[type[TrafficError], str]] = {
     CallerUnverified: "refused",
@@ -346,6 +348,11 @@ _OUTCOMES: Final[dict[type[TrafficError], str]] = {
     CallerKeysAway: "keys-away",
 }
 _names_of: Final = lru_cache(maxsize=MOST_NAMES)(names_of)
+
+
+def _of_bearer(line: bytes) -> bytes:
+    """Return the digest of a token alone; none of other credentials begins so."""
+    return hashlib.sha256(b"jwt\0" + line).digest()
 
 
 def _bearer(lines: list[bytes]) -> bytes | None:

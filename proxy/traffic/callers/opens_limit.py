@@ -49,15 +49,20 @@ class OpensLimit:
 
         One of several messages may still be refused; a whole answer is not, once it is there.
         """
-        limit = self._limit(one.caller) if one.direction == "response" else None
-        if one.caller is not None and limit is not None:
+        if one.direction == "response":
             if one.piece:
                 self.admit(one.caller)
+            self.spend(one)
+        if self._then is not None:
+            await self._then.attempt(one)
+
+    def spend(self, one: Opening) -> None:
+        """Count what was opened."""
+        limit = self._limit(one.caller)
+        if one.caller is not None and limit is not None:
             values = sum(count for (_, how), count in one.counts.items() if how in SHOWN)
             limit.spend(values)
             self._count(one.caller, "opened", values)
-        if self._then is not None:
-            await self._then.attempt(one)
 
     def over(self, request_id: str, *, delivered: bool) -> None:
         """Note that a message is over."""

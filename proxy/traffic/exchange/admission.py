@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from ...core.compiled.request_names import asked_in_query
 from ...core.compiled.rule_table import Decision, RuleTable
 from ...core.errors import AmbiguousRequest, TrafficError
 from ...core.http.message import header_values
 from ...core.planning.exchange import Exchange
-from ...core.planning.overrides import asked_in_query, may_ask_in_body, refuse_rerouting
+from ...core.planning.overrides import may_ask_in_body, refuse_rerouting
 from ..http1.forwarding_headers import Forwarding
 from ..http1.gate import Admitted
 from ..http1.pointing_headers import LocationRewrite

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, NoReturn
 
+from ...core.compiled.request_names import OVERRIDING
 from ...core.errors import ExpectationFailed, MalformedRequest, MethodNotAllowed
 from ...core.expressions.name_readings import fold_header
 from ...core.http.header_names import HeaderNames
 from ...core.http.message import Headers, RequestHead, header_values
 from ...core.http.path import CanonicalPath, canonical
-from ...core.planning.overrides import OVERRIDING, REROUTING
+from ...core.planning.overrides import REROUTING
 from .framing import HTTP_10, HTTP_11, Framing, request_framing
 
 _AUTHORITY: Final = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._-]+)(?::([0-9]{1,5}))?")

@@ -12,8 +12,11 @@ from typing import Any, Final
 
 from ...config.settings import Settings
 from ...core.errors import (
+    CallerKeysAway,
     CallerMayNotOpen,
     CallerMayNotSeal,
+    CallerOpensLimited,
+    CallersThrottled,
     CallerUnverified,
     ConfigurationError,
     InternalError,
@@ -43,9 +46,12 @@ _LENGTH: Final = struct.Struct("!I")
 _ERRORS: Final[dict[str, type[SealyardError]]] = {
     error.code: error
     for error in (
+        CallerKeysAway,
         CallerMayNotOpen,
         CallerMayNotSeal,
+        CallerOpensLimited,
         CallerUnverified,
+        CallersThrottled,
         InternalError,
         KeyMakerBusy,
         KeyUnavailable,

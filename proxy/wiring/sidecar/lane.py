@@ -39,6 +39,7 @@ if TYPE_CHECKING:  # only where they are wanted: they take memory
     from ...telemetry.tap import Tap
     from ...telemetry.traces import Traces
     from ...traffic.callers.callers import Callers
+    from ...traffic.callers.opens_limit import OpensLimit
     from ...traffic.exchange.announcements import Announcements
     from ...traffic.exchange.original_port import PortHandlers, PortUpstreams
     from .lane_callers import LaneCallers
@@ -202,6 +203,11 @@ class WiredLane:
     def verifier(self) -> Callers | None:
         """What verifies callers now; None where the listener has none."""
         return self._verifier
+
+    @property
+    def opens_limit(self) -> OpensLimit | None:
+        """Where opens of callers are counted; None where the listener limits none."""
+        return None if self._callers is None else self._callers.limit
 
     @property
     def rules(self) -> Iterable[Rule]:

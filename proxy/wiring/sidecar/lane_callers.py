@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from ...config.settings.callers import CallerKeys
@@ -19,6 +20,9 @@ from ...traffic.callers.key_set import KeySet
 from ...traffic.interfaces import OpensLog
 from ..reload.material import ListenerMaterial
 
+if TYPE_CHECKING:
+    from ...traffic.callers.opens_limit import OpensLimit
+
 
 class LaneCallers:
     """Wires the callers of one listener; owns the sources of their keys."""
@@ -31,6 +35,8 @@ class LaneCallers:
         self._counts: dict[tuple[str, str], int] = {}
         self._opened: dict[tuple[str, str], int] = {}
         self._subjects: BoundedMap[tuple[str, str, str, int], RateLimit] | None = None
+        self.limit: OpensLimit | None = None
+        """Where opens of the listener are counted that was wired last."""
 
     def wire(self, material: ListenerMaterial) -> Callers | None:
         """Return what verifies the callers of a listener; None where it has none."""
@@ -62,6 +68,7 @@ class LaneCallers:
         for one in material.settings.callers:
             if one.opens_per_minute is not None:
                 most[one.name] = min(one.opens_per_minute, most.get(one.name, one.opens_per_minute))
+        self.limit = None
         if not most:
             return opens
         for name in most:  # a counter that begins with 1 has not increased, and raises no alarm
@@ -71,7 +78,10 @@ class LaneCallers:
 
         self._subjects = self._subjects or opens_limit.subjects()
         begun, counts = self._subjects, self._opened
-        return opens_limit.OpensLimit(most, opens, begun=begun, counts=counts, clock=time.monotonic)
+        self.limit = opens_limit.OpensLimit(
+            most, opens, begun=begun, counts=counts, clock=time.monotonic
+        )
+        return self.limit
 
     def keep(self, material: ListenerMaterial) -> None:
         """Close the sources that a configuration in force does not have."""

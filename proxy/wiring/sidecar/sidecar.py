@@ -101,7 +101,7 @@ class Sidecar:
             for name, one in material.listeners.items()
         }
         self._server = TrafficServer(())
-        self.keys.rule_values(RuledValues(self.lanes.values))
+        self.keys.rule_values(RuledValues(self.lanes))
         telemetry_setup.follow(reporter, material.settings)
 
     @property

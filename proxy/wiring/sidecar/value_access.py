@@ -2,51 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from itertools import chain
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from ...core.callers import VerifiedCaller
 from ...core.crypto.context import Context
-from ...core.errors import CallerUnverified
+from ...core.errors import CallerKeysAway, CallersThrottled, CallerUnverified, TrafficError
 from ...core.rules.audience import Shown
-from ...core.rules.model import Rule
+from ...core.values.key_needs import Opening
+from ...keys.operations.values import ByListener
 from .lane import WiredLane
+
+if TYPE_CHECKING:
+    from ...core.rules.by_hand import Met  # loaded with the first call
 
 
 class RuledValues:
-    """Decides by the rules in force (`ValueAccess`); `lanes` returns the listeners."""
+    """Decides by the rules in force (`ValueAccess`); `lanes` are the listeners by their names."""
 
-    def __init__(self, lanes: Callable[[], Iterable[WiredLane]]) -> None:
+    def __init__(self, lanes: Mapping[str, WiredLane]) -> None:
         self._lanes = lanes
 
-    async def caller(self, credential: str | None) -> VerifiedCaller | None:
-        """Return whose JWT it is by the first listener that verifies it; None without one.
+    async def callers(self, credential: str | None) -> ByListener:
+        """Return whose JWT it is at each listener that verifies it; nobody's without one.
 
         Raises CallerUnverified where none does, and as `Callers.verified`.
         """
+        found: dict[str, VerifiedCaller] = {}
         if credential is None:
-            return None
-        refusal = CallerUnverified("no-callers")
-        for lane in self._lanes():
-            if lane.verifier is None:
-                continue
-            try:
-                return await lane.verifier.of_token(credential.encode(errors="surrogatepass"))
-            except CallerUnverified as error:
-                refusal = error
-        raise refusal
+            return found
+        token = credential.encode(errors="surrogatepass")
+        refusal: TrafficError = CallerUnverified("no-callers")
+        for name, lane in self._lanes.items():
+            if lane.verifier is not None:
+                try:
+                    found[name] = await lane.verifier.of_token(token)
+                except (CallerUnverified, CallersThrottled, CallerKeysAway) as error:
+                    refusal = refusal if isinstance(refusal, CallerKeysAway) else error
+        if not found:
+            raise refusal
+        return found
 
-    def got(self, caller: VerifiedCaller | None, purpose: str, context: Context) -> Shown:
+    def got(self, callers: ByListener, purpose: str, context: Context) -> Shown:
         """Do as `got_by_hand`."""
-        from ...core.rules.by_hand import got_by_hand  # noqa: PLC0415 - loaded with the first call
+        from ...core.rules.by_hand import got_by_hand  # noqa: PLC0415 - see above
 
-        return got_by_hand(self._rules(), caller, purpose, context)
+        return got_by_hand(self._met(callers), purpose, context)
 
-    def refuse_sealing(self, caller: VerifiedCaller | None, context: Context) -> None:
+    def refuse_sealing(self, callers: ByListener, context: Context) -> None:
         """Do as the function of this name."""
-        from ...core.rules.by_hand import refuse_sealing  # noqa: PLC0415 - as above
+        from ...core.rules.by_hand import refuse_sealing  # noqa: PLC0415 - see above
 
-        refuse_sealing(self._rules(), caller, context)
+        refuse_sealing(self._met(callers), context)
 
-    def _rules(self) -> Iterable[Rule]:
-        return chain.from_iterable(one.rules for one in self._lanes())
+    def admit(self, callers: ByListener) -> None:
+        """Refuse a caller that has opened as much as it may; raise CallerOpensLimited."""
+        for name, caller in callers.items():
+            if (limit := self._lanes[name].opens_limit) is not None:
+                limit.admit(caller)
+
+    def spend(self, callers: ByListener, one: Opening) -> None:
+        """Count what was opened towards the limits of the caller."""
+        for name, caller in callers.items():
+            if (limit := self._lanes[name].opens_limit) is not None:
+                limit.spend(one._replace(caller=caller))
+
+    def _met(self, callers: ByListener) -> Iterable[Met]:
+        for name, lane in self._lanes.items():
+            for rule in lane.rules:
+                yield rule, callers.get(name)

@@ -166,3 +166,21 @@ def test_the_page_of_who_sees_what_does_what_it_says(
     assert "<content absent>" in told[0]
     assert "<card opened>" in told[0]
     assert "1 passed, 0 failed" in told[1]
+
+
+def test_a_change_of_who_gets_what_is_noticed_by_a_case_of_who_does_not(
+    configuration: Path,
+) -> None:
+    cases = configuration.parent / "cases.yaml"
+    changes = (
+        "rule 'read': response: every caller gets $.*.content",
+        "rule 'write': request: block 1 takes messages of everybody",
+    )
+    cases.write_text(CASES)
+    told = invoke("test", str(cases), "--mutate", status=1).stdout
+    assert not any(one in told for one in changes)
+    doctors = CASES[: CASES.index("  - name: a clerk reads")]
+    cases.write_text(doctors)
+    told = invoke("test", str(cases), "--mutate", status=1).stdout
+    for one in changes:
+        assert f"no case notices: {one}" in told

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.config.builders import problems_of, with_rules
+from tests.config.builders import problems_of, warnings_of, with_rules
 
 JWT = "{issuer: https://id, audience: m, jwks: {file: k.json}, algorithms: [ES256]"
 OTHER = JWT.replace("https://id", "https://other")
@@ -118,3 +118,90 @@ def test_unverified_claims_need_trusted_names_wherever_they_name_something() -> 
         )
     )
     assert any("a message from `jwt-unverified:`" in one for one in problems_of(conversation))
+
+
+def opening(*selectors: str) -> str:
+    chosen = ", ".join(f"'{one}'" for one in selectors)
+    return f"""\
+      - name: r
+        match: GET /a/{{id}}
+        response: {{decrypt: [{chosen}]}}
+"""
+
+
+CALLERS = "    callers: [{name: a, jwt: " + JWT + "}}]\n"
+AUDITED = "audit: {opens: all}\n"
+
+
+def two(first: str, second: str, *, more: str = "", address: str = "3000") -> list[str]:
+    """Return the warnings about a listener with callers, and one beside it."""
+    text = with_rules(first, defaults="{tenant: const:t, conversation: path:id}", top=AUDITED)
+    text = text.replace("    rules:", f"{CALLERS}    rules:")
+    other = text[text.index("  - name:") :].replace(CALLERS, more).replace(first, second)
+    name = other.split()[2]
+    other = other.replace(f"name: {name}", "name: beside", 1).replace(":3000", f":{address}")
+    return warnings_of(text + other.replace(":8080", ":8081"))
+
+
+def test_values_that_callers_open_without_a_line_are_told() -> None:
+    text = with_rules(opening("$.a"), defaults="{tenant: const:t, conversation: path:id}")
+    text = text.replace("    rules:", f"{CALLERS}    rules:")
+    [warning] = warnings_of(text)
+    assert warning.endswith("no line says who has read what; write `audit: {opens: all}`")
+    for line in (AUDITED, "audit: {opens: values-and-masks}\n"):
+        assert warnings_of(text.replace("listeners:", f"{line}listeners:", 1)) == []
+    sealing = with_rules(RULE.replace("SOURCE", "const:t"), defaults="{conversation: path:id}")
+    sealing = sealing.replace("    rules:", f"{CALLERS}    rules:")
+    assert not any("who has read what" in one for one in warnings_of(sealing))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "told"),
+    [("$.a", "$.a", "`a`"), ("tokens", "$.a", "`a`"), ("$.a", "tokens", "`a`"), ("$.a", "$.b", "")],
+)
+def test_what_a_listener_without_callers_opens_of_theirs_is_told(
+    first: str, second: str, told: str
+) -> None:
+    found = two(opening(first), opening(second))
+    assert any(f"opens {told} for everybody" in one for one in found) == bool(told)
+    for more in (
+        two(opening(first), opening(second), more=CALLERS),
+        two(opening(first), opening(second), address="3001"),
+        two(opening(first), RULE.replace("SOURCE", "const:t")),
+    ):
+        assert not any("for everybody" in one for one in more)
+
+
+def test_what_not_every_caller_gets_is_not_opened_for_the_backend_by_chance() -> None:
+    reads = opening("$.a").replace("['$.a']", "[{select: $.a, for: {a: absent}}]")
+    exports = """\
+      - name: export
+        match: POST /export/{id}
+        request: {WHOdecrypt: $.a}
+"""
+    for rules, who, told in (
+        (reads, "", True),
+        (reads, "for: [a, anyone], ", False),
+        (opening("$.a"), "", False),
+    ):
+        text = with_rules(
+            rules + exports.replace("WHO", who),
+            defaults="{tenant: const:t, conversation: path:id}",
+            top=AUDITED,
+        )
+        found = warnings_of(text.replace("    rules:", f"{CALLERS}    rules:"))
+        assert any("opens `a` of requests of every caller" in one for one in found) == told
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "bad"), [("idp:", "idp:2:", True), ("a:", "a:", True), ("a:", "b:", False)]
+)
+def test_no_issuer_can_name_what_another_does_by_its_prefix(
+    one: str, other: str, *, bad: bool
+) -> None:
+    both = [
+        f"{{name: {name}, jwt: {jwt}, tenants: {{claim: org, prefix: '{prefix}'}}}}}}"
+        for name, jwt, prefix in (("a", JWT, one), ("b", OTHER, other))
+    ]
+    found = told(f"callers: [{', '.join(both)}]", source="caller:org")
+    assert any("begins that of another issuer" in each for each in found) == bad

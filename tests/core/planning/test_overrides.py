@@ -6,12 +6,13 @@ from dataclasses import replace
 
 import pytest
 
+from proxy.core.compiled.request_names import asked_in_query
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.errors import AmbiguousRequest, ForbiddenValue, InvalidBody
 from proxy.core.expressions.sources import parse_source
 from proxy.core.http.message import Headers, RequestHead
 from proxy.core.http.path import canonical
-from proxy.core.planning.overrides import asked_in_query, may_ask_in_body, refuse_in_body
+from proxy.core.planning.overrides import may_ask_in_body, refuse_in_body
 from proxy.core.rules.model import Names, Rule, Verdict
 from tests.factories import JSON_TYPE, Trip, a_block, a_message, a_rule, an_item
 

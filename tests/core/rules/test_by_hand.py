@@ -8,16 +8,36 @@ import pytest
 
 from proxy.core.callers import VerifiedCaller
 from proxy.core.crypto.context import Context, Scope
+from proxy.core.crypto.joined_names import Joined, Name
 from proxy.core.errors import CallerMayNotOpen, CallerMayNotSeal, PurposeMissing
-from proxy.core.expressions.sources import parse_source
+from proxy.core.expressions.sources import (
+    ComposedSource,
+    FirstSource,
+    ListSource,
+    MembersSource,
+    NameSource,
+    SameSource,
+    Source,
+    parse_source,
+)
+from proxy.core.rules import by_hand
 from proxy.core.rules.audience import CallerAudience, Mask, Shown
-from proxy.core.rules.by_hand import got_by_hand, refuse_sealing
 from proxy.core.rules.model import Names, Rule
 from tests.factories import a_block, a_rule, an_item
 
 DOCTOR = VerifiedCaller("doctor", "https://id", "grace", {"org": "clinic", "all": ("a", "b")})
 CONTEXT = Context(Scope("clinic", "c1"), field="content")
 PAN = Mask(last=4)
+
+
+def got_by_hand(
+    rules: list[Rule], caller: VerifiedCaller | None, purpose: str, context: Context
+) -> Shown:
+    return by_hand.got_by_hand(((one, caller) for one in rules), purpose, context)
+
+
+def refuse_sealing(rules: list[Rule], caller: VerifiedCaller | None, context: Context) -> None:
+    by_hand.refuse_sealing(((one, caller) for one in rules), context)
 
 
 def opening(shown: Shown, *, names: Names | None = None, purpose: str | None = None) -> Rule:
@@ -116,3 +136,57 @@ def test_only_those_may_seal_whom_each_rule_lets() -> None:
     with pytest.raises(CallerMayNotSeal):
         refuse_sealing([sealing("doctor")], None, CONTEXT)
     refuse_sealing([sealing("clerk")], DOCTOR, CONTEXT._replace(field="note"))
+
+
+def test_a_caller_of_one_listener_is_not_that_of_another_by_its_name() -> None:
+    inside, outside = opening("value"), opening("value")
+    met = [(inside, None), (outside, DOCTOR)]
+    with pytest.raises(CallerMayNotOpen):
+        by_hand.got_by_hand(met, "", CONTEXT)
+    assert by_hand.got_by_hand([(inside, DOCTOR), (outside, DOCTOR)], "", CONTEXT) == "value"
+    with pytest.raises(CallerMayNotSeal):
+        by_hand.refuse_sealing([(sealing("doctor"), None)], CONTEXT)
+
+
+ORG, PATH = NameSource("caller", "org"), NameSource("path", "id")
+LACKING = NameSource("caller", "lacking")
+BOTH = ListSource((ORG, PATH))
+
+
+@pytest.mark.parametrize(
+    ("source", "name", "fits"),
+    [
+        (SameSource(PATH, (ORG,)), "clinic", True),
+        (SameSource(PATH, (ORG,)), "other", False),
+        (FirstSource((LACKING, ORG, PATH)), "clinic", True),
+        (FirstSource((ORG, PATH)), "other", False),
+        (FirstSource((LACKING, PATH)), "other", True),
+        (FirstSource((LACKING,)), "other", False),
+        (ComposedSource("Org/", ORG, "!"), "Org/clinic!", True),
+        (ComposedSource("Org/", ORG, "!"), "Org/other!", False),
+        (ComposedSource("Org/", ORG, "!"), "Org/clinic", False),
+        (ComposedSource("Org/", ORG, "!"), "clinic!", False),
+        (ComposedSource("Org/", ORG, ""), "Org/clinic", True),
+        (ComposedSource("Org/", ORG, ""), None, False),
+        (BOTH, Joined("list", ["clinic", "x"]), True),
+        (BOTH, Joined("list", ["x", "clinic"]), False),
+        (BOTH, Joined("list", ["clinic"]), False),
+        (BOTH, "clinic", False),
+        (BOTH, None, False),
+        (MembersSource((ORG, PATH)), Joined("members", ["a", "clinic"]), True),
+        (MembersSource((ORG, PATH)), Joined("members", ["a", "other"]), False),
+    ],
+)
+def test_claims_within_other_sources_are_those_of_the_caller(
+    source: Source, name: Name | None, *, fits: bool
+) -> None:
+    rule = opening("value", names=Names(None, source))
+    (block,) = rule.blocks_of("response")
+    of_block = replace(rule, names=Names(), response=(replace(block, names=Names(None, source)),))
+    for one in (rule, of_block):
+        context = Context(Scope("clinic", name), field="content")
+        if fits:
+            assert got_by_hand([one], DOCTOR, "", context) == "value"
+            continue
+        with pytest.raises(CallerMayNotOpen):
+            got_by_hand([one], DOCTOR, "", context)

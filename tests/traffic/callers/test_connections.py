@@ -16,10 +16,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from proxy.config.settings.callers import CallerCertificate, CallerTenants, CallerXfcc
-from proxy.core.errors import CallerUnverified, UnfitEnvironment
+from proxy.core.errors import CallersThrottled, CallerUnverified, UnfitEnvironment
 from proxy.traffic.callers.identity import elements
 from proxy.traffic.callers.tenants import Tenants, texts_of
 from proxy.traffic.http1.forwarding_headers import Peer
+from proxy.traffic.policy import FAILED_AT_ONCE
 
 from ..ours import local, proxied
 from ..wire import Origin, get, running
@@ -352,3 +353,37 @@ async def test_the_second_issuer_cannot_name_the_tenant_of_the_first() -> None:
     raw = a_request((b"Authorization", b"Bearer " + signed(claims(iss="https://b")).encode()))
 
     assert await reason_of(callers, raw) == "tenant-not-allowed"
+
+
+# --- tokens that services hand in ---------------------------------------------------------------
+
+
+async def test_what_a_service_hands_in_is_a_token_and_no_other_credential() -> None:
+    line = told("spiffe://clinic/ns/a/sa/b").encode()
+    callers = verifying(
+        by_xfcc("mesh", "spiffe://clinic/ns/*/sa/*", US),
+        a_caller(),
+        trusted_proxies=MESH["trusted_proxies"],
+    )
+    assert await name_of(callers, a_request((XFCC, line)), ENVOY) == "mesh"
+    for shape in (b"0 1 0 1 0", b"0 1 0 0 0", b"jwt"):
+        with pytest.raises(CallerUnverified):
+            await callers.of_token(shape + b"\0" + line + b"\0")
+
+    token = signed().encode()
+    assert (await callers.of_token(token)).name == "doctor"
+    shown = callers.presented(a_request((b"Authorization", b"Bearer " + token)), Peer())
+    assert callers.known(shown) is not None
+
+
+async def test_tokens_for_other_listeners_leave_room_for_its_own() -> None:
+    callers = verifying()
+    for _ in range(2 * FAILED_AT_ONCE):
+        with pytest.raises(CallerUnverified, match="other-issuer"):
+            await callers.of_token(signed(claims(iss="https://other")).encode())
+    assert (await callers.of_token(signed().encode())).name == "doctor"
+    for _ in range(FAILED_AT_ONCE):
+        with pytest.raises(CallerUnverified):
+            await callers.of_token(b"x.y.z")
+    with pytest.raises(CallersThrottled):
+        await callers.of_token(b"x.y.z")

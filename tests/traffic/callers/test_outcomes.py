@@ -65,6 +65,12 @@ RULES: Final = (
     a_rule("write", "POST,PUT,PATCH /m", request=(Block(encrypt=(WRITTEN,)),), response=SHOWN),
     a_rule("list", "GET /m", response=(Block(decrypt=(seen("$.*.content"),)),)),
     a_rule("live", "WS /live", response=SHOWN),
+    a_rule(
+        "chat",
+        "WS /chat",
+        request=(Block(encrypt=(replace(WRITTEN, optional=True),)),),
+        response=SHOWN,
+    ),
     a_rule("events", "GET /events", response=SHOWN),
     a_rule("closed", "POST /closed", request=(Block(callers=frozenset({"doctor"})),)),
 )
@@ -90,6 +96,13 @@ async def answer(at: Hospital, request: web.Request) -> web.StreamResponse:
             await at.push.wait()
             await socket.send_str(json.dumps(one))
         await socket.receive()
+        return socket
+    if request.path == "/chat":
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        async for message in socket:
+            at.stored.append(json.loads(message.data))
+            await socket.send_str(message.data)
         return socket
     if request.path == "/events":
         stream = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
@@ -241,6 +254,25 @@ async def test_a_websocket_ends_at_the_first_push_behind_the_credential(role: st
             told = await asyncio.wait_for(socket.receive(), 5)
             assert (told.type, told.data) == (aiohttp.WSMsgType.CLOSE, 1008)
     assert at.ours.ear.last["reason"] == "caller-expired"
+
+
+async def test_a_message_of_a_websocket_changes_nothing_that_its_sender_does_not_see() -> None:
+    async with ward() as at:
+        for role in ("doctor", "billing", "student"):
+            headers = {"Authorization": f"Bearer {signed(claims(roles=role))}"}
+            url = f"http://127.0.0.1:{at.ours.port}/chat"
+            async with at.session.ws_connect(url, headers=headers) as socket:
+                await socket.send_json({"x": [1]})
+                assert await asyncio.wait_for(socket.receive_json(), 5) == {"x": [1]}
+                await socket.send_json({"content": CANARY})
+                told = await asyncio.wait_for(socket.receive(), 5)
+                if role == "doctor":
+                    assert json.loads(told.data) == {"content": CANARY}
+                else:
+                    assert (told.type, told.data) == (aiohttp.WSMsgType.CLOSE, 1008)
+    reasons = [one["reason"] for _, one in at.ours.ear.heard if one.get("reason")]
+    assert reasons == ["unseen-changed"] * 2
+    assert [list(one) for one in at.backend.stored] == [["x"], ["content"], ["x"], ["x"]]
 
 
 async def test_a_stream_of_events_ends_with_the_credential() -> None:
