@@ -176,7 +176,6 @@ class Block:
     read all the same. `distinct` are the names of objects that are a part of the fields within.
     `search` are the values of a request that are searched for, `keep` says what stays of the
     answer; None: all of it.
-    `tags_members` are names of members whose tags a response loses.
     Of a request, `callers` are those whose messages it takes; None: anyone's.
     """
 
@@ -215,7 +214,6 @@ class Block:
     accept: frozenset[str] = frozenset()
     distinct: frozenset[str] = frozenset()
     keep: KeptResults | None = None
-    tags_members: frozenset[str] = frozenset()
 
     @property
     def seals(self) -> bool:
