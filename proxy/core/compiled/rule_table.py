@@ -350,8 +350,7 @@ class _Routes(NamedTuple):
 
 def _tagged(rules: Sequence[Rule]) -> frozenset[str] | None:
     """Return the members in which rules in force keep tags; None where they make none."""
-    blocks = [block for rule in rules if not rule.observes for block in rule.blocks]
-    items = [item for block in blocks for item in block.encrypt if item.index is not None]
+    items = [item for rule in rules if not rule.observes for item in rule.indexed]
     members = frozenset(item.tags_member for item in items if item.tags_member is not None)
     return members if items else None
 

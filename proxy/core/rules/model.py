@@ -296,6 +296,12 @@ class Rule:
         return (*self.blocks_of("request"), *self.blocks_of("response"))
 
     @property
+    def indexed(self) -> tuple[Item, ...]:
+        """What it seals with tags, by which the backend finds it."""
+        sealed = (item for block in self.blocks for item in block.encrypt)
+        return tuple(item for item in sealed if item.index is not None)
+
+    @property
     def by_caller(self) -> bool:
         """Whether what it answers depends on who asks."""
         opened = (item for block in self.blocks_of("response") for item in block.decrypt)
