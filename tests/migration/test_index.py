@@ -64,6 +64,18 @@ async def test_a_token_gets_its_tags_and_stays_as_it_is() -> None:
     assert [change.after for change in dropped.changed] == [Outcome("unindexed", "k1")]
 
 
+async def test_tags_are_dropped_from_what_opens_no_more() -> None:
+    """The receipt of a destroyed KEK says that this removes them."""
+    erased = Bench(a_keyring("k2").rotate_index(now=NOW, random=lambda size: b"x" * size))
+    lost = durable_session(a_keyring("k9").entry("k9"), NOW.to_bytes(4) + b"12345678", SCOPE)
+    bare = lost.seal(b"Call Ann", Context(SCOPE, "content"))
+    (one,) = await erased.treat("drop-index", a_table(COLUMN), a_row(bare + tags().encode()))
+    assert one.cells == [bare]
+    assert [change.after.state for change in one.changed] == ["unindexed"]
+    (again,) = await erased.treat("drop-index", a_table(COLUMN), a_row(bare))
+    assert (again.cells, [one.state for _, one in again.kept]) == ([None], ["unreadable"])
+
+
 async def test_what_is_sealed_by_a_run_has_its_tags() -> None:
     bench, table = Bench(keyring()), a_table(COLUMN)
     (one,) = await bench.treat("seal", table, a_row(b"Call Ann"))

@@ -310,10 +310,12 @@ async def test_tags_in_a_member_are_written_proven_and_dropped(
     made = await rules.treat("index", row(had))
     assert written(made) == {"id": "m1", "content": bare, "tags": tags}
     tagged = row({"tags": tags})
-    for verb in ("index", "verify"):
+    unchanging: list[Verb] = ["index", "verify"]
+    for verb in unchanging:
         kept = await rules.treat(verb, tagged)
         assert (states(kept), kept.changed, kept.cells) == ({"sealed"}, [], [None])
-    for verb, content in (("drop-index", bare), ("open", "Call Ann")):
+    left: list[tuple[Verb, str]] = [("drop-index", bare), ("open", "Call Ann")]
+    for verb, content in left:
         made = await rules.treat(verb, tagged)
         assert written(made) == {"id": "m1", "content": content, "tags": "~"}
     again = await rules.treat("drop-index", row(had))

@@ -152,7 +152,7 @@ class _Writer:
         return ((start + found.shift, end + found.shift, text),)
 
     def tagged(
-        self, value: Stored, opened: Opened, keys: Sequence[IndexKeys], verb: Verb
+        self, value: Stored, opened: Opened | None, keys: Sequence[IndexKeys], verb: Verb
     ) -> Changes | None:
         """Return the change of a token with other tags than its rule asks for; None for none."""
         how, row = self.found.how, self.found.row
@@ -160,11 +160,12 @@ class _Writer:
             return None
         from ...core.search import tags  # noqa: PLC0415 - loaded with rules that have an index
 
-        if opened.text.is_json:
-            raise UnfitValue("not-a-string")
-        found, item, scope = list[str](), how.item, opened.context.scope
-        if verb != "drop-index":
-            found = tags.of_value(how.item.index, keys, scope, item.field, opened.text.text)
+        found, item = list[str](), how.item
+        if opened is not None and verb != "drop-index":
+            if opened.text.is_json:
+                raise UnfitValue("not-a-string")
+            scope, text = opened.context.scope, opened.text.text
+            found = tags.of_value(how.item.index, keys, scope, item.field, text)
         if item.tags_member is not None:
             return self._beside(tags.listed(found).encode(), verb)
         had, new = value.string, without_tags(value.string)

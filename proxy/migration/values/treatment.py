@@ -112,14 +112,14 @@ class _Worked:
         return opened.text
 
     def tagged(
-        self, value: Stored, opened: Opened, keys: Sequence[IndexKeys], verb: Verb
+        self, value: Stored, opened: Opened | None, keys: Sequence[IndexKeys], verb: Verb
     ) -> Stored | None:
         """Return a token with other tags; None where it has the right ones, or has no index."""
         if self.column.index is None:
             return None
         had, bare = value.string, without_tags(value.string)
         new = Stored(bare)
-        if verb != "drop-index":
+        if verb != "drop-index" and opened is not None:
             new = self._tagged(bare, opened.text, opened.context, keys)
         return None if new.text == had else new
 
