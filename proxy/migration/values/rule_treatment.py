@@ -217,15 +217,16 @@ class RuleTreatment:
         verb: Verb,
         sessions: Sessions,
         sealing: RunSessions,
+        only: str | None = None,
     ) -> None:
-        """Begin with the rules of a listener."""
+        """Begin with the rules of a listener; `only` is as of `ValueTreatment`."""
         self._rules = rules
         self._headers = headers
         self._type = (b"Content-Type", collection.media_type.encode())
         self._collection = collection
         self._labels = {one: at for at, one in enumerate(collection.labels)}
         self._verb = verb
-        self._values = ValueTreatment(verb, sessions, sealing)
+        self._values = ValueTreatment(verb, sessions, sealing, only)
 
     async def treat(self, rows: Sequence[StoredRow]) -> list[Treated]:
         """Return what each element is and is to be.

@@ -52,11 +52,11 @@ def taken_out(body: WriteBody, items: Iterable[Item]) -> tuple[WriteBody, list[T
     no JSON, UnfitValue for an object that has no other member.
     """
     named = [(item.selector, item.tags_member) for item in items]
-    members = [
-        (selector.steps[:-1], name)
+    members = {  # several blocks may say the same
+        (selector.steps[:-1], name): None
         for selector, name in named
         if name is not None and isinstance(selector, JsonSelector)
-    ]
+    }
     had: dict[tuple[object, ...], bytes] = {}
     for above, name in members:
         strings, nulls = _found(body.text, (*above, Step(name))), _nulls(body.text, above, name)

@@ -141,17 +141,19 @@ class Treatment:
     `plan` is `seal`, whose new cells are not to be written: it says how long cells would be.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the table, and how
         self,
         table: StoredTable,
         verb: Verb,
         sessions: Sessions,
         sealing: RunSessions,
         widths: Sequence[int | None] = (),
+        *,
+        only: str | None = None,
     ) -> None:
-        """Make the columns ready."""
+        """Make the columns ready; `only` is as of `ValueTreatment`."""
         self._binder = RowBinder(table)
-        self._values = ValueTreatment(verb, sessions, sealing)
+        self._values = ValueTreatment(verb, sessions, sealing, only)
         plans = verb == "plan"
         every = widths or (None,) * len(table.columns)
         self._columns = [

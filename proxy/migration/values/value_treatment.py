@@ -108,8 +108,11 @@ class _Indexing(Unrevoked):
 class ValueTreatment:
     """Treats values with a verb. `plan` is `seal`, whose results are not to be written."""
 
-    def __init__(self, verb: Verb, sessions: Sessions, sealing: RunSessions) -> None:
-        """Use `sessions` to open, and `sealing` to seal."""
+    def __init__(
+        self, verb: Verb, sessions: Sessions, sealing: RunSessions, only: str | None = None
+    ) -> None:
+        """Use `sessions` to open, and `sealing` to seal; change `only` one conversation."""
+        self._only = only
         self._verb: Verb = "seal" if verb == "plan" else verb
         self._sessions = sessions
         self._sealing = sealing
@@ -137,6 +140,9 @@ class ValueTreatment:
     ) -> tuple[Outcome, Outcome, _New_co | None]:
         """Return what a value is, what it is after the change, and the new one if it changes."""
         opened, outcome = self._opened(value, keys, now)
+        context = value.contexts[0]
+        if self._only is not None and (context is None or context.scope.conversation != self._only):
+            return outcome, outcome, None
         try:
             if opened is not None:
                 return self._of_token(writer, value, opened, outcome, keys)

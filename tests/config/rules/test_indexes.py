@@ -116,3 +116,21 @@ def test_what_can_be_erased_has_no_tags_that_would_stay() -> None:
     text = written(BEHIND).replace("keyring: {", "sessions: {mode: ephemeral}\n  keyring: {")
     problems = problems_of(text)
     assert any("tags stay in the backend when its keys are erased" in one for one in problems)
+
+
+@pytest.mark.parametrize(
+    ("more", "plain", "told"),
+    [
+        ("", "$.a", False),
+        ("", "$.tags", True),
+        ("", "$.*", True),
+        ("", "$..x", True),
+        (", {select: $.b, field: content, index: {as: $.tags}}", "$.a", True),
+        (", {select: $.b, field: content, index: {as: $.more}}", "$.a", False),
+        (", $.tags", "$.a", True),
+    ],
+)
+def test_the_member_of_tags_is_that_of_one_value(more: str, plain: str, *, told: bool) -> None:
+    item = "{select: $.content, index: {as: $.tags}}"
+    problems = problems_of(written(f"{{encrypt: [{item}{more}], plain: ['{plain}']}}"))
+    assert any("a member of their own" in one for one in problems) == told
