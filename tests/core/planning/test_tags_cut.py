@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.errors import UpstreamFailed
 from proxy.core.formats.token_places import without_tags
+from proxy.core.http.message import RequestHead
+from proxy.core.http.path import canonical
+from proxy.core.planning.exchange import Exchange
 from proxy.core.planning.tags_cut import TagsCut, refuse_uncuttable
+from proxy.core.planning.treatment import PASS
 from proxy.core.policy import PIECE_BYTES
-from tests.factories import a_response
+from proxy.core.rules.model import Verdict
+from proxy.core.search.model import WordsIndex
+from proxy.core.transform import pass_request, pass_response, prepare_response
+from tests.factories import a_block, a_response, a_rule, an_item
 
 TOKEN = b"eyJ0eXAiOiJzeTEiLCJhbGciOiJkaXIifQ.." + b"i" * 16 + b"." + b"c" * 30 + b"." + b"t" * 22
 SHORT = b"sy1.A" + b"s" * 90
@@ -87,3 +96,32 @@ def test_what_cannot_be_cut_is_refused(
     with pytest.raises(UpstreamFailed, match="tags-not-cut"):
         refuse_uncuttable(a_response(status, headers=headers))
     refuse_uncuttable(a_response(headers=((b"Content-Encoding", b"identity"),)))
+
+
+INDEXED = a_rule(
+    "POST /m", request=a_block(encrypt=[replace(an_item("$.content"), index=WordsIndex())])
+)
+PASSES = a_rule("GET /m", response=Verdict.PASS)
+
+
+@pytest.mark.parametrize("path", ["/m", "/unruled"])
+def test_an_answer_that_no_rule_reads_passes_through_it(path: str) -> None:
+    table = RuleTable((INDEXED, PASSES), pass_unmatched=True)
+    head = RequestHead("GET", path, None, ())
+    exchange, answer = Exchange(table.decide("GET", canonical(path)), head), a_response()
+    request = pass_request(exchange)
+    assert request.frame.ruled  # neither ranges nor codings
+    message = pass_response(exchange, answer, bodiless=False)
+    assert message.flow is not None
+    assert message.frame.ruled
+    assert pass_response(exchange, answer, bodiless=True).flow is None
+    assert prepare_response(exchange, PASS, answer) is None
+
+
+def test_rules_that_index_nothing_let_answers_pass_as_they_are() -> None:
+    observing = replace(INDEXED, observes=True)
+    table = RuleTable((observing, PASSES), pass_unmatched=True)
+    exchange = Exchange(table.decide("GET", canonical("/m")), RequestHead("GET", "/m", None, ()))
+    message = pass_response(exchange, a_response(), bodiless=False)
+    assert (message.flow, message.frame.ruled) == (None, False)
+    assert prepare_response(exchange, PASS, a_response()) is not None
