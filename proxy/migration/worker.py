@@ -32,7 +32,7 @@ class Order:
 
     `streams` are what a pipe reads and writes; `clock` gives seconds since 1970. A run ends once
     `outdated` says that another KEK is to seal, or `steering` that it is to stop. `lease` makes
-    that of one process, None where no store is shared.
+    that of one process, None where no store is shared. Values of `only` one conversation change.
     """
 
     job: Job
@@ -45,6 +45,7 @@ class Order:
     outdated: Callable[[], bool] = lambda: False
     steering: Steering = field(default_factory=Steering)
     lease: Callable[[], CommandLease] | None = None
+    only: str | None = None
 
 
 class Worker:
@@ -87,7 +88,7 @@ class Worker:
     async def treat_as(self, verb: Verb, source: Source, part: RowRange, reached: Reached) -> None:
         """Treat what is left of a part of some source with some verb."""
         lease = self._leased(verb)
-        treats = treatment(source, verb, self._sessions, self._sealing)
+        treats = treatment(source, verb, self._sessions, self._sealing, self._order.only)
         await engine.run(part, verb, source, treats, reached, lease=lease)
 
     def _leased(self, verb: Verb) -> SealingLease:

@@ -227,8 +227,9 @@ def test_answers_have_no_tags_behind_any_token(answer: object, clear: object) ->
 
 
 def test_members_of_tags_are_empty_in_answers() -> None:
-    answer = replace(a_block(decrypt=["optional $.content"]), tags_members=frozenset({"tags"}))
-    made = a_rule("POST /api/messages", request=a_block(encrypt=[indexed()]), response=answer)
+    answer = a_block(decrypt=["optional $.content"])
+    request = a_block(encrypt=[indexed(tags_member="tags")])
+    made = a_rule("POST /api/messages", request=request, response=answer)
     text = '{"tags" : "%s", "all": [{"tags":"%s"}], "other": "~abcde~", "content": "%s"}'
     found = replied(made, text % (TAGS, "~", SEALED)).decode()
     assert found == text % ("", "", "Call Ann")

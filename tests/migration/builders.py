@@ -62,6 +62,7 @@ class Bench:
         table: StoredTable,
         *rows: StoredRow,
         widths: Sequence[int | None] = (),
+        only: str | None = None,
     ) -> list[Treated]:
         """Return what a verb makes of rows."""
         sessions = Sessions(
@@ -72,7 +73,7 @@ class Bench:
             random=os.urandom,
         )
         sealing = RunSessions(self.keyring, clock=self.clock, random=os.urandom)
-        return await Treatment(table, verb, sessions, sealing, widths).treat(rows)
+        return await Treatment(table, verb, sessions, sealing, widths, only=only).treat(rows)
 
     def clock(self) -> float:
         """Return the time."""

@@ -64,6 +64,25 @@ async def test_a_token_gets_its_tags_and_stays_as_it_is() -> None:
     assert [change.after for change in dropped.changed] == [Outcome("unindexed", "k1")]
 
 
+async def test_tags_are_dropped_from_what_opens_no_more() -> None:
+    """The receipt of a destroyed KEK says that this removes them."""
+    erased = Bench(a_keyring("k2").rotate_index(now=NOW, random=lambda size: b"x" * size))
+    lost = durable_session(a_keyring("k9").entry("k9"), NOW.to_bytes(4) + b"12345678", SCOPE)
+    bare = lost.seal(b"Call Ann", Context(SCOPE, "content"))
+    (one,) = await erased.treat("drop-index", a_table(COLUMN), a_row(bare + tags().encode()))
+    assert one.cells == [bare]
+    assert [change.after.state for change in one.changed] == ["unindexed"]
+    (again,) = await erased.treat("drop-index", a_table(COLUMN), a_row(bare))
+    assert (again.cells, [one.state for _, one in again.kept]) == ([None], ["unreadable"])
+
+
+@pytest.mark.parametrize(("only", "changes"), [("c1", True), ("c2", False), (None, True)])
+async def test_tags_of_one_conversation_are_dropped(only: str | None, *, changes: bool) -> None:
+    had = token() + tags().encode()
+    (one,) = await Bench(keyring()).treat("drop-index", a_table(COLUMN), a_row(had), only=only)
+    assert one.cells == [token_of(had) if changes else None]
+
+
 async def test_what_is_sealed_by_a_run_has_its_tags() -> None:
     bench, table = Bench(keyring()), a_table(COLUMN)
     (one,) = await bench.treat("seal", table, a_row(b"Call Ann"))
@@ -137,5 +156,9 @@ def test_a_database_is_indexed_verified_and_freed(
     rows = [str(row[3]) for row in stored(file)]
     assert all(cut(one).tags for one in rows)
     assert CANARY not in str(rows)
+    for words in (("--conversation", "c1"), ("--drop", "--conversation", "c1", "--report", "r")):
+        assert "goes with --drop" in invoke("migrate", "index", "job.yaml", *words, status=2).output
+    invoke("migrate", "index", "job.yaml", "--drop", "--conversation", "none")
+    assert [str(row[3]) for row in stored(file)] == rows
     invoke("migrate", "index", "job.yaml", "--drop")
     assert not any(cut(str(row[3])).tags for row in stored(file))

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from proxy.core.crypto.context import Context, Scope
+from proxy.core.errors import UnfitValue
+from proxy.core.search.model import WordsIndex
 from proxy.core.search.tags import IndexKeys, listed
+from proxy.core.values.table import splice
 from proxy.keys.keyring.keyring import Keyring
 from proxy.keys.sessions.durable import durable_session
 from proxy.keys.sessions.sessions import Sessions, SessionSettings
@@ -21,7 +25,10 @@ from proxy.migration.job.reader import load
 from proxy.migration.values.rule_treatment import ListedRow, RuleTreatment
 from proxy.migration.values.sealing import RunSessions
 from proxy.migration.values.states import Outcome
+from proxy.migration.values.tag_members import taken_out
 from proxy.migration.values.treatment import Key, Treated
+from proxy.migration.values.write_body import Segment, WriteBody
+from tests.factories import an_item
 from tests.keys.builders import NOW, a_keyring
 
 CONFIG = """\
@@ -271,18 +278,76 @@ async def test_tokens_get_the_tags_that_the_rule_of_the_write_asks_for(tmp_path:
     assert json.loads(opened.cells[0] or b"")["data"]["content"] == "Call Ann"
 
 
-async def test_tags_in_a_member_are_not_written_by_a_run(tmp_path: Path) -> None:
+def in_a_member(folder: Path) -> tuple[Rules, str]:
+    """Return rules that keep tags in a member, and those of two words."""
     config = INDEXED.replace("WHERE", "{as: $.data.tags}").replace("others: pass, ", "")
-    rules = Rules(
-        tmp_path, config.replace("request:\n", "request:\n          plain: [$.data.id]\n")
-    )
+    config = config.replace("request:\n", "request:\n          plain: [$.data.id]\n")
+    rules = Rules(folder, config)
     rules.keyring = rules.keyring.rotate_index(now=NOW, random=lambda size: b"i" * size)
-    runs: list[tuple[Verb, str]] = [("index", rules.token("Call Ann")), ("seal", "Call Ann")]
-    for verb, text in runs:
-        made = await rules.treat(verb, {"id": "m1", "content": text})
-        assert [one.reason for _, one in made.kept] == ["tags-in-a-member"]
-    made = await rules.treat("verify", {"id": "m1", "content": rules.token("Call Ann")})
-    assert states(made) == {"sealed"}
+    keys = IndexKeys(rules.keyring.index[0].key, 1)
+    return rules, listed(keys.word_tags(CONTEXT.scope, "content", ["call", "ann"]))
+
+
+@pytest.mark.parametrize(
+    "had", [{}, {"tags": ""}, {"tags": None}, {"tags": "~"}, {"tags": "~zzzzz~"}]
+)
+@pytest.mark.parametrize("first", [True, False])
+async def test_tags_in_a_member_are_written_proven_and_dropped(
+    tmp_path: Path, had: dict[str, str | None], *, first: bool
+) -> None:
+    rules, tags = in_a_member(tmp_path)
+    bare = rules.token("Call Ann")
+
+    def row(members: dict[str, str | None], content: str = bare) -> dict[str, object]:
+        rest = {"id": "m1", "content": content}
+        return {**members, **rest} if first else {**rest, **members}
+
+    def written(made: Treated) -> dict[str, object]:
+        found: dict[str, object] = json.loads(made.cells[0] or b"{}").get("data")
+        return found
+
+    assert states(await rules.treat("verify", row(had))) == {"untagged"}
+    made = await rules.treat("index", row(had))
+    assert written(made) == {"id": "m1", "content": bare, "tags": tags}
+    tagged = row({"tags": tags})
+    unchanging: list[Verb] = ["index", "verify"]
+    for verb in unchanging:
+        kept = await rules.treat(verb, tagged)
+        assert (states(kept), kept.changed, kept.cells) == ({"sealed"}, [], [None])
+    left: list[tuple[Verb, str]] = [("drop-index", bare), ("open", "Call Ann")]
+    for verb, content in left:
+        made = await rules.treat(verb, tagged)
+        assert written(made) == {"id": "m1", "content": content, "tags": "~"}
+    again = await rules.treat("drop-index", row(had))
+    assert bool(again.changed) == (had == {"tags": "~zzzzz~"})
+    made = await rules.treat("seal", row(had, "Call Ann"))
+    assert written(made)["tags"] == tags
+
+
+@pytest.mark.parametrize("held", ["mine", {"a": "~zzzzz~"}, ["~zzzzz~"]])
+async def test_a_member_that_holds_no_tags_is_not_overwritten(tmp_path: Path, held: object) -> None:
+    rules, _ = in_a_member(tmp_path)
+    element = {"id": "m1", "content": rules.token("Call Ann"), "tags": held}
+    made = await rules.treat("index", element)
+    assert (states(made), made.cells) == ({"unfit"}, [])
+
+
+def test_members_are_taken_out_wherever_they_stand() -> None:
+    item = replace(an_item("$.all.*.c"), index=WordsIndex(), tags_member="t")
+    text = b'{"all":[{"t":"~" , "c":1},{"c":2,"t":null},{ "c":3, "t" : "~abcde~", "d":4},{"c":5}]}'
+    segments = (Segment(0, len(text), 0),)
+    body, holders = taken_out(WriteBody(text, segments), [item, replace(item, field="other")])
+    assert body.text == b'{"all":[{ "c":1},{"c":2},{ "c":3, "d":4},{"c":5}]}'
+    assert [one.raw for one in holders] == [b'"~"', b"null", b'"~abcde~"', None]
+    for number in b"1235":
+        start = text.index(b'"c":%c' % number)
+        shift = body.shift(start, start + 5)
+        assert shift is not None
+        assert body.text[start + shift :].startswith(b'"c":%c' % number)
+    put = splice(body.text, [span for one in holders for span in one.put_in()])
+    assert json.loads(put) == json.loads(text)
+    with pytest.raises(UnfitValue):
+        taken_out(WriteBody(b'{"all":[{"t":"~"}]}', ()), [item])
 
 
 def states(made: Treated) -> set[str]:

@@ -29,6 +29,7 @@ from ...core.errors import ConfigurationError, KeyringError, SealyardError
 from ...core.leaves.choice import ABSENT, OFF
 from ...keys.keyring import wrapping_changes
 from ...keys.keyring.file import open_keyring
+from ...keys.keyring.index_secrets import absent
 from ...keys.keyring.roots import PassphraseRoot, RootProvider, configured
 from ...keys.stores import check_store
 from ...process import descriptors, fitness, hardening
@@ -217,6 +218,9 @@ def _keyring(settings: Settings, doctor: Doctor) -> Iterator[Finding]:
         keyring.require_signed()
     except KeyringError as error:
         yield doctor.found("keyring", error, "keys", "keyring")
+    rules = (rule for one in settings.listeners for rule in one.rules)
+    if (told := absent(keyring.index, rules)) is not None:
+        yield Finding("index", "failed", told)
     for adopted in keyring.adopted:
         keks = [kek for kek in keyring.keks if kek.adopted == adopted.id]
         opening = sum(kek.state != "disabled" for kek in keks)

@@ -128,6 +128,12 @@ def rewrap(place: KeyringPlace, *, as_json: bool) -> None:
     _report(renewed, "rewrapped", as_json=as_json)
     if not as_json:
         tell(keyring)
+        if keyring.index:
+            number = keyring.index[-1].generation
+            console.say(
+                f"to do: whoever could open the file has generation {number} of the index, and can"
+                " try words against tags: `sealyard keys rotate-index`, then migrate, and --drop"
+            )
 
 
 @roots.command()

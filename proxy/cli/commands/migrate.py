@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from functools import partial, wraps
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -143,19 +144,29 @@ def reseal(place: KeyringPlace, **options: Any) -> None:  # noqa: ANN401 - see `
 
 @migrate.command()
 @click.option("--drop", is_flag=True, help="Remove all tags instead.")
+@click.option("--conversation", help="With --drop: remove the tags of this conversation alone.")
 @_state_option
 @_options
-def index(place: KeyringPlace, *, drop: bool, **options: Any) -> None:  # noqa: ANN401 - see `_options`
+def index(
+    place: KeyringPlace,
+    *,
+    drop: bool,
+    conversation: str | None,
+    **options: Any,  # noqa: ANN401 - see `_options`
+) -> None:
     """Give sealed values the tags that their index asks for, and remove others.
 
     \b
     sealyard migrate index clinic.yaml --rate 2000
     sealyard migrate index clinic.yaml --drop
+    sealyard migrate index clinic.yaml --drop --conversation c1
 
     It may run beside a writer. Tags are of each generation of the index secret that the keyring
     has. Plain values stay plain. Exits with 1 if there are any, or if values are left.
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
-    _run(place, "drop-index" if drop else "index", **options)
+    if conversation is not None and (not drop or options["report_file"] is not None):
+        raise click.UsageError("--conversation goes with --drop, and a report is of all rows")
+    _run(place, "drop-index" if drop else "index", only=conversation, **options)
 
 
 @migrate.command("open")
@@ -293,6 +304,7 @@ def _run(  # noqa: PLR0913 - each is one option
     report_file: Path | None,
     as_json: bool,
     state: Path | None = None,
+    only: str | None = None,
 ) -> None:
     """Run a verb; end with 1 if it leaves values that are not as they are to be."""
     job = reader.load(job_file, os.environ)
@@ -304,14 +316,16 @@ def _run(  # noqa: PLR0913 - each is one option
     if writes:
         place.write_down(keyring, f"migrate.{verb}", job=job.digest)
     if writes and not isinstance(job.place, Pipe):
-        mark = begin_to_write(_mark_path(job_file), _task(verb, keyring), random=os.urandom)
+        mark = begin_to_write(_mark_path(job_file), _task(verb, keyring, only), random=os.urandom)
         kept = _state_file(state or _state_path(job_file, verb), job, verb, keyring, mark)
     output = sys.stdout.buffer if writes else None
     streams = (sys.stdin.buffer, output)
     steering = Steering(_told_path(job_file))
     steering.begin()
     lease = lease_for(place, keyring)
-    order = Order(job, verb, keyring, streams, time.time, rate, kept, outdated, steering, lease)
+    order = Order(
+        job, verb, keyring, streams, time.time, rate, kept, outdated, steering, lease, only
+    )
     team_or_none = nullcontext() if workers == 1 else _team(order, workers)
     with in_words(), _interruptible(), team_or_none as team:
         done = asyncio.run(runner.run(order, Progress(sys.stderr, time.monotonic), team))
@@ -391,8 +405,13 @@ def _told_path(job_file: Path) -> Path:
     return job_file.with_name(f"{job_file.name}.told")
 
 
-def _task(verb: Verb, keyring: Keyring) -> str:
-    """Return what a mark is of: a verb, and the primary KEK where it says what is done."""
+def _task(verb: Verb, keyring: Keyring, only: str | None = None) -> str:
+    """Return what a mark is of: a verb, and the primary KEK where it says what is done.
+
+    Of `only` one conversation, its digest is a part of it.
+    """
+    if only is not None:
+        return f"{verb} {sha256(only.encode(errors='surrogatepass')).hexdigest()}"
     return f"{verb} {keyring.primary.id}" if verb == "reseal" else verb
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any as AnyType
 from typing import Final
 
 from ...core.errors import InvalidExpression
-from ...core.expressions.selectors import Inside, JsonSelector, Selector, Whole
+from ...core.expressions.selectors import Inside, JsonSelector, Selector, Step, Whole
 from ...core.http.message import Direction
 from ...core.rules.model import Item, Others
 from ...core.search.model import ExactIndex, FieldIndex, IndexScope, WordsIndex
@@ -138,12 +139,37 @@ def index_of(
 
 
 def check_members(
-    encrypt: tuple[Item, ...], others: Others, place: Place, problems: Problems
+    encrypt: tuple[Item, ...],
+    plain: Sequence[Selector],
+    others: Others,
+    place: Place,
+    problems: Problems,
 ) -> None:
-    """Report members of tags that a request may have itself."""
+    """Report members of tags that a request may have itself, or that two values would share."""
+    members = [
+        (*one.selector.steps[:-1], Step(one.tags_member))
+        for one in encrypt
+        if one.tags_member is not None and isinstance(one.selector, JsonSelector)
+    ]
+    selectors = [*plain, *(one.selector for one in encrypt)]
+    taken = [one.steps for one in selectors if isinstance(one, JsonSelector)]
+    if len(set(members)) < len(members) or any(_meet(one, at) for one in taken for at in members):
+        told = (
+            "the member of `index: {as}` is selected or listed as plain, or is that of two values"
+        )
+        problems.add(place, told, "give the tags of each value a member of their own")
     if others != "refuse" and any(one.tags_member is not None for one in encrypt):
         told = "`index: {as}` needs `others: refuse`: a request must not have that member itself"
         problems.add(place, told, "delete `others`, or write `index: behind`")
+
+
+def _meet(steps: tuple[Step, ...], member: tuple[Step, ...]) -> bool:
+    """Return whether a selector may select a member, or what this lies in."""
+    if any(one.deep for one in steps):
+        return True
+    pairs = zip(steps, member, strict=False)
+    same = all(one.key == at.key or not isinstance(one.key, str) for one, at in pairs)
+    return same and len(steps) <= len(member)
 
 
 def check(item: Item, place: Place, problems: Problems) -> None:

@@ -167,7 +167,8 @@ class _Resolver:
         if any(one.index is not None for one in encrypt):
             from . import indexes  # noqa: PLC0415 - loaded with fields that have one
 
-            indexes.check_members(encrypt, others, block.place, self._problems)
+            plain = [one for one, _ in item_checks.plain_in(block)]
+            indexes.check_members(encrypt, plain, others, block.place, self._problems)
         filenames: Filenames = "plain"
         if direction == "request":
             filenames = options.filenames or ("plain" if others == "pass" else "replace")

@@ -60,7 +60,11 @@ def _settings(values: dict[str, Any], fields: Fields, problems: Problems) -> Set
     if not problems.count:  # a rule with a mistake would look as if it had no fields
         likely_mistakes.check_fields(fields.get("fields"), rules, problems)
     indexed = fields.get("fields")
-    if indexed is not None and keys.sessions.mode == "ephemeral" and any(map(_is_indexed, rules)):
+    if (
+        indexed is not None
+        and keys.sessions.mode == "ephemeral"
+        and any(one.indexed for one in rules)
+    ):
         told = "has an index, whose tags stay in the backend when its keys are erased"
         problems.add(indexed, told, "take it off, or write `keys.sessions.mode: durable`")
     check_loss(fields["keys"], keys, problems, end_to_end=any(map(_issues_packages, rules)))
@@ -89,10 +93,6 @@ def _listeners(
         # A rule with a mistake would look as if its fields were not sealed.
         seal_open_match.check([rule for one in found for rule in one.rules], problems)
     return tuple(one.settings for one in found if one.settings is not None)
-
-
-def _is_indexed(rule: Rule) -> bool:
-    return any(item.index is not None for one in rule.blocks for item in one.encrypt)
 
 
 def _issues_packages(rule: Rule) -> bool:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from typing import Any, Final
 
 from ...core.expressions.sources import name_sources
-from ...core.rules.model import NAMED_PARTS, Rule, Verdict
+from ...core.rules.model import NAMED_PARTS
 from ..checks import (
     binding_names,
     block_coverage,
@@ -109,31 +108,12 @@ def listener(
     passes = bool(values.get("pass_unmatched"))
     at = fields.get("unmatched") or fields.place
     route_coverage.check_open_writes(resolved, at, problems, passes=passes)
-    values["rules"] = _hiding(resolved, problems)
+    values["rules"] = tuple(one.rule for one in resolved)
     values["log"] = {
         one.rule.name: one.shared.log for one in resolved if one.shared.log is not None
     }
     whole = values.keys() >= {"name", "listen", "upstream", "pass_unmatched"}
     return ResolvedListener(fields.place, ListenerSettings(**values) if whole else None, resolved)
-
-
-def _hiding(resolved: tuple[ResolvedRule, ...], problems: Problems) -> tuple[Rule, ...]:
-    """Return rules whose responses lose all tags; warn of those that do not read theirs."""
-    rules = tuple(one.rule for one in resolved)
-    items = [item for rule in rules for block in rule.blocks for item in block.encrypt]
-    for one in resolved if any(item.index is not None for item in items) else ():
-        if one.rule.response is Verdict.PASS and one.rule.request is not Verdict.REJECT:
-            told = "answers that it does not read keep their tags, and whoever gets them compares"
-            problems.warn(one.syntax.place, told)
-    members = frozenset(one.tags_member for one in items if one.tags_member is not None)
-    return tuple(map(partial(_hidden, members), rules)) if members else rules
-
-
-def _hidden(members: frozenset[str], rule: Rule) -> Rule:
-    if not isinstance(rule.response, tuple):
-        return rule
-    response = tuple(replace(block, tags_members=members) for block in rule.response)
-    return replace(rule, response=response)
 
 
 def _check_claims(

@@ -99,7 +99,8 @@ class Decision:
     another rule would take the request, and one that must not be gone around. `pattern` is the one
     of the rule's that took it. `ruled`: a rule in force takes requests to this path, with some
     method. `for_caller`: what it answers depends on who asks. `other` is what the request must not
-    hold since none reads it, `takes_no_body`: that is a body.
+    hold since none reads it, `takes_no_body`: that is a body. `tagged` is there where some rule of
+    the table indexes, so that any answer may have tags: the names of members that hold them.
     """
 
     __slots__ = (
@@ -116,6 +117,7 @@ class Decision:
         "reads_request",
         "rule",
         "ruled",
+        "tagged",
         "takes_no_body",
         "varies",
     )
@@ -130,11 +132,13 @@ class Decision:
         pattern: Pattern | None = None,
         ruled: bool = False,
         other: OtherMethod | None = None,
+        tagged: frozenset[str] | None = None,
     ) -> None:
         """Draw from the rule what every message asks."""
         self.pattern = pattern
         self.ruled = ruled or compiled_rule is not None
         self.other = other
+        self.tagged = tagged
         unread = compiled_rule is not None and compiled_rule.takes_no_body
         self.takes_no_body = unread or other is not None
         self.overridable = overridable
@@ -144,7 +148,8 @@ class Decision:
         named = compiled_rule or observes
         self.rule = named.rule if named else None
         self.reads_request = bool(compiled_rule and compiled_rule.request)
-        self.may_read_response = bool(compiled_rule and compiled_rule.response)
+        reads = bool(compiled_rule and compiled_rule.response)
+        self.may_read_response = reads or tagged is not None
         self.may_open_response = bool(compiled_rule and compiled_rule.opens_response)
         self.varies = compiled_rule.varies if compiled_rule else ()
         self.for_caller = compiled_rule is not None and compiled_rule.rule.by_caller
@@ -169,6 +174,7 @@ class Decision:
                 overridable=self.overridable or unseen,  # a form may ask for a PUT
                 pattern=self.pattern,
                 other=self.other,
+                tagged=self.tagged,
             )
         return seen
 
@@ -218,7 +224,9 @@ class RuleTable:
         named = (pattern.methods for rule in rules for pattern in rule.patterns)
         methods = frozenset({"PUT"}.union(*named)) - {_OVERRIDDEN}
         others = OtherMethods(rules, [one.query for one in self.rules])
-        self._routes = _Routes(self.rules, table, self._enforced, methods, others, pass_unmatched)
+        self._routes = _Routes(
+            self.rules, table, self._enforced, methods, others, _tagged(rules), pass_unmatched
+        )
         # What remembers must not hold this table: the cycle would keep it long after a reload.
         self._remembered = lru_cache(maxsize=REMEMBERED)(self._routes.decide)
 
@@ -252,6 +260,7 @@ class _Routes(NamedTuple):
     enforced: RouteTable
     methods: frozenset[str]
     others: OtherMethods
+    tagged: frozenset[str] | None
     pass_unmatched: bool
 
     def preflight(self, asked: str, path: CanonicalPath) -> Decision | None:
@@ -262,7 +271,9 @@ class _Routes(NamedTuple):
         if taken is None:
             return None
         other = self.others.preflight(self.enforced.of_path(path), taken[0])
-        return None if other is None else Decision(None, ruled=True, other=other)
+        if other is None:
+            return None
+        return Decision(None, ruled=True, other=other, tagged=self.tagged)
 
     def decide(
         self,
@@ -280,7 +291,13 @@ class _Routes(NamedTuple):
                 raise RejectedByRule("upgrade-on-ruled-route")
             if not self.pass_unmatched:
                 raise RejectedByRule("no-rule")
-            return Decision(None, overridable=overridable, ruled=bool(ruled), other=other)
+            return Decision(
+                None,
+                overridable=overridable,
+                ruled=bool(ruled),
+                other=other,
+                tagged=self.tagged,
+            )
         index, pattern = found
         compiled_rule = self.rules[index]
         captures = MappingProxyType(pattern.captures(path))
@@ -294,6 +311,7 @@ class _Routes(NamedTuple):
                 pattern=pattern,
                 ruled=bool(ruled),
                 other=self.others.at(ruled, None),
+                tagged=self.tagged,
             )
         if compiled_rule.rule.request is Verdict.REJECT:
             refusal = RejectedByRule("rule-rejects")
@@ -303,7 +321,12 @@ class _Routes(NamedTuple):
         if not compiled_rule.takes_no_body and not self.others.closes(index):
             other = self.others.at(self.enforced.of_path(path), (index, pattern))
         return Decision(
-            compiled_rule, captures, overridable=overridable, pattern=pattern, other=other
+            compiled_rule,
+            captures,
+            overridable=overridable,
+            pattern=pattern,
+            other=other,
+            tagged=self.tagged,
         )
 
     def _find(
@@ -325,6 +348,13 @@ class _Routes(NamedTuple):
             for one in self.methods
             for other in self.table.takers(one, path)
         )
+
+
+def _tagged(rules: Sequence[Rule]) -> frozenset[str] | None:
+    """Return the members in which rules in force keep tags; None where they make none."""
+    items = [item for rule in rules if not rule.observes for item in rule.indexed]
+    members = frozenset(item.tags_member for item in items if item.tags_member is not None)
+    return members if items else None
 
 
 def _compile_all(rules: Sequence[Rule], sealed: frozenset[str]) -> Iterator[CompiledRule]:

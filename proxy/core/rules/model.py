@@ -176,7 +176,6 @@ class Block:
     read all the same. `distinct` are the names of objects that are a part of the fields within.
     `search` are the values of a request that are searched for, `keep` says what stays of the
     answer; None: all of it.
-    `tags_members` are names of members whose tags a response loses.
     Of a request, `callers` are those whose messages it takes; None: anyone's.
     """
 
@@ -215,7 +214,6 @@ class Block:
     accept: frozenset[str] = frozenset()
     distinct: frozenset[str] = frozenset()
     keep: KeptResults | None = None
-    tags_members: frozenset[str] = frozenset()
 
     @property
     def seals(self) -> bool:
@@ -296,6 +294,12 @@ class Rule:
     def blocks(self) -> tuple[Block, ...]:
         """The blocks of both directions, none of a direction that passes or is refused unread."""
         return (*self.blocks_of("request"), *self.blocks_of("response"))
+
+    @property
+    def indexed(self) -> tuple[Item, ...]:
+        """What it seals with tags, by which the backend finds it."""
+        sealed = (item for block in self.blocks for item in block.encrypt)
+        return tuple(item for item in sealed if item.index is not None)
 
     @property
     def by_caller(self) -> bool:

@@ -69,21 +69,28 @@ def pass_response(
     """Return a response to be relayed with its body unread.
 
     `unread` says that it contains something sealed, `bodiless` that the response has no body by
-    HTTP's own rules (HEAD, 204, 304). It must not fit a block. Raises RejectedByRule where the rule
-    rejects all responses.
+    HTTP's own rules (HEAD, 204, 304). It must not fit a block. Where it may have tags, it loses
+    them on its way. Raises RejectedByRule where the rule rejects all responses, UpstreamFailed
+    where tags could not be found in it.
     """
-    if exchange.decision.compiled_rule is None:
-        return mint(head)  # no rule is there that could reject or read it
+    decision = exchange.decision
+    ruled, flow = decision.tagged is not None, None
+    if decision.tagged is not None and not bodiless:
+        from ..planning.tags_cut import TagsCut, refuse_uncuttable  # noqa: PLC0415 - with its rules
+
+        refuse_uncuttable(head)
+        flow = TagsCut(decision.tagged)
+    if decision.compiled_rule is None:
+        return mint(head, ruled=ruled, flow=flow)  # no rule is there that could reject or read it
     refuse_rejected(exchange)
     choose = choose_bodiless if bodiless else choose_response
     if choose(exchange, head) is not None:
         message = "a response that a rule reads cannot pass unread"
         raise TypeError(message)
-    decision = exchange.decision
     varies, for_caller = decision.varies, decision.for_caller
     if not (bodiless and decision.may_read_response):
         added = added_to_unread(head, varies, unread=unread, for_caller=for_caller)
-        return mint(head, for_caller=for_caller, added_headers=added)
+        return mint(head, ruled=ruled, for_caller=for_caller, added_headers=added, flow=flow)
     opens = decision.may_open_response
     added = added_to_bodiless(head, varies, opens=opens, for_caller=for_caller)
     return mint(head, ruled=True, private=opens, for_caller=for_caller, added_headers=added)

@@ -173,7 +173,7 @@ def plan_records(
 ) -> Plan:
     """Return what a block does to a piece of a body of records: some whole ones, or none."""
     if _is_answer(head):
-        records = without_tags(records, compiled.block.tags_members)
+        records = without_tags(records, exchange.decision.tagged or frozenset())
     values, count = piece_values(exchange, compiled, head, records)
     ruled = exchange.decision.may_read_response
     needs, until = values.needs(), exchange.until
@@ -203,7 +203,7 @@ def _plan(  # noqa: PLR0913 - the message and what is known of it
         head = told_back(exchange, head)
     coded = body
     if cuts and _is_answer(head):
-        body = without_tags(body, frozenset() if compiled is None else compiled.block.tags_members)
+        body = without_tags(body, decision.tagged or frozenset())
     cut = body is not coded
     if body and compiled is not None and type(head) is ResponseHead:
         body = _joined(exchange, compiled, head, body)

@@ -50,7 +50,8 @@ def prepare_response(
     """
     try:
         if isinstance(treatment, Pass):
-            return passes(pass_response(exchange, head, bodiless=False))
+            message = pass_response(exchange, head, bodiless=False)
+            return passes(message) if message.flow is None else None
         if isinstance(treatment, ReadResponse):
             return _changing(exchange, treatment.block, head)
     except (SealyardError, KeyError):

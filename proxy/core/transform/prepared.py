@@ -140,7 +140,7 @@ class PreparedJson(Prepared):
         self._flat = flat
         self._cuts = isinstance(head, ResponseHead) or getattr(head, "direction", "") == "response"
         self._most = compiled.block.max_values
-        self._tags_members = compiled.block.tags_members
+        self._tags_members = exchange.decision.tagged or frozenset()
         given = given_names(exchange, flat)
         if given is None:
             raise KeyError

@@ -6,12 +6,13 @@ values get tags of both, and searches go by the older one, which every value has
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ...core.crypto import derivation
 from ...core.crypto.secret import IndexSecret
 from ...core.errors import KeyringError
+from ...core.rules.model import Rule
 from ..policy import MAX_INDEX_SECRETS
 from .kek import mark_of
 
@@ -39,6 +40,17 @@ def check(secrets: Sequence[IndexGeneration]) -> None:
         raise KeyringError("the index secrets of a keyring are of rising generations")
     if any(one.since < 0 for one in secrets):
         raise KeyringError("an index secret's time is at least 0")
+
+
+def absent(secrets: Sequence[IndexGeneration], rules: Iterable[Rule]) -> str | None:
+    """Return what to tell of a keyring that lacks the secret that rules index with."""
+    fields = sorted({item.field for rule in rules for item in rule.indexed})
+    if secrets or not fields:
+        return None
+    return (
+        f"the keyring has no index secret, so values of {', '.join(fields)} are refused: make one"
+        " with `sealyard keys rotate-index`, and distribute the keyring"
+    )
 
 
 def latest(

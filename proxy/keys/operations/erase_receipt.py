@@ -40,7 +40,8 @@ _STALE: Final = (
 )
 _ADOPTED: Final = "the store of the adopted keyring {}, where the conversation is {}"
 _TAGS: Final = (
-    "tags of indexed fields: they remain in the backend until `sealyard migrate index --drop`, and"
+    "tags of indexed fields: they remain in the backend until `sealyard migrate index --drop`"
+    " (`--conversation` for one), and"
     " whoever has the keyring can try words and values against them"
 )
 _KEK_COPIES: Final = (

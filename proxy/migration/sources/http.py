@@ -61,7 +61,9 @@ class HttpSource(ReadInOrder):
         self._refused: dict[Key, str] = {}
         self._checked: set[str] = set()
 
-    def treatment(self, verb: Verb, sessions: Sessions, sealing: RunSessions) -> RuleTreatment:
+    def treatment(
+        self, verb: Verb, sessions: Sessions, sealing: RunSessions, only: str | None
+    ) -> RuleTreatment:
         """Return what treats the rows, by the rules of the listener."""
         return RuleTreatment(
             self._rules,
@@ -70,6 +72,7 @@ class HttpSource(ReadInOrder):
             verb=verb,
             sessions=sessions,
             sealing=sealing,
+            only=only,
         )
 
     @property

@@ -49,15 +49,24 @@ def open_source(
     return _mysql(place, table, environ)
 
 
-def treatment(source: Source, verb: Verb, sessions: Sessions, sealing: RunSessions) -> RowTreatment:
-    """Return what treats the rows of a source: the columns of a table, or the rules of a list."""
+def treatment(
+    source: Source,
+    verb: Verb,
+    sessions: Sessions,
+    sealing: RunSessions,
+    only: str | None = None,
+) -> RowTreatment:
+    """Return what treats the rows of a source: the columns of a table, or the rules of a list.
+
+    It changes values of `only` one conversation; None: of all.
+    """
     table = source.table
     if isinstance(table, StoredTable):
-        return Treatment(table, verb, sessions, sealing, source.widths())
+        return Treatment(table, verb, sessions, sealing, source.widths(), only=only)
     from .http import HttpSource  # noqa: PLC0415 - rules take memory
 
     assert isinstance(source, HttpSource)  # noqa: S101 - no other has a collection
-    return source.treatment(verb, sessions, sealing)
+    return source.treatment(verb, sessions, sealing, only)
 
 
 def scopes(table: StoredTable | HttpCollection) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from ...core.compiled.rule_table import Decision, RuleTable
 from ...core.compiled.views import OPERATOR
@@ -28,6 +28,7 @@ from ...core.transform import plan_request, plan_response
 from ...core.values.carry_out import CarriedOut
 from ...core.values.hows import How, Open, Seal, Span
 from ...core.values.key_needs import KeysInUse
+from ...core.values.sealing import fitting
 from ...core.values.table import Values, lookup, splice, token_in
 from ...keys.sessions.sessions import Sessions
 from ..job.collections import HttpCollection
@@ -35,11 +36,13 @@ from ..job.model import DEFAULT_ROWS, Verb
 from .cells import Stored
 from .sealing import RunSessions
 from .states import Outcome
+from .tag_members import EMPTY, NONE, TagsHolder, holder_of, taken_out
 from .treatment import ChangedValue, Key, StoredRow, Treated
 from .value_treatment import Opened, Value, ValueTreatment, token_of
 from .write_body import WriteBody, write_body
 
 if TYPE_CHECKING:  # loaded with rules that have an index
+    from ...core.search.model import FieldIndex
     from ...core.search.tags import IndexKeys
 
 _OK: Final = 200
@@ -69,6 +72,10 @@ class ListedRow(NamedTuple):
         return cls(*row.names, *row.cells)  # type: ignore[arg-type]  # what `row` made
 
 
+Changes = Sequence[Span]
+"""What changes in the body of a write for one value, members of tags aside."""
+
+
 class _Found(NamedTuple):
     """A value of a message: its label, and the row that is for it.
 
@@ -96,6 +103,7 @@ class _Writer:
     keys: KeysInUse
     now: float
     lookalikes: bool
+    holder: TagsHolder | None = None
 
     @property
     def form(self) -> Form:
@@ -103,11 +111,9 @@ class _Writer:
         how = self.found.how
         return how.item.form if isinstance(how, Seal) else "jwe"
 
-    def seal(self, value: Stored, _: Context, keys: KeysInUse, exp: int | None) -> Span:
+    def seal(self, value: Stored, _: Context, keys: KeysInUse, exp: int | None) -> Changes:
         """Return the change that the sidecar would make; its rule says when the value ends."""
         how, row = self.found.how, self.found.row
-        if isinstance(how, Seal) and how.item.tags_member is not None:
-            raise UnfitValue("tags-in-a-member")
         assert isinstance(how, Seal)  # noqa: S101 - others have no context to be sealed for
         if exp is not None:
             raise UnfitValue("token-ends")
@@ -118,9 +124,17 @@ class _Writer:
         cty = CTY_JSON if value.is_json else None
         alone = Values()
         alone.add(how, row.contexts[0], start, end, value.text, cty)
-        return self._changed(alone)
+        sealed = self._changed(alone)
+        if self.holder is not None:
+            from ...core.search import tags  # noqa: PLC0415 - loaded with rules that have an index
 
-    def open(self, opened: Opened) -> Span:
+            item, scope = how.item, cast("Context", row.contexts[0]).scope
+            text, index = fitting(item, value.text, cty), cast("FieldIndex", item.index)
+            made = tags.of_value(index, keys.keys.standing.index, scope, item.field, text)
+            self.holder.raw = b'"%b"' % tags.listed(made).encode()
+        return (sealed,)
+
+    def open(self, opened: Opened) -> Changes:
         """Return the change to what was sealed; one that a page must not have is none."""
         found = self.found
         row, how = found.row, found.how
@@ -133,33 +147,46 @@ class _Writer:
         if found.shift is None:
             raise UnfitValue("not-written")
         start, end, text = self._changed(row)
-        return start + found.shift, end + found.shift, text
+        if self.holder is not None and self.holder.raw not in NONE:
+            self.holder.raw = EMPTY
+        return ((start + found.shift, end + found.shift, text),)
 
     def tagged(
-        self, value: Stored, opened: Opened, keys: Sequence[IndexKeys], verb: Verb
-    ) -> Span | None:
+        self, value: Stored, opened: Opened | None, keys: Sequence[IndexKeys], verb: Verb
+    ) -> Changes | None:
         """Return the change of a token with other tags than its rule asks for; None for none."""
         how, row = self.found.how, self.found.row
         if not isinstance(how, Seal) or how.item.index is None:
             return None
         from ...core.search import tags  # noqa: PLC0415 - loaded with rules that have an index
 
-        if how.item.tags_member is not None:
-            if verb == "verify":
-                return None
-            raise UnfitValue("tags-in-a-member")
-        if opened.text.is_json:
-            raise UnfitValue("not-a-string")
+        found, item = list[str](), how.item
+        if opened is not None and verb != "drop-index":
+            if opened.text.is_json:
+                raise UnfitValue("not-a-string")
+            scope, text = opened.context.scope, opened.text.text
+            found = tags.of_value(how.item.index, keys, scope, item.field, text)
+        if item.tags_member is not None:
+            return self._beside(tags.listed(found).encode(), verb)
         had, new = value.string, without_tags(value.string)
-        if verb != "drop-index":
-            item, scope = how.item, opened.context.scope
-            found = tags.of_value(how.item.index, keys, scope, item.field, opened.text.text)
+        if found:
             new = tags.within(item.max_chars, tags.behind(new.decode(), found), item.field)
         if new == had:
             return None
         for spell in how.spells:
             new = spell(new)
-        return row.starts[0], row.ends[0], new
+        return ((row.starts[0], row.ends[0], new),)
+
+    def _beside(self, tags: bytes, verb: Verb) -> Changes | None:
+        """Change the member beside a token; return None where it is as it is to be."""
+        holder, raw = self.holder, b'"%b"' % tags
+        if holder is None:
+            raise UnfitValue("tags-in-a-member")
+        if raw == holder.raw or (verb == "drop-index" and holder.raw in NONE):
+            return None
+        if verb != "verify":
+            holder.raw = raw
+        return ()
 
     def _changed(self, row: Values) -> Span:
         """Return what a row comes to; raise as that does, or UnfitValue where it stays."""
@@ -170,6 +197,9 @@ class _Writer:
         if text is None:
             raise UnfitValue("not-written")
         return row.starts[0], row.ends[0], text
+
+
+_Read = tuple[WriteBody, list[_Found], list[TagsHolder]]
 
 
 class RuleTreatment:
@@ -187,15 +217,16 @@ class RuleTreatment:
         verb: Verb,
         sessions: Sessions,
         sealing: RunSessions,
+        only: str | None = None,
     ) -> None:
-        """Begin with the rules of a listener."""
+        """Begin with the rules of a listener; `only` is as of `ValueTreatment`."""
         self._rules = rules
         self._headers = headers
         self._type = (b"Content-Type", collection.media_type.encode())
         self._collection = collection
         self._labels = {one: at for at, one in enumerate(collection.labels)}
         self._verb = verb
-        self._values = ValueTreatment(verb, sessions, sealing)
+        self._values = ValueTreatment(verb, sessions, sealing, only)
 
     async def treat(self, rows: Sequence[StoredRow]) -> list[Treated]:
         """Return what each element is and is to be.
@@ -219,22 +250,26 @@ class RuleTreatment:
             ]
         return treated
 
-    def _read(self, row: ListedRow) -> tuple[WriteBody, list[_Found]] | Outcome:
+    def _read(self, row: ListedRow) -> _Read | Outcome:
         """Return the body of the write and its values, or why there is none."""
         try:
-            body = write_body(self._collection, row.element)
-            plan = self._write_plan(row, body.text)
+            exchange = self._writing(row)
+            rule = exchange.decision.rule
+            body, holders = write_body(self._collection, row.element), list[TagsHolder]()
+            if rule is not None and any(one.tags_member is not None for one in rule.indexed):
+                body, holders = taken_out(body, rule.indexed)
+            plan = plan_request(exchange, body.text)
             reads = self._read_plan(row)
         except TrafficError as error:
             return Outcome("unfit", "", error.reason)
-        return body, self._found(row, body, plan, reads)
+        return body, self._found(row, body, plan, reads), holders
 
-    def _write_plan(self, row: ListedRow, body: bytes) -> Plan:
+    def _writing(self, row: ListedRow) -> Exchange:
         method, headers = self._collection.write.method, (*self._headers, self._type)
         exchange = self._exchange(RequestHead(method, row.address, None, headers))
         for source in exchange.asks:  # the backend has told it with the list
             exchange.asked[source] = name_in(source, row.element)
-        return plan_request(exchange, body)
+        return exchange
 
     def _read_plan(self, row: ListedRow) -> Plan | None:
         """Return what the rule of the list does to an answer that has this element alone."""
@@ -297,7 +332,7 @@ class RuleTreatment:
     def _treated(
         self,
         row: StoredRow,
-        read: tuple[WriteBody, list[_Found]] | Outcome,
+        read: _Read | Outcome,
         keys: KeysInUse,
         now: float,
     ) -> Treated:
@@ -305,18 +340,25 @@ class RuleTreatment:
         if isinstance(read, Outcome):
             made.kept.append((0, read))
             return made
-        body, values = read
+        body, values, holders = read
         changes: list[Span] = []
         for one in values:
-            writer = _Writer(one, keys, now, self._collection.lookalikes)
+            how, holder = one.row.hows[0], None
+            if holders and isinstance(how, Seal):
+                holder = holder_of(
+                    holders, how.item.tags_member, one.row.starts[0], one.row.ends[0]
+                )
+            writer = _Writer(one, keys, now, self._collection.lookalikes, holder)
             before, after, change = self._values.treat(writer, one.value, keys, now)
             if change is None:
                 before = before._replace(reason="") if one.parted else before
                 made.kept.append((one.label, _read_by_clients(one.value, before)))
             else:
                 made.changed.append(ChangedValue(one.label, before, after))
-                changes.append(change)
-        made.cells.append(splice(body.text, changes) if changes else None)
+                changes += change
+        if made.changed:
+            changes += [span for one in holders for span in one.put_in()]
+        made.cells.append(splice(body.text, sorted(changes)) if changes else None)
         return made
 
 

@@ -112,14 +112,14 @@ class _Worked:
         return opened.text
 
     def tagged(
-        self, value: Stored, opened: Opened, keys: Sequence[IndexKeys], verb: Verb
+        self, value: Stored, opened: Opened | None, keys: Sequence[IndexKeys], verb: Verb
     ) -> Stored | None:
         """Return a token with other tags; None where it has the right ones, or has no index."""
         if self.column.index is None:
             return None
         had, bare = value.string, without_tags(value.string)
         new = Stored(bare)
-        if verb != "drop-index":
+        if verb != "drop-index" and opened is not None:
             new = self._tagged(bare, opened.text, opened.context, keys)
         return None if new.text == had else new
 
@@ -141,17 +141,19 @@ class Treatment:
     `plan` is `seal`, whose new cells are not to be written: it says how long cells would be.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the table, and how
         self,
         table: StoredTable,
         verb: Verb,
         sessions: Sessions,
         sealing: RunSessions,
         widths: Sequence[int | None] = (),
+        *,
+        only: str | None = None,
     ) -> None:
-        """Make the columns ready."""
+        """Make the columns ready; `only` is as of `ValueTreatment`."""
         self._binder = RowBinder(table)
-        self._values = ValueTreatment(verb, sessions, sealing)
+        self._values = ValueTreatment(verb, sessions, sealing, only)
         plans = verb == "plan"
         every = widths or (None,) * len(table.columns)
         self._columns = [

@@ -81,11 +81,12 @@ class Writer(Protocol[_New_co]):
         """Return the value as it was before it was sealed."""
 
     def tagged(
-        self, value: Stored, opened: Opened, keys: Sequence[IndexKeys], verb: Verb
+        self, value: Stored, opened: Opened | None, keys: Sequence[IndexKeys], verb: Verb
     ) -> _New_co | None:
         """Return a token with the tags that its index asks for; None where it has these.
 
-        The verb `drop-index` asks for none, and `verify` writes none.
+        The verb `drop-index` asks for none, so that it needs nothing opened, and `verify` writes
+        none.
 
         Raises ValueTooLong, UnfitValue or NotIndexable where it cannot have them.
         """
@@ -107,8 +108,11 @@ class _Indexing(Unrevoked):
 class ValueTreatment:
     """Treats values with a verb. `plan` is `seal`, whose results are not to be written."""
 
-    def __init__(self, verb: Verb, sessions: Sessions, sealing: RunSessions) -> None:
-        """Use `sessions` to open, and `sealing` to seal."""
+    def __init__(
+        self, verb: Verb, sessions: Sessions, sealing: RunSessions, only: str | None = None
+    ) -> None:
+        """Use `sessions` to open, and `sealing` to seal; change `only` one conversation."""
+        self._only = only
         self._verb: Verb = "seal" if verb == "plan" else verb
         self._sessions = sessions
         self._sealing = sealing
@@ -136,9 +140,15 @@ class ValueTreatment:
     ) -> tuple[Outcome, Outcome, _New_co | None]:
         """Return what a value is, what it is after the change, and the new one if it changes."""
         opened, outcome = self._opened(value, keys, now)
+        context = value.contexts[0]
+        if self._only is not None and (context is None or context.scope.conversation != self._only):
+            return outcome, outcome, None
         try:
             if opened is not None:
                 return self._of_token(writer, value, opened, outcome, keys)
+            if self._verb == "drop-index" and isinstance(value.token, Token):
+                new = writer.tagged(value.stored, None, (), self._verb)
+                return outcome, outcome if new is None else Outcome("unindexed", outcome.kek), new
             return self._of_other(writer, value, outcome, keys)
         except ValueTooLong:
             outcome = Outcome("too-long", outcome.kek)
@@ -157,12 +167,12 @@ class ValueTreatment:
         if self._verb == "open":
             after = Outcome("opened", outcome.kek, outcome.reason)
             return outcome, after, writer.open(opened)
-        if self._verb in {"index", "drop-index", "verify"} and opened.at == 0:
+        drops = self._verb == "drop-index"
+        if drops or (self._verb in {"index", "verify"} and opened.at == 0):
             new = writer.tagged(value.stored, opened, keys.keys.standing.index, self._verb)
             if new is None or self._verb == "verify":
                 state: State = outcome.state if new is None else "untagged"
                 return (still := outcome._replace(state=state)), still, None
-            drops = self._verb == "drop-index"
             return outcome, outcome._replace(state="unindexed" if drops else "indexed"), new
         context, sealed = value.contexts[0], value.token
         if self._verb != "reseal" or context is None or not isinstance(sealed, Token):

@@ -35,6 +35,17 @@ class WriteBody(NamedTuple):
                 return one.begins - one.start
         return None
 
+    def without(self, start: int, end: int) -> WriteBody:
+        """Return the body without the bytes between two places of it."""
+        left: list[Segment] = []
+        for one in self.segments:
+            first, last = one.begins, one.begins + one.end - one.start
+            if first < (stop := min(last, start)):
+                left.append(Segment(one.start, one.start + stop - first, first))
+            if last > (again := max(first, end)):
+                left.append(Segment(one.start + again - first, one.end, again - end + start))
+        return WriteBody(self.text[:start] + self.text[end:], tuple(left))
+
 
 def write_body(collection: HttpCollection, element: bytes) -> WriteBody:
     """Return the body that writes an element as it is.
@@ -42,7 +53,7 @@ def write_body(collection: HttpCollection, element: bytes) -> WriteBody:
     A PATCH leaves out members that are null, which it would delete. Raises InvalidBody for what is
     no JSON, UnfitValue for what no body of this method can say.
     """
-    before = b"".join(b"{%b:" % _quoted(name) for name in collection.at)
+    before = b"".join(b"{%b:" % quoted(name) for name in collection.at)
     behind = b"}" * len(collection.at)
     patches = collection.write.method == "PATCH"
     if not (collection.members or collection.without or patches):
@@ -57,7 +68,7 @@ def write_body(collection: HttpCollection, element: bytes) -> WriteBody:
             continue
         if patches:
             _refuse_nulls(raw)
-        text += b"%b%b:" % (b"," if segments else b"", _quoted(name))
+        text += b"%b%b:" % (b"," if segments else b"", quoted(name))
         segments.append(Segment(found.start, found.end, len(text)))
         text += raw
     return WriteBody(text + b"}" + behind, tuple(segments))
@@ -79,10 +90,11 @@ def _is_written(collection: HttpCollection, name: str) -> bool:
     return name not in collection.without
 
 
-def _quoted(name: str) -> bytes:
-    quoted = quote(name.encode())
-    assert quoted is not None  # noqa: S101 - strict JSON has no half of a surrogate pair
-    return quoted
+def quoted(name: str) -> bytes:
+    """Return the name of a member as JSON has it."""
+    text = quote(name.encode())
+    assert text is not None  # noqa: S101 - strict JSON has no half of a surrogate pair
+    return text
 
 
 def _refuse_nulls(raw: bytes) -> None:

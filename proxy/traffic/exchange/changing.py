@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from ...core.compiled.block import CompiledBlock
 from ...core.errors import Busy
 from ...core.planning.exchange import Exchange
 from ...core.planning.plan import PlannedFlow
@@ -155,13 +156,17 @@ class Changing:
         match arriving := as_it_arrives(treatment, head, length, limit):
             case Pass():
                 message = pass_response(exchange, head, bodiless=response.bodiless, unread=unread)
-                return message, response
+                if message.flow is None:
+                    return message, response
+                pieces = Pieces(response, response.framing, None)
+                return message, FlowingResponse(response, pieces, message.flow)
             case StreamRecords(block, kind):
                 way = steps.prepared_records(exchange, block, head, kind, record)
                 message = begin_stream(exchange, block, head, kind, limit, way=way)
                 apply = self._applying(record)
                 return message, StreamedResponse(response, response.chunks(), message, apply)
             case StreamBody(block):
+                response = _tagless(exchange, block, response)
                 pieces = Pieces(response, response.framing, steps.flow_limit)
                 whole = await pieces.beginning(arriving.suffices)
                 if whole:
@@ -201,3 +206,18 @@ class Changing:
 
     def _applying(self, record: MessageRecord) -> Apply:
         return partial(carried_out, self._steps, record)
+
+
+def _tagless(
+    exchange: Exchange, block: CompiledBlock, response: UpstreamResponse
+) -> UpstreamResponse:
+    """Return a response whose parts have lost their tags, those also that the block does not read.
+
+    A sealed stream is passed as it is: it has none.
+    """
+    tagged = exchange.decision.tagged
+    if tagged is None or not block.traits.flows_in_parts:
+        return response
+    from ...core.planning.tags_cut import TagsCut  # noqa: PLC0415 - loaded with its rules
+
+    return FlowingResponse(response, Pieces(response, response.framing, None), TagsCut(tagged))

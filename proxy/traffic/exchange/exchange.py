@@ -273,7 +273,8 @@ class Handler:
             exchange = admitted.exchange
             treatment = self.steps.treat_response(exchange, response)
             hold = None
-            if not isinstance(treatment, Pass):
+            tagged = exchange.decision.tagged is not None and not response.bodiless
+            if tagged or not isinstance(treatment, Pass):
                 hold = self.steps.budget.of(request, admitted.claim.client)
                 incoming = self._changing.incoming(exchange, response, treatment, record, hold)
                 message, response = await incoming

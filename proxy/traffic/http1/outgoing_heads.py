@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from ...core.formats.token_places import without_tags
 from ...core.http.cache_control import speaks_to_caches
 from ...core.http.header_names import HeaderNames
 from ...core.http.message import Headers, RequestHead, ResponseHead, header_values
@@ -40,7 +41,8 @@ def response_lines(
     lines += _response_lines(frame, location_rewrite)
     if connection is not None:
         lines.append(b"Connection: " + connection)
-    return joined(lines, frame.added_headers)
+    whole = joined(lines, frame.added_headers)
+    return without_tags(whole) if frame.ruled else whole
 
 
 def id_line(request_id: bytes) -> bytes:

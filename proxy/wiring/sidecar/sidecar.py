@@ -18,6 +18,7 @@ from ...core.http.message import DIRECTIONS
 from ...core.rules.model import Rule
 from ...keys.audit import Trail
 from ...keys.fleet.lineage import Accepted
+from ...keys.keyring.index_secrets import absent
 from ...keys.keyring.keyring import shown
 from ...process import cgroup, descriptors, memory
 from ...process.policy import TRIM_SECONDS
@@ -438,6 +439,10 @@ def report_keyring(reporter: Reporter, material: Material) -> None:
         keks=len(material.keyring.keks),
         duration_ms=material.keyring_ms,
     )
+    rules = (rule for one in material.settings.listeners for rule in one.rules)
+    if (told := absent(material.keyring.index, rules)) is not None:
+        file = str(material.settings.keys.keyring.file)
+        reporter.report("config.warning", file=file, line=None, path="fields", warning=told)
 
 
 def _count_permissive(samples: Samples, listener: str, rule: Rule) -> None:

@@ -228,6 +228,26 @@ def test_a_keyring_that_others_can_read_is_found(folder: Path) -> None:
     assert (keyring["verdict"], "0644" in keyring["text"]) == ("failed", True)
 
 
+def test_a_keyring_without_the_secret_of_an_index_is_found(folder: Path) -> None:
+    file = folder / "sealyard.yaml"
+    text = file.read_text()
+    for old, new in (
+        ("max_chars: 10000, string: true", "max_chars: 10000, string: true, index: {words: {}}"),
+        ("encrypt: $.content", "encrypt: {select: $.content, index: behind}"),
+        ("bind: [tenant, conversation]", "bind: [tenant, conversation, field]"),
+        ("decrypt: tokens", "decrypt: $.*.content"),
+    ):
+        assert old in text
+        text = text.replace(old, new)
+    file.write_text(text)
+    found = examine(folder, status=3)["index"]
+    assert found["verdict"] == "failed"
+    assert "values of content are refused: make one with `sealyard keys rotate" in found["text"]
+    place = "--keyring", str(folder / "keyring.jwe"), "--root-file", str(folder / "root.key")
+    invoke("keys", "rotate-index", *place)
+    assert "index" not in examine(folder, status=0)
+
+
 def test_mistakes_of_the_configuration_are_found(folder: Path) -> None:
     (folder / "sealyard.yaml").write_text("version: 1\n")
     assert examine(folder, status=3)["configuration"]["verdict"] == "failed"

@@ -165,6 +165,16 @@ def test_a_rewrap_makes_a_new_root_key_that_no_older_copy_gives(run: Run) -> Non
         assert one["jwe"] != other["jwe"]
 
 
+def test_a_rewrap_asks_for_another_index_secret(run: Run) -> None:
+    configure(OLD, NEW)
+    run("roots", "add")
+    assert "rotate-index" not in run("roots", "rewrap").stderr
+    run("rotate-index")
+    told = run("roots", "rewrap").stderr
+    assert "has generation 1 of the index" in told
+    assert "`sealyard keys rotate-index`" in told
+
+
 def test_a_former_passphrase_with_an_old_copy_does_not_open_what_was_rewrapped(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

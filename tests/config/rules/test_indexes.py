@@ -6,7 +6,7 @@ import pytest
 
 from proxy.core.search.model import ExactIndex, WordsIndex
 from proxy.core.search.skipped import COMMON
-from tests.config.builders import loaded, problems_of, warnings_of, with_rules
+from tests.config.builders import loaded, problems_of, with_rules
 
 RULE = """\
       - name: r
@@ -38,22 +38,6 @@ def test_an_index_of_values_may_have_a_member_for_its_tags() -> None:
     text = written(request, "{exact: {normalize: email, scope: tenant}}")
     (item,) = loaded(text).settings.listeners[0].rules[0].blocks[0].encrypt
     assert (item.index, item.tags_member) == (ExactIndex("email", "tenant"), "tags")
-
-
-def test_answers_of_all_rules_lose_the_tags_of_a_member() -> None:
-    text = written("{encrypt: {select: $.content, index: {as: $.tags}}}")
-    rule = "{name: s, match: GET /s, conversation: query:c, response: {decrypt: $.content}}"
-    rules = loaded(f"{text}      - {rule}\n").settings.listeners[0].rules
-    assert isinstance(rules[1].response, tuple)
-    assert rules[1].response[0].tags_members == {"tags"}
-
-
-def test_an_answer_that_no_rule_reads_keeps_its_tags_and_is_warned_of() -> None:
-    told = "answers that it does not read keep their tags"
-    assert any(told in one for one in warnings_of(written(BEHIND)))
-    read = f"request: {BEHIND}\n        response: {{decrypt: $.content}}"
-    answered = written(BEHIND).replace(f"request: {BEHIND}", read)
-    assert not any(told in one for one in warnings_of(answered))
 
 
 def test_words_of_a_whole_tenant_are_asked_for_twice() -> None:
@@ -132,3 +116,21 @@ def test_what_can_be_erased_has_no_tags_that_would_stay() -> None:
     text = written(BEHIND).replace("keyring: {", "sessions: {mode: ephemeral}\n  keyring: {")
     problems = problems_of(text)
     assert any("tags stay in the backend when its keys are erased" in one for one in problems)
+
+
+@pytest.mark.parametrize(
+    ("more", "plain", "told"),
+    [
+        ("", "$.a", False),
+        ("", "$.tags", True),
+        ("", "$.*", True),
+        ("", "$..x", True),
+        (", {select: $.b, field: content, index: {as: $.tags}}", "$.a", True),
+        (", {select: $.b, field: content, index: {as: $.more}}", "$.a", False),
+        (", $.tags", "$.a", True),
+    ],
+)
+def test_the_member_of_tags_is_that_of_one_value(more: str, plain: str, *, told: bool) -> None:
+    item = "{select: $.content, index: {as: $.tags}}"
+    problems = problems_of(written(f"{{encrypt: [{item}{more}], plain: ['{plain}']}}"))
+    assert any("a member of their own" in one for one in problems) == told
