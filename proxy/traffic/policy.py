@@ -154,3 +154,5 @@ FAILED_PER_SECOND: Final = 2.0
 MOST_FAILING: Final = 4096  # clients whose failures are counted
 FAILED_SHARE: Final = 0.05  # of the CPU, for credentials of all clients that do not hold
 FAILED_BURST_SECONDS: Final = 0.25
+PLACE_HASH_CHARS: Final = 6  # of the hash that stands for a name of a client in the log
+PLACE_STEPS: Final = 16  # of a path that are spelled in the log

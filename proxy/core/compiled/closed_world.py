@@ -145,6 +145,8 @@ class ClosedQuery:
                 raise UnlistedName(
                     "unlisted-query",
                     detail=f"The rule does not list this name under `query`: {shown}",
+                    path=(name,),
+                    in_query=True,
                 )
             if value and name in self._plain and not value.isdigit():
                 self._look_at(value)

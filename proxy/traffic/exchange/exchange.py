@@ -79,6 +79,7 @@ class Handler:
         origins: frozenset[str] = frozenset(),
         watches: Watches | None = None,
         opens: OpensLog | None = None,
+        place_key: bytes | None = None,
         callers: Callers | None = None,
         assumed: VerifiedCaller | None = None,
     ) -> None:
@@ -106,6 +107,7 @@ class Handler:
             accept=accept,
             watches=watches,
             opens=opens,
+            place_key=place_key,
         )
         if any(one.asks for one in rule_table.rules):
             from .asking import BackendNames  # noqa: PLC0415 - loaded with its rules

@@ -79,8 +79,10 @@ class WiredLane:
         lag: LoopLag,
         slices: Slices,
         opens: OpensLog | None,
+        place_key: bytes,
         budget: ByteBudget,
     ) -> None:
+        self._place_key = place_key
         self._tap = tap
         self._opens = opens
         self._lag = lag
@@ -254,6 +256,7 @@ class WiredLane:
             origins=frozenset(settings.cors.origins) if settings.cors else frozenset(),
             watches=self._watches(material, upstream.address),
             opens=self._opens_of(material),
+            place_key=self._place_key,
             callers=callers,
         )
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from ...config.checks import memory_fit
 from ...config.settings import Loaded, Settings
+from ...core.crypto.derivation import place_key
 from ...core.errors import OpenFailed, SealyardError
 from ...core.http.message import DIRECTIONS
 from ...core.rules.model import Rule
@@ -96,6 +97,7 @@ class Sidecar:
                 lag=self._lag,
                 slices=slices,
                 opens=self.keys.opens,
+                place_key=place_key(material.keyring.record_key),
                 budget=self._budget,
             )
             for name, one in material.listeners.items()

@@ -264,7 +264,7 @@ def refuse(path: Path, reason: str = "unlisted-name") -> None:
     shown = "".join(_shown(step) for step in path)
     if len(shown) > SHOWN_CHARS:
         shown = f"{shown[: SHOWN_CHARS - 1]}…"
-    raise UnlistedName(reason, detail=f"Neither sealed nor `plain`: ${shown}")
+    raise UnlistedName(reason, detail=f"Neither sealed nor `plain`: ${shown}", path=path)
 
 
 def look_like_a_name(path: Path) -> None:
