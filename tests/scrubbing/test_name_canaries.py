@@ -118,6 +118,8 @@ async def test_no_name_of_a_client_is_told(tmp_path: Path, log_format: str) -> N
     told |= {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     assert {"ladder.json", "audit.log"} <= {Path(one).name for one in told}
     assert b"unlisted-name" in told["--steps"]
+    assert b"had a name that is not listed: $.*#" in told["--steps"]
+    assert b'"place": "$.meta.*#' in told[str(folder / "ladder.json")]
     if log_format == "json":
         places = {one["place"] for one in running.events if "place" in one}
         assert all(map(PLACE.fullmatch, places)), places

@@ -15,7 +15,7 @@ from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
 from ...core.errors import TrafficError
-from ...core.expressions.name_readings import first_step_of_member, fold_field, fold_member
+from ...core.expressions.name_readings import are_twins
 from ...core.http.path import canonical
 from ...telemetry.sensitive import kind_of_name, kind_of_text
 from ..policy import ExitCode
@@ -177,13 +177,13 @@ def proposed(route: SeenRoute, least: Least) -> Proposal:
     plain = sorted(
         one
         for one in good - {binding} - set(sealed)
-        if not any(_are_twins(names[one], other) for other in taken)
+        if not any(are_twins(names[one], other) for other in taken)
     )
     query = sorted(
         name
         for name, place in route.query.items()
         if _is_sure(route, place, least, (name,)) and not place.sensitive
-        if not any(_are_twins(name, other) for other in taken)
+        if not any(are_twins(name, other) for other in taken)
     )
     spelled = {one: _selector(one, form=route.form) for one in good}
     others = {one: route.body[one] for one in names if one not in {*sealed, *plain, binding}}
@@ -215,15 +215,6 @@ def _is_sure(route: SeenRoute, place: SeenPlace, least: Least, steps: Sequence[s
 def _names_conversation(steps: Sequence[str]) -> bool:
     name = steps[-1].lower().replace("_", "") if steps else ""
     return len(steps) == 1 and any(name in {one, f"{one}id"} for one in _CONVERSATIONS)
-
-
-def _are_twins(name: str, other: str) -> bool:
-    """Return whether some known parser may take one name for the other, or for a part of it."""
-    return (
-        fold_member(name) == fold_member(other)
-        or fold_field(name) == fold_field(other)
-        or first_step_of_member(name) == fold_member(other)
-    )
 
 
 def _selector(steps: Sequence[str], *, form: bool) -> str:

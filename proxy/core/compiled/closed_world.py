@@ -134,6 +134,10 @@ class ClosedQuery:
         self._sealed = frozenset(map(fold_member, sealed))
         self._plain = plain if self._sealed else frozenset[str]()
 
+    def lists(self, name: str) -> bool:
+        """Return whether a name may occur."""
+        return name in self._names
+
     def refuse_others(self, head: RequestHead) -> None:
         """Raise UnlistedName for a name that is not listed, be it behind a `;`.
 

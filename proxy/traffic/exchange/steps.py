@@ -76,6 +76,7 @@ if TYPE_CHECKING:  # imported where the configuration has it
     from .announcements import Announcements, Begun
     from .asking import BackendNames
     from .place_names import PlaceNames
+    from .unlisted_names import UnlistedNames
 
 Watches = Callable[[MessageRecord], MessageWatch]
 """Returns what watches a message."""
@@ -117,6 +118,7 @@ class Steps(PreparedSteps):
         watches: Watches | None = None,
         opens: OpensLog | None = None,
         place_key: bytes | None = None,
+        unlisted: UnlistedNames | None = None,
     ) -> None:
         super().__init__(keys, tap, clock, slices, opens)
         self._watches = watches
@@ -127,6 +129,7 @@ class Steps(PreparedSteps):
         self.budget: Final = budget
         self._rule_table = rule_table
         self._known_names = known_names(one.rule for one in rule_table.rules)
+        self.unlisted: Final = unlisted
         self._place_key = place_key or secrets.token_bytes(32)
         self._name = name
         self._limits = limits

@@ -65,7 +65,9 @@ class LadderKeeper:
         """Add what was counted since the last call to the modes in force."""
         async with self._one_at_a_time:
             facts = await self._facts(FACTS_SECONDS)
-            changed = self._ledger.take(self._settings(), facts.samples, self._clock())
+            changed = self._ledger.take(
+                self._settings(), facts.samples, self._clock(), facts.unlisted
+            )
             self._changed = self._changed or changed
 
     async def save(self) -> None:

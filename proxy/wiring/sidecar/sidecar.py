@@ -256,7 +256,10 @@ class Sidecar:
             Check("accepting", not self._draining, "draining" if self._draining else ""),
             *self.keys.checks(),
         )
-        return Facts(checks, self._samples(), self._status())
+        unlisted = (row for name, lane in self.lanes.items() for row in lane.unlisted(name))
+        process = {"process": os.getpid()}
+        told = tuple({**process, **row} for row in unlisted)
+        return Facts(checks, self._samples(), self._status(), told)
 
     def _held(self, material: Material) -> Material:
         """Return it with the keyring that is in use in place of the one that its file had.
