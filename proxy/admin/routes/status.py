@@ -30,12 +30,20 @@ _UNLISTED: Final[Mapping[str, Schema]] = {
     "clients": schemas.many(TEXT),
     "sensitive": FLAG,
 }
+_LISTS: Final[Mapping[str, Schema]] = {
+    "match": TEXT,
+    "conversation": TEXT,
+    "encrypt": schemas.many(TEXT),
+    "plain": schemas.many(TEXT),
+    "query": schemas.many(TEXT),
+}
 _RULE: Final[Mapping[str, Schema]] = {
     "listener": TEXT,
     "rule": TEXT,
     "mode": {"enum": ["observe", "permissive", "enforce"]},
     "until": schemas.nullable({"type": "number"}),
     "opens": FLAG,
+    "lists": schemas.nullable(schemas.record(_LISTS)),
     "fingerprint": TEXT,
     "since": _NUMBER,
     "seen": FLAG,
@@ -93,7 +101,8 @@ STEPS: Final = Operation(
             " kinds of refusals than can be counted. `unlisted` are names of requests that a rule"
             " in mode `observe` does not list: how many that succeeded had them, hashes of some of"
             " their clients, and the place as `message.refused` tells it; the `selector` only where"
-            " there is evidence that the name is no data.",
+            " there is evidence that the name is no data. `lists` is what a rule of one path and"
+            " one block of requests lists already, for `sealyard init --from`.",
             schemas.record(_STEPS),
         ),
     ),

@@ -74,7 +74,7 @@ class LadderKeeper:
         """Write the file if anything has changed; what cannot be written is reported once."""
         if self._file is None or not self._changed:
             return
-        content = json.dumps(to_json(self._ledger.stages)).encode()
+        content = json.dumps(to_json(self._settings(), self._ledger.stages)).encode()
         try:
             await asyncio.to_thread(private_file.write, self._file, content)
         except Exception as error:  # noqa: BLE001 - the loop must go on, whatever a disk or a machine does

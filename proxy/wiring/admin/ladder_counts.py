@@ -6,14 +6,16 @@ What the counts mean for a step up, whoever reads them decides.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from enum import Enum
 from typing import Any, Final, Literal, NamedTuple
 
 from ...config.settings import Settings
-from ...core.rules.model import Behaviour, Block, Rule
+from ...core.expressions.selectors import Selector, Whole
+from ...core.expressions.sources import JsonSource, NameSource
+from ...core.rules.model import Behaviour, Rule
 from ...telemetry.metrics import table
 from ...telemetry.metrics.samples import Samples
 from ..policy import LADDER_REFUSALS, LADDER_UNLISTED, UNLISTED_CLIENTS
@@ -259,15 +261,42 @@ def rows(settings: Settings, stages: Mapping[Key, RuleStage]) -> list[dict[str, 
     The rule is empty for requests of which no rule is named.
     """
     rules = {(one.name, rule.name): rule for one in settings.listeners for rule in one.rules}
-    return [
-        {**_row(key, stage), **_of_rule(rules[key].blocks if key in rules else ())}
-        for key, stage in stages.items()
-    ]
+    return [{**_row(key, stage), **_of_rule(rules.get(key))} for key, stage in stages.items()]
 
 
-def _of_rule(blocks: Sequence[Block]) -> dict[str, Any]:
+def _of_rule(rule: Rule | None) -> dict[str, Any]:
+    blocks = () if rule is None else rule.blocks
     ends = (one.permissive_until for one in blocks if one.permissive_until is not None)
-    return {"until": max(ends, default=None), "opens": any(one.decrypt for one in blocks)}
+    opens = any(one.decrypt for one in blocks)
+    return {"until": max(ends, default=None), "opens": opens, "lists": _lists(rule)}
+
+
+def _lists(rule: Rule | None) -> dict[str, Any] | None:
+    """Return what a rule of one path and one block of requests says, for a proposal of lists."""
+    blocks = () if rule is None else rule.blocks_of("request")
+    if rule is None or len(blocks) != 1 or len(rule.patterns) != 1:
+        return None
+    (block,) = blocks
+    source = block.names.conversation or rule.names.conversation
+    if isinstance(source, NameSource):
+        conversation = f"{source.place}:{source.name}"
+    elif isinstance(source, JsonSource):
+        conversation = source.selector.text + "~" * source.member_name
+    else:
+        return None
+    return {
+        "match": rule.patterns[0].text,
+        "conversation": conversation,
+        "encrypt": [
+            f"{'optional ' if one.optional else ''}{_text(one.selector)}" for one in block.encrypt
+        ],
+        "plain": [_text(one) for one in block.plain],
+        "query": sorted((block.query or frozenset()) - block.naming),
+    }
+
+
+def _text(selector: Selector) -> str:
+    return selector.value if isinstance(selector, Whole) else selector.text
 
 
 def _row(key: Key, stage: RuleStage) -> dict[str, Any]:
@@ -294,9 +323,9 @@ def _row(key: Key, stage: RuleStage) -> dict[str, Any]:
 _REFUSAL: Final = ("direction", "reason", "client_name")
 
 
-def to_json(stages: Mapping[Key, RuleStage]) -> dict[str, Any]:
+def to_json(settings: Settings, stages: Mapping[Key, RuleStage]) -> dict[str, Any]:
     """Return the stages for a file."""
-    return {"version": VERSION, "rules": [_row(*one) for one in stages.items()]}
+    return {"version": VERSION, "rules": rows(settings, stages)}
 
 
 def from_json(document: Any) -> dict[Key, RuleStage]:  # noqa: ANN401 - whatever the file holds

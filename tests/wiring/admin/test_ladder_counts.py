@@ -99,7 +99,9 @@ def test_nothing_is_lost_or_counted_twice_over_takes_and_restarts(
         messages, refusals, now = messages + more, refusals + refused, now + later
         ledger.take(settings(rule), samples(messages, ("not-a-token", refusals)), now)
         if restarts:
-            ledger = Ledger(from_json(json.loads(json.dumps(to_json(ledger.stages)))))
+            ledger = Ledger(
+                from_json(json.loads(json.dumps(to_json(settings(rule), ledger.stages))))
+            )
             messages = refusals = 0
 
     stage = ledger.stages["api", "r"]
@@ -156,7 +158,7 @@ def test_unlisted_names_are_summed_over_processes_takes_and_restarts() -> None:
     for seen in rows_of:
         assert ledger.take(settings(rule), samples(), LATE, seen)
     assert not ledger.take(settings(rule), samples(), LATE, rows_of[-1])
-    ledger = Ledger(from_json(json.loads(json.dumps(to_json(ledger.stages)))))
+    ledger = Ledger(from_json(json.loads(json.dumps(to_json(settings(rule), ledger.stages)))))
 
     (row,) = told(ledger, rule, LATE)["unlisted"]
     assert row == {
