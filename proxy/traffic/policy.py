@@ -156,7 +156,8 @@ FAILED_SHARE: Final = 0.05  # of the CPU, for credentials of all clients that do
 FAILED_BURST_SECONDS: Final = 0.25
 PLACE_HASH_CHARS: Final = 6  # of the hash that stands for a name of a client in the log
 PLACE_STEPS: Final = 16  # of a path that are spelled in the log
-MOST_IN_MESSAGE: Final = 64  # unlisted places of one message that are counted
+LOOKED_AT_PER_SECOND: Final = 20  # messages whose unlisted names are counted, of one listener
+MOST_LOOKED_AT: Final = 100  # unlisted values of one of them
 MOST_UNLISTED: Final = 256  # unlisted places that are kept of one rule: the rarest go
 MOST_CLIENTS_TOLD: Final = 3  # clients of an unlisted place that are told apart
 

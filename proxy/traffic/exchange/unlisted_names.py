@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Final
 
 from ...core.compiled.closed_world import ClosedWorld, sealed_fields
@@ -22,8 +24,16 @@ from ...core.formats.parameters import fields_of_query
 from ...core.formats.urlencoded import FORM
 from ...core.http.message import RequestHead
 from ...core.rules.model import NAMED_PARTS, Rule
+from ...telemetry.per_second import PerSecond
 from ...telemetry.sensitive import kind_of_name, kind_of_text
-from ..policy import MOST_CLIENTS_TOLD, MOST_IN_MESSAGE, MOST_UNLISTED, PROPOSED, SCANNED_BYTES
+from ..policy import (
+    LOOKED_AT_PER_SECOND,
+    MOST_CLIENTS_TOLD,
+    MOST_LOOKED_AT,
+    MOST_UNLISTED,
+    PROPOSED,
+    SCANNED_BYTES,
+)
 from .place_names import PlaceNames
 from .sensitive_members import leaves
 
@@ -35,9 +45,10 @@ _PLAIN: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 @dataclass(slots=True)
 class _Unlisted:
-    """What was seen of one place; `selector` is empty where it must not be told."""
+    """What was seen of one place; `path` is empty where a name of it looks like none."""
 
-    selector: str
+    path: Path
+    place: str
     messages: int = 0
     clients: set[str] = field(default_factory=set)
     sensitive: bool = False
@@ -45,6 +56,7 @@ class _Unlisted:
 
 @dataclass(slots=True)
 class _OfRule:
+    rule: Rule
     requests: int = 0
     places: dict[str, _Unlisted] = field(default_factory=dict)
 
@@ -52,10 +64,11 @@ class _OfRule:
 class UnlistedNames:
     """Counts them for one listener, while the process lives. Clients are told apart by a hash."""
 
-    __slots__ = ("_key", "_rules")
+    __slots__ = ("_key", "_rules", "_sample")
 
-    def __init__(self, key: bytes) -> None:
+    def __init__(self, key: bytes, clock: Callable[[], float] = time.monotonic) -> None:
         self._key = key
+        self._sample = PerSecond(LOOKED_AT_PER_SECOND, clock)
         self._rules: dict[str, _OfRule] = {}
 
     def look(
@@ -67,23 +80,25 @@ class UnlistedNames:
         client: str,
         places: PlaceNames,
     ) -> None:
-        """Count the names of a request that succeeded, unless it is long; `client` has sent it."""
-        if len(body) > SCANNED_BYTES:
+        """Count the names of a request that succeeded, if it belongs to the sample.
+
+        `client` has sent it.
+        """
+        if len(body) > SCANNED_BYTES or not self._sample.takes():
             return
-        seen = self._rules.setdefault(compiled.rule.name, _OfRule())
+        seen = self._rules.setdefault(compiled.rule.name, _OfRule(compiled.rule))
+        seen.rule = compiled.rule
         seen.requests += 1
         found: dict[str, _Unlisted] = {}
-        taken: Sequence[str] | None = None
-        for path, value, place in _unlisted(compiled, head, body):
-            spelled = places.spelled(path, in_query=place == "?")
-            if spelled not in found:
-                if len(found) == MOST_IN_MESSAGE:
-                    break
-                taken = list(_taken(compiled.rule)) if taken is None else taken
-                found[spelled] = _Unlisted(_selector(path, place, taken))
-            name = next((one for one in reversed(path) if isinstance(one, str)), "")
-            looks = kind_of_name(name) or kind_of_text(value)
-            found[spelled].sensitive |= looks is not None
+        known: dict[Path, _Unlisted] = {}
+        for path, value, place in islice(_unlisted(compiled, head, body), MOST_LOOKED_AT):
+            alike = tuple("*" if isinstance(one, int) else one for one in path)  # any element
+            one = known.get(alike)
+            if one is None:
+                spelled = places.spelled(path, in_query=place == "?")
+                told = path if _look_like_names(path) else ()
+                one = known[alike] = found.setdefault(spelled, _Unlisted(told, place))
+            one.sensitive = one.sensitive or _looks_sensitive(path, value)
         who = hmac.digest(self._key, b"client\0" + client.encode(), "sha256").hex()[:8]
         for spelled, one in found.items():
             _add(seen.places, spelled, one, who)
@@ -91,16 +106,22 @@ class UnlistedNames:
     def rows(self, listener: str) -> Iterator[dict[str, Any]]:
         """Yield for each place what may be told of it, for JSON."""
         for rule, seen in self._rules.items():
+            taken = list(_taken(seen.rule))
             for spelled, one in seen.places.items():
                 yield {
                     "listener": listener,
                     "rule": rule,
                     "place": spelled,
-                    "selector": one.selector if _is_sure(one, seen.requests) else "",
+                    "selector": _selector(one, taken) if _is_sure(one, seen.requests) else "",
                     "messages": one.messages,
                     "clients": sorted(one.clients),
                     "sensitive": one.sensitive,
                 }
+
+
+def _looks_sensitive(path: Path, value: str) -> bool:
+    name = next((one for one in reversed(path) if isinstance(one, str)), "")
+    return (kind_of_name(name) or kind_of_text(value)) is not None
 
 
 def _add(held: dict[str, _Unlisted], spelled: str, one: _Unlisted, client: str) -> None:
@@ -155,17 +176,19 @@ def _taken(rule: Rule) -> Iterator[str]:
             yield from (one.selector.field or "" for one in json_sources(names.get(part)))
 
 
-def _selector(path: Path, place: str, taken: Sequence[str]) -> str:
-    """Return a place as a rule lists it; empty where it must not be told, whatever comes."""
-    names = [one for one in path if isinstance(one, str)]
-    if not names or not all(map(_NAME.fullmatch, names)):
+def _look_like_names(path: Path) -> bool:
+    return all(isinstance(one, int) or _NAME.fullmatch(one) for one in path)
+
+
+def _selector(seen: _Unlisted, taken: Sequence[str]) -> str:
+    """Return a place as a rule lists it; empty for one that must not be told, whatever comes."""
+    names = [one for one in seen.path if isinstance(one, str)]
+    if not names or any(are_twins(name, other) for name in names for other in taken):
         return ""
-    if any(are_twins(name, other) for name in names for other in taken):
-        return ""
-    if place != "$":
-        return f"{place}{names[0]}"
+    if seen.place != "$":
+        return f"{seen.place}{names[0]}"
     made = "$"
-    for one in path:
+    for one in seen.path:
         if isinstance(one, int):
             made += ".*"
         else:

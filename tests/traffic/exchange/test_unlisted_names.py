@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from functools import cache
 
@@ -56,7 +57,7 @@ def look(
 
 def often(body: object, *, query: str | None = None, kind: bytes = JSON) -> UnlistedNames:
     """Return what was seen where so many requests had a body that its names are proposed."""
-    names = UnlistedNames(bytes(32))
+    names = UnlistedNames(bytes(32), itertools.count().__next__)
     for number in range(PROPOSED.requests):
         look(names, body, client=str(number % PROPOSED.clients), query=query, kind=kind)
     return names
@@ -67,7 +68,7 @@ def selectors(names: UnlistedNames) -> set[str]:
 
 
 def test_what_a_rule_lists_is_not_counted() -> None:
-    names = UnlistedNames(bytes(32))
+    names = UnlistedNames(bytes(32), itertools.count().__next__)
     look(names, {"content": "x", "kind": 1, "tags": ["a"], "none": None}, query="page=1")
     look(names, [{"content": "x", "kind": 1}])
     look(names, b"content=x", kind=FORM)
@@ -84,7 +85,7 @@ def test_names_of_json_forms_and_queries_are_counted() -> None:
 
 
 def test_one_message_counts_once_at_each_place() -> None:
-    names = UnlistedNames(bytes(32))
+    names = UnlistedNames(bytes(32), itertools.count().__next__)
     look(names, {"list": [{"n": 1}, {"n": 2}]})
 
     (row,) = names.rows("api")
@@ -117,7 +118,7 @@ def test_a_value_that_once_looked_sensitive_takes_the_name_back() -> None:
 
 @pytest.mark.parametrize("missing", ["requests", "clients", "share"])
 def test_a_name_needs_enough_requests_of_several_clients(missing: str) -> None:
-    names = UnlistedNames(bytes(32))
+    names = UnlistedNames(bytes(32), itertools.count().__next__)
     few = missing == "requests"
     for number in range(PROPOSED.requests - few):
         look(names, {"n": 1}, client=str(number % (PROPOSED.clients - (missing == "clients"))))
@@ -129,7 +130,7 @@ def test_a_name_needs_enough_requests_of_several_clients(missing: str) -> None:
 
 
 def test_a_tenth_of_hostile_requests_gets_no_name_told() -> None:
-    names = UnlistedNames(bytes(32))
+    names = UnlistedNames(bytes(32), itertools.count().__next__)
     for number in range(1000):
         hostile = not number % 10
         body = {"canary": "x", f"k{number}": 1} if hostile else {"urgent": 1}
