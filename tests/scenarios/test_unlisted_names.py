@@ -10,6 +10,7 @@ from typing import Any
 
 import aiohttp
 
+from proxy.traffic.policy import LOOKED_AT_PER_SECOND
 from tests.scenarios.rig import PATIENCE_SECONDS, TOKEN, Served, backend, served, write_keys
 from tests.servers import await_log
 
@@ -63,6 +64,7 @@ async def test_names_of_honest_traffic_are_proposed_after_a_restart_too(tmp_path
                     session = aiohttp.ClientSession(connector=connector)
                     async with session, session.post(url, json=body) as answer:
                         assert answer.status == 200
+                    await asyncio.sleep(1.5 / LOOKED_AT_PER_SECOND)  # each belongs to the sample
                 seen = await _counted(running, messages)
             assert set(seen) == {"$.urgent", "$.*#"}
             assert len(seen["$.urgent"]["clients"]) == 3

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote, urlencode
@@ -13,7 +14,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from tests.scenarios.rig import TOKEN, Served, backend, served
+from tests.scenarios.rig import PATIENCE_SECONDS, TOKEN, Served, backend, served
 from tests.servers import await_log
 
 from .canaries import Canary, make
@@ -84,10 +85,23 @@ async def _say(running: Served, canaries: tuple[Canary, ...]) -> None:
     async with aiohttp.ClientSession() as session:
         for name in MODES:
             for canary in canaries:
-                url = f"http://127.0.0.1:{running.port}/{name}/live"
-                async with session.ws_connect(url) as socket:
+                async with await _connected(session, running, f"/{name}/live") as socket:
                     await socket.send_str(json.dumps({"content": "x", canary.text: 1}))
                     await socket.receive(timeout=10)
+
+
+async def _connected(
+    session: aiohttp.ClientSession, running: Served, path: str
+) -> aiohttp.ClientWebSocketResponse:
+    """Return a WebSocket; a sidecar without processor time refuses some (503)."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return await session.ws_connect(f"http://127.0.0.1:{running.port}{path}")
+        except aiohttp.WSServerHandshakeError as error:
+            if error.status != 503 or time.monotonic() > deadline:
+                raise
+        await asyncio.sleep(0.2)
 
 
 @pytest.mark.parametrize(
