@@ -232,6 +232,10 @@ class MessageRecord(MessageLine):
         if self.watch is not None:
             self.watch.refused(error, status)
 
+    def refused_at(self, place: str) -> None:
+        """Note where an unlisted name stands, spelled for the log."""
+        self.observations = {**self.observations, "place": place}
+
     def observed(self, direction: Direction, result: DryRunResult) -> None:
         """Note what a rule that only observes would have done to one direction."""
         before = self.observations.get("observed")

@@ -5,7 +5,7 @@ A comment gives what a number measures or bounds, and the reason for it; the uni
 (`BYTES`, `CHARS`, `SECONDS`), other names count things.
 """
 
-from typing import Final
+from typing import Final, NamedTuple
 
 # --- turns of the event loop ------------------------------------------------------------------
 # Processor time after which an overloaded turn begins no more requests: an operation of the store
@@ -154,3 +154,20 @@ FAILED_PER_SECOND: Final = 2.0
 MOST_FAILING: Final = 4096  # clients whose failures are counted
 FAILED_SHARE: Final = 0.05  # of the CPU, for credentials of all clients that do not hold
 FAILED_BURST_SECONDS: Final = 0.25
+PLACE_HASH_CHARS: Final = 6  # of the hash that stands for a name of a client in the log
+PLACE_STEPS: Final = 16  # of a path that are spelled in the log
+LOOKED_AT_PER_SECOND: Final = 20  # messages whose unlisted names are counted, of one listener
+MOST_LOOKED_AT: Final = 100  # unlisted values of one of them
+MOST_UNLISTED: Final = 256  # unlisted places that are kept of one rule: the rarest go
+MOST_CLIENTS_TOLD: Final = 3  # clients of an unlisted place that are told apart
+
+
+class Evidence(NamedTuple):
+    """How many requests that succeeded, of how many clients, had a name, and in which share."""
+
+    requests: int
+    clients: int
+    share: float
+
+
+PROPOSED: Final = Evidence(20, 3, 0.15)  # a tenth may be hostile, of however many clients

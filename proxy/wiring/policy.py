@@ -68,6 +68,8 @@ SECRET_BYTES: Final = 65_536  # the capacity of a pipe (pipe(7)): writing must n
 LADDER_SECONDS: Final = 60.0  # between takes of what was counted; written if it has changed
 LADDER_BYTES: Final = 64 * 1024 * 1024
 LADDER_REFUSALS: Final = 64  # kinds kept of one rule; others are counted together
+LADDER_UNLISTED: Final = 256  # unlisted places kept of one rule: the rarest go
+UNLISTED_CLIENTS: Final = 3  # clients of such a place that are told apart
 REPLACED_SECONDS: Final = 0.5  # between looks whether what a reload replaced is still in use
 REPORT_BYTES: Final = 1 << 20  # of a report of `migrate verify`
 

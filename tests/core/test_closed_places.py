@@ -32,6 +32,30 @@ def lists(closed: ClosedJson, body: object) -> bool:
     return True
 
 
+@pytest.mark.parametrize(
+    ("path", "is_listed"),
+    [
+        (("list", 0, "a"), True),
+        (("list", 0, "a", "within"), True),
+        (("list", 1), True),
+        (("list", 2), False),
+        (("list",), False),
+        (("text",), True),
+        (("more", "a"), False),
+        ((), False),
+    ],
+)
+def test_a_place_is_looked_up_by_its_path(path: tuple[str | int, ...], *, is_listed: bool) -> None:
+    closed = places("$.list[0].a", "$.text json:$.t", plain=("$.list[1]",))
+    assert closed.lists(path) is is_listed
+
+
+def test_a_name_is_listed_whatever_becomes_of_others() -> None:
+    for seals in (False, True):
+        closed = ClosedNames(["a"], ["b"], {"c": places("$.d")}, seals=seals)
+        assert [one for one in "abcd" if closed.knows(one)] == ["a", "b", "c"]
+
+
 def test_elements_by_number_are_places_of_their_own() -> None:
     closed = places("$.list[0].a", plain=("$.list[1]",))
     assert lists(closed, {"list": [{"a": 1}, 2]})

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.core.compiled.closed_world import ClosedQuery
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.errors import (
     BodyTooLarge,
@@ -296,6 +297,11 @@ def test_a_filter_in_json_names_no_sealed_field(where: str) -> None:
     made = rule("$['größe']", query=frozenset({"where"}))
     with pytest.raises(ForbiddenValue, match="names-sealed-field"):
         send(made, a_message('{"größe":"a"}', target=f"/api/messages?where={quote_plus(where)}"))
+
+
+def test_a_name_of_the_query_is_listed_or_not() -> None:
+    closed = ClosedQuery(frozenset({"page"}))
+    assert (closed.lists("page"), closed.lists("pages")) == (True, False)
 
 
 def test_the_query_is_closed() -> None:

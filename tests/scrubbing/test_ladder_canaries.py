@@ -123,7 +123,7 @@ async def _unruled(running: Served, wanted: set[str]) -> dict[str, Any]:
         await asyncio.sleep(0.1)
 
 
-def _told_on_a_terminal(folder: Path, mode: str) -> bytes:
+def told_on_a_terminal(folder: Path, mode: str) -> bytes:
     line = [sys.executable, "-P", "-m", "proxy", "status", mode, "--config"]
     done = subprocess.run(  # noqa: S603 - Sealyard itself
         [*line, str(folder / "sealyard.yaml")],
@@ -159,7 +159,7 @@ async def test_what_looks_sensitive_is_told_without_a_value_or_a_name(
             report = await _unruled(running, LOOKED_FOR)
             told = {path: await ask(running.admin, path, TOKEN) for path in SEEN}
             for mode in ("--steps", "--leaks"):
-                told[mode] = await asyncio.to_thread(_told_on_a_terminal, folder, mode)
+                told[mode] = await asyncio.to_thread(told_on_a_terminal, folder, mode)
         assert len(behind.bodies) == len(canaries) * 2
 
     assert {one["rule"] for one in report["sensitive"]} == {"", "seen", "lenient", "sealing"}

@@ -23,12 +23,27 @@ _REFUSAL: Final[Mapping[str, Schema]] = {
     "messages": _NUMBER,
     "last": _NUMBER,
 }
+_UNLISTED: Final[Mapping[str, Schema]] = {
+    "place": TEXT,
+    "selector": TEXT,
+    "messages": _NUMBER,
+    "clients": schemas.many(TEXT),
+    "sensitive": FLAG,
+}
+_LISTS: Final[Mapping[str, Schema]] = {
+    "match": TEXT,
+    "conversation": TEXT,
+    "encrypt": schemas.many(TEXT),
+    "plain": schemas.many(TEXT),
+    "query": schemas.many(TEXT),
+}
 _RULE: Final[Mapping[str, Schema]] = {
     "listener": TEXT,
     "rule": TEXT,
     "mode": {"enum": ["observe", "permissive", "enforce"]},
     "until": schemas.nullable({"type": "number"}),
     "opens": FLAG,
+    "lists": schemas.nullable(schemas.record(_LISTS)),
     "fingerprint": TEXT,
     "since": _NUMBER,
     "seen": FLAG,
@@ -37,6 +52,7 @@ _RULE: Final[Mapping[str, Schema]] = {
     "refused": _NUMBER,
     "plain": _NUMBER,
     "would_refuse": schemas.many(schemas.record(_REFUSAL)),
+    "unlisted": schemas.many(schemas.record(_UNLISTED)),
 }
 _STEPS: Final[Mapping[str, Schema]] = {
     "at": _NUMBER,
@@ -82,7 +98,11 @@ STEPS: Final = Operation(
             "The counts of all workers since `counted_since`. They outlive the process where they"
             " are `kept` in `admin.ladder_file`. `rule` is empty for requests that some rule in"
             " mode `observe` would refuse for their path or method. `overflown`: there are more"
-            " kinds of refusals than can be counted.",
+            " kinds of refusals than can be counted. `unlisted` are names of requests that a rule"
+            " in mode `observe` does not list: how many that succeeded had them, hashes of some of"
+            " their clients, and the place as `message.refused` tells it; the `selector` only where"
+            " there is evidence that the name is no data. `lists` is what a rule of one path and"
+            " one block of requests lists already, for `sealyard init --from`.",
             schemas.record(_STEPS),
         ),
     ),

@@ -102,7 +102,8 @@ class Addresses(NamedTuple):
     "har",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Propose rules from the requests in a HAR file, as browsers and proxies export it.",
+    help="Propose rules from the requests in a HAR file, as browsers and proxies export it, or from"
+    " what rules in mode `observe` have seen: `admin.ladder_file`, or `GET /v1/status/steps`.",
 )
 @click.option(
     "--unvetted",
@@ -169,15 +170,16 @@ def _proposed(har: Path, *, unvetted: bool) -> str:
     from ..support import proposal  # noqa: PLC0415 - for this option alone
 
     try:
-        routes = proposal.routes_of(har.read_bytes())
+        least = proposal.UNVETTED if unvetted else proposal.RECORDED
+        found = proposal.rules_from(har.read_bytes(), least)
     except OSError as error:
         raise console.Failure(f"{har}: {error.strerror}", ExitCode.ENVIRONMENT) from None
-    if not routes:
+    if not found:
         raise console.Failure(
             f"{har}: no request in it succeeded; record some with their answers",
             ExitCode.ENVIRONMENT,
         )
-    return proposal.rules(routes, proposal.UNVETTED if unvetted else proposal.RECORDED)
+    return found
 
 
 def _write_configuration(path: Path, addresses: Addresses, rules: str, page: str) -> None:

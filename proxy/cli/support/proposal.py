@@ -7,6 +7,7 @@ many requests of several clients had it, and never where it could stand for what
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
 from ...core.errors import TrafficError
-from ...core.expressions.name_readings import first_step_of_member, fold_field, fold_member
+from ...core.expressions.name_readings import are_twins
 from ...core.http.path import canonical
 from ...telemetry.sensitive import kind_of_name, kind_of_text
 from ..policy import ExitCode
@@ -74,6 +75,18 @@ class SeenRoute:
     query: dict[str, SeenPlace] = field(default_factory=dict)
     body: dict[tuple[str, ...], SeenPlace] = field(default_factory=dict)
     form: bool = False
+
+
+def rules_from(text: bytes, least: Least) -> str:
+    """Return the rules that a file proposes, a HAR or the counts of `observe`; empty where none is.
+
+    Raises Failure where it is neither.
+    """
+    with contextlib.suppress(ValueError, RecursionError):
+        document = json.loads(text)
+        if isinstance(document, dict) and "rules" in document:
+            return observed(document)
+    return rules(routes_of(text), least)
 
 
 def routes_of(text: bytes) -> list[SeenRoute]:
@@ -177,13 +190,13 @@ def proposed(route: SeenRoute, least: Least) -> Proposal:
     plain = sorted(
         one
         for one in good - {binding} - set(sealed)
-        if not any(_are_twins(names[one], other) for other in taken)
+        if not any(are_twins(names[one], other) for other in taken)
     )
     query = sorted(
         name
         for name, place in route.query.items()
         if _is_sure(route, place, least, (name,)) and not place.sensitive
-        if not any(_are_twins(name, other) for other in taken)
+        if not any(are_twins(name, other) for other in taken)
     )
     spelled = {one: _selector(one, form=route.form) for one in good}
     others = {one: route.body[one] for one in names if one not in {*sealed, *plain, binding}}
@@ -217,15 +230,6 @@ def _names_conversation(steps: Sequence[str]) -> bool:
     return len(steps) == 1 and any(name in {one, f"{one}id"} for one in _CONVERSATIONS)
 
 
-def _are_twins(name: str, other: str) -> bool:
-    """Return whether some known parser may take one name for the other, or for a part of it."""
-    return (
-        fold_member(name) == fold_member(other)
-        or fold_field(name) == fold_field(other)
-        or first_step_of_member(name) == fold_member(other)
-    )
-
-
 def _selector(steps: Sequence[str], *, form: bool) -> str:
     if form:
         return f"form:{steps[0]}"
@@ -246,16 +250,73 @@ def _told(steps: Sequence[str], place: SeenPlace) -> str:
 
 def rules(routes: Iterable[SeenRoute], least: Least) -> str:
     """Return the rules that are proposed, as a listener lists them."""
-    return "\n".join("\n".join(_rule(route, least)) + "\n" for route in routes)
+    made = (_rule(one.pattern.lower(), one.pattern, proposed(one, least)) for one in routes)
+    return "\n".join("\n".join(lines) + "\n" for lines in made)
 
 
-def _rule(route: SeenRoute, least: Least) -> Iterator[str]:
-    found = proposed(route, least)
+def observed(document: Mapping[str, Any]) -> str:
+    """Return rules with what was counted while they observed, as a listener lists them.
+
+    `document` is the file `admin.ladder_file`, or the answer of `GET /v1/status/steps`. Raises
+    Failure where it is neither, or has no rule that can be written.
+    """
+    try:
+        rows = [one for one in document["rules"] if one["mode"] == "observe" and one["lists"]]
+        made = [_rule(one["rule"], one["lists"]["match"], _of_observed(one)) for one in rows]
+        text = "\n".join("\n".join(lines) + "\n" for lines in made)
+    except (KeyError, TypeError, AttributeError):
+        said = "neither a HAR nor the counts of rules"
+        raise console.Failure(said, ExitCode.ENVIRONMENT) from None
+    if not text:
+        said = "no rule in mode `observe` in it that has one block of requests and one path"
+        raise console.Failure(said, ExitCode.ENVIRONMENT)
+    return text
+
+
+def _of_observed(row: Mapping[str, Any]) -> Proposal:
+    """Return what a rule says already, with the names of which there is evidence."""
+    said, seen = row["lists"], sorted(row["unlisted"], key=lambda one: -one["messages"])
+    sure = [one["selector"] for one in seen if _is_proof(one)]
+    sealed = (str(one).removeprefix("optional ") for one in said["encrypt"])
+    place = _place_of(next(sealed, "$"))
+    own = [one for one in sure if _place_of(one) == place]
+    texts = [one for one in own if re.split(r"[.:]", one)[-1] in _TEXTS]
+    plain = [*said["plain"], *(one for one in own if one not in texts)]
+    query = [one[1:] for one in sure if one[:1] == "?"]
+    taken = {*own, *(f"?{one}" for one in query)}
+    left = [
+        f"{json.dumps(one['selector'] or one['place'])[1:-1]}: {one['messages']} requests of"
+        f" {len(one['clients'])} clients{', looks sensitive' if one['sensitive'] else ''}"
+        for one in seen
+        if one["selector"] not in taken
+    ]
+    by_path = said["conversation"].startswith("path:")
+    return Proposal(
+        said["conversation"],
+        [*said["encrypt"], *(f"optional {one}" for one in texts)],
+        plain,
+        [*said["query"], *query],
+        left,
+        [one for one in plain if by_path and one.lower().endswith("id")],
+    )
+
+
+def _place_of(selector: str) -> str:
+    """Return where a selector selects: `$`, `form`, `part`, `?`."""
+    return selector[:1] if selector[:1] in {"$", "?"} else selector.partition(":")[0]
+
+
+def _is_proof(one: Mapping[str, Any]) -> bool:
+    enough = one["messages"] >= UNVETTED.requests and len(one["clients"]) >= UNVETTED.clients
+    return bool(one["selector"]) and enough and not one["sensitive"]
+
+
+def _rule(name: str, pattern: str, found: Proposal) -> Iterator[str]:
     source = json.dumps(found.conversation)
     if found.unrelated:
-        source = f"{{from: {found.conversation}, unrelated: {_flow(found.unrelated)}}}"
-    yield f"      - name: {json.dumps(route.pattern.lower())}"
-    yield f"        match: {json.dumps(route.pattern)}"
+        source = f"{{from: {source}, unrelated: {_flow(found.unrelated)}}}"
+    yield f"      - name: {json.dumps(name)}"
+    yield f"        match: {json.dumps(pattern)}"
     yield f"        conversation: {source}"
     if found.unrelated:
         yield "        # Say `also` for those that name the same as the path: they must be equal."
@@ -263,7 +324,7 @@ def _rule(route: SeenRoute, least: Least) -> Iterator[str]:
         yield f"        query: {{{', '.join(f'{json.dumps(one)}: plain' for one in found.query)}}}"
     if found.encrypt or found.plain:
         yield "        request:"
-    elif route.pattern.partition(" ")[0] not in _READS:
+    elif pattern.partition(" ")[0] not in _READS:
         yield "        request: pass"
     if found.encrypt:
         yield f"          encrypt: {_flow(found.encrypt)}"

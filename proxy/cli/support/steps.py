@@ -60,6 +60,7 @@ def _rule(row: Row, unnamed: Iterable[Row], because: list[str]) -> dict[str, Any
         **{name: row[name] for name in _SHOWN},
         "next": above,
         "would_refuse": refusals[:SHOWN_REFUSALS],
+        "unlisted": sorted(row["unlisted"], key=lambda one: -one["messages"])[:SHOWN_REFUSALS],
         "safe": None if above is None else not because,
         "because": [] if above is None else because,
     }
@@ -99,6 +100,8 @@ def lines(report: Row) -> Iterator[str]:
         yield f"  met:   {_met(rule)}"
         for one in rule["would_refuse"]:
             yield f"         {_refusal(one)}"
+        for one in rule["unlisted"]:
+            yield f"         {_unlisted(one)}"
         if rule["next"] is not None:
             verdict = "yes" if rule["safe"] else f"no, because {' and '.join(rule['because'])}"
             yield f"  safe to {rule['next']}: {verdict}"
@@ -123,6 +126,16 @@ def _refusal(one: Row) -> str:
     client = f" from {one['client_name']}" if one["client_name"] else ""
     beside = " (beside the rules)" if one["rule"] is None else ""
     return f"{one['messages']} would be refused: {one['direction']} {one['reason']}{client}{beside}"
+
+
+_CLIENTS: Final = ("one client", "two clients", "three clients or more")
+
+
+def _unlisted(one: Row) -> str:
+    clients = _CLIENTS[min(len(one["clients"]), len(_CLIENTS)) - 1]
+    looks = ", looks sensitive" if one["sensitive"] else ""
+    place = one["selector"] or one["place"]
+    return f"{one['messages']} had a name that is not listed: {place}, of {clients}{looks}"
 
 
 def _day(seconds: float) -> str:

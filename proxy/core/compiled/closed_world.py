@@ -134,6 +134,10 @@ class ClosedQuery:
         self._sealed = frozenset(map(fold_member, sealed))
         self._plain = plain if self._sealed else frozenset[str]()
 
+    def lists(self, name: str) -> bool:
+        """Return whether a name may occur."""
+        return name in self._names
+
     def refuse_others(self, head: RequestHead) -> None:
         """Raise UnlistedName for a name that is not listed, be it behind a `;`.
 
@@ -145,6 +149,8 @@ class ClosedQuery:
                 raise UnlistedName(
                     "unlisted-query",
                     detail=f"The rule does not list this name under `query`: {shown}",
+                    path=(name,),
+                    in_query=True,
                 )
             if value and name in self._plain and not value.isdigit():
                 self._look_at(value)

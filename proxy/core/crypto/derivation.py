@@ -30,6 +30,7 @@ SESSION_LABEL: Final = b"sealyard/v1/sk\x00"
 COMMITMENT_LABEL: Final = b"sealyard/v1/ctx"
 AUDIT_LABEL: Final = b"sealyard/v1/audit"
 CALLER_LABEL: Final = b"sealyard/v1/caller"
+PLACE_LABEL: Final = b"sealyard/v1/place"
 CALLER_KEY_ID_LABEL: Final = b"sealyard/v1/caller-key-id"
 POISON_LABEL: Final = b"sealyard/v1/poison"
 RECEIPT_LABEL: Final = b"sealyard/v1/receipt"
@@ -114,6 +115,11 @@ def audit_key(record_key: RecordKey) -> AuditKey:
     """Return the key that chains the audit log; it outlives every KEK, as the record key does."""
     own, *past = (_expand(one.reveal(), AUDIT_LABEL) for one in record_key.all)
     return AuditKey(own, list(map(AuditKey, past)))
+
+
+def place_key(record_key: RecordKey) -> bytes:
+    """Return the 32 bytes under which names of clients are hashed in the log."""
+    return _expand(record_key.reveal(), PLACE_LABEL)
 
 
 def caller_key(record_key: RecordKey) -> CallerKey:

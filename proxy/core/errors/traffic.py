@@ -145,7 +145,11 @@ class ForbiddenValue(MessageError):
 
 
 class UnlistedName(MessageError):
-    """A request has a name, or a value at a place, that its rule does not list."""
+    """A request has a name, or a value at a place, that its rule does not list.
+
+    `path` leads to it, from the root of the body or, `in_query`, of the query; it is empty where no
+    name is known. Its names are the client's: only `place_names` spells them for a log.
+    """
 
     code = "unlisted-name"
     status = 400
@@ -159,6 +163,19 @@ class UnlistedName(MessageError):
         "Leave it out, or list it in the rule: under `encrypt` if it is sensitive, else under"
         " `plain` or `query`. With `others: seal` unlisted values are sealed instead."
     )
+
+    def __init__(
+        self,
+        reason: str = "",
+        *,
+        detail: str = "",
+        path: tuple[str | int, ...] = (),
+        in_query: bool = False,
+    ) -> None:
+        """Keep as well where the name stands."""
+        super().__init__(reason, detail=detail)
+        self.path = path
+        self.in_query = in_query
 
 
 class Unopened(NamedTuple):

@@ -230,6 +230,15 @@ def differ_in_case(name: str, other: str) -> bool:
     return plain is not None and fold_member(name) == fold_member(other)
 
 
+def are_twins(name: str, other: str) -> bool:
+    """Return whether some known parser may take one name for the other, or for a part of it."""
+    return (
+        fold_member(name) == fold_member(other)
+        or fold_field(name) == fold_field(other)
+        or first_step_of_member(name) == fold_member(other)
+    )
+
+
 def words_of(text: str) -> Iterator[str]:
     """Yield the words of a value, folded as names of members are, with and without hyphens."""
     if "%" in text:

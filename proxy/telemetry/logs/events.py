@@ -37,6 +37,7 @@ _MESSAGE_KEYS: Final = (
     "error",
     "reason",
     "direction",
+    "place",
     "duration_ms",
     "upstream_ms",
     "asked_ms",
@@ -221,7 +222,9 @@ _MESSAGES: Final = (
         "warning",
         _MESSAGE_KEYS,
         "Sealyard refused a message: `error` is the code that the client got, `reason` the cause."
-        " It replaces `message.handled`.",
+        " `place` is where a name stands that the rule does not list: the part of its path that the"
+        " configuration names, and a keyed hash of the rest (`$.payment.*#3f9a1c`). It replaces"
+        " `message.handled`.",
     ),
     Event(
         "message.failed",

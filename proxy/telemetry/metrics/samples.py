@@ -121,11 +121,16 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Checks, samples and a status of names and numbers."""
+    """Checks, samples and a status of names and numbers.
+
+    `unlisted` are the rows of names that rules in mode `observe` do not list, each with its
+    `process`.
+    """
 
     checks: tuple[Check, ...]
     samples: Samples
     status: Mapping[str, Any]
+    unlisted: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def ready(self) -> bool:
@@ -138,10 +143,12 @@ class Facts:
             "checks": [asdict(check) for check in self.checks],
             "samples": self.samples.to_json(),
             "status": dict(self.status),
+            "unlisted": list(self.unlisted),
         }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Facts:
         """Return the facts that another process of the same version sent."""
         checks = tuple(Check(**check) for check in value["checks"])
-        return cls(checks, Samples.from_json(value["samples"]), value["status"])
+        samples = Samples.from_json(value["samples"])
+        return cls(checks, samples, value["status"], tuple(value["unlisted"]))

@@ -27,6 +27,7 @@ from .prepared_steps import KeySource, KnowsParticipants
 from .steps import Steps
 
 UNOBSERVED: Final = "too-long-to-observe"
+_SUCCESS: Final = range(200, 300)
 
 
 def raised_exchange(admitted: AdmittedExchange) -> tuple[Exchange | None, str]:
@@ -94,6 +95,7 @@ class DryRun(Copies):
         if not await self._asked(exchange):
             return
         decision = exchange.decision
+        self._count_unlisted(exchange, cut=cut)
         if request is not None and decision.reads_request and cut and not request.ended:
             self._cut_off("request", exchange.head.headers)
         elif request is not None and decision.reads_request:
@@ -133,6 +135,22 @@ class DryRun(Copies):
             self._steps.ladder.tried(self._record, "request", result)
             return False
         return True
+
+    def _count_unlisted(self, exchange: Exchange, *, cut: bool) -> None:
+        """Count the names of a request that succeeded and that its rule does not list."""
+        request, response, unlisted = self._request, self._response, self._steps.unlisted
+        compiled = exchange.decision.compiled_rule
+        if cut or unlisted is None or response is None or compiled is None:
+            return
+        if response.head.status not in _SUCCESS or (request is not None and not request.whole):
+            return
+        unlisted.look(
+            compiled,
+            exchange.head,
+            b"" if request is None else request.copy,
+            client=self._admitted.forwarding.client,
+            places=self._steps.place_names,
+        )
 
     def _cut_off(self, direction: Direction, headers: Headers) -> None:
         if streams_records(headers):

@@ -44,6 +44,7 @@ if TYPE_CHECKING:  # imported with the rules that need it
     from ..callers.callers import Callers
     from .announcements import Announcements
     from .copies import Copies
+    from .unlisted_names import UnlistedNames
 
 __all__ = ["Handler", "KeySource"]
 
@@ -79,6 +80,8 @@ class Handler:
         origins: frozenset[str] = frozenset(),
         watches: Watches | None = None,
         opens: OpensLog | None = None,
+        place_key: bytes | None = None,
+        unlisted: UnlistedNames | None = None,
         callers: Callers | None = None,
         assumed: VerifiedCaller | None = None,
     ) -> None:
@@ -106,6 +109,8 @@ class Handler:
             accept=accept,
             watches=watches,
             opens=opens,
+            place_key=place_key,
+            unlisted=unlisted,
         )
         if any(one.asks for one in rule_table.rules):
             from .asking import BackendNames  # noqa: PLC0415 - loaded with its rules

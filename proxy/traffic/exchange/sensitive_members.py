@@ -101,19 +101,24 @@ def exposed(
 
     `ruled` are the steps of the selectors; an empty one takes the whole body.
     """
-    if not body or len(body) > SCANNED_BYTES or () in ruled or b"content-encoding" in head.facts:
-        return
-    format_kind = kind_of_body(head.facts)
-    if format_kind == JSON.kind:
-        leaves = _of_json(body)
-    elif format_kind == FORM.kind:
-        leaves = _of_form(body)
-    else:
-        return
-    for path, value in leaves:
+    for path, value in () if () in ruled else leaves(head, body)[1]:
         kind = _kind(path, value)
         if kind is not None and not any(_takes(steps, path) for steps in ruled):
             yield path, kind
+
+
+def leaves(head: Head, body: bytes) -> tuple[str, Iterable[tuple[Path, str]]]:
+    """Return the kind of a small body, with path and text of each of its scalars but null.
+
+    There are none where it is neither JSON nor a form; a boolean has no text.
+    """
+    kind = kind_of_body(head.facts)
+    if body and len(body) <= SCANNED_BYTES and b"content-encoding" not in head.facts:
+        if kind == JSON.kind:
+            return kind, _of_json(body)
+        if kind == FORM.kind:
+            return kind, _of_form(body)
+    return kind, ()
 
 
 def shown(path: Path, known: frozenset[str]) -> str:
@@ -151,6 +156,8 @@ def _of_json(body: bytes) -> Iterator[tuple[Path, str]]:
         path, value = waiting.pop()
         if isinstance(value, str):
             yield path, value
+        elif isinstance(value, bool):
+            yield path, ""
         elif len(path) < SCANNED_DEPTH and isinstance(value, dict):
             waiting += (((*path, name), one) for name, one in value.items())
         elif len(path) < SCANNED_DEPTH and isinstance(value, list):

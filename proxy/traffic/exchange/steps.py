@@ -10,7 +10,7 @@ import itertools
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from typing import TYPE_CHECKING, Final
 
 from ...config.ladder_settings import LadderSettings
@@ -23,6 +23,7 @@ from ...core.errors import (
     RejectedByRule,
     SealyardError,
     TrafficError,
+    UnlistedName,
     Unopened,
 )
 from ...core.http.message import DIRECTIONS, Direction, Headers, ResponseHead
@@ -74,6 +75,8 @@ if TYPE_CHECKING:  # imported where the configuration has it
     from ...telemetry.tap import Piece, Tap
     from .announcements import Announcements, Begun
     from .asking import BackendNames
+    from .place_names import PlaceNames
+    from .unlisted_names import UnlistedNames
 
 Watches = Callable[[MessageRecord], MessageWatch]
 """Returns what watches a message."""
@@ -114,6 +117,8 @@ class Steps(PreparedSteps):
         accept: frozenset[str] = frozenset(),
         watches: Watches | None = None,
         opens: OpensLog | None = None,
+        place_key: bytes | None = None,
+        unlisted: UnlistedNames | None = None,
     ) -> None:
         super().__init__(keys, tap, clock, slices, opens)
         self._watches = watches
@@ -124,6 +129,8 @@ class Steps(PreparedSteps):
         self.budget: Final = budget
         self._rule_table = rule_table
         self._known_names = known_names(one.rule for one in rule_table.rules)
+        self.unlisted: Final = unlisted
+        self._place_key = place_key or secrets.token_bytes(32)
         self._name = name
         self._limits = limits
         self._names = upstream_names
@@ -174,7 +181,7 @@ class Steps(PreparedSteps):
         if isinstance(error, OpenFailed):
             record.did_not_open(error.unopened or (Unopened(error.reason, b""),))
         operations = record.method == "POST" and record.rule in self._of_graphql
-        record.refused(error, status_of(error, direction))
+        self.note_refusal(error, record)
         return problem(
             error,
             record.request_id,
@@ -184,6 +191,20 @@ class Steps(PreparedSteps):
             named=bool(record.own_id) or self.request_ids.adds,
             form=form_for(headers, operations=operations),
         )
+
+    def note_refusal(self, error: TrafficError, record: MessageRecord) -> None:
+        """Record that a message was refused, and where an unlisted name stands."""
+        record.refused(error, status_of(error, record.direction))
+        if isinstance(error, UnlistedName) and error.path:
+            place = self.place_names.spelled(error.path, in_query=error.in_query)
+            record.refused_at(place)
+
+    @cached_property
+    def place_names(self) -> PlaceNames:
+        """What spells places of requests for the log."""
+        from .place_names import PlaceNames  # noqa: PLC0415 - only once a name is not listed
+
+        return PlaceNames(self._known_names, self._place_key)
 
     def report(self, records: Sequence[MessageRecord]) -> None:
         """Write the lines of messages that are over, and report tokens that did not open.

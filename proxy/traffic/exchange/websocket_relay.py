@@ -22,7 +22,7 @@ from ...core.transform import Changed, PreparedMessages
 from ..byte_budget import Hold
 from ..http1.forwarding_headers import Forwarding
 from ..http1.outgoing_heads import switching_head
-from ..http1.problem import deliberate, status_of
+from ..http1.problem import deliberate
 from ..interfaces import Request, UpstreamResponse
 from ..message_record import MessageRecord
 from ..policy import COMPRESSED_AT_ONCE, LAST_MESSAGES_SECONDS
@@ -204,7 +204,7 @@ class Relay:
 
     def _note(self, error: TrafficError, direction: Direction) -> None:
         self.record.direction = direction
-        self.record.refused(error, status_of(error, direction))
+        self.steps.note_refusal(error, self.record)
 
     def _end(self, to_client: int, to_upstream: int, reason: str = "") -> None:
         self._over = True

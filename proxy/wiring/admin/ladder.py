@@ -65,14 +65,16 @@ class LadderKeeper:
         """Add what was counted since the last call to the modes in force."""
         async with self._one_at_a_time:
             facts = await self._facts(FACTS_SECONDS)
-            changed = self._ledger.take(self._settings(), facts.samples, self._clock())
+            changed = self._ledger.take(
+                self._settings(), facts.samples, self._clock(), facts.unlisted
+            )
             self._changed = self._changed or changed
 
     async def save(self) -> None:
         """Write the file if anything has changed; what cannot be written is reported once."""
         if self._file is None or not self._changed:
             return
-        content = json.dumps(to_json(self._ledger.stages)).encode()
+        content = json.dumps(to_json(self._settings(), self._ledger.stages)).encode()
         try:
             await asyncio.to_thread(private_file.write, self._file, content)
         except Exception as error:  # noqa: BLE001 - the loop must go on, whatever a disk or a machine does

@@ -6,17 +6,19 @@ What the counts mean for a step up, whoever reads them decides.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from enum import Enum
 from typing import Any, Final, Literal, NamedTuple
 
 from ...config.settings import Settings
-from ...core.rules.model import Behaviour, Block, Rule
+from ...core.expressions.selectors import Selector, Whole
+from ...core.expressions.sources import JsonSource, NameSource
+from ...core.rules.model import Behaviour, Rule
 from ...telemetry.metrics import table
 from ...telemetry.metrics.samples import Samples
-from ..policy import LADDER_REFUSALS
+from ..policy import LADDER_REFUSALS, LADDER_UNLISTED, UNLISTED_CLIENTS
 
 Key = tuple[str, str]
 """Listener and rule; the rule is empty for what is counted of a listener without naming a rule."""
@@ -66,6 +68,27 @@ class RefusalCount(NamedTuple):
 
 
 @dataclass(slots=True)
+class UnlistedCount:
+    """How many requests that succeeded had an unlisted name, and of which clients, some at most.
+
+    `selector` is the place as a rule lists it, empty where there is no evidence that it is no data;
+    `sensitive` says that a value at it has looked so.
+    """
+
+    messages: int = 0
+    clients: tuple[str, ...] = ()
+    sensitive: bool = False
+    selector: str = ""
+
+    def add(self, row: Mapping[str, Any], messages: int) -> None:
+        """Add what a process has seen, and so many messages of it."""
+        self.messages += messages
+        self.clients = tuple(sorted({*self.clients, *row["clients"]})[:UNLISTED_CLIENTS])
+        self.sensitive = self.sensitive or row["sensitive"]
+        self.selector = "" if self.sensitive else self.selector or row["selector"]
+
+
+@dataclass(slots=True)
 class RuleStage:
     """One rule in one mode, and what was counted since then. Times are in seconds since 1970.
 
@@ -82,6 +105,7 @@ class RuleStage:
     refused: int = 0
     plain: int = 0
     would_refuse: dict[Refusal, RefusalCount] = field(default_factory=dict)
+    unlisted: dict[str, UnlistedCount] = field(default_factory=dict)
 
     def add(self, more: Counts, now: int) -> None:
         """Add what was counted until `now`."""
@@ -95,6 +119,13 @@ class RuleStage:
             before = held.get(refusal, RefusalCount(0, now))
             held[refusal] = RefusalCount(before.messages + number, now)
 
+    def add_unlisted(self, row: Mapping[str, Any], messages: int) -> None:
+        """Add what a process has seen of an unlisted name; the rarest make room."""
+        held, place = self.unlisted, row["place"]
+        if place not in held and len(held) >= LADDER_UNLISTED:
+            del held[min(held, key=lambda one: held[one].messages)]
+        held.setdefault(place, UnlistedCount()).add(row, messages)
+
 
 class Ledger:
     """Adds what metrics have counted to the mode of each rule. One object serves one process."""
@@ -103,12 +134,20 @@ class Ledger:
         """Begin with the stages of earlier processes."""
         self.stages = dict(stages)
         self._totals: dict[Key, Counts] = {}
+        self._unlisted: dict[tuple[object, ...], int] = {}
         self._begun = bool(stages)
 
-    def take(self, settings: Settings, samples: Samples, now: float) -> bool:
+    def take(
+        self,
+        settings: Settings,
+        samples: Samples,
+        now: float,
+        unlisted: Iterable[Mapping[str, Any]] = (),
+    ) -> bool:
         """Add what was counted since the last call; return whether anything has changed.
 
-        `settings` are those in force, `samples` count from the start of this process.
+        `settings` are those in force, `samples` count from the start of this process, and
+        `unlisted` are the rows of all processes, from the start of each.
         """
         totals, changed = _totals(samples), False
         stages: dict[Key, RuleStage] = {}
@@ -123,6 +162,20 @@ class Ledger:
                 stage.add(new, int(now))
                 changed = True
         self.stages, self._totals, self._begun = stages, totals, True
+        return self._take_unlisted(unlisted) or changed
+
+    def _take_unlisted(self, unlisted: Iterable[Mapping[str, Any]]) -> bool:
+        before, self._unlisted, changed = self._unlisted, {}, False
+        for row in unlisted:
+            key = row["process"], row["listener"], row["rule"], row["place"]
+            self._unlisted[key] = total = row["messages"]
+            held = before.get(key, 0)
+            # A place that had to make room, and came again, is counted from 1.
+            more = total - held if total >= held else total
+            stage = self.stages.get((row["listener"], row["rule"]))
+            if more and stage is not None and stage.mode == "observe":
+                stage.add_unlisted(row, more)
+                changed = True
         return changed
 
     @property
@@ -208,15 +261,42 @@ def rows(settings: Settings, stages: Mapping[Key, RuleStage]) -> list[dict[str, 
     The rule is empty for requests of which no rule is named.
     """
     rules = {(one.name, rule.name): rule for one in settings.listeners for rule in one.rules}
-    return [
-        {**_row(key, stage), **_of_rule(rules[key].blocks if key in rules else ())}
-        for key, stage in stages.items()
-    ]
+    return [{**_row(key, stage), **_of_rule(rules.get(key))} for key, stage in stages.items()]
 
 
-def _of_rule(blocks: Sequence[Block]) -> dict[str, Any]:
+def _of_rule(rule: Rule | None) -> dict[str, Any]:
+    blocks = () if rule is None else rule.blocks
     ends = (one.permissive_until for one in blocks if one.permissive_until is not None)
-    return {"until": max(ends, default=None), "opens": any(one.decrypt for one in blocks)}
+    opens = any(one.decrypt for one in blocks)
+    return {"until": max(ends, default=None), "opens": opens, "lists": _lists(rule)}
+
+
+def _lists(rule: Rule | None) -> dict[str, Any] | None:
+    """Return what a rule of one path and one block of requests says, for a proposal of lists."""
+    blocks = () if rule is None else rule.blocks_of("request")
+    if rule is None or len(blocks) != 1 or len(rule.patterns) != 1:
+        return None
+    (block,) = blocks
+    source = block.names.conversation or rule.names.conversation
+    if isinstance(source, NameSource):
+        conversation = f"{source.place}:{source.name}"
+    elif isinstance(source, JsonSource):
+        conversation = source.selector.text + "~" * source.member_name
+    else:
+        return None
+    return {
+        "match": rule.patterns[0].text,
+        "conversation": conversation,
+        "encrypt": [
+            f"{'optional ' if one.optional else ''}{_text(one.selector)}" for one in block.encrypt
+        ],
+        "plain": [_text(one) for one in block.plain],
+        "query": sorted((block.query or frozenset()) - block.naming),
+    }
+
+
+def _text(selector: Selector) -> str:
+    return selector.value if isinstance(selector, Whole) else selector.text
 
 
 def _row(key: Key, stage: RuleStage) -> dict[str, Any]:
@@ -236,15 +316,16 @@ def _row(key: Key, stage: RuleStage) -> dict[str, Any]:
             {**dict(zip(_REFUSAL, refusal, strict=True)), **foretold._asdict()}
             for refusal, foretold in stage.would_refuse.items()
         ],
+        "unlisted": [{"place": place, **asdict(one)} for place, one in stage.unlisted.items()],
     }
 
 
 _REFUSAL: Final = ("direction", "reason", "client_name")
 
 
-def to_json(stages: Mapping[Key, RuleStage]) -> dict[str, Any]:
+def to_json(settings: Settings, stages: Mapping[Key, RuleStage]) -> dict[str, Any]:
     """Return the stages for a file."""
-    return {"version": VERSION, "rules": [_row(*one) for one in stages.items()]}
+    return {"version": VERSION, "rules": rows(settings, stages)}
 
 
 def from_json(document: Any) -> dict[Key, RuleStage]:  # noqa: ANN401 - whatever the file holds
@@ -268,5 +349,13 @@ def _stage(one: Any) -> tuple[Key, RuleStage]:  # noqa: ANN401 - whatever the fi
         direction, reason, client_name = (str(each[name]) for name in _REFUSAL)
         foretold = RefusalCount(int(each["messages"]), int(each["last"]))
         refusals[direction, reason, client_name] = foretold
-    stage = RuleStage(mode, str(one["fingerprint"]), since, seen, would_refuse=refusals, **numbers)
+    unlisted: dict[str, UnlistedCount] = {}
+    for each in one["unlisted"]:
+        clients = tuple(map(str, each["clients"]))
+        told = bool(each["sensitive"]), str(each["selector"])
+        unlisted[str(each["place"])] = UnlistedCount(int(each["messages"]), clients, *told)
+    fingerprint = str(one["fingerprint"])
+    stage = RuleStage(
+        mode, fingerprint, since, seen, would_refuse=refusals, unlisted=unlisted, **numbers
+    )
     return (str(one["listener"]), str(one["rule"])), stage

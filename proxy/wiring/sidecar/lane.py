@@ -6,9 +6,9 @@ import asyncio
 import ssl
 import time
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, TypeAlias, get_args
 
 from ...config.settings import Address, ListenerSettings, OriginalPort
 from ...core.compiled.rule_table import RuleTable
@@ -42,6 +42,7 @@ if TYPE_CHECKING:  # only where they are wanted: they take memory
     from ...traffic.callers.opens_limit import OpensLimit
     from ...traffic.exchange.announcements import Announcements
     from ...traffic.exchange.original_port import PortHandlers, PortUpstreams
+    from ...traffic.exchange.unlisted_names import UnlistedNames
     from .lane_callers import LaneCallers
 
 
@@ -80,8 +81,11 @@ class WiredLane:
         lag: LoopLag,
         slices: Slices,
         opens: OpensLog | None,
+        place_key: bytes,
         budget: ByteBudget,
     ) -> None:
+        self._place_key = place_key
+        self._unlisted: UnlistedNames | None = None
         self._tap = tap
         self._opens = opens
         self._lag = lag
@@ -199,6 +203,10 @@ class WiredLane:
         for one in (upstream,) if isinstance(upstream, HttpUpstream) else upstream.every:
             _count(one, samples, name)
 
+    def unlisted(self, name: str) -> Iterable[Mapping[str, Any]]:
+        """Return what was counted of names that its rules in mode `observe` do not list."""
+        return () if self._unlisted is None else self._unlisted.rows(name)
+
     @property
     def verifier(self) -> Callers | None:
         """What verifies callers now; None where the listener has none."""
@@ -238,6 +246,10 @@ class WiredLane:
         self, material: ListenerMaterial, upstream: HttpUpstream, callers: Callers | None
     ) -> Handler:
         settings = material.settings
+        if self._unlisted is None and any(one.rule.observes for one in material.rule_table.rules):
+            from ...traffic.exchange.unlisted_names import UnlistedNames  # noqa: PLC0415 - see above
+
+            self._unlisted = UnlistedNames(self._place_key)
         return Handler(
             material.rule_table,
             self._end_to_end.keys_for(material.rule_table),
@@ -260,6 +272,8 @@ class WiredLane:
             origins=frozenset(settings.cors.origins) if settings.cors else frozenset(),
             watches=self._watches(material, upstream.address),
             opens=self._opens_of(material),
+            place_key=self._place_key,
+            unlisted=self._unlisted,
             callers=callers,
         )
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from ...config.checks import memory_fit
 from ...config.settings import Loaded, Settings
+from ...core.crypto.derivation import place_key
 from ...core.errors import OpenFailed, SealyardError
 from ...core.http.message import DIRECTIONS
 from ...core.rules.model import Rule
@@ -97,6 +98,7 @@ class Sidecar:
                 lag=self._lag,
                 slices=slices,
                 opens=self.keys.opens,
+                place_key=place_key(material.keyring.record_key),
                 budget=self._budget,
             )
             for name, one in material.listeners.items()
@@ -255,7 +257,10 @@ class Sidecar:
             Check("accepting", not self._draining, "draining" if self._draining else ""),
             *self.keys.checks(),
         )
-        return Facts(checks, self._samples(), self._status())
+        unlisted = (row for name, lane in self.lanes.items() for row in lane.unlisted(name))
+        process = {"process": os.getpid()}
+        told = tuple({**process, **row} for row in unlisted)
+        return Facts(checks, self._samples(), self._status(), told)
 
     def _held(self, material: Material) -> Material:
         """Return it with the keyring that is in use in place of the one that its file had.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import time
 from collections.abc import Coroutine, Mapping
@@ -257,7 +258,9 @@ class Supervisor:
         samples.add(table.WORKERS, ready, labels=("ready",))
         samples.add(table.RESTARTS, sum(slot.restarts for slot in self._slots))
         accepting = Check("accepting", not self._draining, "draining" if self._draining else "")
-        return Facts((accepting, *checks), samples, self._status())
+        told = [slot.facts.unlisted for slot in self._slots if slot.facts is not None]
+        unlisted = tuple(itertools.chain.from_iterable(told))
+        return Facts((accepting, *checks), samples, self._status(), unlisted)
 
     async def look(self) -> dict[str, Any]:
         """Return the shapes of the messages of all workers since the last look, oldest first."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,21 @@ import pytest
 import yaml
 
 from proxy.cli.support.proposal import UNVETTED, proposed, routes_of
+from proxy.config.settings import (
+    KeySettings,
+    ListenerSettings,
+    Settings,
+    TcpAddress,
+    UpstreamSettings,
+)
+from proxy.config.settings.keys import KeyringSettings
+from proxy.core.expressions.routes import parse_pattern
+from proxy.core.expressions.sources import parse_source
+from proxy.core.rules.model import Names, Rule
+from proxy.telemetry.metrics.samples import Samples
+from proxy.wiring.admin.ladder_counts import Ledger, to_json
 from tests.cli.conftest import invoke
+from tests.factories import a_block
 
 URL = "http://127.0.0.1:3000"
 
@@ -177,3 +192,92 @@ def test_a_recording_without_success_is_told(tmp_path: Path) -> None:
     (tmp_path / "a.har").write_bytes(a_har(an_entry({"a": 1}, status=500)))
 
     invoke("init", str(tmp_path / "new"), "--from", str(tmp_path / "a.har"), status=3)
+
+
+RULE = Rule(
+    "send",
+    (parse_pattern("POST /rooms/{room}/messages"),),
+    names=Names(tenant=parse_source("const:t"), conversation=parse_source("path:room")),
+    request=(a_block(encrypt=["$.content"], plain=["$.kind"]),),
+    observes=True,
+)
+
+
+def unlisted(selector: str, messages: int = 20, clients: int = 3, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - of each type
+    told = {"place": selector or "$.*#000000", "selector": selector, "messages": messages}
+    where = {"process": 1, "listener": "api", "rule": "send", "sensitive": False}
+    return {**where, **told, "clients": [str(one) for one in range(clients)], **more}
+
+
+def counted(*seen: dict[str, Any], rule: Rule = RULE) -> bytes:
+    """Return what the process writes of a rule in mode `observe`."""
+    listener = ListenerSettings(
+        "api",
+        TcpAddress("h", 1),
+        UpstreamSettings(TcpAddress("h", 2)),
+        pass_unmatched=True,
+        rules=(rule,),
+    )
+    settings = Settings(KeySettings(KeyringSettings(Path("k"), ())), (listener,))
+    ledger = Ledger({})
+    ledger.take(settings, Samples(), 1.0, seen)
+    return json.dumps(to_json(settings, ledger.stages)).encode()
+
+
+def test_what_observe_saw_completes_a_rule(tmp_path: Path) -> None:
+    seen = (
+        unlisted("$.clientId"),
+        unlisted("$.urgent"),
+        unlisted("$.note"),
+        unlisted("?page"),
+        unlisted("form:other"),
+        unlisted("$.rare", 19),
+        unlisted("$.lonely1", clients=2),
+        unlisted("$.sensitive", place="$.*#5e5e5e", sensitive=True),
+        unlisted("", 900),
+    )
+    (tmp_path / "ladder.json").write_bytes(counted(*seen))
+    invoke("init", str(tmp_path / "new"), "--from", str(tmp_path / "ladder.json"))
+    file = tmp_path / "new" / "sealyard.yaml"
+    invoke("validate", "--config", str(file))
+
+    (rule,) = yaml.safe_load(file.read_text())["listeners"][0]["rules"]
+    assert rule == {
+        "name": "send",
+        "match": "POST /rooms/{room}/messages",
+        "conversation": {"from": "path:room", "unrelated": ["$.clientId"]},
+        "query": {"page": "plain"},
+        "request": {
+            "encrypt": ["$.content", "optional $.note"],
+            "plain": ["$.kind", "$.clientId", "$.urgent"],
+        },
+    }
+    text = file.read_text()
+    assert "#   form:other: 20 requests of 3 clients" in text
+    assert "#   $.*#000000: 900 requests of 3 clients" in text
+    assert ("#   $.rare: 19 requests" in text, "$.sensitive" in text) == (True, False)
+    assert "looks sensitive" in text
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        replace(RULE, observes=False),
+        replace(RULE, patterns=RULE.patterns * 2),
+        replace(RULE, names=Names()),
+    ],
+    ids=["enforced", "two paths", "no conversation"],
+)
+def test_a_rule_that_cannot_be_completed_is_told(tmp_path: Path, rule: Rule) -> None:
+    (tmp_path / "ladder.json").write_bytes(counted(rule=rule))
+
+    told = invoke("init", str(tmp_path / "new"), "--from", str(tmp_path / "ladder.json"), status=3)
+    assert "no rule in mode `observe`" in told.stderr
+
+
+@pytest.mark.parametrize("text", [b'{"rules": 1}', b'{"rules": [1]}', b'{"rules": [{}]}'])
+def test_what_are_no_counts_is_told(tmp_path: Path, text: bytes) -> None:
+    (tmp_path / "ladder.json").write_bytes(text)
+
+    told = invoke("init", str(tmp_path / "new"), "--from", str(tmp_path / "ladder.json"), status=3)
+    assert "neither a HAR nor the counts of rules" in told.stderr

@@ -79,6 +79,12 @@ def test_a_caller_is_named_by_a_key_that_the_audit_log_does_not_tell() -> None:
     assert keys.reveal() != derivation.audit_key(RecordKey(bytes(32))).reveal()
 
 
+def test_names_of_clients_are_hashed_under_a_key_of_their_own() -> None:
+    record_key = RecordKey(bytes(32))
+    keys = {derivation.place_key(record_key), derivation.audit_key(record_key).reveal()}
+    assert len(keys | {derivation.caller_key(record_key).reveal(), record_key.reveal()}) == 4
+
+
 def test_a_poison_session_id_has_its_time_and_a_tag() -> None:
     key = derivation.poison_key(RecordKey(bytes(32)))
     sid = derivation.poison_sid(key, 1_800_000_000)

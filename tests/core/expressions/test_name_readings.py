@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from proxy.core.errors import ForbiddenValue
 from proxy.core.expressions import name_readings as readings
-from proxy.core.expressions.name_readings import FOLDED, PARSERS, FieldNames, Folding
+from proxy.core.expressions.name_readings import FOLDED, PARSERS, FieldNames, Folding, are_twins
 from proxy.core.expressions.selectors import JsonSelector, Step
 from proxy.core.formats.json import Selection
 from tests.core.parser_models import FIELDS, HEADERS, MEMBERS, takes
@@ -328,3 +328,9 @@ def test_a_name_of_a_rule_ends_where_it_has_a_nul_and_no_field_has_one(name: str
     assert readings.fold_field(name) == "card"
     with pytest.raises(ForbiddenValue, match="no-name"):
         FieldNames({0: "card"}).readings(name)
+
+
+@pytest.mark.parametrize("name", ["Content", "con_tent", "content[x]", "content.x"])
+def test_names_that_some_parser_joins_are_twins(name: str) -> None:
+    assert are_twins(name, "content")
+    assert not are_twins(name, "contents")

@@ -35,7 +35,7 @@ from proxy.wiring.admin.ladder_counts import (
     rows,
     to_json,
 )
-from proxy.wiring.policy import LADDER_REFUSALS
+from proxy.wiring.policy import LADDER_REFUSALS, LADDER_UNLISTED
 from tests.factories import an_item
 
 DAY = 86_400
@@ -99,7 +99,9 @@ def test_nothing_is_lost_or_counted_twice_over_takes_and_restarts(
         messages, refusals, now = messages + more, refusals + refused, now + later
         ledger.take(settings(rule), samples(messages, ("not-a-token", refusals)), now)
         if restarts:
-            ledger = Ledger(from_json(json.loads(json.dumps(to_json(ledger.stages)))))
+            ledger = Ledger(
+                from_json(json.loads(json.dumps(to_json(settings(rule), ledger.stages))))
+            )
             messages = refusals = 0
 
     stage = ledger.stages["api", "r"]
@@ -137,6 +139,61 @@ def test_another_rule_or_mode_begins_anew(changed: Rule) -> None:
     row = told(ledger, changed, LATE + DAY)
     assert (row["messages"], row["would_refuse"], row["seen"]) == (1, [], True)
     assert row["since"] == int(LATE + DAY)
+
+
+def unlisted(messages: int, *clients: str, process: int = 1, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - of each type
+    """Return a row of what a process has seen."""
+    seen = {"process": process, "listener": "api", "rule": "r", "place": "$.*#abcdef"}
+    counts = {"messages": messages, "clients": list(clients), "sensitive": False, "selector": ""}
+    return {**seen, **counts, **more}
+
+
+def test_unlisted_names_are_summed_over_processes_takes_and_restarts() -> None:
+    rule, ledger = a_rule(observes=True), Ledger({})
+    rows_of = (
+        [unlisted(2, "a"), unlisted(5, "b", process=2)],
+        [unlisted(3, "a"), unlisted(6, "b", process=2, selector="$.n")],
+        [unlisted(1, "c", process=3), unlisted(7, "d", process=2)],
+    )
+    for seen in rows_of:
+        assert ledger.take(settings(rule), samples(), LATE, seen)
+    assert not ledger.take(settings(rule), samples(), LATE, rows_of[-1])
+    ledger = Ledger(from_json(json.loads(json.dumps(to_json(settings(rule), ledger.stages)))))
+
+    (row,) = told(ledger, rule, LATE)["unlisted"]
+    assert row == {
+        "place": "$.*#abcdef",
+        "messages": 2 + 7 + 1 + 1,
+        "clients": ("a", "b", "c"),
+        "sensitive": False,
+        "selector": "$.n",
+    }
+
+
+def test_a_place_that_made_room_and_came_again_counts_from_its_return() -> None:
+    rule, ledger = a_rule(observes=True), Ledger({})
+    for messages in (9, 2):
+        ledger.take(settings(rule), samples(), LATE, [unlisted(messages)])
+    assert ledger.stages["api", "r"].unlisted["$.*#abcdef"].messages == 11
+
+
+def test_a_sensitive_value_takes_the_selector_back() -> None:
+    rule, ledger = a_rule(observes=True), Ledger({})
+    ledger.take(settings(rule), samples(), LATE, [unlisted(20, selector="$.n")])
+    ledger.take(settings(rule), samples(), LATE, [unlisted(21, selector="", sensitive=True)])
+    assert ledger.stages["api", "r"].unlisted["$.*#abcdef"].selector == ""
+
+
+def test_the_rarest_unlisted_place_makes_room_and_only_observing_rules_count() -> None:
+    rule, ledger = a_rule(observes=True), Ledger({})
+    many = [unlisted(2, place=f"$.*#{number:06x}") for number in range(LADDER_UNLISTED)]
+    ledger.take(settings(rule), samples(), LATE, [*many[1:], unlisted(1), many[0]])
+    held = ledger.stages["api", "r"].unlisted
+    assert len(held) == LADDER_UNLISTED
+    assert "$.*#abcdef" not in held
+
+    ledger.take(settings(a_rule()), samples(), LATE, [unlisted(50, process=9)])
+    assert not ledger.stages["api", "r"].unlisted
 
 
 def test_permissive_ends_by_itself() -> None:

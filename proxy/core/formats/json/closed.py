@@ -182,6 +182,15 @@ class ClosedJson:
         """
         _Walk(body, seals=False).run(self._root, above)
 
+    def lists(self, path: Path) -> bool:
+        """Return whether a scalar may stand at a path, as far as its place says."""
+        place: ListedPlace | None = self._root
+        for step in path:
+            if place is None or place.whole:
+                break
+            place = place.element(step) if isinstance(step, int) else place.child(step)
+        return place is not None and (place.whole or place.scalar or place.text is not None)
+
     def others(self, body: bytes) -> list[Unlisted]:
         """Return every unlisted scalar but null, in the order of the body.
 
@@ -233,8 +242,12 @@ class ClosedNames:
 
     def refuse(self, name: str) -> None:
         """Raise UnlistedName for a name that is not listed, whatever becomes of values."""
-        if name not in self._known:
+        if not self.knows(name):
             refuse((name,))
+
+    def knows(self, name: str) -> bool:
+        """Return whether a name is listed, whatever becomes of values."""
+        return name in self._known
 
     def reads(self, name: str) -> bool:
         """Return whether `look_at` has to read the text of a name."""
@@ -264,7 +277,7 @@ def refuse(path: Path, reason: str = "unlisted-name") -> None:
     shown = "".join(_shown(step) for step in path)
     if len(shown) > SHOWN_CHARS:
         shown = f"{shown[: SHOWN_CHARS - 1]}…"
-    raise UnlistedName(reason, detail=f"Neither sealed nor `plain`: ${shown}")
+    raise UnlistedName(reason, detail=f"Neither sealed nor `plain`: ${shown}", path=path)
 
 
 def look_like_a_name(path: Path) -> None:
