@@ -110,12 +110,13 @@ class Hold:
             self._budget.count(self, size)
 
     def grows(self, size: int, *, answer: bool = False) -> None:
-        """Hold so many bytes of what has come uncalled; raise Busy where there is no room for them.
+        """Hold so many bytes of what has come uncalled, for which nobody can wait.
 
-        Never for an `answer`.
+        Raises:
+            Busy: There is no room, or its client leaves too little to others. No `answer` gets it.
         """
         self.becomes(size)
-        if size and not answer and self._budget.short:
+        if size and not (answer or self._budget.leaves_enough(self)):
             raise Busy("memory")
 
     def release(self) -> None:
@@ -206,6 +207,10 @@ class ByteBudget:
         """Whether there is no room for bytes that have come uncalled."""
         return self.used > self._room
 
+    def leaves_enough(self, hold: Hold) -> bool:
+        """Return whether there is room for what a hold has, and its client leaves it to others."""
+        return not self.short and self._may_have(hold, hold.size, answer=False)
+
     def time(self) -> float:
         """Return the time of the loop."""
         return self._loop.time()
@@ -273,7 +278,7 @@ class ByteBudget:
     def _room(self) -> float:
         return max(self.total - self.beside(), self.total / 4)
 
-    def _may_have(self, hold: Hold, size: int, answer: bool) -> bool:  # noqa: FBT001 - as above
+    def _may_have(self, hold: Hold, size: int, answer: bool) -> bool:  # noqa: FBT001 - as a waiter has it
         """Return whether a client leaves enough to others, or this is all that it holds.
 
         The backend has acted for an answer, so nothing but memory keeps it back.

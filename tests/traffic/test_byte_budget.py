@@ -182,6 +182,14 @@ async def test_what_has_come_uncalled_is_counted_and_an_answer_is_never_refused(
     assert budget.used == 121
 
 
+async def test_what_has_come_uncalled_leaves_a_quarter_to_others_too() -> None:
+    budget = ByteBudget(100)
+    Hold(budget, "a").grows(60)
+    with pytest.raises(Busy, match="memory"):
+        Hold(budget, "a").grows(20)
+    Hold(budget, "b").grows(20)
+
+
 @pytest.mark.parametrize("turns", range(25))
 async def test_who_is_cancelled_at_whichever_wait_leaves_all_to_others(turns: int) -> None:
     budget = ByteBudget(100)
