@@ -127,8 +127,9 @@ class Hold:
 
     def watch(self, moved: Callable[[], int], cut: Callable[[], None]) -> None:
         """Let a client be given up by `cut` if it is slow; `moved` returns the bytes until now."""
-        self._began, self._moved, self._cut = self._budget.time(), moved, cut
-        self._budget.watched[self] = None
+        if not self.over:
+            self._began, self._moved, self._cut = self._budget.time(), moved, cut
+            self._budget.watched[self] = None
 
     def unwatch(self) -> None:
         """Wait for the client no more."""

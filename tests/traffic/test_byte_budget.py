@@ -170,7 +170,8 @@ async def test_what_is_released_holds_nothing_again() -> None:
     await hold.reach(60)
     hold.release()
     hold.becomes(50)
-    assert (budget.used, hold.size) == (0, 0)
+    hold.watch(int, lambda: None)
+    assert (budget.used, hold.size, budget.watched) == (0, 0, {})
 
 
 async def test_what_has_come_uncalled_is_counted_and_an_answer_is_never_refused() -> None:
