@@ -514,7 +514,7 @@ def _make_writes_wait(ours: Ours) -> None:
 
 def _of_a_request(coroutine: Any) -> bool:  # noqa: ANN401 - any coroutine
     """Tell whether a task is a part of a request's way that is not reached by `handle`."""
-    return getattr(coroutine, "__name__", "") in {"_send_rest", "_obtain", "resolve", "_connected"}
+    return getattr(coroutine, "__name__", "") in {"_send_rest", "_obtain", "_outcome", "_connected"}
 
 
 @contextlib.contextmanager
