@@ -56,7 +56,8 @@ class _Waiter:
     since: float
     answer: bool
     passes: bool
-    given: asyncio.Future[None]
+    given: asyncio.Future[bool]
+    """Whether it may; it is not refused by an error, which nobody would take once it has gone."""
 
 
 class Hold:
@@ -65,14 +66,16 @@ class Hold:
     Attributes:
         client: Whose message it is.
         size: How many bytes it holds.
+        over: It is released, and never holds anything again.
     """
 
-    __slots__ = ("_began", "_budget", "_cut", "_moved", "client", "size")
+    __slots__ = ("_began", "_budget", "_cut", "_moved", "client", "over", "size")
 
     def __init__(self, budget: ByteBudget, client: str) -> None:
         self._budget = budget
         self.client: Final = client
         self.size = 0
+        self.over = False
         self._began = 0.0
         self._moved: Callable[[], int] | None = None
         self._cut: Callable[[], None] | None = None
@@ -103,18 +106,30 @@ class Hold:
 
     def becomes(self, size: int) -> None:
         """Hold so many bytes from now on, whether there is room for more or not."""
-        if size != self.size:
+        if size != self.size and not self.over:
             self._budget.count(self, size)
 
+    def grows(self, size: int, *, answer: bool = False) -> None:
+        """Hold so many bytes of what has come uncalled, for which nobody can wait.
+
+        Raises:
+            Busy: There is no room, or its client leaves too little to others. No `answer` gets it.
+        """
+        self.becomes(size)
+        if size and not (answer or self._budget.leaves_enough(self)):
+            raise Busy("memory")
+
     def release(self) -> None:
-        """Hold nothing any more. It is idempotent."""
+        """Hold nothing any more, whatever comes. It is idempotent."""
         self.unwatch()
         self._budget.drop(self)
+        self.over = True
 
     def watch(self, moved: Callable[[], int], cut: Callable[[], None]) -> None:
         """Let a client be given up by `cut` if it is slow; `moved` returns the bytes until now."""
-        self._began, self._moved, self._cut = self._budget.time(), moved, cut
-        self._budget.watched[self] = None
+        if not self.over:
+            self._began, self._moved, self._cut = self._budget.time(), moved, cut
+            self._budget.watched[self] = None
 
     def unwatch(self) -> None:
         """Wait for the client no more."""
@@ -193,6 +208,10 @@ class ByteBudget:
         """Whether there is no room for bytes that have come uncalled."""
         return self.used > self._room
 
+    def leaves_enough(self, hold: Hold) -> bool:
+        """Return whether there is room for what a hold has, and its client leaves it to others."""
+        return not self.short and self._may_have(hold, hold.size, answer=False)
+
     def time(self) -> float:
         """Return the time of the loop."""
         return self._loop.time()
@@ -217,10 +236,10 @@ class ByteBudget:
         if self._timer is None and self._waiting:
             self._timer = self._loop.call_later(LOOK_SECONDS, self._look)
         try:
-            await waiter.given
+            if not await waiter.given:
+                raise Busy("memory")
         finally:
             self._waiting.pop(waiter, None)
-            del waiter  # a refusal has this frame in its traceback, and is in its future
 
     def count(self, hold: Hold, size: int) -> None:
         """Count what a hold has from now on; what the rescued one has is not of the total.
@@ -230,7 +249,7 @@ class ByteBudget:
         before, hold.size = hold.size, size
         if hold is not self._rescued:
             self._add(hold.client, size - before)
-        elif size < before and self.used + size <= self._room:
+        elif not size or (size < before and self.used + size <= self._room):
             self._rescued = None
             self._add(hold.client, size)
         if size < before and self._waiting:
@@ -260,7 +279,7 @@ class ByteBudget:
     def _room(self) -> float:
         return max(self.total - self.beside(), self.total / 4)
 
-    def _may_have(self, hold: Hold, size: int, answer: bool) -> bool:  # noqa: FBT001 - as above
+    def _may_have(self, hold: Hold, size: int, answer: bool) -> bool:  # noqa: FBT001 - as a waiter has it
         """Return whether a client leaves enough to others, or this is all that it holds.
 
         The backend has acted for an answer, so nothing but memory keeps it back.
@@ -276,7 +295,7 @@ class ByteBudget:
             del self._waiting[waiter]
             if not waiter.given.done():  # else it has gone, or is refused
                 self.count(waiter.hold, waiter.size)
-                waiter.given.set_result(None)
+                waiter.given.set_result(True)
 
     def _next(self) -> _Waiter | None:
         """Return the first of those who wait and may have more, if there is room for it."""
@@ -320,7 +339,7 @@ class ByteBudget:
             if not waiter.answer and now - waiter.since > MEMORY_SECONDS:
                 self.refused += 1
                 if not waiter.given.done():
-                    waiter.given.set_exception(Busy("memory"))
+                    waiter.given.set_result(False)
                 self._waiting.pop(waiter, None)
         for hold in tuple(self.watched.keys() - {one.hold for one in self._waiting}):
             hold.check(now)

@@ -81,6 +81,9 @@ class RawConnection(Protocol):
     def write(self, data: bytes) -> None:
         """Send bytes."""
 
+    def unsent(self) -> int:
+        """Return how many bytes wait until the peer reads."""
+
     def write_eof(self) -> None:
         """Say that no more bytes will be sent."""
 

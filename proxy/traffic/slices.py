@@ -19,7 +19,14 @@ from typing import Any, Final, Protocol, TypeVar
 
 from ..core.leaves import FORM
 from ..core.slices import pausing
-from .policy import COLLECTED_SECONDS, LONG_BYTES, SLICE_SECONDS
+from ..process.memory import resident_bytes
+from .policy import (
+    COLLECTED_SECONDS,
+    GROWING_SECONDS,
+    GROWN_BYTES,
+    LONG_BYTES,
+    SLICE_SECONDS,
+)
 
 T = TypeVar("T")
 
@@ -131,13 +138,14 @@ class _Places:
 class Slices:
     """The long messages of one event loop."""
 
-    __slots__ = ("_collected", "_places", "_thresholds", "_under_way")
+    __slots__ = ("_collected", "_places", "_resident", "_thresholds", "_under_way")
 
     def __init__(self) -> None:
         """Begin with none."""
         self._places = _Places()
         self._under_way = 0
         self._collected = 0.0
+        self._resident = 0
         self._thresholds = gc.get_threshold()
 
     @asynccontextmanager
@@ -165,17 +173,25 @@ class Slices:
     def _begin(self) -> None:
         """Collect no cycles of the oldest generation while a plan is held, for half a minute.
 
-        To look at all that plans hold takes some dozen milliseconds, and finds nothing.
+        To look at all that plans hold takes some dozen milliseconds, and finds nothing. But cycles
+        could hold bodies that the budget of bytes no longer counts: so it is done sooner where the
+        process grows.
         """
         now = time.monotonic()
         if not self._under_way:
             self._thresholds = gc.get_threshold()
             gc.set_threshold(*self._thresholds[:2], _NEVER)
-            self._collected = now
-        elif now - self._collected > COLLECTED_SECONDS:
+            self._suspended(now)
+        elif now - self._collected > COLLECTED_SECONDS or (
+            now - self._collected > GROWING_SECONDS
+            and resident_bytes() - self._resident > GROWN_BYTES
+        ):
             gc.collect()
-            self._collected = now
+            self._suspended(now)
         self._under_way += 1
+
+    def _suspended(self, now: float) -> None:
+        self._collected, self._resident = now, resident_bytes()
 
     def _end(self) -> None:
         self._under_way -= 1

@@ -136,6 +136,10 @@ class Sending(asyncio.Protocol):
             self.wrote = True
             transport.write(data)
 
+    def unsent(self) -> int:
+        """Return how many bytes the transport holds, since the peer does not read them."""
+        return 0 if self._transport is None else self._transport.get_write_buffer_size()
+
     def _put(self, data: bytes) -> None:
         if self._unsent:
             self._behind.append(data)

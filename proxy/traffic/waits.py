@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Generator
+from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
+from ..core.errors import SealyardError
 from .policy import MOST_OUTLIVING
 
 T = TypeVar("T")
@@ -199,7 +201,33 @@ async def outliving(work: Coroutine[Any, Any, T]) -> T:
     """
     if len(_outliving) >= MOST_OUTLIVING:
         return await in_task(work)
-    task = asyncio.get_running_loop().create_task(work)
+    outcome = await asyncio.shield(_begun(work))
+    if not isinstance(outcome, _Failure):
+        return outcome
+    try:
+        raise outcome.error
+    finally:
+        del outcome  # the traceback of the error leads here
+
+
+def _begun(work: Coroutine[Any, Any, T]) -> asyncio.Task[T | _Failure]:
+    task = asyncio.get_running_loop().create_task(_outcome(work))
     _outliving.add(task)
     task.add_done_callback(_outliving.discard)
-    return await asyncio.shield(task)
+    return task
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    error: SealyardError
+
+
+async def _outcome(work: Coroutine[Any, Any, T]) -> T | _Failure:
+    """Return what comes of work, a known error as well.
+
+    Raised in a task for which nobody waits any more, asyncio would report it as unhandled.
+    """
+    try:
+        return await work
+    except SealyardError as error:
+        return _Failure(error)

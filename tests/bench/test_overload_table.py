@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
@@ -8,10 +9,11 @@ from dataclasses import replace
 import pytest
 
 from tools.bench import cpu
+from tools.bench.overload.page import PAGE, TABLE, render_table
 from tools.bench.overload.proxies import for_table
 from tools.bench.overload.quota import limited
 from tools.bench.overload.record import Delivered
-from tools.bench.overload.table import SHARES, TIMES, Cell, render, works
+from tools.bench.overload.table import SHARES, TIMES, Cell, render, to_json, works
 
 FOUND = Delivered(
     proxy="Sealyard",
@@ -46,6 +48,21 @@ def test_a_row_has_a_column_for_each_load() -> None:
     assert head.count("|") == whole.count("|") == quarter.count("|") == 5 + len(TIMES)
     assert "| whole | 1000 /s | 85%, 99%, 70 ms, 30 ms |" in whole
     assert "| 25% (cgroup) |" in quarter
+
+
+def test_the_page_is_that_of_the_kept_table() -> None:
+    page = PAGE.read_text()
+    kept = json.loads(TABLE.read_text()) if TABLE.exists() else None
+
+    assert render_table(kept, page) == page
+
+
+def test_a_kept_table_is_rendered_as_it_was_measured() -> None:
+    found = [Cell("short", 1.0, "whole", times, FOUND) for times in TIMES]
+    about = dict.fromkeys(("date", "commit", "cores", "system", "load", "seconds", "sealyard"), "x")
+    record = json.loads(json.dumps({"about": about, "cells": to_json(found)}))
+
+    assert render(found) in render_table(record, PAGE.read_text())
 
 
 def test_every_kind_of_message_is_one_that_sealyard_is_told_of() -> None:

@@ -42,6 +42,7 @@ from proxy.demo.screen import search
 from proxy.keys.sessions.key_events import Beginning, KeyEvents
 from proxy.keys.sessions.sessions import Sessions
 from proxy.keys.sessions.settings import SessionSettings
+from proxy.traffic.byte_budget import ByteBudget, Hold, Holding
 from proxy.traffic.downstream.connection import Answerer, ClientConnection
 from proxy.traffic.http1.problem import Problem
 from proxy.traffic.interfaces import RawConnection
@@ -164,6 +165,31 @@ class Recorder:
 async def turn() -> None:
     """Let others go first, once."""
     await asyncio.sleep(0)
+
+
+class WaitingHold(Hold):
+    """Memory that comes a turn later."""
+
+    async def reach(self, size: int, *, answer: bool = False, passes: bool = False) -> None:
+        await turn()
+        await super().reach(size, answer=answer, passes=passes)
+
+    async def works_at(self, body: bytes, *, limit: int, coded: bool, answer: bool = False) -> None:
+        await turn()
+        await super().works_at(body, limit=limit, coded=coded, answer=answer)
+
+    async def reads(self, size: int, *, answer: bool = False) -> None:
+        await turn()
+        await super().reads(size, answer=answer)
+
+
+class WaitingBudget(ByteBudget):
+    """Where each message waits for its memory."""
+
+    def of(self, request: Holding, client: str) -> Hold:
+        if request.held is None:
+            request.held = WaitingHold(self, client)
+        return request.held
 
 
 class WaitingWitness(KeyEvents):
@@ -325,6 +351,15 @@ class WaitingRequest:
     def __getattr__(self, name: str) -> object:
         return getattr(self._request, name)
 
+    @property
+    def held(self) -> Hold | None:
+        held: Hold | None = self._request.held
+        return held
+
+    @held.setter
+    def held(self, hold: Hold | None) -> None:
+        self._request.held = hold
+
     async def switch(self, head: bytes) -> RawConnection:
         await turn()
         connection: RawConnection = await self._request.switch(head)
@@ -483,10 +518,12 @@ async def rigged(setup: Setup, folder: Path) -> AsyncIterator[Rig]:
     gc.freeze()  # each look for a leak would walk all that pytest holds
     origin = Recorder(setup.script)
     keys, socket = setup.keys, folder / "origin.sock" if setup.over_socket else None
-    rules, slices = a_rulebook(), WaitingSlices()
+    rules, slices, budget = a_rulebook(), WaitingSlices(), WaitingBudget()
     async with (
         origin.running(socket) as address,
-        proxied(address, rule_table=rules, keys=keys, timeouts=CALM, slices=slices) as ours,
+        proxied(
+            address, rule_table=rules, keys=keys, timeouts=CALM, slices=slices, budget=budget
+        ) as ours,
     ):
         listener: Any = ours.listener
         answerer = FaultyAnswerer(listener.answerer)
@@ -497,6 +534,7 @@ async def rigged(setup: Setup, folder: Path) -> AsyncIterator[Rig]:
             permits.__class__ = WaitingPermits
         with _tasks_through(answerer):
             yield Rig(ours, origin, keys, answerer, setup.say)
+    assert (budget.used, budget.watched) == (0, {})
     assert setup.holds()
 
 
@@ -514,7 +552,7 @@ def _make_writes_wait(ours: Ours) -> None:
 
 def _of_a_request(coroutine: Any) -> bool:  # noqa: ANN401 - any coroutine
     """Tell whether a task is a part of a request's way that is not reached by `handle`."""
-    return getattr(coroutine, "__name__", "") in {"_send_rest", "_obtain", "resolve", "_connected"}
+    return getattr(coroutine, "__name__", "") in {"_send_rest", "_obtain", "_outcome", "_connected"}
 
 
 @contextlib.contextmanager

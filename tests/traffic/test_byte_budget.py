@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random  # noqa: TID251 - a course that can be had again
 
 import pytest
 
 from proxy.config.policy import SMALL_BYTES, WORK_TIMES
+from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.errors import Busy
+from proxy.core.expressions.routes import parse_pattern
+from proxy.core.expressions.selectors import parse_selector
+from proxy.core.expressions.sources import parse_source
+from proxy.core.rules.model import Block, Item, Names, Rule
 from proxy.traffic import byte_budget
 from proxy.traffic.byte_budget import ByteBudget, Hold
 from proxy.traffic.policy import MOST_HELD_UP, READ_STEP_BYTES, READ_TIMES
+from tests.keys.builders import a_world
+
+from .exchange.test_tunnel import SHAKE, SWITCH
+from .ours import local, proxied
+from .wire import Origin, Peer, Script, connected, eventually, obliging, running
 
 
 @pytest.fixture(autouse=True)
@@ -143,6 +154,71 @@ async def test_only_so_many_requests_wait() -> None:
     await asyncio.gather(answer, *waiting)
 
 
+async def test_what_holds_nothing_any_more_leaves_what_is_kept_aside() -> None:
+    budget = ByteBudget(100)
+    full, first, second = Hold(budget, "a"), Hold(budget, "b"), Hold(budget, "c")
+    await full.reach(100)
+    await first.reach(200, answer=True)
+    full.becomes(150)  # it has come uncalled: there is no room for anything
+    first.becomes(0)
+    await asyncio.wait_for(second.reach(200, answer=True), 1)
+
+
+async def test_what_is_released_holds_nothing_again() -> None:
+    budget = ByteBudget(100)
+    hold = Hold(budget, "a")
+    await hold.reach(60)
+    hold.release()
+    hold.becomes(50)
+    hold.watch(int, lambda: None)
+    assert (budget.used, hold.size, budget.watched) == (0, 0, {})
+
+
+async def test_what_has_come_uncalled_is_counted_and_an_answer_is_never_refused() -> None:
+    budget = ByteBudget(100)
+    Hold(budget, "a").grows(120, answer=True)
+    with pytest.raises(Busy, match="memory"):
+        Hold(budget, "b").grows(1)
+    Hold(budget, "c").grows(0)
+    assert budget.used == 121
+
+
+async def test_what_has_come_uncalled_leaves_a_quarter_to_others_too() -> None:
+    budget = ByteBudget(100)
+    Hold(budget, "a").grows(60)
+    with pytest.raises(Busy, match="memory"):
+        Hold(budget, "a").grows(20)
+    Hold(budget, "b").grows(20)
+
+
+@pytest.mark.parametrize("turns", range(25))
+async def test_who_is_cancelled_at_whichever_wait_leaves_all_to_others(turns: int) -> None:
+    budget = ByteBudget(100)
+
+    async def message(client: str, *, answer: bool) -> None:
+        hold = Hold(budget, client)
+        try:
+            for size in (30, 60, 250, 90):
+                await hold.reach(size, answer=answer)
+                await asyncio.sleep(0)
+            hold.becomes(0)
+            await asyncio.sleep(0)
+        except Busy:
+            assert not answer
+        finally:
+            hold.release()
+
+    loop = asyncio.get_running_loop()
+    tasks = [loop.create_task(message(f"{n % 3}", answer=n % 2 == 0)) for n in range(8)]
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    for victim in tasks[turns % 2 :: 2]:
+        victim.cancel()
+    ends = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 5)
+    assert {type(one) for one in ends} <= {type(None), asyncio.CancelledError}
+    assert (budget.used, budget.waiting, budget._clients, budget._rescued) == (0, 0, {}, None)
+
+
 async def test_a_slow_client_is_given_up_while_others_wait_and_not_before() -> None:
     budget = ByteBudget(100)
     slow, quick = Hold(budget, "a"), Hold(budget, "b")
@@ -262,3 +338,75 @@ async def test_whoever_comes_all_are_served_and_nothing_is_lost(seed: int) -> No
             await asyncio.sleep(0)
     assert most <= 1000
     assert (budget.used, budget.waiting, budget.watched, budget._clients) == (0, 0, {}, {})
+
+
+# --- as connections hold it -------------------------------------------------------------------
+
+SEALED = Block(encrypt=(Item(parse_selector("$.content"), "content", frozenset({"tenant"})),))
+RULES = RuleTable(
+    (
+        Rule(
+            "all",
+            (parse_pattern("POST /sealed"),),
+            Names(tenant=parse_source("const:t"), conversation=None),
+            request=(SEALED,),
+        ),
+    ),
+    pass_unmatched=True,
+)
+KEPT = (
+    b"POST %b HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
+)
+LONG = json.dumps({"content": "x" * 300_000}).encode()
+
+
+async def never(peer: Peer, _: Origin) -> None:
+    """Take all that comes, and answer nothing."""
+    await peer.reader.read()
+    await peer.reader.read()
+
+
+async def lengthy(peer: Peer, _: Origin) -> None:
+    """Answer with a long body."""
+    while True:
+        await peer.request()
+        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 4000000\r\n\r\n" + b"x" * 4_000_000)
+
+
+@pytest.mark.parametrize("path", [b"/sealed", b"/passed"])
+@pytest.mark.parametrize("script", [never, obliging, lengthy])
+@pytest.mark.parametrize("sent", [100, 100_000, len(LONG), len(LONG) + 200, len(LONG) + 60_000])
+async def test_a_client_that_leaves_at_whichever_byte_leaves_nothing_held(
+    sent: int, script: Script, path: bytes
+) -> None:
+    budget = ByteBudget(1 << 30)
+    keys = a_world().sessions
+    async with (
+        running(Origin(script)) as origin,
+        proxied(local(origin.port), rule_table=RULES, keys=keys, budget=budget) as ours,
+    ):
+        async with connected(ours.port) as client:
+            client.send((KEPT % (path, len(LONG), LONG) * 2)[:sent])
+            await asyncio.sleep(0.1)
+            client.writer.transport.abort()
+        await eventually(lambda: not (budget.used or budget.watched or budget.waiting))
+
+
+async def test_what_comes_behind_an_upgrade_is_counted_once() -> None:
+    budget = ByteBudget(1 << 30)
+
+    async def switching(peer: Peer, _: Origin) -> None:
+        await peer.request()
+        await asyncio.sleep(0.1)  # what follows has come
+        peer.send(SWITCH)
+        await peer.reader.read()
+
+    async with (
+        running(Origin(switching)) as origin,
+        proxied(local(origin.port), budget=budget) as ours,
+        connected(ours.port) as client,
+    ):
+        client.send(SHAKE + b"x" * 60_000)
+        await eventually(lambda: budget.used > 0)
+        await client.until(b"\r\n\r\n")
+        await eventually(lambda: budget.used == 0)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable
 
 import pytest
 
+from proxy.core.errors import KeyUnavailable
 from proxy.keys.sessions.sessions import SessionMode
 from proxy.traffic import waits
 from proxy.traffic.waits import Signal, Way, in_task, outliving
@@ -207,6 +209,31 @@ async def test_what_outlives_its_way_is_done_though_the_way_is_cancelled() -> No
     assert (walk.passed, done) == (0, ["sent"])
     replies.set()
     await eventually(lambda: done == ["sent", "known"])
+
+
+async def test_a_known_error_of_what_outlives_its_way_is_raised_or_is_nobodys() -> None:
+    unhandled: list[object] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: unhandled.append(context))
+    replies = asyncio.Event()
+
+    async def fails(error: Exception) -> None:
+        await replies.wait()
+        raise error
+
+    known = KeyUnavailable("store-unavailable")
+    stays, leaves = Walk(lambda: outliving(fails(known))), Walk(lambda: outliving(fails(known)))
+    for walk in (stays, leaves):
+        walk.way.go()
+    await asyncio.sleep(0)
+    leaves.way.cancel()
+    await eventually(lambda: leaves.way.ended)
+    replies.set()
+    await eventually(lambda: stays.way.ended)
+    assert stays.ends == [known]
+    gc.collect()
+    await asyncio.sleep(0)
+    assert unhandled == []
 
 
 async def test_of_too_many_works_those_that_are_more_end_with_their_ways(

@@ -187,6 +187,11 @@ class Splitter(ABC):
         self._size = 0
         self.over = False
 
+    @property
+    def held(self) -> int:
+        """How many bytes are held back, of a record that is not whole."""
+        return self._size
+
     def feed(self, data: bytes) -> bytes:
         """Return the records that are whole with these bytes, maybe none.
 

@@ -54,6 +54,11 @@ class RecordFlow(PlannedFlow):
         self._records = 0  # in what was planned; those changed at once count as one
 
     @property
+    def held(self) -> int:
+        """How many bytes there are of a record that is not whole."""
+        return self._splitter.held
+
+    @property
     def joins(self) -> bool:
         """Whether records may be held back until others come."""
         return self._joiner is not None

@@ -180,7 +180,8 @@ class Trail:
         while True:
             await asyncio.sleep(policy.LOG_WATCH_SECONDS)
             reason = ""
-            with suppress(KeyUnavailable):  # the lease of the root has ended
+            # The lease of the root has ended; or the next write fails as well, and tells.
+            with suppress(KeyUnavailable, UnfitEnvironment):
                 reason = await asyncio.to_thread(self._log.gone, self.key)
             if reason and not self.failing:
                 self.note("audit.gone")  # it is told with this line, once

@@ -160,8 +160,14 @@ class ClientConnection(ClientLifecycle):
         if self.present is None:
             self._refuse(Busy("memory"))
         else:
-            self._buffer, self._at, self.present.keep = b"", 0, False
-        queue.becomes(0)
+            self.present.keep = False
+        self._drop()
+
+    def _drop(self) -> None:
+        """Forget what has come and is not begun."""
+        self._buffer, self._at = b"", 0
+        if self._queue is not None:
+            self._queue.becomes(0)
 
     def eof_received(self) -> bool:
         """Note that the client sends no more; return whether its last request is still answered."""
@@ -203,6 +209,7 @@ class ClientConnection(ClientLifecycle):
     def _client_gone(self, exc: BaseException | None) -> None:
         self._transport = None
         self._let_go()
+        self._drop()
         if self._queue is not None:
             self._queue.release()
         if self._receiver is not None:
@@ -311,15 +318,13 @@ class ClientConnection(ClientLifecycle):
             held.release()
             return
         self._kept = held
-        held.becomes(transport.get_write_buffer_size())
+        held.becomes(self.unsent())
         self._watch(held)
 
     def _watch(self, held: Hold) -> None:
         """Give a client up that hardly reads while others wait for memory."""
-        transport = self._transport
-        if transport is not None:
-            unread = transport.get_write_buffer_size()
-            held.watch(lambda: unread - transport.get_write_buffer_size(), self.abort)
+        unread = self.unsent()
+        held.watch(lambda: unread - self.unsent(), self.abort)
 
     def _let_go(self) -> None:
         kept, self._kept = self._kept, None
@@ -357,7 +362,7 @@ class ClientConnection(ClientLifecycle):
         Where the client is still `sending`, its bytes are read and dropped for a while: closing at
         once would reset the connection and lose the response (RFC 9112 section 9.6).
         """
-        self._buffer, self._at = b"", 0
+        self._drop()
         linger = self._owner.timeouts.linger
         if not sending or self._ended or self._closing or not linger:
             self._discarding = True
@@ -573,7 +578,8 @@ class ClientConnection(ClientLifecycle):
         """Send all bytes from now on to `receiver`; return those that came after the request."""
         self._receiver = receiver
         self.when_leaving = receiver.leaving
-        tail, self._buffer, self._at = self._buffer[self._at :], b"", 0
+        tail = self._buffer[self._at :]
+        self._drop()
         self._regulate()
         # Behind what came before.
         if self._ended:

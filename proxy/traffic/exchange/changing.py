@@ -73,7 +73,7 @@ class Changing:
                 pieces = Pieces(body, body.framing, None)
                 whole = await pieces.beginning(bool)
                 if whole:
-                    streamed = StreamedBody(pieces.all(), message, self._applying(record))
+                    streamed = StreamedBody(pieces.all(), message, self._applying(record), hold)
                     await streamed.prime()
                     return message, streamed, None
             case StreamBody(block):
@@ -86,7 +86,7 @@ class Changing:
                         message = await self._steps.carry_out(plan, record, run)
                     flowing: FlowingBody | StreamedBody
                     if isinstance(message.flow, PlannedFlow):
-                        flowing = StreamedBody(pieces.all(), message, self._applying(record))
+                        flowing = StreamedBody(pieces.all(), message, self._applying(record), hold)
                     else:
                         flowing = FlowingBody(pieces, message.flow, body.framing)
                     await flowing.prime()
@@ -164,7 +164,7 @@ class Changing:
                 way = steps.prepared_records(exchange, block, head, kind, record)
                 message = begin_stream(exchange, block, head, kind, limit, way=way)
                 apply = self._applying(record)
-                return message, StreamedResponse(response, response.chunks(), message, apply)
+                return message, StreamedResponse(response, response.chunks(), message, apply, hold)
             case StreamBody(block):
                 response = _tagless(exchange, block, response)
                 pieces = Pieces(response, response.framing, steps.flow_limit)
@@ -176,7 +176,7 @@ class Changing:
                     flowing: FlowingResponse | StreamedResponse
                     if isinstance(message.flow, PlannedFlow):
                         apply = self._applying(record)
-                        flowing = StreamedResponse(response, pieces.all(), message, apply)
+                        flowing = StreamedResponse(response, pieces.all(), message, apply, hold)
                     else:
                         flowing = FlowingResponse(response, pieces, message.flow)
                     await flowing.prime()

@@ -265,7 +265,7 @@ class Steps(PreparedSteps):
             exchange,
             forwarding,
             self._rewrite(forwarding.place),
-            self._claim(exchange, forwarding.client),
+            self._claim(exchange, forwarding.client if caller is None else _named(caller)),
             self.ladder.raised(request) if self.ladder.on else None,
         )
         self.ladder.called(admitted, record)
@@ -500,6 +500,11 @@ def opens(exchange: Exchange) -> bool:
     """Return whether its client may get opened values."""
     compiled_rule = exchange.decision.compiled_rule
     return compiled_rule is not None and any(one.block.decrypt for one in compiled_rule.response)
+
+
+def _named(caller: VerifiedCaller) -> str:
+    """Return the name of a caller for shares: no address has a line break in it."""
+    return f"{caller.name}\n{caller.issuer}\n{caller.subject}"
 
 
 def rules_with_packets(rule_table: RuleTable) -> frozenset[str]:

@@ -223,6 +223,7 @@ class _Half:
         "_prepared",
         "_relay",
         "_sink",
+        "_slow",
         "_upward",
         "_waiting",
         "ended_towards",
@@ -236,6 +237,7 @@ class _Half:
         self._relay = relay
         self.source = source
         self._sink = sink
+        self._slow = False
         self._messages = messages
         self._upward = messages.direction == "request"
         self._prepared: dict[int, PreparedMessages | None] = {}
@@ -271,11 +273,22 @@ class _Half:
         self._weigh()
 
     def _weigh(self) -> None:
-        """Count what is held of messages to come; where there is no memory for it, end both."""
-        held = self.source.reader.held
-        self._hold.becomes(held if held > SMALL_BYTES else 0)
-        if self._hold.size and self._relay.steps.budget.short and not self._relay.over:
-            self._relay.refused(Busy("memory"), self._messages.direction)
+        """Count what is held for the source; where there is no memory for it, end both.
+
+        That is of messages to come, and of those to it that it does not read.
+        """
+        held = self.source.reader.held + (self.source.connection.unsent() if self._slow else 0)
+        size = held if held > SMALL_BYTES else 0
+        if self._waiting is not None:  # more is reserved for the message that is worked at
+            size = max(size, self._hold.size)
+        try:
+            self._hold.grows(size)
+        except Busy as busy:
+            self._give_up(busy)
+
+    def _give_up(self, busy: Busy) -> None:
+        if not self._relay.over:
+            self._relay.refused(busy, self._messages.direction)
 
     def ended(self) -> None:
         """Learn that the source sends no more: without a close frame the sink learns the same."""
@@ -300,10 +313,18 @@ class _Half:
 
     def writable(self, *, yes: bool) -> None:
         """Let the other peer wait while this one is slow to read."""
+        self._slow = not yes
         if yes:
+            self._hold.unwatch()
             self._sink.go_on("slow")
         else:
             self._sink.rest("slow")
+            connection = self.source.connection
+            unread = connection.unsent()
+            self._hold.watch(
+                lambda: unread - connection.unsent(), lambda: self._give_up(Busy("memory"))
+            )
+        self._weigh()
 
     # --- message by message -------------------------------------------------------------------
 

@@ -40,9 +40,10 @@ _IN_USE: Final = attrgetter("in_use")
 class Claim:
     """Who asks for a permit: a client on a route.
 
-    `client` is the name of a client as `forwarding_headers.client_name` returns it. `route` is the
-    name of the rule or, without one, the shape of the path. `most` is the largest number of permits
-    that the rule gives its route, 0 if it does not say. `flow` is what `Permits` knows of it.
+    `client` is a verified caller, or else the name of a client as `forwarding_headers.client_name`
+    returns it. `route` is the name of the rule or, without one, the shape of the path. `most` is
+    the largest number of permits that the rule gives its route, 0 if it does not say. `flow` is
+    what `Permits` knows of it.
     """
 
     __slots__ = ("client", "flow", "most", "route")

@@ -483,3 +483,12 @@ def test_whole_records_alone_are_done_at_once() -> None:
     assert not [*held.feed(b"data: a")]
     assert held.at_once(b"\n\n") is None
     assert [*held.feed(b"\n\n")] == [b"DATA: A\n\n"]
+
+
+def test_what_there_is_of_a_record_that_is_not_whole_is_told() -> None:
+    records = RecordFlow(splitter("sse", LIMIT), planned, nothing)
+    assert records.held == 0
+    assert not [*records.feed(b"data: a\n")]
+    assert records.held == len(b"data: a\n")
+    assert [*records.feed(b"\n")]
+    assert records.held == 0

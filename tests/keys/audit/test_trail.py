@@ -251,18 +251,21 @@ async def test_a_log_that_is_rotated_or_that_others_go_on_with_is_not_missed(
     await trail.close()
 
 
-async def test_the_watch_outlives_a_key_that_was_given_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "error", [KeyUnavailable("root-lease-ended"), UnfitEnvironment("it is no regular file")]
+)
+async def test_the_watch_outlives_what_keeps_it_from_looking(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(policy, "LOG_WATCH_SECONDS", 0.02)
     trail, log, ear = a_trail(tmp_path)
     await trail.write("keys.revoke", scope="x")
     gone = AuditLog.gone
 
-    def given_up(*_: object) -> str:
-        raise KeyUnavailable("root-lease-ended")
+    def fails(*_: object) -> str:
+        raise error
 
-    monkeypatch.setattr(AuditLog, "gone", given_up)
+    monkeypatch.setattr(AuditLog, "gone", fails)
     await asyncio.sleep(0.1)
     monkeypatch.setattr(AuditLog, "gone", gone)
     log.path.unlink()

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from proxy.config.limits import Timeouts
+from proxy.config.policy import WORK_TIMES
 from proxy.config.settings import UnixAddress
 from proxy.core.compiled.block import CompiledBlock
 from proxy.core.compiled.rule_table import RuleTable
@@ -37,6 +38,7 @@ from proxy.keys.sessions import session_control
 from proxy.traffic.bodies.record_streams import StreamedBody
 from proxy.traffic.byte_budget import ByteBudget, Hold
 from proxy.traffic.downstream.connection import ClientConnection
+from proxy.traffic.policy import RECORDS_BYTES, STREAM_BYTES
 from proxy.traffic.slices import AT_ONCE, SHORT_BYTES
 from tests.factories import Ear
 from tests.keys.builders import World, a_world
@@ -130,6 +132,7 @@ async def live(
     timeouts: Timeouts | None = None,
     framing: bytes = b"Transfer-Encoding: chunked\r\n",
     request: bytes | None = None,
+    budget: ByteBudget | None = None,
 ) -> AsyncIterator[Live]:
     """Begin a stream, up to the head that the client gets."""
     begun: asyncio.Future[tuple[Peer, Seen]] = asyncio.get_running_loop().create_future()
@@ -146,7 +149,11 @@ async def live(
     async with (
         running(Origin(script)) as origin,
         proxied(
-            local(origin.port), rule_table=BOOK, keys=world.sessions, timeouts=timeouts
+            local(origin.port),
+            rule_table=BOOK,
+            keys=world.sessions,
+            timeouts=timeouts,
+            budget=budget,
         ) as ours,
         connected(ours.port) as client,
     ):
@@ -722,13 +729,14 @@ async def test_a_stream_that_has_failed_never_ends_well() -> None:
     async def fail(_: Plan | Unplanned) -> Forwardable:
         raise KeyUnavailable("store")
 
-    body = StreamedBody(Body(b'{"content":1}\n').chunks(), message, fail)
+    hold = Hold(ByteBudget(), "")
+    body = StreamedBody(Body(b'{"content":1}\n').chunks(), message, fail, hold)
     with pytest.raises(KeyUnavailable):
         await body.prime()
     with pytest.raises(ConnectionError):
         _ = [piece async for piece in body.chunks()]
     with pytest.raises(TypeError):
-        await body.read(1, Hold(ByteBudget(), ""))
+        await body.read(1, hold)
 
 
 def test_a_message_without_records_is_not_streamed() -> None:
@@ -736,4 +744,43 @@ def test_a_message_without_records_is_not_streamed() -> None:
     passing = pass_request(Exchange(BOOK.decide("GET", canonical("/free")), head))
 
     with pytest.raises(TypeError):
-        StreamedBody(None, passing, None)  # type: ignore[arg-type]  # nothing is looked at
+        StreamedBody(None, passing, None, None)  # type: ignore[arg-type]  # nothing is looked at
+
+
+HALF = b'{"content":"' + b"x" * 200_000
+
+
+async def test_a_record_of_an_answer_is_counted_until_it_is_whole() -> None:
+    budget = ByteBudget(1_000_000)
+    async with live(b"/seal", LINES, budget=budget) as at:
+        assert budget.used == RECORDS_BYTES
+        at.send(HALF)
+        await eventually(lambda: budget.used >= WORK_TIMES * len(HALF))  # and it is not refused
+        at.send(b'"}\n')
+        assert len(await at.chunk()) > len(HALF)
+        at.send(b'{"content":"short"}\n')
+        await at.chunk()
+        assert budget.used == RECORDS_BYTES
+
+
+@pytest.mark.parametrize("total", [1_000_000, 1 << 30])
+async def test_a_record_of_a_request_is_counted_and_refused_where_there_is_no_room(
+    total: int,
+) -> None:
+    budget = ByteBudget(total)
+    async with (
+        running(Origin()) as origin,
+        proxied(
+            local(origin.port), rule_table=BOOK, keys=a_world().sessions, budget=budget
+        ) as ours,
+        connected(ours.port) as client,
+    ):
+        client.send(_post(b'{"content":"short"}\n'))
+        await eventually(lambda: budget.used == STREAM_BYTES)
+        client.send(b"%x\r\n%b\r\n" % (len(HALF), HALF))
+        if total > 1_000_000:
+            await eventually(lambda: budget.used >= WORK_TIMES * len(HALF))
+            client.send(b'3\r\n"}\n\r\n0\r\n\r\n')
+        response = await client.response()
+        assert response.status == (200 if total > 1_000_000 else 503)
+    await eventually(lambda: budget.used == 0)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.expressions.routes import parse_pattern
 from proxy.core.expressions.selectors import parse_selector
 from proxy.core.expressions.sources import parse_source
 from proxy.core.rules.model import Block, Item, Names, Rule
+from proxy.traffic.byte_budget import ByteBudget
 from proxy.traffic.callers.callers import Callers
 from tests.keys.builders import a_world
 
 from ..ours import local, proxied
-from ..wire import Origin, Response, get, post, running, talk
+from ..wire import Origin, Peer, Response, connected, eventually, get, post, running, talk
 from .issuers import a_caller, claims, signed, verifying
 
 JSON = b"Content-Type: application/json"
@@ -75,3 +78,23 @@ async def test_a_tenant_is_read_from_a_verified_claim() -> None:
 
     assert (known.status, nobody.status) == (200, 400)
     assert b"hello" not in origin.seen[0].body
+
+
+async def test_callers_behind_one_address_have_shares_of_their_own() -> None:
+    budget = ByteBudget(1 << 30)
+
+    async def silent(peer: Peer, _: Origin) -> None:
+        await peer.request()
+        await peer.reader.read()
+
+    async with (
+        running(Origin(silent)) as origin,
+        proxied(local(origin.port), callers=verifying(), budget=budget) as ours,
+        contextlib.AsyncExitStack() as stack,
+    ):
+        for who in (bearer(signed(claims(sub="a"))), bearer(signed(claims(sub="b"))), b"X-No: one"):
+            client = await stack.enter_async_context(connected(ours.port))
+            client.send(post(b"x" * 100_000, who))
+        await eventually(lambda: len(budget._clients) == 3)
+        told = sorted(one.split("\n")[-1] for one in budget._clients)
+        assert told == ["127.0.0.1", "a", "b"]

@@ -26,6 +26,8 @@ from proxy.core.planning.plan import Plan
 from proxy.core.rules.model import Block, Item, Names, Part, Rule
 from proxy.core.transform import plan_message
 from proxy.core.values.key_needs import Keys, Needs
+from proxy.traffic import byte_budget
+from proxy.traffic.byte_budget import ByteBudget, Hold
 from proxy.traffic.policy import LONG_BYTES
 from proxy.traffic.slices import Slices
 from proxy.traffic.websocket.frames import CLOSE, PING, TEXT, frame
@@ -33,7 +35,7 @@ from proxy.traffic.websocket.reader import Arrived, MessageReader
 from tests.keys.builders import World, a_world
 from tests.servers import serving
 from tests.traffic.ours import HASTY, Ours, local, proxied
-from tests.traffic.wire import Origin, Peer, connected, eventually, get, running, talk
+from tests.traffic.wire import Client, Origin, Peer, connected, eventually, get, running, talk
 
 CANARY = "canary-7c41d0"
 NAMES = Names(tenant=parse_source("const:t"), conversation=parse_source("$.cid"))
@@ -144,6 +146,7 @@ async def scene(
     timeouts: Timeouts | None = None,
     compress: bool = True,
     answer: Answer | None = None,
+    budget: ByteBudget | None = None,
 ) -> AsyncIterator[Scene]:
     world = a_world()
     source = world.sessions if keys is None else keys(world)
@@ -155,6 +158,7 @@ async def scene(
             keys=source,  # type: ignore[arg-type]  # stands in for sessions
             limits=limits,
             timeouts=timeouts or HASTY,
+            budget=budget,
         ) as ours,
         aiohttp.ClientSession() as session,
     ):
@@ -744,3 +748,49 @@ async def test_what_a_way_leaves_is_refused_as_ever() -> None:
     assert code == 1008
     assert len(at.origin.got) == 2
     assert CANARY not in repr(at.origin.got) + at.lines
+
+
+async def pouring(request: web.Request) -> web.WebSocketResponse:
+    """Send a long message once asked, and wait."""
+    socket = web.WebSocketResponse()
+    await socket.prepare(request)
+    await socket.receive()
+    with contextlib.suppress(ConnectionError):
+        await socket.send_str("x" * 8_000_000)
+    await socket.receive()
+    return socket
+
+
+@contextlib.asynccontextmanager
+async def unread(at: Scene) -> AsyncIterator[Client]:
+    """Yield a client that does not read the long message for which it has asked."""
+    async with connected(at.ours.port) as client:
+        client.send(SHAKE % b"/stored")
+        await client.until(b"\r\n\r\n")
+        client.writer.transport.pause_reading()  # type: ignore[attr-defined]  # it reads as well
+        client.send(frame(TEXT, message().encode(), masked=True))
+        yield client
+
+
+async def test_what_a_client_does_not_read_is_counted_until_it_does() -> None:
+    budget = ByteBudget(1 << 30)
+    async with scene(answer=pouring, budget=budget) as at, unread(at) as client:
+        await asyncio.sleep(0.5)  # the system has taken what it takes
+        assert budget.used > 1_000_000
+        client.writer.transport.resume_reading()  # type: ignore[attr-defined]  # as above
+        assert len(await asyncio.wait_for(client.reader.readexactly(8_000_010), 5)) == 8_000_010
+        await eventually(lambda: not (budget.used or budget.watched))
+
+
+async def test_a_client_that_reads_nothing_is_given_up_while_others_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(byte_budget, "MEMORY_SECONDS", 0.5)
+    monkeypatch.setattr(byte_budget, "LOOK_SECONDS", 0.05)
+    budget = ByteBudget(60_000_000)
+    async with scene(answer=pouring, budget=budget) as at, unread(at):
+        await asyncio.sleep(0.5)
+        assert budget.used
+        other = Hold(budget, "other")
+        await asyncio.wait_for(other.reach(60_000_000, answer=True, passes=True), 10)
+        await eventually(lambda: budget.used == 60_000_000)

@@ -29,7 +29,7 @@ from ..running import DidNotStart, Running, a_backend, leave_a_core, started
 from ..works import Work, a_message, a_text
 from . import table
 from .clients import Asked, Plan
-from .page import write_page
+from .page import write_page, write_table
 from .proxies import Proxy, for_table, proxies
 from .record import Delivered, Phases, Record, delivered
 
@@ -103,7 +103,10 @@ def _options() -> argparse.Namespace:
     options = parser.parse_args()
     if options.write and (options.proxy or options.scenario):
         parser.error("only a whole run is written")
-    if options.write and options.seconds < LONG_SECONDS:
+    if options.table:
+        if options.write and (options.quick or options.kind or options.share):
+            parser.error("only a whole table is written")
+    elif options.write and options.seconds < LONG_SECONDS:
         parser.error(f"a run that is written takes {LONG_SECONDS} s for each proxy")
     return options
 
@@ -125,9 +128,11 @@ def _table(options: argparse.Namespace) -> int:
     except DidNotStart as error:
         say(f"DidNotStart: {error}")
         return 1
+    record = {"about": _about(seconds), "cells": table.to_json(found)}
     if options.record:
-        record = {"about": _about(seconds), "cells": table.to_json(found)}
         options.record.write_text(json.dumps(record, indent=1) + "\n")
+    if options.write:
+        write_table(record)
     return 0
 
 

@@ -1,45 +1,57 @@
-"""The page of the last run that was kept: docs/explanation/overload.md, by its record."""
+"""The page of the last runs that were kept: docs/explanation/overload.md, by their records."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+from . import table
 from .record import Delivered, Record
 
 _DOCS: Final = Path(__file__).parents[3] / "docs"
 FOUND: Final = _DOCS / "assets" / "overload.json"
+TABLE: Final = _DOCS / "assets" / "overload-table.json"
 PAGE: Final = _DOCS / "explanation" / "overload.md"
-_MEASURED: Final = re.compile(r"(<!-- measured: begin -->\n).*(<!-- measured: end -->)", re.DOTALL)
+_NONE: Final = "No run on a machine without other work has been kept yet."
 
 
 def render(record: Record | None, page: str) -> str:
     """Return the page with the figures of a record in it; without one it says so."""
     if record is None:
-        return _with(
-            page, ["No run of two minutes on a machine without other work has been kept yet."]
-        )
-    about = record.about
-    when = (
-        f"Measured on {about['date']} at commit {about['commit']}, {about['cores']} cores,"
-        f" {about['system']}, load average {about['load']}, for {about['seconds']} s each."
-        f" {about['sealyard']}."
-    )
+        return _with(page, "measured", [_NONE])
     parts = [
-        when,
+        _when(record.about),
         "## The backend is too small",
         *_table(record.backend),
         "## Sealyard is too small",
         *_table(record.processor),
     ]
-    return _with(page, parts)
+    return _with(page, "measured", parts)
 
 
-def _with(page: str, parts: Sequence[str]) -> str:
+def render_table(record: dict[str, Any] | None, page: str) -> str:
+    """Return the page with the table of a record in it; without one it says so."""
+    if record is None:
+        return _with(page, "table", [_NONE])
+    rows = table.render(table.from_json(record["cells"]))
+    return _with(page, "table", [_when(record["about"]), rows])
+
+
+def _when(about: dict[str, str]) -> str:
+    return (
+        f"Measured on {about['date']} at commit {about['commit']}, {about['cores']} cores,"
+        f" {about['system']}, load average {about['load']}, for {about['seconds']} s each."
+        f" {about['sealyard']}."
+    )
+
+
+def _with(page: str, part: str, parts: Sequence[str]) -> str:
     inside = "\n\n".join(parts)
-    return _MEASURED.sub(lambda found: f"{found[1]}\n{inside}\n\n{found[2]}", page)
+    begin, end = f"<!-- {part}: begin -->\n", f"<!-- {part}: end -->"
+    return re.sub(f"{begin}.*{end}", lambda _: f"{begin}\n{inside}\n\n{end}", page, flags=re.DOTALL)
 
 
 def _table(rows: Sequence[Delivered]) -> list[str]:
@@ -73,3 +85,9 @@ def write_page(record: Record) -> None:
     """Keep a record, and write the page."""
     record.write(FOUND)
     PAGE.write_text(render(record, PAGE.read_text()))
+
+
+def write_table(record: dict[str, Any]) -> None:
+    """Keep the record of a table, and write the page."""
+    TABLE.write_text(json.dumps(record, indent=1) + "\n")
+    PAGE.write_text(render_table(record, PAGE.read_text()))

@@ -12,7 +12,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Final
+from typing import Any, Final
 
 from .. import load
 from ..cells import say
@@ -112,6 +112,11 @@ def _row(
 def to_json(found: Sequence[Cell]) -> list[dict[str, object]]:
     """Return cells as a record has them."""
     return [asdict(one) for one in found]
+
+
+def from_json(cells: Sequence[dict[str, Any]]) -> list[Cell]:
+    """Return what `to_json` has made a record of."""
+    return [Cell(**{**one, "found": Delivered(**one["found"])}) for one in cells]
 
 
 def render(found: Sequence[Cell]) -> str:
