@@ -54,6 +54,11 @@ class CertificateNames:
     ends: float
 
 
+def get_ready() -> None:
+    """Import what `names_of` needs, before the first certificate comes."""
+    from cryptography import x509  # noqa: F401, PLC0415 - as above; for what it loads
+
+
 def names_of(certificate: bytes) -> CertificateNames:
     """Return whose a certificate (DER) is; raise ValueError where it cannot be read."""
     from cryptography import x509  # noqa: PLC0415 - as above

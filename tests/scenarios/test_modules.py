@@ -188,7 +188,7 @@ async def test_operators_import_nothing(tmp_path: Path) -> None:
 
 async def test_rules_end_to_end_may_come_with_a_reload(tmp_path: Path) -> None:
     canary = secrets.token_hex(16)
-    async with a_world(tmp_path, rules=OTHER_RULES) as world:
+    async with a_world(tmp_path, rules=OTHER_RULES, trusted=True) as world:
         file = tmp_path / "sealyard.yaml"
         file.write_text(file.read_text().replace(OTHER_RULES, RULES))
         await world.ours.event("config.loaded", 2)

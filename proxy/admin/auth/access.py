@@ -78,7 +78,10 @@ def read_access(settings: AdminSettings, environ: Mapping[str, str]) -> Access:
 
         reviews = TokenReviews(settings.kubernetes, time.time)
     if settings.clients:
+        from ...process.certificates import get_ready  # noqa: PLC0415 - see above
         from . import certificates  # noqa: F401, PLC0415 - see above
+
+        get_ready()
     return Access(tokens, settings.clients, reviews)
 
 

@@ -120,8 +120,7 @@ def show(  # noqa: PLR0913 - each is one option
     """Show the lines of the log; `!` marks those that are not as they were written.
 
     \b
-    sealyard audit show --event sessions --last 20
-    sealyard audit show --tenant clinic --conversation c1 --event open --json
+    sealyard audit show --tenant clinic --conversation c1
     sealyard audit show --issuer https://id.clinic --subject anna --since 2026-11-24T18:00:00Z
 
     Without FILEs, its rotated files beside it are read first. The log names conversations and

@@ -158,7 +158,6 @@ def index(
 
     \b
     sealyard migrate index clinic.yaml --rate 2000
-    sealyard migrate index clinic.yaml --drop
     sealyard migrate index clinic.yaml --drop --conversation c1
 
     It may run beside a writer. Tags are of each generation of the index secret that the keyring

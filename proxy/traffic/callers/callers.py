@@ -23,7 +23,7 @@ from ...core.errors import CallerKeysAway, CallersThrottled, CallerUnverified, T
 from ...core.expressions.name_readings import fold_header
 from ...core.http.header_names import HeaderNames, names_in
 from ...keys.lru_map import BoundedMap
-from ...process.certificates import CertificateNames, names_of
+from ...process.certificates import CertificateNames, get_ready, names_of
 from ..http1.forwarding_headers import Peer, trusts
 from ..http1.gate import RawRequest
 from ..policy import MOST_NAMES, MOST_VERDICTS, VERDICT_SECONDS
@@ -99,6 +99,8 @@ class Callers:
         self._failures = Failures(time.monotonic)
         self._verdicts: BoundedMap[bytes, CallerVerdict] = BoundedMap(MOST_VERDICTS)
         self._folded = frozenset(table.headers)
+        if tls is not None:
+            get_ready()
         for one in sources.values():
             one.kept_by.add(self)
 

@@ -67,6 +67,7 @@ from ..upstream.permits import Claim
 from ..waits import outliving
 from .admission import AdmittedExchange, decide, refuse_other_routes
 from .ladder import Ladder
+from .place_names import PlaceNames
 from .prepared_steps import KeySource, PreparedSteps
 from .request_ids import RequestIds
 from .uncovered import PathShapes, Unread
@@ -75,7 +76,6 @@ if TYPE_CHECKING:  # imported where the configuration has it
     from ...telemetry.tap import Piece, Tap
     from .announcements import Announcements, Begun
     from .asking import BackendNames
-    from .place_names import PlaceNames
     from .unlisted_names import UnlistedNames
 
 Watches = Callable[[MessageRecord], MessageWatch]
@@ -202,8 +202,6 @@ class Steps(PreparedSteps):
     @cached_property
     def place_names(self) -> PlaceNames:
         """What spells places of requests for the log."""
-        from .place_names import PlaceNames  # noqa: PLC0415 - only once a name is not listed
-
         return PlaceNames(self._known_names, self._place_key)
 
     def report(self, records: Sequence[MessageRecord]) -> None:

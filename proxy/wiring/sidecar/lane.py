@@ -193,7 +193,9 @@ class WiredLane:
             if reason != "loop-lag":
                 samples.add(table.CLIENTS_REFUSED, counts.get(reason, 0), labels=(name, reason))
             elif late := counts.get(reason, 0):  # as of requests: others have been read further
-                samples.add(table.REFUSAL_REASONS, late, labels=(name, Busy.code, reason))
+                samples.add(
+                    table.REFUSAL_REASONS, late, labels=(name, "request", Busy.code, reason)
+                )
         pool = self._upstream.pool
         samples.add(table.UPSTREAM_CONNECTIONS, pool.idle, labels=(name, "idle"))
         samples.add(table.UPSTREAM_CONNECTIONS, pool.size - pool.idle, labels=(name, "busy"))

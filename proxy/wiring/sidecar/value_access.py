@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
 
 from ...core.callers import VerifiedCaller
 from ...core.crypto.context import Context
 from ...core.errors import CallerKeysAway, CallersThrottled, CallerUnverified, TrafficError
 from ...core.rules.audience import Shown
+from ...core.rules.by_hand import Met, got_by_hand, refuse_sealing
 from ...core.values.key_needs import Opening
 from ...keys.operations.values import ByListener
 from .lane import WiredLane
-
-if TYPE_CHECKING:
-    from ...core.rules.by_hand import Met  # loaded with the first call
 
 
 class RuledValues:
@@ -45,14 +42,10 @@ class RuledValues:
 
     def got(self, callers: ByListener, purpose: str, context: Context) -> Shown:
         """Do as `got_by_hand`."""
-        from ...core.rules.by_hand import got_by_hand  # noqa: PLC0415 - see above
-
         return got_by_hand(self._met(callers), purpose, context)
 
     def refuse_sealing(self, callers: ByListener, context: Context) -> None:
         """Do as the function of this name."""
-        from ...core.rules.by_hand import refuse_sealing  # noqa: PLC0415 - see above
-
         refuse_sealing(self._met(callers), context)
 
     def admit(self, callers: ByListener) -> None:
