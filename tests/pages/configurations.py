@@ -32,6 +32,12 @@ listeners:
 """
 OPEN: Final = "      others: pass\n"
 """A rule that lists nothing of what may be plain shows something else."""
+INDEXED: Final = """\
+fields:
+  email: {index: {exact: {normalize: email}}}
+  content: {index: {words: {}}}
+"""
+"""The fields of rules that index or search."""
 VAULT: Final = """\
 version: 1
 keys:
@@ -45,7 +51,18 @@ keys:
 RULE: Final = "- name: shown\n  match: POST /shown/{id}\n"
 PARTS: Final = frozenset({"request", "response"})
 SECTIONS: Final = frozenset(
-    {"version", "keys", "admin", "health", "audit", "fields", "listeners", "rules"}
+    {
+        "version",
+        "keys",
+        "admin",
+        "health",
+        "audit",
+        "fields",
+        "listeners",
+        "masks",
+        "purposes_of_use",
+        "rules",
+    }
 )
 ROOTS: Final = frozenset({"gcp-kms", "aws-kms", "azure-kv", "id"})
 LISTENER: Final = frozenset({"defaults", "rules"})
@@ -100,6 +117,8 @@ def whole(text: str) -> str:
         return f"version: 1\n{KEYS}{_listeners(text)}{shown}"
     rules = sections.pop("rules", None)
     sections["keys"] = _keys(sections.get("keys", KEYS))
+    if rules is not None and is_indexed(rules):
+        sections.setdefault("fields", INDEXED)
     if "listeners" not in sections:
         shown = "" if rules is None else textwrap.indent(rules, "    ")
         sections["listeners"] = _listeners(text) + shown
@@ -115,7 +134,10 @@ def _listeners(text: str) -> str:
     """Return a listener whose rules find their conversation where the rules of a text can."""
     source = "query:c" if FORMS.search(text) else "$.conversationId"
     closed = LISTED.search(text)
-    return LISTENERS.replace("CONVERSATION", source) + ("" if closed else OPEN)
+    listeners = LISTENERS.replace("CONVERSATION", source)
+    if is_indexed(text):
+        listeners = listeners.replace("conversation]", "conversation, field]")
+    return listeners + ("" if closed else OPEN)
 
 
 def _keys(section: str) -> str:
@@ -129,7 +151,13 @@ def _keys(section: str) -> str:
 
 def _with_rules(rules: str) -> str:
     shown = textwrap.indent(rules, "      ")
-    return f"version: 1\n{KEYS}{_listeners(rules)}    rules:\n{shown}"
+    fields = INDEXED if is_indexed(rules) else ""
+    return f"version: 1\n{KEYS}{fields}{_listeners(rules)}    rules:\n{shown}"
+
+
+def is_indexed(text: str) -> bool:
+    """Return whether rules index or search, so that their fields say how."""
+    return "index:" in text or "search:" in text
 
 
 def _with_root(text: str) -> str:
