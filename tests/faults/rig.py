@@ -23,10 +23,11 @@ from collections.abc import (
 )
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, SupportsIndex
+from typing import Any, SupportsIndex, cast
 
 from proxy.config.limits import Timeouts
 from proxy.config.settings import Address, UnixAddress
+from proxy.core.callers import VerifiedCaller
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto import sealed_stream
 from proxy.core.crypto.context import Context, Scope
@@ -34,16 +35,19 @@ from proxy.core.crypto.session_cipher import Session
 from proxy.core.crypto.token import KeyId
 from proxy.core.errors import TrafficError, Unopened
 from proxy.core.expressions.routes import parse_pattern
-from proxy.core.expressions.selectors import parse_selector
-from proxy.core.expressions.sources import parse_source
+from proxy.core.expressions.selectors import parse_json_selector, parse_selector
+from proxy.core.expressions.sources import AskSource, NameSource, parse_source
 from proxy.core.rules.model import Block, Item, Names, Part, Rule, Verdict
-from proxy.core.values.key_needs import Attempt, Keys, Needs
+from proxy.core.values.key_needs import Attempt, Keys, Needs, Opening
 from proxy.demo.screen import search
 from proxy.keys.sessions.key_events import Beginning, KeyEvents
 from proxy.keys.sessions.sessions import Sessions
 from proxy.keys.sessions.settings import SessionSettings
 from proxy.traffic.byte_budget import ByteBudget, Hold, Holding
+from proxy.traffic.callers.callers import Callers, CallerVerdict
 from proxy.traffic.downstream.connection import Answerer, ClientConnection
+from proxy.traffic.http1.forwarding_headers import Peer as BrowserPeer
+from proxy.traffic.http1.gate import RawRequest
 from proxy.traffic.http1.problem import Problem
 from proxy.traffic.interfaces import RawConnection
 from proxy.traffic.policy import MOST_RETRIES
@@ -97,9 +101,46 @@ def a_rulebook() -> RuleTable:
         Rule("closed", (parse_pattern("/closed"),), names, request=Verdict.REJECT),
         Rule("chat", (parse_pattern("WS /chat"),), names, (Block(encrypt=(content,)),), opening),
         Rule("heard", (parse_pattern("WS /overheard"),), names, sealing, opening, observes=True),
+        Rule("take", (parse_pattern("POST /take"),), names, opening, opening),
+        Rule("asked", (parse_pattern("POST /asked/{id}"),), _asked(), sealing, opening),
         Rule("tried", (parse_pattern("POST /tried"),), names, sealing, opening, observes=True),
     )
     return RuleTable(rules, pass_unmatched=True)
+
+
+def _asked() -> Names:
+    """Return names of which the backend tells the conversation."""
+    path = ("/rooms/", NameSource("path", "id"))
+    source = AskSource("GET /rooms/{id}", path, (), parse_json_selector("$.room"))
+    return Names(tenant=parse_source("const:t"), conversation=source)
+
+
+class WaitingCallers:
+    """Verifies every request anew, and waits for the keys of an issuer."""
+
+    def earned(self, raw: RawRequest, _: BrowserPeer) -> RawRequest:
+        return raw
+
+    def presented(self, *_: object) -> None:
+        return None
+
+    def known(self, _: None) -> None:
+        return None
+
+    async def verified(self, *_: object) -> CallerVerdict:
+        await turn()
+        return CallerVerdict(VerifiedCaller("nurse"), math.inf, math.inf)
+
+
+class WaitingOpens:
+    """Writes down what is opened, and waits for the disk."""
+
+    def admit(self, _: VerifiedCaller | None) -> None: ...
+
+    async def attempt(self, _: Opening) -> None:
+        await turn()
+
+    def over(self, _: str, *, delivered: bool) -> None: ...
 
 
 class Tee(asyncio.StreamReader):
@@ -509,6 +550,8 @@ class Setup:
     say: Say
     keys: WaitingKeys = field(default_factory=WaitingKeys)
     over_socket: bool = False
+    callers: WaitingCallers | None = None
+    opens: WaitingOpens | None = None
     holds: Callable[[], bool] = lambda: True
 
 
@@ -522,7 +565,14 @@ async def rigged(setup: Setup, folder: Path) -> AsyncIterator[Rig]:
     async with (
         origin.running(socket) as address,
         proxied(
-            address, rule_table=rules, keys=keys, timeouts=CALM, slices=slices, budget=budget
+            address,
+            rule_table=rules,
+            keys=keys,
+            timeouts=CALM,
+            slices=slices,
+            budget=budget,
+            callers=cast("Callers | None", setup.callers),
+            opens=setup.opens,
         ) as ours,
     ):
         listener: Any = ours.listener

@@ -17,7 +17,9 @@ from .rig import (
     Say,
     Script,
     Setup,
+    WaitingCallers,
     WaitingKeys,
+    WaitingOpens,
     frame_for,
     tokens_for,
     turn,
@@ -64,12 +66,15 @@ def _answer(body: bytes | None, *, chunked: bool = False, kind: bytes = JSON) ->
 
     async def script(peer: Peer) -> None:
         seen: Seen = await peer.request()
-        reply = seen.body if body is None else body
-        framing = _CHUNKED if chunked else b"Content-Length: %d" % len(reply)
-        head = b"HTTP/1.1 200 OK\r\n" + kind + b"\r\n" + framing + b"\r\n\r\n"
-        await _in_pieces(peer.send, head + (_chunked(reply) if chunked else reply), lambda: None)
+        await _reply(peer, seen.body if body is None else body, chunked=chunked, kind=kind)
 
     return script
+
+
+async def _reply(peer: Peer, body: bytes, *, chunked: bool = False, kind: bytes = JSON) -> None:
+    framing = _CHUNKED if chunked else b"Content-Length: %d" % len(body)
+    head = b"HTTP/1.1 200 OK\r\n" + kind + b"\r\n" + framing + b"\r\n\r\n"
+    await _in_pieces(peer.send, head + (_chunked(body) if chunked else body), lambda: None)
 
 
 def _upload(target: bytes, body: bytes = BODY, kind: bytes = JSON) -> Say:
@@ -128,6 +133,27 @@ async def opening() -> Setup:
     """A response is opened."""
     keys = WaitingKeys()
     return Setup(await _token(keys), _say(get(b"/open")), keys)
+
+
+async def opening_for_a_caller() -> Setup:
+    """A caller is verified, and what it opens is written down, in the request and the answer."""
+    keys = WaitingKeys()
+    (token,) = await tokens_for(keys, 1)
+    body = json.dumps({"content": token}).encode()
+    return Setup(
+        _answer(body), _upload(b"/take", body), keys, callers=WaitingCallers(), opens=WaitingOpens()
+    )
+
+
+async def asking_the_backend() -> Setup:
+    """The backend tells the conversation of a request before that is sealed."""
+
+    async def script(peer: Peer) -> None:
+        seen = await peer.request()
+        told = b'{"room": "c"}' if seen.head.startswith(b"GET ") else seen.body
+        await _reply(peer, told)
+
+    return Setup(script, _upload(b"/asked/7"))
 
 
 async def opening_what_is_misnamed() -> Setup:
@@ -408,6 +434,8 @@ SCENES: dict[str, Scene] = {
         sealing_while_its_lease_ends,
         observing,
         opening,
+        opening_for_a_caller,
+        asking_the_backend,
         opening_what_is_misnamed,
         opening_over_a_shared_store,
         opening_once_asked,
@@ -440,6 +468,7 @@ SECRET_FROM_ORIGIN = {
     "sealing_under_a_lease",
     "sealing_while_its_lease_ends",
     "opening",
+    "asking_the_backend",
     "opening_what_is_misnamed",
     "opening_over_a_shared_store",
     "opening_once_asked",
