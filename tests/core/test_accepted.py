@@ -123,6 +123,17 @@ def test_what_readers_differ_over_chooses_no_block(name: str, value: bytes) -> N
         sent(rule, a_message(BODY.replace(b"1}", value + b"}")))
 
 
+def test_what_readers_differ_over_may_stand_beside_what_chooses_a_block() -> None:
+    when = (Condition(parse_json_selector("$.n"), frozenset({b"1"})),)
+    passing = a_block(plain=["$.n", "$.x", "$.conversationId", "$.content"])
+    blocks = tuple(
+        replace(one, accept=frozenset({"nan"})) for one in (replace(PLAIN, when=when), passing)
+    )
+    body = BODY.replace(b"1}", b'2,"x":NaN}')
+
+    assert sent(replace(taking("nan"), request=blocks), a_message(body)) == body
+
+
 PART = b'--b\r\nContent-Disposition: form-data; name="note"\r\n\r\n%b\r\n--b--\r\n'
 
 
