@@ -16,7 +16,8 @@ async def test_a_dump_shows_neither_participants_nor_who_seals_for_whom() -> Non
         *people,
         *(key.kid for key in keys),
         *(key.to_jwk()["n"][:40] for key in keys),
-        *("alice", "bob", "clinic", "c1", "phone", "enc", "audience", "issuer", "recipients"),
+        *("alice", "clinic", "phone", "audience", "issuer", "recipients"),
+        *('"bob"', '"c1"', '"enc"'),  # random bytes in base64 have short texts now and then
     ]
     dumped = await one.store.dump()
     assert set(people) <= {place.partition(":")[0] for place in dumped}
