@@ -48,6 +48,7 @@ listeners:
 BOUND_TO_FIELD: Final = (
     RULES.replace(
         """    defaults:
+      others: pass
       tenant: const:clinic
       bind: [tenant, conversation]
       response: {decrypt: tokens, on_error: keep}
