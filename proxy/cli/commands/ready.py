@@ -11,11 +11,13 @@ from typing import Final
 
 import click
 
+from ...process import run_time
 from ..policy import MOST_READY_SECONDS, READY_ANSWER_SECONDS, READY_PAUSE_SECONDS, ExitCode
 from ..support import console
 from ..support.admin_client import AdminListener, ca_option, token_file_option
 from ..support.configuration import config_option
 
+_ZOMBIE: Final = "Z"
 _FAILED: Final = "[-] "
 """How `/readyz` begins the line of a check that fails."""
 
@@ -100,11 +102,9 @@ async def _asked(listener: AdminListener) -> tuple[int, str]:
 
 def _runs(pid: int) -> bool:
     """Return whether the process is there, and no zombie that its parent has not yet looked at."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] != b"Z"
-    except FileNotFoundError:
-        if Path("/proc/self").exists():
-            return False
+    shown = run_time.of(pid)
+    if shown is not None or Path("/proc/self").exists():
+        return shown is not None and shown.state != _ZOMBIE
     try:  # without /proc
         os.kill(pid, 0)
     except ProcessLookupError:
