@@ -286,7 +286,7 @@ class FlatJson:
             lying = places[index]
             spots += lying if stride == len(lying) == _PLACE else _apart(lying, stride)
             counts.append(len(lying) // stride)
-        if any(one != 1 for one in counts):
+        if counts.count(1) != len(counts):
             each = zip(contexts, counts, strict=True)
             contexts = tuple([one for context, count in each for one in (context,) * count])
         return UsualSpots(spots, contexts)

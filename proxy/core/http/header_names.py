@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Hashable, Sequence
 from functools import lru_cache
-from typing import Final, TypeVar, cast
+from typing import Any, Final, TypeVar
 
 from ..policy import KEPT_HEAD_BYTES, KEPT_HEADS
 
@@ -37,7 +37,7 @@ class HeaderNames:
             places.setdefault(name, []).append(at)
         self.places: Final = places
         self.odd: Final = _ODD.search(joined) is not None
-        self._decided: dict[Hashable, object] = {}
+        self._decided: dict[Hashable, Any] = {}
 
     def __contains__(self, name: object) -> bool:
         """Return whether a name in lower case is among them."""
@@ -45,17 +45,18 @@ class HeaderNames:
 
     def values(self, headers: Sequence[tuple[bytes, bytes]], name: bytes) -> list[bytes]:
         """Return every value of the header `name` (lower case), in order."""
-        return [headers[at][1] for at in self.places.get(name, ())]
+        places = self.places.get(name)
+        return [headers[at][1] for at in places] if places is not None else []
 
     def decided(self, decide: Callable[[HeaderNames], T]) -> T:
         """Return what a function makes of the names. It is called once for them.
 
         `decide` must be the same object each time: what it returns is kept as long as the names.
         """
-        found = self._decided.get(decide)
+        found: T | None = self._decided.get(decide)
         if found is None:
             found = self._decided[decide] = decide(self)
-        return cast("T", found)
+        return found
 
 
 def names_of(joined: bytes) -> HeaderNames:

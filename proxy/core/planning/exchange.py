@@ -88,7 +88,8 @@ class Exchange(RequestNames):
     @property
     def until(self) -> float | None:
         """When messages of its rule end, in seconds since 1970: with the caller's credential."""
-        return self.caller.expires if self.caller and self.decision.for_caller else None
+        caller = self._caller
+        return caller.expires if caller is not None and self.decision.for_caller else None
 
     @property
     def purpose_of_use(self) -> str | None:
@@ -111,7 +112,7 @@ class Exchange(RequestNames):
     @property
     def kept(self) -> Kept:
         """The names that were kept, in the order of `keeps`."""
-        return tuple(self.facts.get(one) for one in self.keeps)
+        return tuple([self.facts.get(one) for one in self.keeps])
 
     def keep(self, kept: Kept) -> None:
         """Keep the names that a message has left."""

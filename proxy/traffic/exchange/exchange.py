@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ...config.ladder_settings import LadderSettings
 from ...config.limits import Timeouts, TrafficLimits
@@ -47,6 +47,8 @@ if TYPE_CHECKING:  # imported with the rules that need it
     from .unlisted_names import UnlistedNames
 
 __all__ = ["Handler", "KeySource"]
+
+_SWITCHING: Final = HTTPStatus.SWITCHING_PROTOCOLS.value
 
 
 class Handler:
@@ -262,7 +264,7 @@ class Handler:
         request.request_id = self.steps.request_ids.added(record)
         try:
             record.responded(response.head.status)
-            if response.head.status == HTTPStatus.SWITCHING_PROTOCOLS:
+            if response.head.status == _SWITCHING:
                 record.switched = True
                 if admitted.reads_messages:
                     from .websocket_relay import relay  # noqa: PLC0415 - loaded with its rules

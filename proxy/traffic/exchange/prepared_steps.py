@@ -16,7 +16,6 @@ from ...core.planning.exchange import Exchange, Messages
 from ...core.planning.treatment import ResponseTreatment
 from ...core.transform import (
     Changed,
-    Prepared,
     PreparedJson,
     PreparedMessages,
     PreparedRecords,
@@ -106,7 +105,7 @@ class PreparedSteps:
             return None
         else:
             prepared = prepare_response(exchange, *answer)
-        if not isinstance(prepared, Prepared):
+        if prepared is None or isinstance(prepared, Changed):
             return None
         kept = () if answer is None else exchange.kept
         now, began = self.clock(), time.perf_counter()

@@ -253,7 +253,8 @@ class Steps(PreparedSteps):
         if caller is not None:
             record.caller = caller.name
         exchange = Exchange(self._decide(request, record), request.head)
-        exchange.caller = caller
+        if caller is not None:
+            exchange.caller = caller
         if self.opens is not None and opens(exchange):
             self.opens.admit(caller)
         forwarding = self.forwarding_headers.forwarding(raw, peer, request.host)

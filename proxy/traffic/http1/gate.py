@@ -160,6 +160,7 @@ def admit(raw: RawRequest) -> Admitted:
     framing = request_framing(raw.version, notable)
     raw_path, mark, query = target.partition("?")
     path = canonical(raw_path)
+    overrides = _of(OVERRIDING, notable)
     upgrade = b"upgrade" in notable
     websocket = upgrade and _asks_for_websocket(raw, notable, framing)
     return Admitted(
@@ -175,7 +176,7 @@ def admit(raw: RawRequest) -> Admitted:
         expects_continue=b"expect" in notable and _expects_continue(raw.version, notable),
         websocket=websocket,
         upgrade=upgrade and not websocket,
-        overrides=tuple(one.decode("latin-1") for one in _of(OVERRIDING, notable)),
+        overrides=tuple([one.decode("latin-1") for one in overrides]) if overrides else (),
         reroutes=_of(REROUTING, notable),
         host=authority or (hosts[0] if hosts else b""),
         via=b"via" in notable,

@@ -50,9 +50,12 @@ _PROTECTED: Final = frozenset({b"host", b"authorization", b"cookie", b"set-cooki
 """Connection must not remove these: a client could drop what the upstream relies on."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Without:
-    """Which headers stay where some are dropped; `checksums`: those of S3 are dropped as well."""
+    """Which headers stay where some are dropped; `checksums`: those of S3 are dropped as well.
+
+    Each is one object for its arguments (`_without`), and is looked up as that.
+    """
 
     dropped: frozenset[bytes]
     checksums: bool = False
