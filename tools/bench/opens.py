@@ -19,7 +19,7 @@ from proxy.core.crypto.context import Scope
 from proxy.core.crypto.secret import AuditKey
 from proxy.core.values.key_needs import Opening
 from proxy.keys.audit import AuditLog, Entry, Trail
-from proxy.keys.audit.line import ATTEMPTED, encode
+from proxy.keys.audit.line import ATTEMPTED, LineMac, encode
 from proxy.keys.sessions.open_lines import OpenLines
 from tests.factories import a_session
 from tests.keys.builders import a_keyring
@@ -54,7 +54,8 @@ def main() -> None:
         )
         made = measure(_attempt(lines), seconds=0.05)
         members = kept.members
-        chained = measure(lambda: encode(1, "x" * 43, members, _KEY), seconds=0.05)
+        mac_of = LineMac(_KEY)
+        chained = measure(lambda: encode(1, b"x" * 43, members, mac_of), seconds=0.05)
         entries = [Entry(ATTEMPTED, time.time(), {}, members)] * _GROUP
         written = measure(lambda: log.append(_KEY, entries), seconds=0.05)
     sys.stdout.write("| a line | least | median |\n|---|--:|--:|\n")

@@ -126,20 +126,17 @@ class Callers:
     def presented(self, raw: RawRequest, peer: Peer) -> Credentials:
         """Return the credentials of a request that has passed `earned` and the gate."""
         names, headers, table = raw.names, raw.headers, self._table
-        authorization: list[bytes] = []
+        authorization = names.values(headers, _AUTHORIZATION) if table.by_token else []
         xfcc: list[bytes] = []
         named: list[tuple[bytes, bytes]] = []
-        if "jwt" in table.kinds and _AUTHORIZATION in names:
-            authorization = names.values(headers, _AUTHORIZATION)
-        if "xfcc" in table.kinds:
-            xfcc = _xfcc_lines(raw)
-        for header in table.headers.values():
-            named += [(header, value) for value in names.values(headers, header)]
-        certificate = peer.certificate if table.by_connection or table.by_header else b""
-        if not (authorization or xfcc or named or certificate):
-            return Credentials(authorization, xfcc, named, certificate, peer, None)
-        if len(authorization) == 1 and not (xfcc or named or certificate):  # nearly always
-            digest = _of_bearer(authorization[0])
+        certificate = b""
+        if table.by_connection or table.by_header:
+            xfcc = _xfcc_lines(raw) if table.reads_xfcc else []
+            for header in table.headers.values():
+                named += [(header, value) for value in names.values(headers, header)]
+            certificate = peer.certificate
+        if len(authorization) <= 1 and not (xfcc or named or certificate):  # nearly always
+            digest = _of_bearer(authorization[0]) if authorization else None
             return Credentials(authorization, xfcc, named, certificate, peer, digest)
         # The gate lets no NUL through in a header; the certificate comes last.
         from_proxy = bool(xfcc) and self._from_proxy(peer)
