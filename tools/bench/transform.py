@@ -24,6 +24,7 @@ from proxy.core.rules.model import Block, Item, Names, Part, Rule
 from proxy.core.transform import apply, plan_request, plan_response
 from proxy.core.values.key_needs import Keys, Needs
 
+from . import callers, opens
 from .results import Step
 from .timing import measure
 from .works import a_message
@@ -59,6 +60,8 @@ def cases() -> list[Case]:
         Case("1 KiB: whole request (plan, cached keys, apply)", None, _request(small)),
         Case("1 KiB: whole response (plan, cached keys, apply)", None, _response(small)),
         Case("list of 50 messages of 256 B: open all (`tokens`)", None, _list(rows)),
+        *(Case(*one) for one in callers.cases()),
+        Case("audit: a line about a message that opens something", 3.0, opens.audited()),
         Case("match a path", None, lambda: BOOK.decide("POST", canonical("/api/messages"))),
     ]
 
