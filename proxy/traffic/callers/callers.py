@@ -23,7 +23,7 @@ from ...core.errors import CallerKeysAway, CallersThrottled, CallerUnverified, T
 from ...core.expressions.name_readings import fold_header
 from ...core.http.header_names import HeaderNames, names_in
 from ...keys.lru_map import BoundedMap
-from ...process.certificates import CertificateNames, get_ready, names_of
+from ...process.certificates import CertificateNames, RevocationLists, get_ready, names_of
 from ..http1.forwarding_headers import Peer, trusts
 from ..http1.gate import RawRequest
 from ..policy import MOST_NAMES, MOST_VERDICTS, VERDICT_SECONDS
@@ -72,7 +72,8 @@ class _KeysWanted(Exception):
 class Callers:
     """Verifies the callers of one listener.
 
-    `sources` have the keys of each issuer; `tls` is the context that certificates were verified in.
+    `sources` have the keys of each issuer; `tls` is the context that certificates were verified in,
+    and `revoked` are those that count no more, whatever it said when a connection began.
     `counts` is where verifications are counted, by caller and outcome; it outlives a reload.
     `clock` returns seconds since 1970.
     """
@@ -85,6 +86,7 @@ class Callers:
         order: Sequence[str],
         trusted_proxies: Sequence[Network],
         tls: ssl.SSLContext | None,
+        revoked: RevocationLists | None,
         counts: dict[tuple[str, str], int],
         clock: Callable[[], float],
     ) -> None:
@@ -93,6 +95,7 @@ class Callers:
         self._order = order
         self._trusted = tuple(trusted_proxies)
         self._tls = tls
+        self._revoked = revoked
         self._trust: weakref.WeakKeyDictionary[ssl.SSLContext, bool] = weakref.WeakKeyDictionary()
         self._counts = counts
         self._clock = clock
@@ -291,6 +294,8 @@ class Callers:
             raise CallerUnverified("malformed-certificate") from None
         if self._clock() >= found.ends:
             raise CallerUnverified("certificate-expired")
+        if self._revoked is not None and self._revoked.has(found):
+            raise CallerUnverified("certificate-revoked")
         return found
 
     def _trusts(self, context: ssl.SSLContext | None) -> bool:
