@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
+from typing import Final
 
 from .fitness import Verdict
 from .policy import SOON_DAYS
@@ -42,16 +44,21 @@ def faults(path: Path, now: float, *, chain: bool) -> list[tuple[Verdict, str]]:
     return made
 
 
+_CRL: Final = re.compile(rb"-----BEGIN X509 CRL-----.+?-----END X509 CRL-----", re.DOTALL)
+
+
 @dataclass(frozen=True, slots=True)
 class CertificateNames:
     """Whose a certificate is: names by kind (`subject`, `dns`, `uri`), issuer, when it ends.
 
     `ends` is in seconds since 1970. DNS names are in lower case; subject and issuer as in RFC 4514.
+    The issuer counts the `serial` numbers.
     """
 
     names: dict[str, frozenset[str]]
     issuer: str
     ends: float
+    serial: int
 
 
 def get_ready() -> None:
@@ -75,6 +82,36 @@ def names_of(certificate: bytes) -> CertificateNames:
         uri = frozenset(found.get_values_for_type(x509.UniformResourceIdentifier))
     subject = frozenset({read.subject.rfc4514_string()})
     names = {"subject": subject, "dns": dns, "uri": uri}
-    return CertificateNames(
-        names, read.issuer.rfc4514_string(), read.not_valid_after_utc.timestamp()
-    )
+    issuer, ends = read.issuer.rfc4514_string(), read.not_valid_after_utc.timestamp()
+    return CertificateNames(names, issuer, ends, read.serial_number)
+
+
+class RevocationLists:
+    """The revocation lists in a PEM file. Raises OSError or ValueError where it has none."""
+
+    __slots__ = ("_lists",)
+
+    def __init__(self, path: Path) -> None:
+        from cryptography import x509  # noqa: PLC0415 - as above
+
+        blocks = _CRL.findall(path.read_bytes())
+        self._lists = [x509.load_pem_x509_crl(one) for one in blocks]
+        if not blocks:
+            raise ValueError("no revocation list")
+
+    def has(self, one: CertificateNames) -> bool:
+        """Return whether a certificate was revoked by its issuer."""
+        return any(
+            each.get_revoked_certificate_by_serial_number(one.serial) is not None
+            for each in self._lists
+            if each.issuer.rfc4514_string() == one.issuer
+        )
+
+    def faults(self, now: float) -> list[tuple[Verdict, str]]:
+        """Return which lists have expired `now` (seconds since 1970): they refuse all clients."""
+        at = datetime.fromtimestamp(now, UTC)
+        return [
+            ("failed", f"the revocation list of {one.issuer.rfc4514_string()} expired on {end:%F}")
+            for one in self._lists
+            if (end := one.next_update_utc) is not None and at > end
+        ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -13,8 +14,8 @@ from ..core.errors import UnfitEnvironment
 def listener_context(settings: ListenerTls) -> ssl.SSLContext:
     """Return the context of a listener: TLS 1.2 or newer, HTTP/1.1 only.
 
-    With `client_ca`, clients must show a certificate that it signed. Raises UnfitEnvironment,
-    naming the file, where one cannot be used.
+    With `client_ca`, clients must show a certificate that it signed, and with `client_crl` one that
+    was not revoked. Raises UnfitEnvironment, naming the file, where one cannot be used.
     """
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -23,6 +24,10 @@ def listener_context(settings: ListenerTls) -> ssl.SSLContext:
     if settings.client_ca is not None:
         _load_authorities(context, settings.client_ca)
         context.verify_mode = ssl.CERT_REQUIRED
+        if settings.client_crl is not None:
+            _refuse_authorities(settings.client_crl)
+            _load_authorities(context, settings.client_crl)
+            context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
     return context
 
 
@@ -64,6 +69,13 @@ def _load_authorities(context: ssl.SSLContext, path: Path) -> None:
         raise UnfitEnvironment("tls", detail=f"{path}: {_reason(error)}") from None
 
 
+def _refuse_authorities(path: Path) -> None:
+    """Refuse a file of revocation lists that would also say whom to trust."""
+    with suppress(OSError):  # loading it says so
+        if b"CERTIFICATE-----" in path.read_bytes():
+            raise UnfitEnvironment("tls", detail=f"{path}: it holds certificates beside the lists")
+
+
 def _no_password() -> str:
     # Without this, OpenSSL would ask on the terminal, and a service would hang.
     raise ValueError("the key is encrypted")
@@ -72,7 +84,7 @@ def _no_password() -> str:
 _REASONS: Final = {
     "KEY_VALUES_MISMATCH": "the key is not that of the certificate",
     "NO_START_LINE": "it holds no PEM block of that kind",
-    "NO_CERTIFICATE_OR_CRL_FOUND": "it holds no PEM certificate",
+    "NO_CERTIFICATE_OR_CRL_FOUND": "it holds no PEM certificate or revocation list",
     "PEM_LIB": "it holds no PEM block of that kind",
     "EE_KEY_TOO_SMALL": "the key of the certificate is too small",
     "CA_MD_TOO_WEAK": "a certificate is signed by way of a weak hash",

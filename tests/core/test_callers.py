@@ -657,6 +657,12 @@ def test_clusters_are_those_of_the_standard(text: str, count: int) -> None:
     assert len(clusters(text)) == count
 
 
+@given(st.text("aé漢\uac00\n", min_size=1, max_size=9), st.text("aé漢\uac00\n", max_size=9))
+def test_a_sign_of_several_characters_joins_nothing_beside_it(before: str, behind: str) -> None:
+    sign = "\U0001f469\u200d\U0001f467"
+    assert clusters(f"{before}{sign}{behind}") == [*before, sign, *behind]
+
+
 # --- what comes back ------------------------------------------------------------------------------
 
 READS: Final = listening(seen("$.content"), match="GET /x")

@@ -164,7 +164,8 @@ def test_what_is_no_record_counts_on_unless_the_key_has_leaked(change: object) -
     token, _ = poison.make(before, NOW, Looks("jwe", 9), random=some_bytes)
     assert (poison.planted(after, token.encode()) is not None) is scheduled
     members = line.spelled({"event": "x"})
-    old = line.encode(1, "", members, derivation.audit_key(before.record_key))[0].strip()
+    mac_of = line.LineMac(derivation.audit_key(before.record_key))
+    old = line.encode(1, b"", members, mac_of)[0].strip()
     known = line.LineReader(derivation.audit_key(after.record_key)).read(old)
     assert (known is not None) is scheduled
     openers = private_key.keyring_openers(after)

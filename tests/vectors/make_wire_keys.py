@@ -269,10 +269,11 @@ def receipts(keyring: Keyring) -> list[Vector]:
         shared=True,
     )
     signed = erase_receipt.sign(said, keyring.record_key, now=NOW)
-    key, before, lines = derivation.audit_key(keyring.record_key), "", []
+    before, lines = b"", []
+    mac_of = line.LineMac(derivation.audit_key(keyring.record_key))
     for seq, event in enumerate(("audit.began", "keys.init", "sessions.revoke"), 1):
         members = line.spelled({"at": line.stamp(NOW), "event": event, "note": "ü"})
-        text, before = line.encode(seq, before, members, key)
+        text, before = line.encode(seq, before, members, mac_of)
         lines.append(text.decode().rstrip("\n"))
     base = {"record_key": keyring.record_key.reveal().hex()}
     return [

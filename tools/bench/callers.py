@@ -1,12 +1,7 @@
-"""`python -m tools.bench.callers`: what it costs a request to know who sends it, in process.
-
-Microseconds of CPU time, the least of nine rounds and the median: with a token that is known, and
-with one that is verified now. The goals are 4 and 200.
-"""
+"""What it costs a request to know who sends it, in process."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Final
@@ -14,24 +9,21 @@ from typing import Final
 from proxy.traffic.callers.callers import Callers
 from proxy.traffic.http1.forwarding_headers import Peer
 from proxy.traffic.http1.gate import RawRequest
-from tests.traffic.callers.issuers import EVERY, signed, verifying
+from tests.traffic.callers.issuers import signed, verifying
 from tools.raw_requests import raw_request
-
-from .timing import measure
 
 _PEER: Final = Peer("192.0.2.7")
 
 
-def main() -> None:
-    """Measure each algorithm and print the table."""
-    sys.stdout.write("| token | known, least | median | first, least | median |\n")
-    sys.stdout.write("|---|--:|--:|--:|--:|\n")
-    for alg in EVERY:
+def cases() -> list[tuple[str, float | None, Callable[[], object]]]:
+    """Return what is measured: its name, the goal in microseconds of CPU, and what it does."""
+    found: list[tuple[str, float | None, Callable[[], object]]] = []
+    for alg in ("EdDSA", "ES256", "PS256", "RS256"):
         callers, raw = verifying(), _request(signed(alg=alg))
-        known = measure(_known(callers, raw), seconds=0.05)
-        first = measure(partial(_first, callers, raw), seconds=0.05)
-        figures = (known.least, known.median, first.least, first.median)
-        sys.stdout.write(f"| {alg} | {' | '.join(f'{one:.2f}' for one in figures)} |\n")
+        found.append((f"callers: a token that is known, {alg}", 4.0, _known(callers, raw)))
+        first = partial(_first, verifying(), raw)
+        found.append((f"callers: a token that is verified, {alg}", 200.0, first))
+    return found
 
 
 def _request(token: str) -> RawRequest:
@@ -58,7 +50,3 @@ def _first(callers: Callers, raw: RawRequest) -> object:
     except StopIteration as done:
         return done.value
     raise AssertionError
-
-
-if __name__ == "__main__":
-    main()

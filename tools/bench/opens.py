@@ -1,14 +1,7 @@
-"""`python -m tools.bench.opens`: what it costs a message to be written down, in process.
-
-Microseconds of CPU time, the least of nine rounds and the median: what the event loop does for a
-line, and what the thread does that chains it to those before. The goal for both is 3. The last row
-is a group of 64 lines on the disk, for one of them.
-"""
+"""What it costs a message to be written down that opens something, in process."""
 
 from __future__ import annotations
 
-import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,17 +11,14 @@ from proxy.core.callers import VerifiedCaller
 from proxy.core.crypto.context import Scope
 from proxy.core.crypto.secret import AuditKey
 from proxy.core.values.key_needs import Opening
-from proxy.keys.audit import AuditLog, Entry, Trail
-from proxy.keys.audit.line import ATTEMPTED, encode
+from proxy.keys.audit import AuditLog, Trail
+from proxy.keys.audit.line import ATTEMPTED, LineMac, begun, encode
 from proxy.keys.sessions.open_lines import OpenLines
 from tests.factories import a_session
 from tests.keys.builders import a_keyring
 
-from .timing import measure
-
 _KEY: Final = AuditKey(bytes(32))
 _CALLER: Final = VerifiedCaller("doctor", "https://id.clinic", "grace")
-_GROUP: Final = 64
 
 
 class _Kept(Trail):
@@ -40,30 +30,19 @@ class _Kept(Trail):
         self.members = more
 
 
-def main() -> None:
-    """Measure a line and print the table."""
-    with tempfile.TemporaryDirectory() as folder:
-        log = AuditLog(Path(folder) / "audit.log", time.time)
-        kept, keyring = _Kept(log, _KEY, block=False), a_keyring()
-        lines = OpenLines(
-            kept,
-            lambda scope: keyring.names_of(scope)[0],
-            lambda: keyring.record_key,
-            withheld=True,
-            clear=False,
-        )
-        made = measure(_attempt(lines), seconds=0.05)
-        members = kept.members
-        chained = measure(lambda: encode(1, "x" * 43, members, _KEY), seconds=0.05)
-        entries = [Entry(ATTEMPTED, time.time(), {}, members)] * _GROUP
-        written = measure(lambda: log.append(_KEY, entries), seconds=0.05)
-    sys.stdout.write("| a line | least | median |\n|---|--:|--:|\n")
-    for name, one, lines_of in (
-        ("made", made, 1),
-        ("chained", chained, 1),
-        ("on the disk, of 64", written, _GROUP),
-    ):
-        sys.stdout.write(f"| {name} | {one.least / lines_of:.2f} | {one.median / lines_of:.2f} |\n")
+def audited() -> Callable[[], object]:
+    """Return what makes one line about a message, and chains it to the one before."""
+    log, keyring = AuditLog(Path("audit.log"), time.time), a_keyring()
+    kept, key = _Kept(log, _KEY, block=False), keyring.record_key
+    name_of, key_of = lambda scope: keyring.names_of(scope)[0], lambda: key
+    made = _attempt(OpenLines(kept, name_of, key_of, withheld=True, clear=False))
+    mac_of = LineMac(_KEY)
+
+    def work() -> object:
+        made()
+        return encode(1, b"x" * 43, begun(time.time(), ATTEMPTED) + kept.members, mac_of)
+
+    return work
 
 
 def _attempt(lines: OpenLines) -> Callable[[], object]:
@@ -81,7 +60,3 @@ def _attempt(lines: OpenLines) -> Callable[[], object]:
         raise AssertionError
 
     return attempt
-
-
-if __name__ == "__main__":
-    main()

@@ -50,6 +50,8 @@ def run() -> list[Step]:
 
 def cases() -> list[Case]:
     """Return what is measured."""
+    from . import callers, opens  # noqa: PLC0415 - they build on the tests, which profile.py lacks
+
     small, large, rows = a_message(1024), a_large_message(1024 * 1024), a_list(50)
     selection = Selection((parse_json_selector("$.content"),))
     return [
@@ -59,6 +61,8 @@ def cases() -> list[Case]:
         Case("1 KiB: whole request (plan, cached keys, apply)", None, _request(small)),
         Case("1 KiB: whole response (plan, cached keys, apply)", None, _response(small)),
         Case("list of 50 messages of 256 B: open all (`tokens`)", None, _list(rows)),
+        *(Case(*one) for one in callers.cases()),
+        Case("audit: a line about a message that opens something", 3.0, opens.audited()),
         Case("match a path", None, lambda: BOOK.decide("POST", canonical("/api/messages"))),
     ]
 

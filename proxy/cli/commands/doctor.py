@@ -279,7 +279,7 @@ def _callers(listener: ListenerSettings) -> Iterator[Finding]:
     from ...traffic.callers.material import gather  # noqa: PLC0415 - only for those who have them
 
     try:
-        found = gather(listener.callers)
+        found = gather(listener.callers, listener.tls)
     except SealyardError as error:
         yield Finding("callers", "failed", console.message(error))
         return

@@ -122,6 +122,8 @@ class Doctor:
         yield from self._dates(one.cert, *where, "cert", chain=True)
         if one.client_ca is not None:
             yield from self._dates(one.client_ca, *where, "client_ca", chain=False)
+        if one.client_crl is not None:
+            yield from self._revocations(one.client_crl, *where, "client_crl")
 
     def _upstream_tls(self, one: UpstreamTls, *where: str) -> Iterator[Finding]:
         yield from self.tried("tls", lambda: tls.upstream_context(one), *where)
@@ -131,6 +133,11 @@ class Doctor:
             yield from self._dates(one.cert, *where, "cert", chain=True)
         if one.ca is not None:
             yield from self._dates(one.ca, *where, "ca", chain=False)
+
+    def _revocations(self, path: Path, *where: str) -> Iterator[Finding]:
+        with suppress(OSError, ValueError):  # the context says what is wrong with the file
+            for verdict, text in certificates.RevocationLists(path).faults(time.time()):
+                yield Finding("tls", verdict, f"{path}: {text}", place=self.place(*where))
 
     def _dates(self, path: Path, *where: str, chain: bool) -> Iterator[Finding]:
         command = f"openssl x509 -in {shlex.quote(str(path))} -noout -subject -issuer -dates"

@@ -34,6 +34,12 @@ class ListenerTls:
         " present one.",
         default=None,
     )
+    client_crl: Path | None = setting(
+        File(),
+        "The revocation lists (PEM) of the authorities that issue client certificates. Each of"
+        " them needs one that has not expired, or its clients are refused. With `client_ca` only.",
+        default=None,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +62,9 @@ class Cors:
 
 
 CORS: Final = Section(Cors, "cors", "`cors` of a listener")
-TLS: Final = Section(ListenerTls, "tls", "`tls` of a listener")
+TLS: Final = Section(
+    ListenerTls, "tls", "`tls` of a listener", needs=(("client_crl", "client_ca"),)
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,7 @@ def describe(plan: Plan, keys: Keys, now: float) -> Described:
         values.append(value)
         if value.action in _AS_IT_WAS:
             continue
-        mask = _spelled(table, row, _masked(value))
+        mask = _spelled(table, row, _stand_in(value))
         if row in table.heads:
             head.append((table.heads[row], (value.start, value.end, mask)))
         else:
@@ -57,7 +57,7 @@ def describe(plan: Plan, keys: Keys, now: float) -> Described:
         whole = _whole(plan, framing, keys, now)
         values.append(whole)
         if whole.action not in _AS_IT_WAS:
-            body.append((0, len(plan.body), _masked(whole)))
+            body.append((0, len(plan.body), _stand_in(whole)))
     outgoing = splice(plan.body, _apart(body)) if body else plan.body
     masked = _with_masks(plan.head, head)
     lines = sorted({place for place, _ in head if place != QUERY})
@@ -120,7 +120,7 @@ def _whole(plan: Plan, framing: Framing, keys: Keys, now: float) -> ExplainedVal
     return replace(value, action=outcome, note=note)
 
 
-def _masked(value: ExplainedValue) -> bytes:
+def _stand_in(value: ExplainedValue) -> bytes:
     size = f", {value.characters} characters" if value.characters is not None else ""
     text = f"<{value.field} {value.action}{size}>".encode()
     return b'"%b"' % text if value.quoted else text

@@ -402,7 +402,7 @@ class CarriedOut:
         try:
             mask = how.mask
             if mask is not None:
-                text = _masked(mask, text, cty).encode()
+                text = _mask_of(mask, text, cty).encode()
             new = in_place(how, text, cty)
             if new is None:
                 self._stay(row, "in_markup", session)
@@ -425,7 +425,7 @@ class CarriedOut:
         try:
             session, plaintext = self.keys.open(token, context, self._now)
             plain, mask = token.as_text(plaintext), how.mask
-            text = as_text(plain, token.cty) if mask is None else _masked(mask, plain, token.cty)
+            text = as_text(plain, token.cty) if mask is None else _mask_of(mask, plain, token.cty)
         except OpenFailed as error:
             if found.trails_off:
                 self._write_in_text(how, row, found, how.block.placeholder, None)
@@ -573,7 +573,7 @@ class CarriedOut:
         self.counts[outcome] = self.counts.get(outcome, 0) + values
 
 
-def _masked(mask: Mask, text: bytes, cty: str | None) -> str:
+def _mask_of(mask: Mask, text: bytes, cty: str | None) -> str:
     from . import masks  # noqa: PLC0415 - loaded with its rules
 
     return masks.of_value(mask, text, cty)

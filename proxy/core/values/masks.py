@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from functools import lru_cache
 from typing import Final
 
 from ..errors import CallerMayNotOpen, MaskedValue
@@ -71,18 +72,27 @@ def clusters(text: str) -> list[str]:
 
     As UAX #29 has them, but for scripts whose clusters are longer there; such a sign is cut.
     """
-    if text.isascii() and "\r" not in text:
+    if (text.isascii() and "\r" not in text) or all(map(_is_alone, text)):
         return list(text)
     found: list[str] = []
-    flags = 0
+    before, calm, flags = "", True, 0
     for one in text:
-        before = found[-1][-1] if found else ""
         flags = flags + 1 if ord(one) in _FLAGS else 0
-        if before and _joins(before, one, flags):
+        alone = _is_alone(one)
+        if not (alone and calm) and before and _joins(before, one, flags):
             found[-1] += one
         else:
             found.append(one)
+        before, calm = one, alone
     return found
+
+
+@lru_cache(maxsize=4096)
+def _is_alone(one: str) -> bool:
+    """Return whether a character joins no other such character, before it or after it."""
+    code = ord(one)
+    parts = code in _MODIFIERS or code in _FLAGS or code in _JAMO or one == "\r"
+    return not parts and unicodedata.category(one) not in _MARKS
 
 
 def _joins(before: str, one: str, flags: int) -> bool:

@@ -7,6 +7,7 @@ of all. So each line is authentic by itself, and says where it belongs.
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import json
 from collections.abc import Mapping
@@ -41,6 +42,9 @@ _OF_LOG: Final = b',"event":"audit.'
 _TORN: Final = b',"torn_'
 """No text has these, since the quotation marks of texts are escaped."""
 _BEFORE: Final = b',"mac":"'
+_BLOCK_BYTES: Final = hashlib.sha256().block_size
+_INNER: Final = bytes(0x36 ^ one for one in range(256))
+_OUTER: Final = bytes(0x5C ^ one for one in range(256))
 _TAIL_BYTES: Final = len(_BEFORE) + 43 + len('"}')
 
 
@@ -74,11 +78,32 @@ def spelled(members: Values) -> bytes:
     return b",%b" % _JSON(shown)[1:-1].encode("ascii") if shown else b""
 
 
-def encode(seq: int, prev: str, members: bytes, key: AuditKey) -> tuple[bytes, str]:
+class LineMac:
+    """HMAC-SHA-256 of lines under a key, begun once for many of them (RFC 2104, section 4).
+
+    `hmac` takes twice as long for a line, since it begins anew.
+    """
+
+    __slots__ = ("_inner", "_outer")
+
+    def __init__(self, key: AuditKey) -> None:
+        block = key.reveal().ljust(_BLOCK_BYTES, b"\0")
+        self._inner = hashlib.sha256(block.translate(_INNER) + _LABEL)
+        self._outer = hashlib.sha256(block.translate(_OUTER))
+
+    def of(self, body: bytes) -> bytes:
+        """Return the MAC of all that stands before it in a line."""
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(body)
+        outer.update(inner.digest())
+        return base64url.encode(outer.digest())
+
+
+def encode(seq: int, prev: bytes, members: bytes, mac_of: LineMac) -> tuple[bytes, bytes]:
     """Return the line of `spelled` members with its line feed, and its MAC."""
-    body = b'{"seq":%d%b,"prev":"%b"' % (seq, members, prev.encode("ascii"))
-    mac = base64url.encode(hmac.digest(key.reveal(), _LABEL + body, "sha256"))
-    return b'%b%b%b"}\n' % (body, _BEFORE, mac), mac.decode("ascii")
+    body = b'{"seq":%d%b,"prev":"%b"' % (seq, members, prev)
+    mac = mac_of.of(body)
+    return b'%b%b%b"}\n' % (body, _BEFORE, mac), mac
 
 
 class LineReader:
@@ -86,7 +111,7 @@ class LineReader:
 
     def __init__(self, key: AuditKey) -> None:
         """Begin the MAC of a line under each key, once for all lines."""
-        self._begun = [hmac.new(one.reveal(), _LABEL, "sha256") for one in key.all]
+        self._macs = [LineMac(one) for one in key.all]
 
     def read(self, piece: bytes) -> AuditLine | None:
         """Return the line of a piece of the file; None for anything else, such as a torn one.
@@ -99,10 +124,7 @@ class LineReader:
             return None
         mac = tail[len(_BEFORE) : -2]
         # As text, so that no second spelling of the same bytes passes.
-        for one in self._begun:
-            if hmac.compare_digest(_finished(one, body), mac):
-                break
-        else:
+        if not any(hmac.compare_digest(one.of(body), mac) for one in self._macs):
             return None
         # By their places, since it is what `encode` wrote: JSON would take as long as all the rest.
         seq = int(body[len(_FIRST) : body.index(b",")])
@@ -110,19 +132,23 @@ class LineReader:
         return AuditLine(seq, mac.decode("ascii"), prev.decode("ascii"), text)
 
 
-@lru_cache(maxsize=8)
 def stamp(at: float) -> str:
     """Return a time (seconds since 1970) as lines write it: UTC, to the millisecond."""
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
+
+
+def begun(at: float, event: str) -> bytes:
+    """Return the members that each line begins with, as `spelled` does."""
+    return _begun(int(at * 1000), event)
+
+
+@lru_cache(maxsize=64)
+def _begun(milliseconds: int, event: str) -> bytes:
+    """Return them once for the lines of a group, which nearly always share a few times."""
+    return spelled({"at": stamp(milliseconds / 1000), "event": event})
 
 
 def _bounded(value: Value | tuple[str, ...]) -> Value | tuple[str, ...]:
     if isinstance(value, str) and len(value) > TEXT_CHARS:
         return value[: TEXT_CHARS - 1] + "…"
     return value
-
-
-def _finished(begun: hmac.HMAC, body: bytes) -> bytes:
-    whole = begun.copy()
-    whole.update(body)
-    return base64url.encode(whole.digest())

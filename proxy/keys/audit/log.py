@@ -13,7 +13,6 @@ import secrets
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
@@ -22,7 +21,7 @@ from ...core.errors import UnfitEnvironment
 from ..private_file import sync_folder
 from . import head_record, line
 from .head_record import CUT, HEADLESS, Head, Tail, find_tail
-from .line import Value, Values
+from .line import LineMac, Value, Values
 
 _COMMON: Final = os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _PRIVATE: Final = 0o600
@@ -165,13 +164,14 @@ def _append(
     file: BinaryIO, tail: Tail, entries: Sequence[Entry], key: AuditKey, *, headless: bool
 ) -> Head:
     seq, mac = (tail.head.seq, tail.head.mac) if tail.head is not None else (0, "")
-    text = b"\n" if tail.open_ended else b""
+    lines, prev, mac_of = [b"\n" if tail.open_ended else b""], mac.encode("ascii"), LineMac(key)
     if tail.torn.size:
-        tail.torn.add(text)
+        tail.torn.add(lines[0])
     for members in _members(tail, entries, headless=headless):
         seq += 1
-        one, mac = line.encode(seq, mac, members, key)
-        text += one
+        one, prev = line.encode(seq, prev, members, mac_of)
+        lines.append(one)
+    text = b"".join(lines)
     before = os.fstat(file.fileno())
     try:
         _write(file.fileno(), text)
@@ -179,7 +179,7 @@ def _append(
         with suppress(OSError):
             os.ftruncate(file.fileno(), before.st_size)
         raise
-    return Head(seq, mac, before.st_dev, before.st_ino, before.st_size + len(text))
+    return Head(seq, prev.decode("ascii"), before.st_dev, before.st_ino, before.st_size + len(text))
 
 
 def _write(descriptor: int, text: bytes) -> None:
@@ -204,16 +204,13 @@ def _members(tail: Tail, entries: Sequence[Entry], *, headless: bool) -> Iterato
     elif torn:
         own["audit.torn"] = torn
     for event, fields in own.items():
-        yield _when(entries[0].at, event) + who + line.spelled(fields)
+        yield line.begun(entries[0].at, event) + who + line.spelled(fields)
     for entry in entries:
-        given = entry.values.items()
-        shown = {name: value for name, value in given if name not in line.RESERVED}
-        yield _when(entry.at, entry.event) + who + line.spelled(shown) + entry.more
-
-
-@lru_cache(maxsize=64)
-def _when(at: float, event: str) -> bytes:
-    return line.spelled({"at": line.stamp(at), "event": event})
+        shown = b""
+        if entry.values:
+            given = entry.values.items()
+            shown = line.spelled({name: one for name, one in given if name not in line.RESERVED})
+        yield line.begun(entry.at, entry.event) + who + shown + entry.more
 
 
 def _later(one: Head | None, other: Head | None) -> Head | None:

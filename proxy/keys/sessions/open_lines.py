@@ -7,7 +7,7 @@ many messages at a time, by the ids of their requests, which were handed over wh
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from ...core.callers import ANYONE, VerifiedCaller
@@ -71,14 +71,14 @@ class OpenLines:
         """
         if not self._withheld and SHOWN.isdisjoint(how for _, how in one.counts):
             return
-        about = self._about(one)
-        lines = [about + named for named in self._named(one)]
+        lines = self._lines(one)
         if not self._trail.blocks:
             for members in lines:
                 self._trail.note_spelled(ATTEMPTED, {}, members)
             return
+        waiting = [self._trail.writing(ATTEMPTED, {}, members) for members in lines]
         try:
-            await asyncio.gather(*(self._trail.writing(ATTEMPTED, {}, one) for one in lines))
+            await (waiting[0] if len(waiting) == 1 else asyncio.gather(*waiting))
         except UnfitEnvironment:
             raise KeyUnavailable(BLOCKED) from None
 
@@ -102,29 +102,40 @@ class OpenLines:
             cut = tuple(one for one, whole in over.items() if not whole)
             self._trail.note(OVER, delivered=delivered, cut=cut)
 
-    def _about(self, one: Opening) -> bytes:
-        """Return the members of the lines about a message but for conversations and sessions."""
+    def _lines(self, one: Opening) -> list[bytes]:
+        """Return the members of the lines about a message: one, unless it has many sessions."""
         key = self._record_key()
         if key is not self._key:
             self._key = key
             self._known.clear()
         caller = one.caller
         who = None if caller is None else (caller.name, caller.issuer, caller.subject)
-        counts = tuple(one.counts.items())
-        about = one.listener, one.rule, one.direction, who, one.purpose, counts
-        members = self._known.get(about)
-        if members is None:
-            values: Values = {
-                "listener": one.listener,
-                "rule": one.rule,
-                "direction": one.direction,
-                **self._caller(caller, key),
-                **({"purpose_of_use": one.purpose} if one.purpose else {}),
-                "fields": tuple(f"{name}:{AS[how]}:{n}" for (name, how), n in counts),
-            }
-            members = spelled(values)
-            self._known.put(about, members)
-        return b'%b,"request_id":"%b"' % (members, one.request_id.encode("ascii"))
+        which = one.listener, one.rule, one.direction, who, one.purpose, *one.counts.items()
+        about = self._known.peek(which) or self._kept(which, self._about(one, key))
+        told = b'%b,"request_id":"%b"' % (about, one.request_id.encode("ascii"))
+        some = tuple(one.sessions)
+        if len(some) == 1:  # nearly always; a session itself is not kept here, nor its keys
+            session = some[0].sid, some[0].scope
+            named = self._known.peek(session) or self._kept(session, self._spelled(some))
+            return [told + named]
+        starts = range(0, len(some) or 1, OPENED_SCOPES)
+        return [told + self._spelled(some[at : at + OPENED_SCOPES]) for at in starts]
+
+    def _kept(self, which: tuple[object, ...], members: bytes) -> bytes:
+        self._known.put(which, members)
+        return members
+
+    def _about(self, one: Opening, key: RecordKey) -> bytes:
+        """Return the members about a message but for its id, conversations and sessions."""
+        values: Values = {
+            "listener": one.listener,
+            "rule": one.rule,
+            "direction": one.direction,
+            **self._caller(one.caller, key),
+            **({"purpose_of_use": one.purpose} if one.purpose else {}),
+            "fields": tuple(f"{name}:{AS[how]}:{n}" for (name, how), n in one.counts.items()),
+        }
+        return spelled(values)
 
     def _caller(self, caller: VerifiedCaller | None, key: RecordKey) -> dict[str, str]:
         if caller is None:
@@ -134,20 +145,6 @@ class OpenLines:
         if self._clear:
             values |= {"issuer": caller.issuer, "subject": caller.subject}
         return values
-
-    def _named(self, one: Opening) -> Iterator[bytes]:
-        """Yield the conversations and sessions of a message, in as many lines as they need."""
-        some = list(one.sessions)
-        if len(some) == 1:  # nearly always; a session itself is not kept here, nor its keys
-            which = some[0].sid, some[0].scope
-            members = self._known.get(which)
-            if members is None:
-                members = self._spelled(some)
-                self._known.put(which, members)
-            yield members
-            return
-        for at in range(0, len(some) or 1, OPENED_SCOPES):
-            yield self._spelled(some[at : at + OPENED_SCOPES])
 
     def _spelled(self, some: Iterable[Session]) -> bytes:
         return spelled(

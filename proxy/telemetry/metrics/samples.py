@@ -45,7 +45,13 @@ class Samples:
         self._exemplars: dict[tuple[str, Labels], Exemplars] = {}
 
     def add(self, metric: Metric, *values: float, labels: Labels = ()) -> None:
-        """Add to the value of the metric; of times, keep the latest or the earliest."""
+        """Add to the value of the metric; of times, keep the latest or the earliest.
+
+        Raises ValueError for labels or values that the metric does not have.
+        """
+        if len(labels) != len(metric.labels) or len(values) != metric.width:
+            message = f"{metric.name} has {metric.labels} and {metric.width} values"
+            raise ValueError(message)
         key = metric.name, labels
         held = self._held.get(key)
         both = _OF_BOTH.get(metric.kind, sum)

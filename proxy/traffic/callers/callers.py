@@ -23,7 +23,7 @@ from ...core.errors import CallerKeysAway, CallersThrottled, CallerUnverified, T
 from ...core.expressions.name_readings import fold_header
 from ...core.http.header_names import HeaderNames, names_in
 from ...keys.lru_map import BoundedMap
-from ...process.certificates import CertificateNames, get_ready, names_of
+from ...process.certificates import CertificateNames, RevocationLists, get_ready, names_of
 from ..http1.forwarding_headers import Peer, trusts
 from ..http1.gate import RawRequest
 from ..policy import MOST_NAMES, MOST_VERDICTS, VERDICT_SECONDS
@@ -72,7 +72,8 @@ class _KeysWanted(Exception):
 class Callers:
     """Verifies the callers of one listener.
 
-    `sources` have the keys of each issuer; `tls` is the context that certificates were verified in.
+    `sources` have the keys of each issuer; `tls` is the context that certificates were verified in,
+    and `revoked` are those that count no more, whatever it said when a connection began.
     `counts` is where verifications are counted, by caller and outcome; it outlives a reload.
     `clock` returns seconds since 1970.
     """
@@ -85,6 +86,7 @@ class Callers:
         order: Sequence[str],
         trusted_proxies: Sequence[Network],
         tls: ssl.SSLContext | None,
+        revoked: RevocationLists | None,
         counts: dict[tuple[str, str], int],
         clock: Callable[[], float],
     ) -> None:
@@ -93,6 +95,7 @@ class Callers:
         self._order = order
         self._trusted = tuple(trusted_proxies)
         self._tls = tls
+        self._revoked = revoked
         self._trust: weakref.WeakKeyDictionary[ssl.SSLContext, bool] = weakref.WeakKeyDictionary()
         self._counts = counts
         self._clock = clock
@@ -126,20 +129,17 @@ class Callers:
     def presented(self, raw: RawRequest, peer: Peer) -> Credentials:
         """Return the credentials of a request that has passed `earned` and the gate."""
         names, headers, table = raw.names, raw.headers, self._table
-        authorization: list[bytes] = []
+        authorization = names.values(headers, _AUTHORIZATION) if table.by_token else []
         xfcc: list[bytes] = []
         named: list[tuple[bytes, bytes]] = []
-        if "jwt" in table.kinds and _AUTHORIZATION in names:
-            authorization = names.values(headers, _AUTHORIZATION)
-        if "xfcc" in table.kinds:
-            xfcc = _xfcc_lines(raw)
-        for header in table.headers.values():
-            named += [(header, value) for value in names.values(headers, header)]
-        certificate = peer.certificate if table.by_connection or table.by_header else b""
-        if not (authorization or xfcc or named or certificate):
-            return Credentials(authorization, xfcc, named, certificate, peer, None)
-        if len(authorization) == 1 and not (xfcc or named or certificate):  # nearly always
-            digest = _of_bearer(authorization[0])
+        certificate = b""
+        if table.by_connection or table.by_header:
+            xfcc = _xfcc_lines(raw) if table.reads_xfcc else []
+            for header in table.headers.values():
+                named += [(header, value) for value in names.values(headers, header)]
+            certificate = peer.certificate
+        if len(authorization) <= 1 and not (xfcc or named or certificate):  # nearly always
+            digest = _of_bearer(authorization[0]) if authorization else None
             return Credentials(authorization, xfcc, named, certificate, peer, digest)
         # The gate lets no NUL through in a header; the certificate comes last.
         from_proxy = bool(xfcc) and self._from_proxy(peer)
@@ -294,6 +294,8 @@ class Callers:
             raise CallerUnverified("malformed-certificate") from None
         if self._clock() >= found.ends:
             raise CallerUnverified("certificate-expired")
+        if self._revoked is not None and self._revoked.has(found):
+            raise CallerUnverified("certificate-revoked")
         return found
 
     def _trusts(self, context: ssl.SSLContext | None) -> bool:

@@ -127,7 +127,7 @@ class CallerTable:
     Raises UnfitEnvironment where a file that they need cannot be used.
     """
 
-    __slots__ = ("by_connection", "by_header", "by_token", "headers", "kinds", "names")
+    __slots__ = ("by_connection", "by_header", "by_token", "headers", "names", "reads_xfcc")
 
     def __init__(self, callers: Sequence[CallerSettings]) -> None:
         """Read what the settings name."""
@@ -145,18 +145,5 @@ class CallerTable:
         self.by_connection: Final = [one for one in others if one.kind != "header"]
         self.by_header: Final = [one for one in others if one.kind == "header"]
         self.headers: Final = {fold_header(one.header): one.header for one in self.by_header}
-        self.kinds: Final = frozenset(
-            kind
-            for one in callers
-            for kind in (
-                "jwt" if isinstance(one.by, CallerJwt) else "",
-                "xfcc" if _reads_xfcc(one) else "",
-            )
-        )
+        self.reads_xfcc: Final = any(one.reads_xfcc for one in others)
         self.names: Final = tuple(dict.fromkeys(one.name for one in callers))
-
-
-def _reads_xfcc(one: CallerSettings) -> bool:
-    return isinstance(one.by, CallerXfcc) or (
-        one.over is not None and isinstance(one.over.by, CallerXfcc)
-    )

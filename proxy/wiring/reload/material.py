@@ -185,7 +185,7 @@ def _callers(settings: ListenerSettings) -> CallerMaterial | None:
         return None
     from ...traffic.callers.material import gather  # noqa: PLC0415 - only for those who have it
 
-    return gather(settings.callers)
+    return gather(settings.callers, settings.tls)
 
 
 def _listener_tls(settings: ListenerSettings) -> ssl.SSLContext | None:

@@ -58,6 +58,7 @@ class LaneCallers:
             order=settings.caller_order,
             trusted_proxies=settings.trusted_proxies,
             tls=material.tls,
+            revoked=found.revoked,
             counts=self._counts,
             clock=self._clock,
         )

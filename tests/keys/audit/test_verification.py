@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hmac
 import json
 import tempfile
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.core.crypto import base64url
 from proxy.core.errors import UnfitEnvironment
 from proxy.keys.audit import head_record, verification
 from proxy.keys.audit.head_record import Head
@@ -39,6 +41,13 @@ def test_a_log_as_it_was_written_is_intact(whole: tuple[bytes, Head]) -> None:
     found = judged(*whole)
     assert (found.broken, found.lines, found.first, found.last.seq) == (0, LINES, 1, LINES)
     assert found.last.mac == whole[1].mac
+
+
+def test_a_mac_is_that_of_the_page_about_the_form(whole: tuple[bytes, Head]) -> None:
+    for text in whole[0].splitlines():
+        body, mac = text.removesuffix(b'"}').split(b',"mac":"')
+        by_the_library = hmac.digest(KEY.reveal(), b"sealyard/v1/audit/line\0" + body, "sha256")
+        assert base64url.encode(by_the_library) == mac
 
 
 @given(st.data())

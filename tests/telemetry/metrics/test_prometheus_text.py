@@ -117,6 +117,12 @@ def test_a_metric_without_labels_has_no_braces() -> None:
     assert exposed(samples).body.decode().splitlines()[-1] == f"{READY.name} 1.0"
 
 
+def test_a_sample_has_the_labels_and_values_of_its_metric() -> None:
+    for values, labels in (((1,), ("api",)), ((1, 2), ())):
+        with pytest.raises(ValueError, match=READY.name):
+            Samples().add(READY, *values, labels=labels)
+
+
 def test_nothing_counted_is_nothing_exposed() -> None:
     assert exposed(Samples()).body == b""
     assert exposed(Samples(), OPENMETRICS).body == b"# EOF\n"

@@ -24,6 +24,7 @@ from proxy.config.settings.callers import (
     CallerTenants,
     CallerXfcc,
 )
+from proxy.process.certificates import RevocationLists
 from proxy.traffic.callers.callers import Callers
 from proxy.traffic.callers.issuer_keys import IssuerKeys
 from proxy.traffic.callers.key_set import KeySet
@@ -119,6 +120,7 @@ def verifying(
     order: Sequence[str] = (),
     trusted_proxies: Sequence[Network] = (),
     tls: ssl.SSLContext | None = None,
+    revoked: RevocationLists | None = None,
     clock: Callable[[], float] = time.time,
     sources: Mapping[CallerKeys, IssuerKeys] | None = None,
 ) -> Callers:
@@ -131,6 +133,7 @@ def verifying(
         order=order,
         trusted_proxies=trusted_proxies,
         tls=tls,
+        revoked=revoked,
         counts={},
         clock=clock,
     )

@@ -7,6 +7,7 @@ import ssl
 import time
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
+from pathlib import Path
 
 import pytest
 import trustme
@@ -15,12 +16,15 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from proxy.config.settings import ListenerTls
 from proxy.config.settings.callers import CallerCertificate, CallerTenants, CallerXfcc
 from proxy.core.errors import CallersThrottled, CallerUnverified, UnfitEnvironment
+from proxy.process.certificates import RevocationLists
 from proxy.traffic.callers.identity import elements
 from proxy.traffic.callers.tenants import Tenants, texts_of
 from proxy.traffic.http1.forwarding_headers import Peer
 from proxy.traffic.policy import FAILED_AT_ONCE
+from proxy.traffic.tls import listener_context
 
 from ..ours import local, proxied
 from ..wire import Origin, get, running
@@ -158,6 +162,72 @@ async def test_a_certificate_under_a_replaced_authority_is_refused() -> None:
     reason = await reason_of(verifying(caller, tls=other), a_request(), peer)
 
     assert reason == "certificate-of-former-trust"
+
+
+def revocations(authority: trustme.CA, *numbers: int, days: int = 1) -> bytes:
+    """Return the list of an authority (PEM); it is due after so many days."""
+    key = serialization.load_pem_private_key(authority.private_key_pem.bytes(), None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    issuer = x509.load_pem_x509_certificate(authority.cert_pem.bytes())
+    now = datetime.now(UTC)
+    made = x509.CertificateRevocationListBuilder().issuer_name(issuer.subject)
+    made = made.last_update(now - timedelta(9)).next_update(now + timedelta(days))
+    for one in numbers:
+        entry = x509.RevokedCertificateBuilder().serial_number(one).revocation_date(now)
+        made = made.add_revoked_certificate(entry.build())
+    return made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+
+async def test_a_revoked_certificate_gets_no_connection_and_ends_on_those_there_are(
+    tmp_path: Path,
+) -> None:
+    authority, clients, others = trustme.CA(), trustme.CA(), trustme.CA()
+    server = authority.issue_cert("localhost")
+    server.cert_chain_pems[0].write_to_path(tmp_path / "cert")
+    server.private_key_pem.write_to_path(tmp_path / "key")
+    clients.cert_pem.write_to_path(tmp_path / "ca")
+    good, bad = (clients.issue_cert(f"{name}.clinic") for name in ("good", "bad"))
+    read = x509.load_pem_x509_certificate(bad.cert_chain_pems[0].bytes())
+    lists = revocations(others, 1) + revocations(clients, read.serial_number)
+    (tmp_path / "crl").write_bytes(lists)
+    settings = ListenerTls(*(tmp_path / name for name in ("cert", "key", "ca", "crl")))
+    tls, revoked = listener_context(settings), RevocationLists(tmp_path / "crl")
+    callers = [by_certificate(name, "dns", f"{name}.clinic") for name in ("good", "bad")]
+
+    origin, verifier = Origin(), verifying(*callers, tls=tls)
+    async with running(origin), proxied(local(origin.port), callers=verifier, tls=tls) as ours:
+        assert await asked(ours.port, authority, good) == 200
+        with pytest.raises((ssl.SSLError, ConnectionError, IndexError)):
+            await asked(ours.port, authority, bad)
+    shown = read.public_bytes(serialization.Encoding.DER)
+    peer = Peer("10.0.0.1", encrypted=True, certificate=shown, trust=tls)
+    assert await name_of(verifying(*callers, tls=tls), a_request(), peer) == "bad"
+    after = verifying(*callers, tls=tls, revoked=revoked)
+    assert await reason_of(after, a_request(), peer) == "certificate-revoked"
+
+
+@pytest.mark.parametrize("content", ["", "no list", "certificates", None])
+def test_revocation_lists_are_lists_alone(tmp_path: Path, content: str | None) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca")
+    authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(
+        tmp_path / "cert"
+    )
+    lists = tmp_path / "crl"
+    if content is not None:
+        more = authority.cert_pem.bytes() if content == "certificates" else content.encode()
+        lists.write_bytes(more + revocations(authority) * (content == "certificates"))
+    settings = ListenerTls(tmp_path / "cert", tmp_path / "cert", tmp_path / "ca", lists)
+    with pytest.raises(UnfitEnvironment) as refused:
+        listener_context(settings)
+    assert str(lists) in refused.value.detail
+
+
+def test_a_list_that_is_overdue_is_told(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    path = tmp_path / "crl"
+    path.write_bytes(revocations(authority) + revocations(authority, days=-1))
+    assert len(RevocationLists(path).faults(time.time())) == 1
 
 
 # --- what Envoy tells ---------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import hmac
 import json
 import random  # noqa: TID251 - it makes inputs, the same in each run
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -163,6 +164,81 @@ async def test_a_token_that_should_not_be_trusted_is_refused(token: str, reason:
 
     assert await reason_of(callers, with_token(token)) == reason
     assert await reason_of(callers, with_token(token)) == reason  # no refusal is kept as a verdict
+
+
+def forgeries(alg: str) -> Iterator[str]:
+    """Give the kinds of Wycheproof's table of JSON Web Signatures, made with keys of our own.
+
+    Its own tokens have no claims, so that each would be refused for another reason.
+    """
+    token = signed(alg=alg)
+    head, said, signature = token.split(".")
+    for at in range(3):  # a part that is another, empty, or not there
+        parts: list[str | None] = [head, said, signature]
+        begun = parts[at] or ""
+        for other in (("B" if begun[0] == "A" else "A") + begun[1:], "", None):
+            parts[at] = other
+            yield ".".join(one for one in parts if one is not None)
+    yield from (f".{said}.", said, "", f"{token}.", f"{token}.foo", f".{token}")
+    yield json.dumps({"payload": said, "protected": head, "signature": signature})
+    yield json.dumps({"payload": said, "signatures": [{"protected": head, "signature": signature}]})
+    yield signed(alg=alg, header={"jwk": public(alg)})
+    for each in EVERY:  # another primitive than the token says, with this key or with its own
+        if each != alg:
+            yield f"{head}.{said}.{signed(alg=each).rpartition('.')[2]}"
+            yield signed(alg=each, header={"alg": alg})
+            if KEYS[each] is not KEYS[alg]:
+                yield signed(alg=each, header={"kid": alg})
+    length = len(base64.urlsafe_b64decode(signature + "=="))
+    for raw in (bytes(length), b"\xff" * length, bytes(length - 1) + b"\1", b"\0" + b"\1" * length):
+        yield f"{head}.{said}.{encoded(raw)}"
+
+
+def paddings(message: bytes) -> Iterator[bytes]:
+    """Give blocks of PKCS #1 v1.5 for SHA-256 that differ a little from the one that holds."""
+    prefix = bytes.fromhex("3031300d060960864801650304020105000420")
+    digest = hashlib.sha256(message).digest()
+    for tail in (
+        prefix.replace(b"\x05\x00", b"") + digest,
+        prefix.replace(b"\x02\x01", b"\x02\x02") + digest,
+        prefix + digest[:-1],
+        prefix + digest + b"\0",
+        digest,
+    ):
+        yield b"\0\1" + b"\xff" * (253 - len(tail)) + b"\0" + tail
+    whole = b"\0" + prefix + digest
+    yield b"\0\2" + b"\xff" * (254 - len(whole)) + whole
+    yield b"\1\1" + b"\xff" * (254 - len(whole)) + whole
+    yield b"\0\1" + b"\xff" * 8 + whole + b"\0" * (246 - len(whole))  # Bleichenbacher, 2006
+    yield b"\0\1" + b"\xff" * (253 - len(whole)) + b"\xfe" + whole
+
+
+@pytest.mark.parametrize("alg", EVERY)
+async def test_no_forgery_of_the_kinds_of_wycheproof_is_accepted(alg: str) -> None:
+    callers = verifying()
+    for token in forgeries(alg):
+        with pytest.raises(CallerUnverified):
+            callers._verdict(callers.presented(with_token(token), Peer()), set())
+
+
+def test_no_other_padding_than_that_of_the_signature_is_accepted() -> None:
+    numbers, callers = KEYS["RS256"].private_key.private_numbers(), verifying()
+    message, _, real = signed(alg="RS256").rpartition(".")
+    whole = pow(
+        int.from_bytes(base64.urlsafe_b64decode(real + "=="), "big"),
+        numbers.public_numbers.e,
+        numbers.public_numbers.n,
+    ).to_bytes(256, "big")
+    made = list(paddings(message.encode()))
+    assert whole not in made
+    assert made[4][-32:] == whole[-32:]
+    assert all(len(one) == len(whole) for one in made)
+    for block in made:
+        signature = pow(int.from_bytes(block, "big"), numbers.d, numbers.public_numbers.n)
+        token = f"{message}.{encoded(signature.to_bytes(256, 'big'))}"
+        with pytest.raises(CallerUnverified) as refused:
+            callers._verdict(callers.presented(with_token(token), Peer()), set())
+        assert refused.value.reason == "signature"
 
 
 @pytest.mark.parametrize(

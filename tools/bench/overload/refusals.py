@@ -1,7 +1,8 @@
 """What a refusal costs, `python -m tools.bench.overload.refusals`: CPU time of this process in µs.
 
 `loop-lag` is refused after the head, without a task; `queue-full` as well; `served`
-is the same request forwarded. wrk asks, on 16 connections.
+is the same request forwarded. `known` is one with a token that is known, `forged` one with a token
+that does not hold, after those that one client may try. wrk asks, on 16 connections.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from proxy.traffic.downstream.listener import HttpListener, Lane, TrafficServer
 from proxy.traffic.exchange.exchange import Handler
 from proxy.traffic.turns import LoopLag
 from proxy.traffic.upstream.client import HttpUpstream
+from tests.traffic.callers.issuers import signed, verifying
 from tests.traffic.ours import NoKeys
 
 from ..running import a_backend
@@ -38,14 +40,16 @@ async def _cost(backend: int, name: str) -> float:
     upstream = HttpUpstream(TcpAddress("127.0.0.1", backend), limits=limits)
     lag = _Refusing() if name == "loop-lag" else LoopLag()
     reporter = CountingReporter(Logs(lambda _: None, "json"))
-    handler = Handler(
-        RuleTable((), pass_unmatched=True), NoKeys(), upstream, reporter, clock=time.time, lag=lag
-    )
+    token = {"known": signed(), "forged": f"{signed()[:-4]}AAAA"}.get(name)
+    callers = None if token is None else verifying()
+    rules, clock = RuleTable((), pass_unmatched=True), time.time
+    handler = Handler(rules, NoKeys(), upstream, reporter, clock=clock, lag=lag, callers=callers)
     listener = HttpListener(TcpAddress("127.0.0.1", 0), handler, limits=limits)
     server = TrafficServer([Lane(listener, upstream)])
     await server.start()
     url = f"http://127.0.0.1:{listener.port}/a"
-    command = ("wrk", "-t1", "-c16", f"-d{_SECONDS}s", url)
+    shown = () if token is None else ("-H", f"Authorization: Bearer {token}")
+    command = ("wrk", "-t1", "-c16", f"-d{_SECONDS}s", *shown, url)
     before = time.process_time()
     wrk = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     output, _ = await wrk.communicate()
@@ -58,7 +62,7 @@ async def _cost(backend: int, name: str) -> float:
 def main() -> None:
     """Print the figures."""
     with a_backend("tools.bench.overload.backend", "0", "0") as backend:
-        for name in ("served", "loop-lag"):
+        for name in ("served", "known", "forged", "loop-lag"):
             cost = uvloop.run(_cost(backend, name))
             sys.stdout.write(f"{name:12}{cost:8.1f} µs\n")
     with a_backend("tools.bench.overload.backend", "1", "5") as backend:
