@@ -19,6 +19,7 @@ _KILLED: Final = {f"{one}-killed": one for one in PLACES}
 """Parts that are kept whatever else the machine does: they show what is left and what it takes."""
 _PARTS: Final = ("pipe", *PLACES, "kinto", *_KILLED)
 _LONG: Final = {"postgresql": 1_000_000, "mariadb": 100_000, "sqlite": 100_000}
+_LONG_KILLED: Final = _LONG | {"mariadb": 1_000_000}
 _SHORT_ROWS: Final = 3_000
 _LETTERS: Final = 300_000
 _KILLS: Final = 200
@@ -112,13 +113,20 @@ def _interrupted(
     part: str, folder: Path, asked: argparse.Namespace
 ) -> tuple[dict[str, Any], list[str]]:
     """Measure a run that is killed and begun again."""
-    rows = asked.rows or (_KILLED_ROWS if asked.quick else _LONG[_KILLED[part]])
+    rows = asked.rows or (_KILLED_ROWS if asked.quick else _LONG_KILLED[_KILLED[part]])
     kills = asked.kills if asked.kills is not None else _WHOLE_KILLS
     data, here = folder / "data", folder / "job"
     for one in (data, here):
         one.mkdir()
     with PLACES[_KILLED[part]](data) as database:
-        run = interrupted.run(here, database, rows, updates=laws.UPDATES, kills=kills)
+        run = interrupted.run(
+            here,
+            database,
+            rows,
+            updates=laws.UPDATES,
+            kills=kills,
+            say=lambda at: _say(f"{part}: {at}"),
+        )
     return {"runs": [_printed(part, run)]}, list(interrupted.broken(run, rows=rows, kills=kills))
 
 

@@ -10,13 +10,13 @@ import mmap
 import re
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
 from .clinic import CANARY, Writer, changed, examine
-from .measure import Bench, job_of
+from .measure import Bench, Cost, job_of
 from .places import Database
 
 FACTOR: Final = 1.5
@@ -26,10 +26,27 @@ _ALONE_SECONDS: Final = 3.0
 _LEFT: Final = ("lost", "plain", "doubled", "not_byte_equal", "canaries_after_scrub")
 
 
-def run(
-    folder: Path, database: Database, rows: int, *, updates: float, kills: int
+def run(  # noqa: PLR0913 - each is one thing that is varied
+    folder: Path,
+    database: Database,
+    rows: int,
+    *,
+    updates: float,
+    kills: int,
+    say: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Seal a table with kills all over it, prove it, scrub the files, and take everything out."""
+    """Seal a table with kills all over it, prove it, scrub the files, and take everything out.
+
+    It takes many minutes: `say` hears what begins, and how each run ended.
+    """
+
+    def ran(*arguments: str) -> Cost:
+        say(f"`{' '.join(arguments[:2])}`")
+        cost = bench.run(*arguments)
+        say(f"status {cost.status} after {cost.seconds:.0f} s")
+        return cost
+
+    say(f"{rows:,} rows are filled in")
     database.fill(rows)
     bench = Bench(folder, job_of(database))
     keyring = bench.keyring()
@@ -47,17 +64,18 @@ def run(
         for _ in range(kills):
             after = starts + between * (0.5 + secrets.randbelow(1000) / 1000)
             hit += bench.killed_once("seal", after) < 0
-        sealed = bench.run("migrate", "seal", "job.yaml")
+            say(f"{hit} killed")
+        sealed = ran("migrate", "seal", "job.yaml")
         seconds = time.monotonic() - began
         taken = database.sizes()  # while the writer is connected: SQLite keeps the log as long
-    proven = bench.run("migrate", "verify", "job.yaml", "--report", "proof.jws")
+    proven = ran("migrate", "verify", "job.yaml", "--report", "proof.jws")
     stale = canaries(database.folder)
     where = ("--data-dir", str(database.folder))
-    scrubbed = bench.run("migrate", "scrub", "job.yaml", "--run", *where, "--report", "scrub.jws")
+    scrubbed = ran("migrate", "scrub", "job.yaml", "--run", *where, "--report", "scrub.jws")
     left = canaries(database.folder)
     with database.connect() as execute:
         found = examine(execute, keyring, rows, writer.versions)
-    opened = bench.run("migrate", "open", "job.yaml")
+    opened = ran("migrate", "open", "job.yaml")
     with database.connect() as execute:
         wrong = changed(execute, rows, writer.versions)
     return {
