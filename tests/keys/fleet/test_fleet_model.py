@@ -4,6 +4,7 @@ Processes seal under leases over one store; operators revoke and erase while mes
 way; processes stand still, lose the store, are killed, and somebody tampers with rows and log, or
 puts back all that the store held before. What begins reads the keyring's file.
 Times are scaled down. `SEALYARD_MODEL_SECONDS` lets it run for so long; else it takes seconds.
+`-s` shows what was drawn.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import copy
 import os
 import threading
 import time
+from collections import Counter
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -34,6 +36,7 @@ from proxy.keys.sessions.settings import SessionMode
 from tests.keys.builders import CONTEXT, SharedStore, seal_need
 from tests.keys.desk import Desk
 from tests.keys.members import KEYRING, Line, Member
+from tests.suite import say
 
 SECONDS: Final = float(os.environ.get("SEALYARD_MODEL_SECONDS", "0"))
 SCALED: Final = {
@@ -60,6 +63,8 @@ FAULTS: Final = (
 )
 OF_THE_PROCESS: Final = {"_clock", "listeners", "shared", "subscribed"}
 NAME: Final = keyring_marker.name_of(KEYRING)
+DRAWN: Final = Counter[str]()
+"""How often each message, answer, verb, receipt and fault was drawn."""
 
 
 @dataclass
@@ -152,7 +157,9 @@ class Fleet(RuleBasedStateMachine):
             try:
                 keys = await member.sessions.resolve(seal_need(scope))
             except KeyUnavailable:
+                DRAWN["not sealed"] += 1
                 return
+            DRAWN["sealed"] += 1
             session = keys.sealing[scope]
             text = session.seal(b"hello", CONTEXT._replace(scope=scope))
             one = Sent(scope, text, session, keys.standing, member)
@@ -172,7 +179,9 @@ class Fleet(RuleBasedStateMachine):
                 try:
                     await one.standing.confirm(one.session)
                 except KeyUnavailable:
+                    DRAWN["not acknowledged"] += 1
                     return
+            DRAWN["acknowledged"] += 1
             meets = any(verb.scope == one.scope for verb in self.verbs)
             assert meets or await self.opens(one.text, one.scope), "acknowledged and lost"
 
@@ -185,7 +194,9 @@ class Fleet(RuleBasedStateMachine):
         desk = Desk(self.members[who].sessions, self.keep)
         erases = erases and self.mode == "ephemeral"
         before = [one for one in self.sealed if one.scope == scope]
-        verb = desk.run("erase" if erases else "revoke", scope)
+        name = "erase" if erases else "revoke"
+        DRAWN[name] += 1
+        verb = desk.run(name, scope)
         self.verbs.append(Verb(scope, erases, self.loop.create_task(verb), before))
 
     @precondition(lambda self: self.verbs)
@@ -199,7 +210,9 @@ class Fleet(RuleBasedStateMachine):
             except KeyUnavailable:
                 return
             if not answer.complete:
+                DRAWN["incomplete"] += 1
                 return
+            DRAWN["complete"] += 1
             self.gone += verb.before
             for one in verb.before:
                 assert not one.standing.stands(one.session), "a false receipt"
@@ -226,7 +239,9 @@ class Fleet(RuleBasedStateMachine):
     @rule(who=WHO, which=st.integers(0, 1 << 16))
     def fault(self, who: int, which: int) -> None:
         """One of what can go wrong: messages and verbs are drawn more often than each of them."""
-        getattr(self, self.faults[which % len(self.faults)])(who)
+        name = self.faults[which % len(self.faults)]
+        DRAWN[name] += 1
+        getattr(self, name)(who)
 
     def stands_still(self, _: int) -> None:
         """No loop runs for longer than a lease, as after SIGSTOP or a sleep of the machine."""
@@ -329,3 +344,5 @@ def test_nothing_is_lost_reopened_or_falsely_confirmed(
         run_state_machine_as_test(machine, settings=wanted)
         if time.monotonic() >= until:
             break
+    say(f"{machine.__name__}: {dict(DRAWN)}")
+    DRAWN.clear()
