@@ -79,6 +79,8 @@ class EqualSession(Session):
 
         `refusal` says why the token must not open, if that is settled already; as much is done.
         """
+        if sealed.form != "equal":
+            raise OpenFailed("malformed-token")
         encoded = context.encode()
         mac_key, cipher_key = self._keys(encoded)
         plaintext = counter_mode(cipher_key, sealed.iv, sealed.sealed)

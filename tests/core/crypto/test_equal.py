@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import re
-from typing import Final
+from base64 import b64decode
+from pathlib import Path
+from typing import Any, Final
 
 import pytest
 
 from proxy.core.crypto import base64url, token
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.crypto.equal import EqualSession
+from proxy.core.crypto.joined_names import from_json
 from proxy.core.crypto.secret import KEY_BYTES, IndexSecret
 from proxy.core.errors import OpenFailed, UnfitValue, ValueTooLong
 from proxy.core.leaves import candidates as native_candidates
 from proxy.core.leaves import tokens
 
+WIRE: Final = Path(__file__).parents[2] / "vectors" / "wire"
 SECRET: Final = IndexSecret(bytes(range(KEY_BYTES)))
 CLINIC: Final = Scope("clinic")
 CONTEXT: Final = Context(CLINIC, "email")
@@ -138,3 +143,35 @@ def test_what_people_write_is_no_cut_token(text: bytes) -> None:
 
 def test_it_shows_nothing_and_is_not_copied() -> None:
     assert repr(a_session()) == "<Session hidden>"
+
+
+def vectors() -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads((WIRE / "equal.json").read_text("utf-8"))["vectors"]
+    return found
+
+
+def of_vector(one: dict[str, Any]) -> tuple[EqualSession, Context]:
+    parts = {name: from_json(value) for name, value in one["parts"].items()}
+    context = Context(Scope(parts.get("tenant")), one["parts"]["field"], parts.get("message"))
+    secret = IndexSecret(bytes.fromhex(one["secret"]))
+    return EqualSession(secret, one["generation"], context.scope), context
+
+
+@pytest.mark.parametrize("one", [one for one in vectors() if one["opens"]])
+def test_a_frozen_token_opens_and_is_made_again(one: dict[str, Any]) -> None:
+    session, context = of_vector(one)
+    value = b64decode(one["plaintext"])
+    text = one["token"].encode()
+    assert session.open(token.decode(text), context, 0) == value
+    assert session.seal(value, context, cty=one["cty"]) == text
+
+
+@pytest.mark.parametrize("one", [one for one in vectors() if not one["opens"]])
+def test_what_is_frozen_as_none_is_refused(one: dict[str, Any]) -> None:
+    session, context = of_vector(one)
+
+    def open_it() -> bytes:
+        return session.open(token.decode(one["token"].encode()), context, 0)
+
+    with pytest.raises(OpenFailed):
+        open_it()
