@@ -13,7 +13,7 @@ from proxy.core.crypto.derivation import session_key
 from proxy.core.crypto.secret import IndexSecret, Kek, SessionKey
 from proxy.core.crypto.session_cipher import Session
 from proxy.core.crypto.token import Form, KeyId
-from proxy.core.errors import MessageError
+from proxy.core.errors import IndexIncomplete, MessageError
 from proxy.core.expressions import routes
 from proxy.core.expressions.selectors import JsonSelector, parse_selector
 from proxy.core.expressions.sources import parse_source
@@ -71,11 +71,15 @@ def forged(token: str) -> str:
 def keys_for(needs: Needs, *, ephemeral: bool = False) -> Keys:
     """Return what the keys would answer if nothing but the KEK `k1` were known."""
     sealing = {scope: a_session(scope, ephemeral=ephemeral) for scope in needs.seals}
-    opening = {
+    opening: dict[tuple[Scope, KeyId], Session] = {
         (scope, key_id): a_session(scope, sid=key_id.sid, ephemeral=_is_ephemeral(key_id))
         for scope, key_id in needs.opens
         if _is_ephemeral(key_id) or key_id.kek_id == KEK_ID or key_id.kek_number == KEK_NUMBER
+        if key_id.sid
     }
+    for scope, key_id in needs.opens:
+        if not key_id.sid:
+            opening[scope, key_id] = INDEX_KEYS.equal(scope)
     return Keys(sealing, opening, standing=Indexing())
 
 
@@ -85,6 +89,11 @@ class Indexing(Unrevoked):
     @property
     def index(self) -> tuple[IndexKeys, ...]:
         return (INDEX_KEYS,)
+
+    def equal(self, scope: Scope, *, seeks: bool = False) -> Session:
+        if seeks:
+            raise IndexIncomplete("being-sealed-anew")
+        return INDEX_KEYS.equal(scope)
 
 
 def _is_ephemeral(key_id: KeyId) -> bool:

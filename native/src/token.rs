@@ -99,7 +99,8 @@ impl<'a> Parts<'a> {
 
 /// The fewest characters behind [`SHORT_PREFIX`] of a whole token.
 const SHORT_LEAST: usize = 79;
-/// The fewest that show that a token was cut there; the first of them is `A`.
+/// The fewest that show that a token was cut there, or is in the equal form; the first of them is
+/// `A`, or `C` in the equal form.
 const SHORT_CUT_LEAST: usize = 12;
 
 /// Call `found` with the place of each text that looks like a token or the beginning of one.
@@ -200,6 +201,6 @@ fn whole_or_cut(text: &[u8]) -> usize {
 fn short_or_cut(text: &[u8]) -> Option<usize> {
     let rest = &text[SHORT_PREFIX.len()..];
     let length = run(rest);
-    let cut = length >= SHORT_CUT_LEAST && rest[0] == b'A';
+    let cut = length >= SHORT_CUT_LEAST && matches!(rest[0], b'A' | b'C');
     (cut || length >= SHORT_LEAST).then_some(SHORT_PREFIX.len() + length)
 }

@@ -1,4 +1,4 @@
-"""Whether a KEK may be destroyed: what was proven of the stored values, and what was read since."""
+"""Whether a key may go: what was proven of the stored values, and what was read since."""
 
 from __future__ import annotations
 
@@ -46,6 +46,34 @@ def retirement(
     return Retirement(safe=True, reason="", proven=min(one.began for one in reports))
 
 
+def needs_index(keyring: Keyring, reports: Sequence[SignedReport]) -> str:
+    """Return why values may need the older of two generations of the index, or an empty text.
+
+    Each report is of `verify`, of one state of its database, and made after processes had turned to
+    the newer generation: no value of the older one is sealed after that.
+    """
+    former, latest = keyring.index
+    if not reports:
+        return "nothing was proven: give --report"
+    for report in reports:
+        reason = _proves(keyring, report)
+        if not latest.turned or report.began <= latest.turned:
+            reason = reason or "values in the form `equal` are sealed by it since: --turn first"
+        reason = reason or _of_index(f"index {former.generation}", report.tally)
+        if reason:
+            return reason
+    return ""
+
+
+def _of_index(name: str, tally: Tally) -> str:
+    for label, outcome, values in tally.values:
+        if outcome.kek == name:
+            return f"{values:,} values of {label} are of generation {name.split()[1]}"
+        if outcome.state in _UNREAD or outcome.state == "untagged":
+            return f"{values:,} values of {label} are {outcome.state}"
+    return _nowhere(tally)
+
+
 def _may_have_sealed(last_session: int, since: int, proven: int) -> str:
     """Return why a session could seal under the KEK after the proof, or an empty text."""
     if not since or since + MAX_AGE_SECONDS > proven:
@@ -57,15 +85,20 @@ def _may_have_sealed(last_session: int, since: int, proven: int) -> str:
 
 def _needed(kek: KekEntry, keyring: Keyring, report: SignedReport) -> str:
     """Return why a report does not show that the KEK is needed no more, or an empty text."""
+    if report.primary == kek.id:
+        return "the report was made when it was the primary KEK"
+    return _proves(keyring, report) or _counted(kek, report.tally)
+
+
+def _proves(keyring: Keyring, report: SignedReport) -> str:
+    """Return why a report proves nothing for a keyring, or an empty text."""
     if report.verb != "verify":
         return f"a report of `{report.verb}` proves nothing"
     if report.keyring != keyring.id:
         return "the report is of another keyring"
     if report.proof != "snapshot":
         return "the report is not of one state of the database"
-    if report.primary == kek.id:
-        return "the report was made when it was the primary KEK"
-    return _counted(kek, report.tally)
+    return ""
 
 
 def _counted(kek: KekEntry, tally: Tally) -> str:
@@ -77,6 +110,10 @@ def _counted(kek: KekEntry, tally: Tally) -> str:
             return f"{values:,} values of {label} could not be read"
         if outcome.reason == HOLDS_ONE:
             return f"{values:,} values of {label} hold a token within their text"
+    return _nowhere(tally)
+
+
+def _nowhere(tally: Tally) -> str:
     if nowhere := sorted(tally.nowhere):
         return f"nothing is found where {nowhere[0]} says: correct its name or `select` in the job"
     return ""

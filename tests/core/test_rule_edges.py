@@ -8,6 +8,7 @@ import pytest
 
 from proxy.core.compiled.block import CompiledBlock
 from proxy.core.compiled.rule_table import RuleTable
+from proxy.core.crypto.token import Form
 from proxy.core.errors import AmbiguousRequest, InvalidExpression, RejectedByRule
 from proxy.core.expressions.routes import RouteTable, parse_pattern
 from proxy.core.expressions.selectors import NamedSelector, parse_json_selector, parse_selector
@@ -181,8 +182,9 @@ def test_a_type_is_covered_by_its_kind(essence: str, *, fits: bool) -> None:
     assert CompiledBlock(block, names, "request").fits(media, None) is fits
 
 
-def test_a_whole_body_has_no_short_form() -> None:
-    block = a_block(encrypt=[an_item("body", field="body", form="short")])
+@pytest.mark.parametrize("form", ["short", "equal"])
+def test_a_whole_body_has_no_short_form(form: Form) -> None:
+    block = a_block(encrypt=[an_item("body", field="body", form=form)])
     with pytest.raises(InvalidExpression, match=r"^a whole body has no short form: its media"):
         CompiledBlock(block, Names(), "request")
 

@@ -85,6 +85,16 @@ def test_tokens_open_and_what_is_none_is_refused() -> None:
     check(pairs())
 
 
+def test_tokens_in_equal_form_open_and_no_others() -> None:
+    def pairs() -> Iterator[tuple[Task, dict[str, Any] | None]]:
+        for one in vectors("equal")["vectors"]:
+            opened = {"plaintext": one["plaintext"], "cty": one["cty"]}
+            yield {"do": "equal", **one}, opened if one["opens"] else None
+            yield {**one, "do": "token", "keyring": {"keks": []}, "now": 0}, None
+
+    check(pairs())
+
+
 def test_tokens_in_base64_form_open() -> None:
     told = json.loads((VECTORS.parent / "base64.json").read_text(encoding="utf-8"))
 

@@ -6,11 +6,12 @@ import { openKeyring, openPackage, openPrivateKey } from "./wire_keys.mjs";
 import { Refused, context, scope, sha256 } from "./wire_notation.mjs";
 import { readAudit, readReceipt, readRecord, recordName } from "./wire_records.mjs";
 import { tagsOf } from "./wire_tags.mjs";
-import { openStream, openToken } from "./wire_values.mjs";
+import { openEqual, openStream, openToken } from "./wire_values.mjs";
 
 const DO = {
   context: ({ parts }) => ({ context: context(parts).toString("hex"), scope: scope(parts).toString("hex") }),
   token: (task) => { const { plaintext, cty } = openToken(task); return { plaintext: plaintext.toString("base64"), cty: cty ?? null }; },
+  equal: (task) => { const { plaintext, cty } = openEqual(task); return { plaintext: plaintext.toString("base64"), cty: cty ?? null }; },
   stream: (task) => { const { plaintext, mediaType } = openStream(task); return { sha256: sha256(plaintext).toString("hex"), size: plaintext.length, mediaType }; },
   package: openPackage,
   privateKey: openPrivateKey,

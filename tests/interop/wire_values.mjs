@@ -1,6 +1,7 @@
 // Tokens and sealed streams. See wire_reader.mjs.
+import { createDecipheriv } from "node:crypto";
 import {
-  SKEW, bytes, context, expand, from64, hmac, join, openGcm, refuse, same, scope, to64,
+  SKEW, bytes, context, expand, from64, hmac, join, openGcm, refuse, same, scope, to64, u32,
 } from "./wire_notation.mjs";
 
 // ---- Tokens
@@ -14,6 +15,7 @@ const HEADER = new RegExp(
 function decodeToken(text) {
   if (text.startsWith("sy1.")) {
     const data = from64(text.slice(4));
+    if (data[0] & 8) refuse("equal form");
     if (data.length < 43 + 16) refuse("short");
     const flags = data[0];
     const number = data.readUInt16BE(1);
@@ -72,6 +74,20 @@ export function openToken({ token: text, parts, keyring = {}, key, packaged, now
   if (durable && token.sid.readUInt32BE(0) < (keyring.revocations?.[name] ?? 0)) refuse("revoked");
   const sk = durable ? durableKey(keyring, token, parts) : Buffer.from(key ?? refuse("no key"), "hex");
   return { plaintext: openFor(token, sk, parts, packaged), cty: token.cty };
+}
+
+export function openEqual({ token, parts, secret, generation }) {
+  const data = from64(token.replace(/^sy1\./, ""));
+  const [head, s, ct] = [data.subarray(0, 3), data.subarray(3, 19), data.subarray(19)];
+  if (!token.startsWith("sy1.") || data.length < 19 || ![8, 10].includes(head[0])) refuse("equal");
+  if (!head.readUInt16BE(1) || head.readUInt16BE(1) !== generation) refuse("generation");
+  const bound = context(parts);
+  const info = join(Buffer.of(0), u32(bound.length), bound, u32(generation));
+  const key = (label) => expand(Buffer.from(secret, "hex"), join(`sealyard/v1/equal/${label}`, info), 32);
+  const cipher = createDecipheriv("aes-256-ctr", key("enc"), s);
+  const plaintext = join(cipher.update(ct), cipher.final());
+  if (!same(s, hmac(key("mac"), join(u32(bound.length), bound, "sy1.", head, plaintext)).subarray(0, 16))) refuse("S");
+  return { plaintext, cty: head[0] & 2 ? "json" : undefined };
 }
 
 // ---- Sealed stream

@@ -10,12 +10,13 @@ import pytest
 
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.crypto.secret import IndexSecret
+from proxy.core.crypto.token import Form
 from proxy.core.expressions.selectors import parse_json_selector
 from proxy.core.search.model import WordsIndex
 from proxy.core.search.tags import IndexKeys, cut, listed
 from proxy.keys.keyring.keyring import Keyring
 from proxy.keys.sessions.durable import durable_session
-from proxy.migration.job.model import Column
+from proxy.migration.job.model import Column, Verb
 from proxy.migration.values.states import Outcome
 from tests.cli.conftest import invoke
 from tests.keys.builders import NOW, a_keyring
@@ -27,6 +28,7 @@ from tests.migration.builders import (
     a_clinic,
     a_row,
     a_table,
+    of_const,
     stored,
 )
 
@@ -162,3 +164,43 @@ def test_a_database_is_indexed_verified_and_freed(
     assert [str(row[3]) for row in stored(file)] == rows
     invoke("migrate", "index", "job.yaml", "--drop")
     assert not any(cut(str(row[3])).tags for row in stored(file))
+
+
+EQUAL = Column("email", of_const(field="email"), form="equal")
+BOTH = keyring().rotate_index(now=NOW, random=lambda size: b"j" * size)
+TURNED = BOTH.turn_index(now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("form", "ours", "generation"), [("jwe", BOTH, 1), ("jwe", TURNED, 2), ("equal", TURNED, 2)]
+)
+async def test_values_get_the_equal_form_of_the_generation_that_seals(
+    form: Form, ours: Keyring, generation: int
+) -> None:
+    bench, table = Bench(ours), a_table(EQUAL)
+    (old,) = await Bench(BOTH).treat("seal", a_table(replace(EQUAL, form=form)), a_row(b"ann"))
+    (one,) = await bench.treat("verify", table, a_row(old.cells[0]))
+    assert [each.state for _, each in one.kept] == ["untagged"]
+    (one,) = await bench.treat("index", table, a_row(old.cells[0]))
+    assert [each.after.state for each in one.changed] == ["indexed"]
+    verbs: tuple[Verb, ...] = ("index", "verify", "drop-index", "reseal")
+    for verb in verbs:
+        (again,) = await bench.treat(verb, table, a_row(one.cells[0]))
+        assert (again.cells, again.kept) == (
+            [None],
+            [(0, Outcome("sealed", f"index {generation}"))],
+        )
+    (opened,) = await bench.treat("open", table, a_row(one.cells[0]))
+    assert opened.cells == [b"ann"]
+    (lost,) = await Bench(a_keyring()).treat("verify", table, a_row(one.cells[0]))
+    assert lost.kept == [(0, Outcome("unreadable", f"index {generation}", "unknown-key"))]
+
+
+async def test_what_ends_or_is_bound_to_more_gets_no_equal_form() -> None:
+    ends = durable_session(KEYRING.entry("k1"), NOW.to_bytes(4) + b"12345678", Scope("clinic"))
+    text = ends.seal(b"ann", Context(Scope("clinic"), "email"), exp=NOW + 9)
+    (one,) = await Bench(keyring()).treat("index", a_table(EQUAL), a_row(text))
+    assert one.kept == [(0, Outcome("unfit", "k1", "short-form-has-no-end"))]
+    column = Column("content", BINDING, form="equal")
+    (one,) = await Bench(keyring()).treat("seal", a_table(column), a_row(b"ann"))
+    assert one.kept == [(0, Outcome("unfit", "", "bound-to-more"))]

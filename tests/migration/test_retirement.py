@@ -11,7 +11,7 @@ from proxy.keys.sessions.settings import MAX_AGE_SECONDS
 from proxy.migration.job.model import Job, StoredTable, Verb
 from proxy.migration.job.places import Http, Pipe, Place, Sqlite
 from proxy.migration.report import MigrationRun, Proof, SignedReport, sign, verified
-from proxy.migration.retirement import Retirement, retirement
+from proxy.migration.retirement import Retirement, needs_index, retirement
 from proxy.migration.values.states import Outcome, Tally
 from tests.keys.builders import NOW, a_keyring
 
@@ -133,3 +133,36 @@ def test_a_report_says_what_it_does_not_cover_where_it_was_made(place: Place, sa
     assert found is not None
     assert said in found.not_covered[0]
     assert all("tables" not in one or isinstance(place, Sqlite) for one in found.not_covered)
+
+
+def some(size: int) -> bytes:
+    return bytes(size)
+
+
+BOTH = KEYRING.rotate_index(now=NOW - 9, random=some).rotate_index(now=NOW - 5, random=some)
+TURNED = BOTH.turn_index(now=NOW - 1)
+OF_NEW = Outcome("sealed", "index 2")
+
+
+def test_a_generation_of_the_index_may_go_where_a_proof_shows_no_value_of_it() -> None:
+    assert not needs_index(TURNED, [a_report(SEALED, OF_NEW)])
+    assert needs_index(TURNED, []) == "nothing was proven: give --report"
+
+
+@pytest.mark.parametrize(
+    ("report", "keyring", "reason"),
+    [
+        (a_report(OF_NEW), BOTH, "--turn first"),
+        (a_report(OF_NEW), BOTH.turn_index(now=NOW), "--turn first"),
+        (a_report(Outcome("sealed", "index 1")), TURNED, "are of generation 1"),
+        (a_report(Outcome("untagged", "k2")), TURNED, "are untagged"),
+        (a_report(Outcome("unreadable", "", "malformed-token")), TURNED, "are unreadable"),
+        (a_report(Outcome("absent")), TURNED, "nothing is found where"),
+        (a_report(OF_NEW, verb="index"), TURNED, "a report of `index` proves nothing"),
+        (a_report(OF_NEW, proof="pages"), TURNED, "not of one state"),
+    ],
+)
+def test_a_generation_of_the_index_may_be_needed(
+    report: SignedReport, keyring: Keyring, reason: str
+) -> None:
+    assert reason in needs_index(keyring, [a_report(OF_NEW), report])

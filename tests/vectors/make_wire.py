@@ -14,6 +14,7 @@ from typing import Final
 from proxy.core.crypto.context import Scope
 from proxy.keys.keyring.keyring import Keyring, create
 from proxy.keys.keyring.name_keys import record_name
+from tests.vectors.make_wire_equal import equal_values
 from tests.vectors.make_wire_keys import (
     keyrings,
     packages,
@@ -52,6 +53,7 @@ def main() -> None:
         "keyrings": (keyring, "A keyring's file", keyrings(keyring), {}),
         "records": (keyring, "Records of the store, in hex", the_records(keyring), {}),
         "tags": (keyring, "Words and values, and the tags of both", tags(), {}),
+        "equal": (keyring, "Tokens in the equal form, and what must not open", equal_values(), {}),
         "receipts": (keyring, "Receipts and audit lines", receipts(keyring), {}),
     }.items():
         told = {"about": about, "now": NOW, "keyring": shown(held), **more, "vectors": vectors}

@@ -198,7 +198,7 @@ def export_key(place: KeyringPlace, file: Path) -> None:
 
 
 @audit.command()
-@click.option("--form", type=click.Choice(FORMS), default="jwe", show_default=True)
+@click.option("--form", type=click.Choice(FORMS[:-1]), default="jwe", show_default=True)
 @click.option("--ephemeral", is_flag=True, help="Like a token of an ephemeral session.")
 @click.option("--json-value", is_flag=True, help="Like a token of a value that is not a string.")
 @click.option(

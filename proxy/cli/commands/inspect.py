@@ -66,15 +66,15 @@ def facts(text: bytes, now: float) -> TokenFacts:
         form=found.form,
         key=_kind_of_key(key_id),
         kek_id=key_id.kek_id,
-        kek_number=key_id.kek_number,
+        kek_number=key_id.kek_number if key_id.sid else None,
         session=base64url.encode(key_id.sid).decode(),
-        created=_utc(key_id.created),
+        created=_utc(key_id.created) if key_id.sid else "",
         cty=found.cty,
         exp=None if found.exp is None else _utc(found.exp),
         expired=found.exp is not None and now > found.exp + EXPIRY_SKEW_SECONDS,
         binding=_binding(found),
         token_characters=len(text),
-        plaintext_bytes=len(found.sealed) - TAG_BYTES,
+        plaintext_bytes=len(found.sealed) - (TAG_BYTES if key_id.sid else 0),
     )
 
 
@@ -113,13 +113,15 @@ def _header_complaint(head: bytes) -> str:
 
 
 def _kind_of_key(key_id: KeyId) -> str:
+    if not key_id.sid:
+        return f"generation {key_id.kek_number} of the index"
     durable = key_id.kek_id is not None or key_id.kek_number is not None
     return "durable" if durable else "ephemeral"
 
 
 def _binding(found: Token) -> str:
-    if found.form == "short":
-        return "its commitment"
+    if found.form in {"short", "equal"}:
+        return "its commitment" if found.form == "short" else "its IV"
     packaged = len(found.commitment) == _COMMITMENT_BYTES_OF_PACKAGES
     return "ctx, for a key package" if packaged else "ctx"
 

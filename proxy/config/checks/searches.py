@@ -9,9 +9,9 @@ from ...core.rules.model import Block, Item
 from ..rules.blocks import BlockSyntax
 from ..rules.resolve import ResolvedRule
 from ..rules.searches import SearchSyntax
+from ..rules.syntax import reads_only
 from ..yaml.nodes import Problems, show
 
-_READING: Final = frozenset({"GET", "HEAD", "QUERY"})
 _SHARED: Final = (
     "whoever reads the backend sees which values of a {scope} have the same {what}, and which"
     " searches are the same"
@@ -35,7 +35,7 @@ def check(one: ResolvedRule, problems: Problems) -> None:
     if any(pattern.websocket for pattern in one.rule.patterns):
         told = "messages of a WebSocket answer no search: which of them is the answer is not known"
         problems.add(one.syntax.place, told, "search by a request of its own")
-    reads = one.syntax.reads or _only_reads(one)
+    reads = reads_only(one.syntax)
     for search in searches:
         if search.match == "words":
             _check_words(one, search, problems, reads=reads)
@@ -96,11 +96,6 @@ def _leaks(item: Item) -> Iterator[str]:
         yield one.format(scope=index.scope, what="word" if words else "value")
     if words and not getattr(index, "skip", ()):
         yield _COMMON
-
-
-def _only_reads(one: ResolvedRule) -> bool:
-    methods = [pattern.methods for pattern in one.rule.patterns]
-    return all(each and set(each) <= _READING for each in methods)
 
 
 def _written(one: ResolvedRule, direction: str) -> tuple[BlockSyntax, ...]:

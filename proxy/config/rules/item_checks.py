@@ -8,7 +8,15 @@ from __future__ import annotations
 from itertools import combinations
 from typing import Final, Literal
 
-from ...core.crypto.token import Form, KeyId, base64_length, encode_header, jwe_length, short_length
+from ...core.crypto.token import (
+    Form,
+    KeyId,
+    base64_length,
+    encode_header,
+    equal_length,
+    jwe_length,
+    short_length,
+)
 from ...core.errors import InvalidExpression
 from ...core.expressions.name_readings import FieldNames
 from ...core.expressions.selectors import (
@@ -197,6 +205,10 @@ def _shortest_head(end: int | None) -> bytes:
     return encode_header(KeyId(bytes(12), kek_id="k"), bytes(16), exp=end)
 
 
+EQUAL_LEAKS: Final = (
+    "whoever reads the backend sees which values of a tenant are the same, and how often each"
+    " occurs; who can also send values there learns which rows hold a value that it sends"
+)
 _HEADS: Final = {False: _shortest_head(None), True: _shortest_head(2_000_000_000)}
 
 
@@ -204,7 +216,8 @@ def shortest(form: Form, size: int = 0, *, ends: bool = False) -> int:
     """Return the length of the shortest token of `size` bytes; `ends` if it has an expiry."""
     if form == "base64":
         return base64_length(_HEADS[ends], size)
-    return short_length(size) if form == "short" else jwe_length(_HEADS[ends], size)
+    lengths = {"short": short_length, "equal": equal_length}
+    return lengths[form](size) if form in lengths else jwe_length(_HEADS[ends], size)
 
 
 def min_chars(item: ItemSyntax, field: FieldSyntax) -> int | None:
@@ -229,6 +242,28 @@ def switched(name: Literal["not_blank", "trim"], item: ItemSyntax, field: FieldS
     return bool(getattr(field.sealed, name) if own is None else own)
 
 
+def check_equal(item: Item, place: Place, problems: Problems, *, accepted: bool) -> None:
+    """Report what goes not with `form: equal`, and tell what it reveals."""
+    if item.bind - {"tenant"} != {"field"}:
+        told = "form `equal` is for what is bound to tenant and field alone"
+        problems.add(place, told, "write `bind: [tenant, field]` at the field")
+    elif isinstance(item.selector, Whole):
+        problems.add(place, "form `equal` is for values, not for a whole body", "select a value")
+    elif item.expires is not None:
+        told = "form `equal` cannot have an expiry"
+        problems.add(place, told, "write `expires: never` on the item")
+    elif item.parties:
+        told = "form `equal` needs the index secret, which senders and recipients do not have"
+        problems.add(place, told, "delete `form`")
+    elif item.index is not None:
+        told = "form `equal` has no place for tags: it is compared itself"
+        problems.add(place, told, "delete `index`")
+    elif not accepted:
+        problems.add(place, f"form `equal`: {EQUAL_LEAKS}", "add `accept_leakage: true`")
+    else:
+        problems.warn(place, f"form `equal` of {show(item.field)}: {EQUAL_LEAKS}")
+
+
 def check_item(item: Item, place: Place, problems: Problems) -> None:
     """Report options of an item under which no value could be sealed."""
     form, least, most = item.form, item.min_chars, item.max_chars
@@ -250,7 +285,7 @@ def check_item(item: Item, place: Place, problems: Problems) -> None:
         problems.add(
             place,
             f"`max_chars: {most}` is too short for any token; at least {needed} are needed",
-            "" if form == "short" or ends else "or write `form: short`",
+            "" if form in {"short", "equal"} or ends else "or write `form: short`",
         )
     elif most is not None and most < shortest(form, least or 0, ends=ends):
         problems.add(

@@ -147,10 +147,17 @@ class HowSealed:
 
     form: Form | None = setting(
         Choice(*FORMS),
-        "The form of its tokens: JWE, a shorter one, or one that is base64 with padding, for JSON"
-        " strings of base64 that the backend decodes.",
+        "The form of its tokens: JWE, a shorter one, one that is base64 with padding, for JSON"
+        " strings of base64 that the backend decodes, or one that is equal for equal values, for"
+        " columns with `=`, UNIQUE or JOIN.",
         default=None,
         absent="`jwe`",
+    )
+    accept_leakage: bool | None = setting(
+        Switch(),
+        "Whether it is known what `form: equal` reveals.",
+        default=None,
+        absent="`false`",
     )
     max_chars: int | None = setting(
         _CHARS,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
-from ...core.expressions.selectors import JsonSelector, Whole
+from ...core.expressions.selectors import JsonSelector, NamedSelector, Whole
 from ...core.expressions.sources import NameSource, Source, also
 from ...core.formats.escaping import Escape
 from ...core.http.message import Direction
@@ -32,7 +32,7 @@ from .audiences import Nameable
 from .blocks import BlockSyntax
 from .items import FieldSyntax, ItemSyntax
 from .options import NamedInQuery, NamesSyntax, OptionsSyntax, SourceSyntax, overlay
-from .syntax import RuleSyntax, SharedSyntax, inherit
+from .syntax import RuleSyntax, SharedSyntax, inherit, reads_only
 
 Action = Literal["encrypt", "decrypt"]
 DEFAULT_BIND: Final[frozenset[Part]] = frozenset({"tenant", "conversation", "field"})
@@ -328,12 +328,21 @@ class _Resolver:
             index=index,
             tags_member=tags_member,
             audience=audience,
+            seeks=seals and said == "equal" and self._seeks(syntax),
         )
+        if seals and said == "equal":
+            accepted = own.accept_leakage or general.accept_leakage or False
+            item_checks.check_equal(item, syntax.place, self._problems, accepted=accepted)
         if index is not None:
             indexes.check(item, syntax.place, self._problems)
         if seals:
             item_checks.check_item(item, syntax.place, self._problems)
         return item
+
+    def _seeks(self, item: ItemSyntax) -> bool:
+        """Return whether a value is compared with stored ones, and not stored itself."""
+        in_query = isinstance(item.selector, NamedSelector) and item.selector.place == "query"
+        return in_query or reads_only(self._syntax)
 
     def _field(self, item: ItemSyntax, block: BlockSyntax) -> str | None:
         """Return the field of an item, with the name of an object that is held distinct."""

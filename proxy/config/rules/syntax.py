@@ -14,6 +14,8 @@ from ..yaml.nodes import Place, Problems
 from .blocks import Behaviour, BehaviourSyntax, BlockSyntax
 from .options import BindSyntax, NamesSyntax, OptionsSyntax, bind, overlay
 
+_READING: Final = frozenset({"GET", "HEAD", "QUERY"})
+
 
 @dataclass(frozen=True, slots=True)
 class SharedSyntax:
@@ -91,6 +93,12 @@ class RuleSyntax:
         default=False,
     )
     shared: SharedSyntax = inline(SharedSyntax)
+
+
+def reads_only(rule: RuleSyntax) -> bool:
+    """Return whether the requests of a rule change nothing: by their method, or as it says."""
+    methods = [pattern.methods for pattern, _ in rule.patterns]
+    return rule.reads or all(each and set(each) <= _READING for each in methods)
 
 
 def _rule(values: dict[str, Any], fields: Fields, _: Problems) -> RuleSyntax | None:

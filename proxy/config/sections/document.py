@@ -59,14 +59,10 @@ def _settings(values: dict[str, Any], fields: Fields, problems: Problems) -> Set
     rules = [rule for one in listeners for rule in one.rules]
     if not problems.count:  # a rule with a mistake would look as if it had no fields
         likely_mistakes.check_fields(fields.get("fields"), rules, problems)
-    indexed = fields.get("fields")
-    if (
-        indexed is not None
-        and keys.sessions.mode == "ephemeral"
-        and any(one.indexed for one in rules)
-    ):
-        told = "has an index, whose tags stay in the backend when its keys are erased"
-        problems.add(indexed, told, "take it off, or write `keys.sessions.mode: durable`")
+    if keys.sessions.mode == "ephemeral" and any(one.comparable for one in rules):
+        told = "a field has an index or the form `equal`, which stays when its keys are erased"
+        at = fields.get("fields") or fields["keys"]
+        problems.add(at, told, "take it off, or write `keys.sessions.mode: durable`")
     check_loss(fields["keys"], keys, problems, end_to_end=any(map(_issues_packages, rules)))
     if audit is not None:
         values["audit"] = replace(audit, file=audit.beside(keys.keyring.file))

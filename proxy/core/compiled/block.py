@@ -496,11 +496,12 @@ def _conditions(block: Block) -> Conditions | None:
 
 
 def _refuse_short_forms(block: Block) -> None:
-    if any(one.selector is Whole.BODY and one.form == "short" for one in block.encrypt):
+    narrow = [one for one in block.encrypt if one.form in {"short", "equal"}]
+    if any(one.selector is Whole.BODY for one in narrow):
         raise InvalidExpression("a whole body has no short form: its media type would be lost")
     if any(one.form == "base64" and not is_in_json(one.selector) for one in block.encrypt):
         raise InvalidExpression("the form base64 is for values of JSON")
-    if any(one.expires is not None and one.form == "short" for one in block.encrypt):
+    if any(one.expires is not None for one in narrow):
         raise InvalidExpression("the short form has no place for the time at which a value ends")
 
 

@@ -48,6 +48,8 @@ PARTICIPANT_NAMES_LABEL: Final = b"sealyard/v1/participant-names"
 PACKAGES_LABEL: Final = b"sealyard/v1/packages\x00"
 # The number is that of the normal forms and of the table of words.
 INDEX_LABEL: Final = b"sealyard/v1/index/1\x00"
+EQUAL_MAC_LABEL: Final = b"sealyard/v1/equal/mac\x00"
+EQUAL_CIPHER_LABEL: Final = b"sealyard/v1/equal/enc\x00"
 
 SID_BYTES: Final = 12
 SID_TIME_BYTES: Final = 4
@@ -195,6 +197,13 @@ def key_thumbprint(key: Kek | NameKey | RecordKey | IndexSecret) -> bytes:
 def index_key(secret: IndexSecret, info: bytes) -> bytes:
     """Return the 32 bytes of a key of tags; `info` says of which: each part length-prefixed."""
     return _expand(secret.reveal(), INDEX_LABEL + info)
+
+
+def equal_keys(secret: IndexSecret, generation: int, context: bytes) -> tuple[bytes, bytes]:
+    """Return the keys of values of one CONTEXT in the equal form: of the MAC, and of the cipher."""
+    info = len(context).to_bytes(4) + context + generation.to_bytes(4)
+    material = secret.reveal()
+    return _expand(material, EQUAL_MAC_LABEL + info), _expand(material, EQUAL_CIPHER_LABEL + info)
 
 
 def _own(scope: Scope) -> bytes:

@@ -123,7 +123,7 @@ class Session:
         if form == "base64":
             return self._seal_base64(plaintext, head, max_chars, name)
         if max_chars is not None and token.jwe_length(head, len(plaintext)) > max_chars:
-            raise _too_long(name, token.jwe_capacity(head, max_chars), max_chars)
+            raise too_long(name, token.jwe_capacity(head, max_chars), max_chars)
         iv, sealed = self._aead.seal(plaintext, head)
         if len(sealed) < tokens.LARGE:
             return token_text(head, iv, sealed)
@@ -215,7 +215,7 @@ class Session:
             raise ValueError("a key from a key package has no tokens in the short form")
         max_chars, name = limit
         if max_chars is not None and token.short_length(len(plaintext)) > max_chars:
-            raise _too_long(name, token.short_capacity(max_chars), max_chars)
+            raise too_long(name, token.short_capacity(max_chars), max_chars)
         key_id = token.short_head(KeyId(self.sid, kek_number=self.kek_number), json=json)
         encoded, _ = self._context(context)
         before = token.SHORT_PREFIX + key_id
@@ -232,7 +232,7 @@ class Session:
         self, plaintext: bytes, header: bytes, max_chars: int | None, name: str
     ) -> bytes:
         if max_chars is not None and token.base64_length(header, len(plaintext)) > max_chars:
-            raise _too_long(name, token.base64_capacity(header, max_chars), max_chars)
+            raise too_long(name, token.base64_capacity(header, max_chars), max_chars)
         head = token.base64_head(header)
         iv, sealed = self._aead.seal(plaintext, head)
         return token.to_base64(b"".join((head, iv, sealed)))
@@ -284,7 +284,8 @@ def _remember(cache: dict[_K, _V], key: _K, value: _V) -> None:
     cache[key] = value
 
 
-def _too_long(name: str, capacity: int, max_chars: int) -> ValueTooLong:
+def too_long(name: str, capacity: int, max_chars: int) -> ValueTooLong:
+    """Return the error for a value whose token is too long: how many bytes would fit."""
     return ValueTooLong(
         "value-too-long",
         detail=f"{name}: at most {capacity} bytes of UTF-8 fit into {max_chars} sealed characters.",

@@ -1,8 +1,9 @@
-"""Tokens: the three wire forms of one sealed value, version `sy1`.
+"""Tokens: the four wire forms of one sealed value, version `sy1`.
 
 Standard form: JWE Compact (RFC 7516) with `dir` and `A256GCM`; the protected header has exactly
 one spelling. Short form, for narrow columns: `sy1.` and one base64url text. Base64 form, for values
 that a backend decodes: base64 (RFC 4648 section 4) of a mark, the header, IV, ciphertext and tag.
+Equal form, for values that a backend compares: `sy1.` and base64url, the same for the same value.
 Whatever deviates in one character is refused before a key is touched. Behind a token of each form
 may stand tags, by which a backend searches: `TOKEN~tag~tag~`.
 """
@@ -22,7 +23,7 @@ from . import base64url
 from .aead import IV_BYTES, TAG_BYTES, Parts
 from .derivation import COMMITMENT_BYTES, SID_BYTES
 
-Form = Literal["jwe", "short", "base64"]
+Form = Literal["jwe", "short", "base64", "equal"]
 FORMS: Final[tuple[Form, ...]] = get_args(Form)
 
 JWE_PREFIX: Final = tokens.JWE_PREFIX
@@ -49,6 +50,7 @@ ASSUMED_KEK_ID: Final = "k0000"
 
 _FLAG_EPHEMERAL: Final = 1
 _FLAG_JSON: Final = 2
+_FLAG_EQUAL: Final = 8
 # Reserved and refused: 4, for padding, and the rest.
 _IV_AT: Final = 3 + SID_BYTES
 _COMMITMENT_AT: Final = _IV_AT + IV_BYTES
@@ -56,6 +58,10 @@ _SHORT_HEAD: Final = _COMMITMENT_AT + COMMITMENT_BYTES
 # Text that people write after `sy1.` must not pass for a truncated token: no session began before
 # 2020 or after 2100.
 _SHORT_BEGINNING: Final = 12
+_EQUAL_HEAD: Final = 3
+SYNTHETIC_BYTES: Final = 16
+"""The IV of the equal form, which is its tag as well."""
+_USUAL_GENERATIONS: Final = range(1, 1024)
 _USUAL_TIMES: Final = range(1_577_836_800, 4_102_444_800)
 _JWE_REST: Final = len("..") + 16 + len(".") + len(".") + 22
 
@@ -63,7 +69,8 @@ _JWE_REST: Final = len("..") + 16 + len(".") + len(".") + 22
 class KeyId(NamedTuple):
     """Which session key: the KEK by id (JWE form) or number (short form), and the session id.
 
-    A durable key has one of `kek_id` and `kek_number`; an ephemeral key has neither.
+    A durable key has one of `kek_id` and `kek_number`; an ephemeral key has neither. The key of the
+    equal form has no session id: its `kek_number` is the generation of the index secret.
     """
 
     sid: bytes
@@ -91,7 +98,8 @@ class Token:
 
     `head` is what the tag covers: the protected header's text for JWE, the bytes up to the IV for
     the base64 form, those before the ciphertext for the short form, whose tag covers CONTEXT too.
-    The commitment of the short form is one to the IV and CONTEXT, that of the others to CONTEXT.
+    The commitment of the short form is one to the IV and CONTEXT, that of the others to CONTEXT;
+    the IV of the equal form is one, so it has no other.
     """
 
     form: Form
@@ -137,6 +145,8 @@ def _begins_short(text: bytes) -> bool:
     """Return whether the text after `sy1.` can be the beginning of a token."""
     data = base64url.decode(text[len(SHORT_PREFIX) :][:_SHORT_BEGINNING])
     flags, number, time = data[0], int.from_bytes(data[1:3]), int.from_bytes(data[3:7])
+    if flags & _FLAG_EQUAL:
+        return not flags & ~(_FLAG_EQUAL | _FLAG_JSON) and number in _USUAL_GENERATIONS
     if flags & ~(_FLAG_EPHEMERAL | _FLAG_JSON) or time not in _USUAL_TIMES:
         return False
     return bool(number) != bool(flags & _FLAG_EPHEMERAL)
@@ -323,6 +333,23 @@ def encode_short(head: bytes, sealed: bytes) -> bytes:
     return SHORT_PREFIX + base64url.encode(head + sealed)
 
 
+def equal_head(generation: int, *, json: bool) -> bytes:
+    """Return what an equal-form token begins with: the prefix, flags and generation."""
+    flags = _FLAG_EQUAL | (_FLAG_JSON if json else 0)
+    return SHORT_PREFIX + bytes((flags,)) + generation.to_bytes(2)
+
+
+def equal_length(size: int) -> int:
+    """Return the characters of an equal-form token of `size` plaintext bytes."""
+    return len(SHORT_PREFIX) + base64url.encoded_length(_EQUAL_HEAD + SYNTHETIC_BYTES + size)
+
+
+def equal_capacity(characters: int) -> int:
+    """Return how many plaintext bytes fit into an equal-form token of that many characters."""
+    fits = base64url.decoded_capacity(characters - len(SHORT_PREFIX))
+    return max(fits - _EQUAL_HEAD - SYNTHETIC_BYTES, 0)
+
+
 def jwe_length(head: bytes, size: int) -> int:
     """Return the characters of a JWE-form token of `size` plaintext bytes."""
     return len(head) + _JWE_REST + base64url.encoded_length(size)
@@ -347,6 +374,8 @@ def short_capacity(characters: int) -> int:
 
 def _decode_short(text: bytes) -> Token:
     data = base64url.decode(text[len(SHORT_PREFIX) :])
+    if data and data[0] & _FLAG_EQUAL:
+        return _decode_equal(data)
     if len(data) < _SHORT_HEAD + TAG_BYTES:
         raise OpenFailed("malformed-token")
     flags, number = data[0], int.from_bytes(data[1:3])
@@ -362,4 +391,23 @@ def _decode_short(text: bytes) -> Token:
         cty=CTY_JSON if flags & _FLAG_JSON else None,
         exp=None,
         commitment=data[_COMMITMENT_AT:_SHORT_HEAD],
+    )
+
+
+def _decode_equal(data: bytes) -> Token:
+    flags, generation = data[0], int.from_bytes(data[1:_EQUAL_HEAD])
+    end = _EQUAL_HEAD + SYNTHETIC_BYTES
+    if len(data) < end:
+        raise OpenFailed("malformed-token")
+    if flags & ~(_FLAG_EQUAL | _FLAG_JSON) or not generation:
+        raise OpenFailed("malformed-token-header")
+    return Token(
+        form="equal",
+        key_id=KeyId(b"", kek_number=generation),
+        head=SHORT_PREFIX + data[:_EQUAL_HEAD],
+        iv=data[_EQUAL_HEAD:end],
+        sealed=data[end:],
+        cty=CTY_JSON if flags & _FLAG_JSON else None,
+        exp=None,
+        commitment=b"",
     )

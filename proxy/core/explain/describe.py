@@ -189,6 +189,8 @@ def _characters(table: Values, row: int, how: Seal, context: Context, keys: Keys
     size = len(text)
     if item.form == "short":
         return token.short_length(size)
+    if item.form == "equal":
+        return token.equal_length(size)
     packaged, kek_id = context.scope.parties is not None, None
     with suppress(SealyardError):
         kek_id = keys.sealing[context.scope].kek_id

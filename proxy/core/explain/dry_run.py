@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ..crypto.aead import Parts
-from ..crypto.context import Context
+from ..crypto.context import Context, Scope
 from ..crypto.sealed_stream import CTY_STREAM_KEY
 from ..crypto.secret import KEY_BYTES, IndexSecret, SessionKey
 from ..crypto.session_cipher import Session
@@ -100,6 +100,9 @@ class _OfTrial(Unrevoked):
         from ..search.tags import IndexKeys  # noqa: PLC0415 - loaded with its rules
 
         return (IndexKeys(IndexSecret(os.urandom(KEY_BYTES)), 1),)
+
+    def equal(self, scope: Scope, *, seeks: bool = False) -> Session:
+        return self.index[0].equal(scope)
 
 
 class AssumedSession(Session):

@@ -233,7 +233,7 @@ def _matched(
 
 
 def _trails_off(decoded: Token | None, text: bytes, end: int) -> bool:
-    if decoded is None or decoded.form != "short":
+    if decoded is None or decoded.form not in {"short", "equal"}:
         return False
     return _ELLIPSIS.match(text, end) is not None
 

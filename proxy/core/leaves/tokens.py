@@ -28,8 +28,8 @@ _WHOLE: Final = rb"\.\.%s{16}\.%s*+\.%s{22}" % (_CHARS, _CHARS, _CHARS)
 _CUT: Final = rb"(?:\.\.%s++(?:\.%s++(?:\.%s++)?|\.\.%s++)?)?" % (_CHARS, _CHARS, _CHARS, _CHARS)
 JWE_PATTERN: Final = re.compile(_HEAD + _WHOLE)
 CUT_PATTERN: Final = re.compile(_HEAD + _CUT)
-# The beginning of a token in the short form, up to the time in its session id.
-SHORT_CUT_PATTERN: Final = re.compile(rb"sy1\.A%s{11,}+" % _CHARS)
+# The beginning of a token in the short form, up to the time in its session id, or in the equal one.
+SHORT_CUT_PATTERN: Final = re.compile(rb"sy1\.[AC]%s{11,}+" % _CHARS)
 _CANDIDATE: Final = re.compile(
     b"|".join(
         (

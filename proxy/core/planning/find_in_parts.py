@@ -117,7 +117,7 @@ def _seal_content(binder: Binder, placed: Placed, part: Part, body: bytes) -> No
         return
     if item.min_chars is not None:
         raise UnfitValue("not-a-string", detail=f"{item.field}: a text is needed, not a file.")
-    if item.form == "short":
+    if item.form in {"short", "equal"}:
         raise UnsupportedBody(
             "file-in-short-form", detail=f"{item.field}: a file cannot be sealed in the short form."
         )

@@ -73,7 +73,7 @@ class Item:
     element that the last `*` of the selector stands for. Such an item is optional, and
     `needed_where` says that an element which meets them must have the value. With an `index`, the
     tags of a value are stored: in the member `tags_member` beside it, or behind its token (None).
-    `sought` says that a value is what a client searches for.
+    `sought` says that a value is what a client searches for, `seeks` that one in the equal form is.
 
     `audience` says what callers get of what is opened, and `shown` what the one of this exchange
     gets; None: everybody gets the value. Of what is sealed, `masked` says that somebody gets it as
@@ -99,6 +99,7 @@ class Item:
     where: tuple[Condition, ...] = ()
     needed_where: bool = False
     sought: FieldSearch | None = None
+    seeks: bool = False
     index: FieldIndex | None = None
     tags_member: str | None = None
     audience: CallerAudience | None = None
@@ -300,6 +301,12 @@ class Rule:
         """What it seals with tags, by which the backend finds it."""
         sealed = (item for block in self.blocks for item in block.encrypt)
         return tuple(item for item in sealed if item.index is not None)
+
+    @property
+    def comparable(self) -> tuple[Item, ...]:
+        """What it seals by the index secret: with tags, or in the equal form."""
+        sealed = (item for block in self.blocks for item in block.encrypt)
+        return tuple(one for one in sealed if one.index is not None or one.form == "equal")
 
     @property
     def by_caller(self) -> bool:

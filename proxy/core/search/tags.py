@@ -18,6 +18,7 @@ from typing import Final, Literal, NamedTuple, Protocol
 from ..crypto import derivation
 from ..crypto.blocks import block_cipher
 from ..crypto.context import Scope
+from ..crypto.equal import EqualSession
 from ..crypto.secret import IndexSecret
 from ..errors import KeyUnavailable, ValueTooLong
 from ..leaves.tokens import TAGS
@@ -46,7 +47,7 @@ class IndexKeys:
     and the kind of tags: tags of two of them cannot be compared.
     """
 
-    __slots__ = ("_exact_key", "_secret", "_word_cipher", "generation", "mark")
+    __slots__ = ("_exact_key", "_secret", "_word_cipher", "equal", "generation", "mark")
 
     def __init__(self, secret: IndexSecret, generation: int) -> None:
         """Take the secret and the number of its generation, from 1 on."""
@@ -56,6 +57,8 @@ class IndexKeys:
         """The character with which its tags begin."""
         self._exact_key = lru_cache(INDEX_KEYS)(self._make_exact_key)
         self._word_cipher = lru_cache(INDEX_KEYS)(self._make_word_cipher)
+        self.equal = lru_cache(INDEX_KEYS)(self._make_equal)
+        """Seals and opens values of a scope in the equal form."""
 
     def word_tag(self, scope: Scope, field: str, word: str) -> str:
         """Return the tag of a word, as `words` has it: 5 characters."""
@@ -91,6 +94,9 @@ class IndexKeys:
     def exact_tags(self, scope: Scope, field: str, normals: Iterable[str]) -> list[str]:
         """Return the tag of each normal form."""
         return [self.exact_tag(scope, field, one) for one in normals]
+
+    def _make_equal(self, scope: Scope) -> EqualSession:
+        return EqualSession(self._secret, self.generation, scope)
 
     def _make_exact_key(self, scope: Scope, field: str) -> bytes:
         return derivation.index_key(self._secret, _info(scope, field, "exact", self.generation))

@@ -237,6 +237,8 @@ class CarriedOut:
         values, item, block = self._values, how.item, how.block
         exp = item.expires and expiry(self._now, item.expires)
         session = self.found.sealing[context.scope]
+        if item.form == "equal":
+            session = self.found.standing.equal(context.scope, seeks=item.seeks)
         for row in range(at, end):
             looks = row in values.alike and (item.handed or block.already_sealed != "seal")
             if looks and self._is_sealed(how, context, row):

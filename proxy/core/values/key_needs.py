@@ -10,8 +10,8 @@ from ..callers import VerifiedCaller
 from ..crypto.aead import Parts
 from ..crypto.context import Context, Scope
 from ..crypto.session_cipher import Session
-from ..crypto.token import KeyId, Token
-from ..errors import OpenFailed, Unopened
+from ..crypto.token import Form, KeyId, Token
+from ..errors import KeyUnavailable, OpenFailed, Unopened
 from ..http.message import Direction
 from .outcomes import Outcome
 
@@ -51,6 +51,12 @@ class Standing(Protocol):
     def index(self) -> Sequence[IndexKeys]:
         """What makes tags: of each generation of the index secret, the oldest first."""
 
+    def equal(self, scope: Scope, *, seeks: bool = False) -> Session:
+        """Return who seals in the equal form; `seeks` says that stored values are looked for.
+
+        Raises KeyUnavailable where nobody does, IndexIncomplete where not all would be found.
+        """
+
     def stands(self, session: Session) -> bool:
         """Whether it may seal on, and what it has sealed be acknowledged.
 
@@ -68,6 +74,10 @@ class Unrevoked:
     def index(self) -> Sequence[IndexKeys]:
         """Nothing."""
         return ()
+
+    def equal(self, scope: Scope, *, seeks: bool = False) -> Session:
+        """Raise KeyUnavailable."""
+        raise KeyUnavailable("no-index-secret")
 
     def stands(self, session: Session) -> bool:
         """Whether it may seal on: it may."""
@@ -149,9 +159,9 @@ class KeysInUse:
         self._refusal: str | None = None
         self.unopened: list[Unopened] = []
 
-    def seal_for(self, scope: Scope) -> Session:
-        """Return who seals for a scope."""
-        return self.keys.sealing[scope]
+    def seal_for(self, scope: Scope, form: Form = "jwe") -> Session:
+        """Return who seals for a scope; raise KeyUnavailable where nobody does in this form."""
+        return self.keys.standing.equal(scope) if form == "equal" else self.keys.sealing[scope]
 
     def stands(self, session: Session) -> bool:
         """Whether who seals may seal on."""

@@ -146,6 +146,10 @@ class EndToEnd:
         """What makes tags."""
         return self._sessions.index
 
+    def equal(self, scope: Scope, *, seeks: bool = False) -> Session:
+        """Return who seals in the equal form, as the sessions without parties do."""
+        return self._sessions.equal(scope, seeks=seeks)
+
     def stands(self, session: Session) -> bool:
         """Whether a session may seal on, and what it has sealed be acknowledged."""
         sessions, packages = self._sessions, self.package_store

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ...core.crypto.context import Scope
+from ...core.crypto.derivation import SID_BYTES
 from ...core.crypto.secret import SessionKey
 from ...core.crypto.session_cipher import Session
 from ...core.crypto.token import KeyId
@@ -283,7 +284,8 @@ class PackagedOpening:
         return fresh_until if since == self._past else 0.0
 
     def _decoy(self, scope: Scope, sid: bytes) -> Session:
-        return self._sessions.decoy(scope._replace(parties=None), sid)
+        # The equal form has no session id.
+        return self._sessions.decoy(scope._replace(parties=None), sid or bytes(SID_BYTES))
 
 
 def _open_all(

@@ -19,11 +19,16 @@ from .kek import mark_of
 
 @dataclass(frozen=True, slots=True)
 class IndexGeneration:
-    """An index secret, the number of its generation, and since when (seconds since 1970)."""
+    """An index secret, the number of its generation, and since when (seconds since 1970).
+
+    `turned` is since when values in the equal form are sealed by it, and no more by the one before
+    it; 0: they are not yet.
+    """
 
     key: IndexSecret
     generation: int
     since: int
+    turned: int = 0
 
     @property
     def id(self) -> str:
@@ -38,13 +43,20 @@ def check(secrets: Sequence[IndexGeneration]) -> None:
         raise KeyringError(f"a keyring holds at most {MAX_INDEX_SECRETS} index secrets")
     if numbers != sorted(set(numbers)) or any(one < 1 for one in numbers):
         raise KeyringError("the index secrets of a keyring are of rising generations")
-    if any(one.since < 0 for one in secrets):
+    if any(min(one.since, one.turned) < 0 for one in secrets):
         raise KeyringError("an index secret's time is at least 0")
+
+
+def sealing(secrets: Sequence[IndexGeneration]) -> int:
+    """Return the generation by which values in the equal form are sealed; 0 without any."""
+    if not secrets:
+        return 0
+    return secrets[-1 if secrets[-1].turned else 0].generation
 
 
 def absent(secrets: Sequence[IndexGeneration], rules: Iterable[Rule]) -> str | None:
     """Return what to tell of a keyring that lacks the secret that rules index with."""
-    fields = sorted({item.field for rule in rules for item in rule.indexed})
+    fields = sorted({item.field for rule in rules for item in rule.comparable})
     if secrets or not fields:
         return None
     return (
@@ -65,4 +77,8 @@ def latest(
         if known.get(one.generation, one.key) != one.key:
             raise KeyringError(f"index secret {one.generation} is another one there")
     # What has the same latest generation and fewer of them has dropped the others.
-    return max(ours, theirs, key=lambda one: (one[-1].generation, -len(one)) if one else (0, 0))
+    return max(ours, theirs, key=_progress)
+
+
+def _progress(secrets: tuple[IndexGeneration, ...]) -> tuple[int, int, int]:
+    return (secrets[-1].generation, -len(secrets), secrets[-1].turned) if secrets else (0, 0, 0)

@@ -70,6 +70,8 @@ def encode(keyring: Keyring) -> bytes:
     keys += (_beside("records", one) for one in keyring.records)
     for secret in keyring.index:
         more = {"generation": secret.generation, "since": secret.since}
+        if secret.turned:
+            more["turned"] = secret.turned
         keys.append(_jwk("index", secret.id, secret.key) | more)
     for adopted in keyring.adopted:
         texts = [base64url.encode(key.reveal()).decode() for key in adopted.name_keys]
@@ -184,8 +186,9 @@ def _adopted(jwk: _Members) -> AdoptedKeyring:
 
 def _index(jwk: _Members) -> IndexGeneration:
     kid = jwk.get("kid")
+    turned = _integer(jwk.pop("turned", 0))
     key = IndexSecret(_material(jwk, "index", _KEY_MEMBERS | {"generation", "since"}))
-    found = IndexGeneration(key, _integer(jwk["generation"]), _integer(jwk["since"]))
+    found = IndexGeneration(key, _integer(jwk["generation"]), _integer(jwk["since"]), turned)
     if kid != found.id:
         raise KeyringError("an index secret has another id")
     return found

@@ -136,6 +136,7 @@ class Keyring:
         if self.index:
             contents["index"] = [
                 [derivation.key_thumbprint(one.key).hex(), one.generation, one.since]
+                + [one.turned] * bool(one.turned)
                 for one in self.index
             ]
         text = json.dumps(contents, separators=(",", ":"), sort_keys=True).encode()
@@ -417,11 +418,22 @@ class Keyring:
         fresh = IndexGeneration(IndexSecret(random(KEY_BYTES)), number, now)
         return self._changed(index=(*self.index, fresh))
 
+    def turn_index(self, *, now: int) -> Keyring:
+        """Return the keyring that seals values in the equal form by its newer generation.
+
+        Raises KeyringError where there are no two.
+        """
+        former, latest = self._two_of_index()
+        return self._changed(index=(former, replace(latest, turned=latest.turned or now)))
+
     def drop_index(self) -> Keyring:
         """Return the keyring without the older generation of two; raise KeyringError without."""
+        return self._changed(index=self._two_of_index()[1:])
+
+    def _two_of_index(self) -> tuple[IndexGeneration, ...]:
         if len(self.index) < 2:  # noqa: PLR2004 - the older and the newer
             raise KeyringError("there is no former generation of the index")
-        return self._changed(index=self.index[1:])
+        return self.index
 
     def drop_names(self, name_id: str, *, now: int) -> Keyring:
         """Return the keyring without a former name key under which nothing can be revoked.

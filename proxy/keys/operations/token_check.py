@@ -12,6 +12,7 @@ from typing import Final
 from ...core.crypto import base64url, derivation, token
 from ...core.crypto.aead import Aead
 from ...core.crypto.context import Context, Scope
+from ...core.crypto.equal import EqualSession
 from ...core.crypto.secret import SessionKey
 from ...core.crypto.token import KeyId, Token
 from ...core.errors import OpenFailed
@@ -51,11 +52,25 @@ def verify(keyring: Keyring, text: bytes, context: Context, *, now: float) -> To
     except OpenFailed as failure:
         return TokenVerdict("none", failure.reason)
     try:
+        if not sealed.key_id.sid:
+            return _verify_equal(keyring, sealed, context, now)
         entry = _opened_by(keyring, sealed, context, now)
     except OpenFailed as failure:
         in_scope = failure.reason == WRONG_CONTEXT and _is_of(keyring, sealed, context.scope)
         return TokenVerdict(_named(sealed.key_id), failure.reason, in_scope)
     return TokenVerdict(entry.id, OPENS)
+
+
+def _verify_equal(keyring: Keyring, sealed: Token, context: Context, now: float) -> TokenVerdict:
+    """Return whether a token in the equal form opens; raise OpenFailed if it does not."""
+    generation = sealed.key_id.kek_number
+    known = next((one for one in keyring.index if one.generation == generation), None)
+    if known is None:
+        raise OpenFailed("unknown-key")
+    if keyring.refused_before(context.scope):
+        raise OpenFailed("revoked-session")
+    EqualSession(known.key, known.generation, context.scope).open(sealed, context, now)
+    return TokenVerdict(_named(sealed.key_id), OPENS)
 
 
 def session_jwk(keyring: Keyring, text: bytes, scope: Scope) -> str:
@@ -78,11 +93,11 @@ def session_jwk(keyring: Keyring, text: bytes, scope: Scope) -> str:
 def kek_of(keyring: Keyring, sealed: Token, scope: Scope) -> str:
     """Return the id of the KEK that a token of `scope` was sealed under, whatever it is bound to.
 
-    Raises OpenFailed for one of another scope, and for the short form, whose tag covers all that it
-    is bound to.
+    Raises OpenFailed for one of another scope, and for the short and the equal form, whose tags
+    cover all that they are bound to.
     """
-    if sealed.form == "short":
-        raise OpenFailed("short-form")
+    if sealed.form in {"short", "equal"}:
+        raise OpenFailed(f"{sealed.form}-form")
     return _unlocked(keyring, sealed, scope)[0].id
 
 
@@ -124,6 +139,8 @@ def _opening(keyring: Keyring, sealed: Token, scope: Scope) -> KekEntry:
 
 
 def _named(key_id: KeyId) -> str:
+    if not key_id.sid:
+        return f"index {key_id.kek_number}"
     if key_id.kek_id is not None:
         return key_id.kek_id
     return "none (ephemeral)" if key_id.kek_number is None else f"number {key_id.kek_number}"

@@ -101,7 +101,7 @@ def _text(one: OpenedValue, shown: Shown) -> tuple[str, bool]:
 def _sealed(keys: KeysInUse, one: ToSeal) -> bytes:
     cty = CTY_JSON if one.json_value else None
     plaintext = sealed_bytes(one.plaintext, one.form, json_value=one.json_value)
-    session = keys.seal_for(one.context.scope)
+    session = keys.seal_for(one.context.scope, one.form)
     return session.seal(plaintext, one.context, cty=cty, form=one.form)
 
 

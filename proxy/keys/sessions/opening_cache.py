@@ -48,14 +48,17 @@ class OpeningSessions:
         clock: Callable[[], float],
         begun: Callable[[int], bool],
         leased: Callable[[], bool],
+        equal: Callable[[Scope, int], tuple[Session, str | None]],
     ) -> None:
         """Take the caches of both kinds of sessions, and what is known of revocations.
 
         `begun` tells whether a time, in seconds since 1970, is not of the future; `leased` whether
         this process has a lease. Without one it may not know of an erasure that was answered.
+        `equal` returns who opens values of a generation in the equal form, as `_session` does.
         """
         self._begun = begun
         self._leased = leased
+        self._equal = equal
         self._durable = durable
         self._ephemeral = ephemeral
         self._revocations = revocations
@@ -179,6 +182,8 @@ class OpeningSessions:
         self, scope: Scope, key_id: KeyId, state: RevocationState, now: float, asked: float
     ) -> tuple[Session, str | None] | None:
         """Return the session of a token, or a decoy and why it must not open; None if unknown."""
+        if not key_id.sid:
+            return self._equal(scope, key_id.kek_number or 0)
         not_before = state.not_before
         if not_before and not self._begun(began(key_id.sid)):
             # Its clock was wrong: it may have begun before the revocation.

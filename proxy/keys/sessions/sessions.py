@@ -48,6 +48,7 @@ if TYPE_CHECKING:  # only for a store that processes share
     from ..fleet.fence_log import FenceEvent
 if TYPE_CHECKING:  # loaded with rules that have an index
     from ...core.search.tags import IndexKeys
+    from .index_in_use import IndexInUse
 
 __all__ = ["SessionMode", "SessionSettings", "Sessions"]
 
@@ -75,7 +76,7 @@ class Sessions:
     `clock` returns seconds since 1970. No key bytes are held here, only sessions.
     """
 
-    _index: Sequence[IndexKeys] | None = None
+    _index: IndexInUse | None = None
 
     def __init__(  # noqa: PLR0913 - what the wiring hands in, each by name
         self,
@@ -132,6 +133,7 @@ class Sessions:
             clock=clock,
             begun=begun,
             leased=lambda: self.leased,
+            equal=lambda scope, generation: self._in_use.opening(scope, generation),  # noqa: PLW0108 - it is made anew
         )
         self._fences = partial(
             Fences,
@@ -338,14 +340,22 @@ class Sessions:
         self.blocked = blocked
 
     @property
-    def index(self) -> Sequence[IndexKeys]:
-        """What makes tags, of each generation of the index secret, the older one first."""
+    def _in_use(self) -> IndexInUse:
         if self._index is None:
-            from ...core.search.tags import IndexKeys  # noqa: PLC0415 - loaded with its rules
+            from .index_in_use import IndexInUse  # noqa: PLC0415 - loaded with its rules
 
             listed = () if self.withdrawn else self.keyring.index
-            self._index = [IndexKeys(one.key, one.generation) for one in listed]
+            self._index = IndexInUse(listed, revoked=self.revocations.not_before)
         return self._index
+
+    @property
+    def index(self) -> Sequence[IndexKeys]:
+        """What makes tags, of each generation of the index secret, the older one first."""
+        return self._in_use.keys
+
+    def equal(self, scope: Scope, *, seeks: bool = False) -> Session:
+        """Return who seals in the equal form, as `IndexInUse.sealing` does."""
+        return self._in_use.sealing(scope, seeks=seeks)
 
     def withdraw(self, *, withdrawn: bool) -> None:
         """Drop all session keys; refuse to seal and open from now on, or allow it again."""

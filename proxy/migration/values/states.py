@@ -54,8 +54,8 @@ STATES: Final[dict[State, str]] = {
     "sealed-now": "sealed by this run",
     "resealed": "sealed anew by this run",
     "opened": "opened by this run",
-    "untagged": "sealed, and has other tags than its index asks for",
-    "indexed": "given its tags by this run",
+    "untagged": "sealed, and to be compared by other tags, or in another form or generation",
+    "indexed": "given its tags by this run, or its form and generation",
     "unindexed": "freed of its tags by this run",
 }
 _DONE: Final[frozenset[State]] = frozenset(

@@ -95,7 +95,7 @@ class _Worked:
 
     def seal(self, value: Stored, context: Context, keys: KeysInUse, exp: int | None) -> Stored:
         """Return a value sealed."""
-        text = keys.seal_for(context.scope).seal(
+        text = keys.seal_for(context.scope, self.form).seal(
             sealed_bytes(value.text, self.form, json_value=value.is_json),
             context,
             cty=CTY_JSON if value.is_json else None,

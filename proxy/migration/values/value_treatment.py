@@ -26,7 +26,7 @@ from ...core.errors import (
 from ...core.formats.embedded_tokens import find_in_text
 from ...core.values.key_needs import Keys, KeysInUse, Needs, Unrevoked
 from ...core.values.spelling import as_text
-from ...keys.keyring import poison
+from ...keys.keyring import index_secrets, poison
 from ...keys.operations import token_check
 from ...keys.sessions.sessions import Sessions
 from ..job.model import Verb
@@ -104,6 +104,10 @@ class _Indexing(Unrevoked):
         """What makes tags."""
         return self._sessions.index
 
+    def equal(self, scope: Scope, *, seeks: bool = False) -> Session:
+        """Return who seals in the equal form."""
+        return self._sessions.equal(scope, seeks=seeks)
+
 
 class ValueTreatment:
     """Treats values with a verb. `plan` is `seal`, whose results are not to be written."""
@@ -169,7 +173,7 @@ class ValueTreatment:
             return outcome, after, writer.open(opened)
         drops = self._verb == "drop-index"
         if drops or (self._verb in {"index", "verify"} and opened.at == 0):
-            new = writer.tagged(value.stored, opened, keys.keys.standing.index, self._verb)
+            new = self._comparable(writer, value, opened, keys)
             if new is None or self._verb == "verify":
                 state: State = outcome.state if new is None else "untagged"
                 return (still := outcome._replace(state=state)), still, None
@@ -179,10 +183,25 @@ class ValueTreatment:
             return outcome, outcome, None
         if self._is_current(writer.form, sealed, opened):
             return outcome, outcome, None
-        if writer.form == "short" and sealed.exp is not None:
+        if writer.form in {"short", "equal"} and sealed.exp is not None:
             raise UnfitValue("short-form-has-no-end")
         new = writer.seal(opened.text, context, keys, sealed.exp)
         return outcome, Outcome("resealed", self._sealing.primary), new
+
+    def _comparable(
+        self, writer: Writer[_New_co], value: Value, opened: Opened, keys: KeysInUse
+    ) -> _New_co | None:
+        """Return a token as the backend is to compare it; None where it does."""
+        if writer.form != "equal":
+            return writer.tagged(value.stored, opened, keys.keys.standing.index, self._verb)
+        sealed = value.token
+        if self._verb == "drop-index" or not isinstance(sealed, Token):
+            return None
+        if self._is_current(writer.form, sealed, opened):
+            return None
+        if sealed.exp is not None:
+            raise UnfitValue("short-form-has-no-end")
+        return writer.seal(opened.text, opened.context, keys, None)
 
     def _of_other(
         self, writer: Writer[_New_co], value: Value, outcome: Outcome, keys: KeysInUse
@@ -196,11 +215,13 @@ class ValueTreatment:
 
     def _is_current(self, form: Form, sealed: Token, opened: Opened) -> bool:
         """Whether a token is as one that would be made now, so that no new one is."""
-        return (
-            opened.at == 0
-            and opened.session.kek_id == self._sealing.primary
-            and sealed.form == form
-        )
+        if form == "equal":
+            current = sealed.key_id.kek_number == index_secrets.sealing(
+                self._sessions.keyring.index
+            )
+        else:
+            current = opened.session.kek_id == self._sealing.primary
+        return opened.at == 0 and current and sealed.form == form
 
     def _opened(self, value: Value, keys: KeysInUse, now: float) -> tuple[Opened | None, Outcome]:
         """Return the opened value, if it opens, and what the value is."""
@@ -225,7 +246,8 @@ class ValueTreatment:
                 except OpenFailed as failed:
                     reasons.append(failed.reason)
                 else:
-                    kek = session.kek_id or "ephemeral"
+                    equal = sealed.form == "equal"
+                    kek = session.kek_id or (_named(sealed.key_id) if equal else "ephemeral")
                     return Opened(session, stored, at, context), Outcome(
                         "former" if at else "sealed", kek, _held(stored)
                     )
@@ -272,7 +294,9 @@ def _held(value: Stored) -> str:
 
 
 def _named(key_id: KeyId) -> str:
-    """Return the KEK that a token names."""
+    """Return the KEK that a token names, or the generation of the index."""
+    if not key_id.sid:
+        return f"index {key_id.kek_number}"
     if key_id.kek_id is not None:
         return key_id.kek_id
     return "ephemeral" if key_id.kek_number is None else f"number {key_id.kek_number}"

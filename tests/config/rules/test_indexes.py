@@ -6,7 +6,7 @@ import pytest
 
 from proxy.core.search.model import ExactIndex, WordsIndex
 from proxy.core.search.skipped import COMMON
-from tests.config.builders import loaded, problems_of, with_rules
+from tests.config.builders import loaded, problems_of, warnings_of, with_rules
 
 RULE = """\
       - name: r
@@ -115,7 +115,7 @@ def test_a_default_does_not_let_a_request_have_the_member_of_its_tags() -> None:
 def test_what_can_be_erased_has_no_tags_that_would_stay() -> None:
     text = written(BEHIND).replace("keyring: {", "sessions: {mode: ephemeral}\n  keyring: {")
     problems = problems_of(text)
-    assert any("tags stay in the backend when its keys are erased" in one for one in problems)
+    assert any("stays when its keys are erased" in one for one in problems)
 
 
 @pytest.mark.parametrize(
@@ -134,3 +134,65 @@ def test_the_member_of_tags_is_that_of_one_value(more: str, plain: str, *, told:
     item = "{select: $.content, index: {as: $.tags}}"
     problems = problems_of(written(f"{{encrypt: [{item}{more}], plain: ['{plain}']}}"))
     assert any("a member of their own" in one for one in problems) == told
+
+
+EQUAL = "{form: equal, bind: [tenant, field], accept_leakage: true}"
+
+
+def equal(
+    field: str = EQUAL, *, select: str = "$.content", match: str = "POST /r", item: str = ""
+) -> str:
+    text = RULE.replace("{REQUEST}", f"{{encrypt: {{select: {select}{item}}}}}")
+    text = text.replace("POST /r", match).replace("conversation: $.c", "conversation: const:c")
+    return with_rules(text, top=f"fields: {{content: {field}}}\n")
+
+
+@pytest.mark.parametrize(
+    ("match", "select", "seeks"),
+    [
+        ("POST /r", "$.content", False),
+        ("DELETE /r", "'query:content'", True),
+        ("QUERY /r", "$.content", True),
+    ],
+)
+def test_an_equal_value_is_stored_or_looked_for(match: str, select: str, *, seeks: bool) -> None:
+    text = equal(match=match, select=select)
+    (item,) = loaded(text).settings.listeners[0].rules[0].blocks[0].encrypt
+    assert item.form == "equal"
+    assert item.bind == {"tenant", "field"}
+    assert item.seeks is seeks
+    assert any("sees which values of a tenant are the same" in one for one in warnings_of(text))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("[tenant, field]", "[tenant, conversation, field]", "bound to tenant and field alone"),
+        ("bind: [tenant, field], ", "", "bound to tenant and field alone"),
+        ("accept_leakage: true", "accept_leakage: false", "sees which values of a tenant are"),
+        ("form: equal", "form: equal, max_chars: 29", "at least 30 are needed"),
+    ],
+)
+def test_what_a_field_of_the_equal_form_lacks_is_told(old: str, new: str, told: str) -> None:
+    assert any(told in one for one in problems_of(equal(EQUAL.replace(old, new))))
+
+
+@pytest.mark.parametrize(
+    ("select", "item", "told"),
+    [
+        ("text", ", field: content", "not for a whole body"),
+        ("$.content", ", expires: 1h", "cannot have an expiry"),
+        ("$.content", ", index: behind", "no place for tags"),
+    ],
+)
+def test_what_goes_not_with_the_equal_form_is_told(select: str, item: str, told: str) -> None:
+    field = EQUAL[:-1] + (", index: {words: {}}}" if "index" in item else "}")
+    assert any(told in one for one in problems_of(equal(field, select=select, item=item)))
+
+
+def test_the_equal_form_is_not_for_keys_that_are_erased_or_of_senders() -> None:
+    ephemeral = equal().replace("keyring: {", "sessions: {mode: ephemeral}\n  keyring: {")
+    assert any("the form `equal`, which stays" in one for one in problems_of(ephemeral))
+    parties = "tenant: const:t\n        sender: header:x-user\n        recipients: $.to\n"
+    ends = equal().replace("tenant: const:t\n        conv", parties + "        conv")
+    assert any("which senders and recipients do not have" in one for one in problems_of(ends))

@@ -134,6 +134,15 @@ def test_a_value_is_foretold_and_masked(form: Form, value: str) -> None:
     assert (told.rule, told.refusal) == ("rule", None)
 
 
+def test_the_length_of_an_equal_value_is_foretold() -> None:
+    item = an_item("$.content", form="equal", bind=("tenant", "field"))
+    rule = a_rule(request=a_block(encrypt=[item]), names=BY_CONST)
+    (told,) = explained(a_message('{"content":"4111"}'), rule).values
+    assert told.characters == len(
+        json.loads(sent(rule, a_message('{"content":"4111"}')))["content"]
+    )
+
+
 @pytest.mark.parametrize("data", [b"", b"a", b"ab", b"CANARY-4111"])
 def test_the_length_of_base64_is_foretold(data: bytes) -> None:
     rule = a_rule(request=a_block(encrypt=[an_item("$.content", form="base64")]), names=BY_CONST)

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
+from typing import Literal
 
 import pytest
 from hypothesis import given, settings
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 
 from proxy.core.crypto import sealed_stream
 from proxy.core.crypto.context import Context, Scope
-from proxy.core.crypto.token import JWE_PREFIX
+from proxy.core.crypto.token import JWE_PREFIX, Form
 from proxy.core.errors import (
     AmbiguousRequest,
     BodyTooLarge,
@@ -586,12 +587,14 @@ def test_a_head_without_an_end_is_refused() -> None:
     assert isinstance(refusal(SEAL, body), InvalidBody)
 
 
-@pytest.mark.parametrize("form", ["max_chars", "short"])
-def test_a_long_file_that_may_be_no_frame_is_refused(form: str) -> None:
+@pytest.mark.parametrize("form", ["max_chars", "short", "equal"])
+def test_a_long_file_that_may_be_no_frame_is_refused(
+    form: Form | Literal["max_chars"],
+) -> None:
     item = (
         replace(an_item_of("part:file", max_chars=10**6), framed=False)
         if form == "max_chars"
-        else an_item_of("part:file", form="short")
+        else an_item_of("part:file", form=form)
     )
     rule = a_rule(request=a_block(encrypt=[item]), names=NAMES)
     error = refusal(rule, a_body(a_part("file", bytes(2 * HELD), filename="f")))

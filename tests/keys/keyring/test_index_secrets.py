@@ -9,7 +9,7 @@ import pytest
 from proxy.core.crypto.secret import IndexSecret
 from proxy.core.errors import KeyringError, KeyUnavailable
 from proxy.keys.keyring import jwk_set
-from proxy.keys.keyring.index_secrets import IndexGeneration
+from proxy.keys.keyring.index_secrets import IndexGeneration, sealing
 from proxy.keys.keyring.keyring import Keyring
 from proxy.keys.keyring.merging import adopt, merge
 from tests.keys.builders import NOW, a_keyring, some_bytes
@@ -102,3 +102,18 @@ def test_the_end_of_the_root_takes_the_secret_away() -> None:
     keyring.give_up()
     with pytest.raises(KeyUnavailable):
         keyring.index[0].key.reveal()
+
+
+def test_values_in_the_equal_form_turn_once_and_a_merge_takes_the_turn() -> None:
+    first = rotated(a_keyring())
+    with pytest.raises(KeyringError, match="no former generation"):
+        first.turn_index(now=NOW)
+    both = rotated(first)
+    turned = both.turn_index(now=NOW)
+    assert turned.turn_index(now=NOW + 9).index == turned.index
+    assert [sealing(one.index) for one in (a_keyring(), both, turned, turned.drop_index())] == [
+        0, 1, 2, 2,
+    ]  # fmt: skip
+    assert merge(both, turned, now=NOW).index == merge(turned, both, now=NOW).index == turned.index
+    assert jwk_set.decode(jwk_set.encode(turned)) == turned
+    assert turned.digest != both.digest
