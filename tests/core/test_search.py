@@ -176,11 +176,41 @@ def test_a_value_that_is_compared_is_sent_as_the_tag_of_its_normal_form() -> Non
 def test_json_in_a_parameter_is_changed_where_the_value_lies(
     selector: str, query: str, found: str
 ) -> None:
-    rule = searching(a_search(selector))
+    rule = with_plain(searching(a_search(selector)), "query:where $.n")
     name, _, text = query.partition("=")
     done = asked(a_trip(f"{name}={quote(text)}", rule))
     expected = found.replace("TAG", tag("penicillin"))
     assert unquote(query_of(done)) == f"conversationId=c1&where={expected}"
+
+
+def with_plain(rule: Rule, *plain: str) -> Rule:
+    (request,) = rule.blocks_of("request")
+    selectors = tuple(map(parse_selector, plain))
+    return replace(rule, request=(replace(request, plain=selectors),))  # type: ignore[arg-type]  # none is whole
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        '{"content":{"$regex":"penicillin"},"other":"Secret"}',
+        '{"other":"Secret"}',
+        '{"content":"Secret"}',
+        '{"content":{"$regex":"penicillin","$options":"Secret"}}',
+        '{"$or":[{"content":{"$regex":"Secret"}}]}',
+        '{"n":{"$ne":"Secret"}}',
+        '"Secret"',
+        "Secret",
+        '{"Content":{"$regex":"Secret"}}',
+    ],
+)
+def test_json_in_a_parameter_holds_nothing_else(where: str) -> None:
+    rule = with_plain(searching(a_search("query:where $.content['$regex']")), "query:where $.n")
+    for spelled in (where, where.replace('"', "%22")):
+        with pytest.raises(SealyardError):
+            asked(a_trip(f"where={quote(spelled, safe='%')}", rule))
+    (request,) = rule.blocks_of("request")
+    listing = replace(rule, request=(replace(request, query=frozenset({"page", "where"})),))
+    assert asked(a_trip("where=%7B%22other%22:1%7D", listing)).counts == {}
 
 
 @pytest.mark.parametrize(
