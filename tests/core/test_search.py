@@ -26,10 +26,12 @@ from proxy.core.explain.dry_run import assumed_keys, with_trial_sealing
 from proxy.core.expressions.selectors import JsonSelector, parse_json_selector, parse_selector
 from proxy.core.expressions.sources import parse_source
 from proxy.core.http.message import RequestHead, ResponseHead
+from proxy.core.planning.tags_cut import TagsCut
 from proxy.core.rules.audience import CallerAudience, Mask, Shown
 from proxy.core.rules.model import Block, Item, KeptResults, Names, Rule
 from proxy.core.search.model import ExactIndex, FieldIndex, WordsIndex
 from proxy.core.search.queries import FieldSearch
+from proxy.core.transform import pass_response
 from proxy.core.transform.changed import Applied, apply
 from proxy.core.transform.planner import plan_request
 from proxy.core.values.key_needs import Unrevoked
@@ -174,11 +176,41 @@ def test_a_value_that_is_compared_is_sent_as_the_tag_of_its_normal_form() -> Non
 def test_json_in_a_parameter_is_changed_where_the_value_lies(
     selector: str, query: str, found: str
 ) -> None:
-    rule = searching(a_search(selector))
+    rule = with_plain(searching(a_search(selector)), "query:where $.n")
     name, _, text = query.partition("=")
     done = asked(a_trip(f"{name}={quote(text)}", rule))
     expected = found.replace("TAG", tag("penicillin"))
     assert unquote(query_of(done)) == f"conversationId=c1&where={expected}"
+
+
+def with_plain(rule: Rule, *plain: str) -> Rule:
+    (request,) = rule.blocks_of("request")
+    selectors = tuple(map(parse_selector, plain))
+    return replace(rule, request=(replace(request, plain=selectors),))  # type: ignore[arg-type]  # none is whole
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        '{"content":{"$regex":"penicillin"},"other":"Secret"}',
+        '{"other":"Secret"}',
+        '{"content":"Secret"}',
+        '{"content":{"$regex":"penicillin","$options":"Secret"}}',
+        '{"$or":[{"content":{"$regex":"Secret"}}]}',
+        '{"n":{"$ne":"Secret"}}',
+        '"Secret"',
+        "Secret",
+        '{"Content":{"$regex":"Secret"}}',
+    ],
+)
+def test_json_in_a_parameter_holds_nothing_else(where: str) -> None:
+    rule = with_plain(searching(a_search("query:where $.content['$regex']")), "query:where $.n")
+    for spelled in (where, where.replace('"', "%22")):
+        with pytest.raises(SealyardError):
+            asked(a_trip(f"where={quote(spelled, safe='%')}", rule))
+    (request,) = rule.blocks_of("request")
+    listing = replace(rule, request=(replace(request, query=frozenset({"page", "where"})),))
+    assert asked(a_trip("where=%7B%22other%22:1%7D", listing)).counts == {}
 
 
 @pytest.mark.parametrize(
@@ -344,14 +376,17 @@ def test_links_to_other_pages_have_what_the_client_has_sent() -> None:
         previous=f"http://h/messages?page=0&q={word.replace('~', '%7E')}",
         where=f"http://h/messages?where=%7B%22q%22%3A%22{word}%22%7D",
         query=word,
-        near=f"{word} ",
+        near=f"none for '{word}'",
+        stored=f"{sealed('x')}{word}",
     )
     found = json.loads(answered(trip, answer))
     assert found["next"] == "http://h/messages?q=The%20penicillin&page=2"
     assert found["previous"] == "http://h/messages?page=0&q=The%20penicillin"
     assert found["where"] == "http://h/messages?where=%7B%22q%22%3A%22The%20penicillin%22%7D"
     assert found["query"] == "The penicillin"
-    assert found["near"] == f"{word} "
+    assert found["near"] == "none for 'The penicillin'"
+    assert "~" not in found["stored"]
+    assert "penicillin" not in found["stored"]
 
 
 def test_headers_that_lead_to_other_pages_have_it_too() -> None:
@@ -365,6 +400,65 @@ def test_headers_that_lead_to_other_pages_have_it_too() -> None:
     assert isinstance(found, ResponseHead)
     expected = b'<http://h/messages?q=The%20penicillin&page=2>; rel="next"'
     assert dict(found.headers)[b"Link"] == expected
+
+
+@pytest.mark.parametrize("bodiless", [True, False])
+@pytest.mark.parametrize("status", [301, 404])
+def test_answers_that_no_block_reads_have_it_too(status: int, *, bodiless: bool) -> None:
+    rule = searching()
+    response = rule.response
+    assert isinstance(response, tuple)
+    rule = replace(rule, response=(replace(response[0], statuses=((200, 200),)),))
+    trip = a_trip("q=The+penicillin", rule)
+    asked(trip)
+    word = tag("penicillin").encode()
+    token = sealed("x").encode()
+    stored = token + word + b"fghij~"
+    headers = ((b"Location", b"/m/?q=" + word + b"&a=" + stored), (b"X-Said", word))
+    message = pass_response(trip.exchange, a_response(status, headers=headers), bodiless=bodiless)
+    assert isinstance(message.head, ResponseHead)
+    found = dict(message.head.headers)
+    assert found[b"Location"].startswith(b"/m/?q=The%20penicillin&a=eyJ")
+    assert b"~" not in found[b"Location"]
+    assert found[b"X-Said"] == b"The penicillin"
+    if bodiless:
+        return
+    body = b"<p>No %b, %%7E%b%%7e, in %b. %%7 ~abcde %%" % (word, word[1:-1], stored)
+    expected = b"<p>No The%%20penicillin, The%%20penicillin, in %b. %%7 ~abcde %%"
+    for size in (1, 7, len(body)):
+        assert message.flow is not None
+        flow = pass_response(trip.exchange, a_response(status), bodiless=False).flow
+        assert isinstance(flow, TagsCut)
+        pieces = [flow.feed(body[at : at + size]) for at in range(0, len(body), size)]
+        assert b"".join([*pieces, flow.end()]) == expected % token
+
+
+def test_what_the_client_has_sent_is_no_markup() -> None:
+    rule = searching(a_search("query:content", ExactIndex("none")))
+    trip = a_trip("content=%3Cscript%3E", rule)
+    asked(trip)
+    exact = INDEX_KEYS.exact_tag(SCOPE, "content", "<script>")
+    done = trip.response(an_answer(said=f"none for ~{exact}~"))
+    assert done is not None
+    assert done.forwardable.body is not None
+    assert b"<" not in done.forwardable.body
+    assert json.loads(done.forwardable.body)["said"] == "none for <script>"
+
+
+@pytest.mark.parametrize(
+    ("referer", "sent"),
+    [
+        (b"https://app:8443/search?q=penicillin", b"https://app:8443/"),
+        (b"HTTP://app/penicillin#q", b"HTTP://app/"),
+        (b"/search?q=penicillin", b""),
+        (b"https://penicillin@app/", b""),
+    ],
+)
+def test_the_address_of_the_page_stays_with_the_client(referer: bytes, sent: bytes) -> None:
+    trip = a_trip(headers=((b"REFERER", referer), (b"Accept", b"*/*")))
+    head = asked(trip).forwardable.head
+    assert isinstance(head, RequestHead)
+    assert dict(head.headers)[b"REFERER"] == sent
 
 
 def test_counts_tell_candidates_and_what_was_dropped() -> None:

@@ -91,8 +91,8 @@ class BlockSyntax:
     plain: tuple[tuple[tuple[PlainSelector, ...], Place], ...] = setting(
         PLAIN,
         "Places of a request that stay plain: a text, a number or a boolean at exactly this path,"
-        " where `*` stands for elements of a list alone; or a form field, or a part. `{a,b}` for"
-        " the last name lists several.",
+        " where `*` stands for elements of a list alone; or a form field, or a part; or a place in"
+        " the JSON of a parameter (`query:where $.room`). `{a,b}` for the last name lists several.",
         default=(),
     )
     types: tuple[str, ...] = setting(

@@ -128,10 +128,13 @@ def _plain(written: str) -> tuple[PlainSelector, ...]:
 
 def _one_plain(written: str) -> PlainSelector:
     selector = parse_selector(written)
-    named = isinstance(selector, NamedSelector) and selector.place in {"form", "part"}
+    named = isinstance(selector, NamedSelector) and (
+        selector.place in {"form", "part"} or (selector.place == "query" and selector.inner)
+    )
     if not isinstance(selector, JsonSelector) and not named:
         told = f"{show(written)} is no plain place"
-        raise InvalidExpression(told, hint="one of: $.path, form:name, part:name")
+        hint = "one of: $.path, form:name, part:name, query:name $.path"
+        raise InvalidExpression(told, hint=hint)
     assert not isinstance(selector, Whole)  # noqa: S101 - as was just looked at
     return selector
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Final, TypeVar
 
 from ..errors import ForbiddenValue, InvalidExpression, UnlistedName
@@ -87,7 +88,7 @@ class ClosedWorld:
         within: dict[str, tuple[list[_Steps], ...]] = {}
         for at, kind in enumerate(kinds):
             for one in kind:
-                if isinstance(one, NamedSelector) and one.inner is not None:
+                if isinstance(one, NamedSelector) and one.inner is not None and not one.of_head:
                     within.setdefault(_name(one), ([], [], []))[at].append(one.inner.steps)
         inner = {name: ClosedJson(*places) for name, places in within.items()}
         return ClosedNames(changed, plain, inner, seals=self.rest is not None)
@@ -118,19 +119,22 @@ class ClosedQuery:
     """The names that may occur in the query of the requests of a rule.
 
     The values of `plain` ones name none of the `sealed` fields: to sort, to filter and to search by
-    what is sealed finds nothing, and tells the backend the words.
+    what is sealed finds nothing, and tells the backend the words. `inner` are those whose values
+    are JSON with places of their own.
     """
 
-    __slots__ = ("_names", "_plain", "_sealed")
+    __slots__ = ("_inner", "_names", "_plain", "_sealed")
 
     def __init__(
         self,
         names: frozenset[str],
         plain: frozenset[str] = frozenset(),
         sealed: Iterable[str] = (),
+        inner: Mapping[str, ClosedJson] = MappingProxyType({}),
     ) -> None:
         """List the names, and fold the fields."""
         self._names = names
+        self._inner = inner
         self._sealed = frozenset(map(fold_member, sealed))
         self._plain = plain if self._sealed else frozenset[str]()
 
@@ -139,9 +143,10 @@ class ClosedQuery:
         return name in self._names
 
     def refuse_others(self, head: RequestHead) -> None:
-        """Raise UnlistedName for a name that is not listed, be it behind a `;`.
+        """Raise UnlistedName for a name that is not listed, be it behind a `;` or in JSON.
 
-        Raises ForbiddenValue for a value that names a sealed field.
+        Raises ForbiddenValue for a value that names a sealed field, InvalidBody for one that is to
+        be JSON and is not.
         """
         for name, value in fields_of_query(head.query) if head.query else ():
             if name not in self._names and (name or value):
@@ -152,6 +157,8 @@ class ClosedQuery:
                     path=(name,),
                     in_query=True,
                 )
+            if value is not None and name in self._inner:
+                self._inner[name].refuse_others(value.encode(), (name,))
             if value and name in self._plain and not value.isdigit():
                 self._look_at(value)
 
@@ -200,7 +207,20 @@ def closed_query(rule: Rule, sealed: frozenset[str]) -> ClosedQuery | None:
     fields = frozenset(_fields(items))
     if any(isinstance(one.selector, Whole) for one in items):
         fields |= sealed
-    return ClosedQuery(listed | naming | read, listed - naming - read, fields)
+    inner = {name: one for name, one in _json_in_query(rule) if name not in listed}
+    return ClosedQuery(listed | naming | read, listed - naming - read, fields, inner)
+
+
+def _json_in_query(rule: Rule) -> Iterator[tuple[str, ClosedJson]]:
+    """Yield each parameter in whose JSON a rule seals, opens or searches, and what it may hold."""
+    places: dict[str, tuple[list[_Steps], list[_Steps]]] = {}
+    for block in rule.blocks_of("request"):
+        for at, kind in enumerate(([one.selector for one in block.items], block.plain)):
+            for one in kind:
+                if isinstance(one, NamedSelector) and one.of_head and one.inner is not None:
+                    places.setdefault(one.name, ([], []))[at].append(one.inner.steps)
+    for name, (changed, plain) in places.items():
+        yield name, ClosedJson(changed, plain=plain)
 
 
 USUAL_HEADERS: Final = frozenset(

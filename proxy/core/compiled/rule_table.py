@@ -351,10 +351,15 @@ class _Routes(NamedTuple):
 
 
 def _tagged(rules: Sequence[Rule]) -> frozenset[str] | None:
-    """Return the members in which rules in force keep tags; None where they make none."""
-    items = [item for rule in rules if not rule.observes for item in rule.indexed]
+    """Return the members in which rules in force keep tags; None where they make none.
+
+    Those that only search have answers with tags as well.
+    """
+    in_force = [rule for rule in rules if not rule.observes]
+    items = [item for rule in in_force for item in rule.indexed]
     members = frozenset(item.tags_member for item in items if item.tags_member is not None)
-    return members if items else None
+    tagged = items or any(block.search for rule in in_force for block in rule.blocks)
+    return members if tagged else None
 
 
 def _compile_all(rules: Sequence[Rule], sealed: frozenset[str]) -> Iterator[CompiledRule]:

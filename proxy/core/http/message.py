@@ -18,6 +18,7 @@ _FORMS: Final = re.compile(rb"urlencoded|form-data|multipart", re.IGNORECASE)
 _MEDIA_TYPE: Final = re.compile(
     rb"(%s/%s)((?:[ \t]*;[ \t]*%s=(?:%s|%s))*)[ \t]*;?" % (TOKEN, TOKEN, TOKEN, TOKEN, _QUOTED)
 )
+_ORIGIN: Final = re.compile(rb"https?://[^/?#@\\]++(?=[/?#]|\Z)", re.IGNORECASE)
 _PLAIN_QUOTED: Final = re.compile(r'"[A-Za-z0-9!#$%&\'*+.^_`|~-]+"')
 
 Direction = Literal["request", "response"]
@@ -126,6 +127,19 @@ class RequestHead:
             facts = self._facts = HeadFacts(self.headers, self.names)
         return facts
 
+    def without_pages(self) -> RequestHead:
+        """Return this head with each Referer cut to its origin; one without an origin is empty."""
+        headers = tuple(
+            (name, _origin(value)) if name.lower() == b"referer" else (name, value)
+            for name, value in self.headers
+        )
+        return RequestHead(self.method, self.path, self.query, headers, self._names)
+
+
+def _origin(address: bytes) -> bytes:
+    found = _ORIGIN.match(address)
+    return b"" if found is None else found[0] + b"/"
+
 
 @dataclass(slots=True)
 class ResponseHead:
@@ -152,6 +166,12 @@ class ResponseHead:
         if facts is None:
             facts = self._facts = HeadFacts(self.headers, self.names)
         return facts
+
+    def rewritten(self, headers: Headers) -> ResponseHead:
+        """Return this head with other values of the same headers; rules read what they read."""
+        head = ResponseHead(self.status, self.reason, headers, self._names)
+        head._facts = self._facts
+        return head
 
     def read_as(self, media: bytes, *, as_page: bool) -> ResponseHead:
         """Return this head as rules read it where a look shows that the body is of another type."""

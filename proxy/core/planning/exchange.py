@@ -65,7 +65,13 @@ class Exchange(RequestNames):
     __slots__ = ("_caller", "_decided", "announced", "asked", "decision", "facts", "sought")
 
     def __init__(self, decision: Decision, head: RequestHead) -> None:
-        """Begin an exchange for a request that passed the gate and was decided; anyone sends it."""
+        """Begin an exchange for a request that passed the gate and was decided; anyone sends it.
+
+        Where tags are made, the Referer is cut to its origin: addresses of pages that search often
+        have the words.
+        """
+        if decision.tagged is not None and b"referer" in head.names:
+            head = head.without_pages()
         self._decided = decision
         self.decision: Decision
         super().__init__(head, decision.captures)

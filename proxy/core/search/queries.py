@@ -107,24 +107,34 @@ class Query:
         return listed((tag,))
 
     def echoes(self, body: bytes) -> Iterator[tuple[int, int, bytes]]:
-        """Yield where JSON has the tag in place of the query, and what the client has sent there.
+        """Yield where JSON or a header has the tag, and what the client has sent in its place.
 
-        That is as the value of a parameter, in a string or alone, and in JSON within a parameter.
+        In a link that is spelled as a parameter, or as JSON within one; elsewhere as JSON, in which
+        nothing begins markup. Tags behind tokens must be cut before.
         """
         tag = self._tag.encode()
         if not tag or tag not in body:
             return
         in_json = json.dumps(self.text)[1:-1]
+        for sign in "<>&":
+            in_json = in_json.replace(sign, f"\\u{ord(sign):04x}")
         spelled = {
-            b"=": quote(self.text, safe="").encode(),
+            b"=": self.in_link,
             b"%22": quote(in_json, safe="").encode(),
-            b'"': in_json.encode(),
+            b"": in_json.encode(),
         }
-        # A tag has letters and digits alone.
-        for one in re.finditer(rb'(=|%22|")((?:~|%7E)' + tag + rb"(?:~|%7E))(?=(.?))", body):
-            before, behind = one[1], one[3]
-            if before != b'"' or behind == b'"':
-                yield one.start(2), one.end(2), spelled[before]
+        for one in re.finditer(rb"(=|%22|)(" + _spelled(tag) + b")", body):
+            yield one.start(2), one.end(2), spelled[one[1]]
+
+    @property
+    def in_link(self) -> bytes:
+        """What the client has sent, as the value of a parameter."""
+        return quote(self.text, safe="").encode()
+
+    @property
+    def echo(self) -> bytes:
+        """A pattern of the tag as the backend repeats it, once it is sent."""
+        return _spelled(self._tag.encode())
 
     def fits(self, text: str) -> bool:
         """Return whether a value has what is searched for."""
@@ -135,6 +145,11 @@ class Query:
             return self.words.issubset(words(text))
         except NotIndexable:
             return False  # it has no tags either
+
+
+def _spelled(tag: bytes) -> bytes:
+    # A tag has letters and digits alone.
+    return b"(?:~|%7[Ee])" + tag + b"(?:~|%7[Ee])"
 
 
 def _words(sought: FieldSearch, index: WordsIndex, text: str) -> Query:

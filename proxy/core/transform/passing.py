@@ -27,7 +27,7 @@ from .added_headers import (
     expected_outcomes,
 )
 from .forwardable import Changed, Forwardable, mint, mint_changed
-from .planner import plan_records
+from .planner import as_asked, plan_records
 
 
 def pass_request(exchange: Exchange) -> Forwardable:
@@ -73,13 +73,13 @@ def pass_response(
     them on its way. Raises RejectedByRule where the rule rejects all responses, UpstreamFailed
     where tags could not be found in it.
     """
-    decision = exchange.decision
+    decision, head = exchange.decision, as_asked(exchange, head)
     ruled, flow = decision.tagged is not None, None
     if decision.tagged is not None and not bodiless:
-        from ..planning.tags_cut import TagsCut, refuse_uncuttable  # noqa: PLC0415 - with its rules
+        from ..planning.tags_cut import cutting, refuse_uncuttable  # noqa: PLC0415 - as there
 
         refuse_uncuttable(head)
-        flow = TagsCut(decision.tagged)
+        flow = cutting(exchange)
     if decision.compiled_rule is None:
         return mint(head, ruled=ruled, flow=flow)  # no rule is there that could reject or read it
     refuse_rejected(exchange)
@@ -129,7 +129,7 @@ def begin_stream(  # noqa: PLR0913 - the message and what is known of it
         refuse_elsewhere(exchange, compiled, head, b"")
         added = added_to_request(head, counts)
     else:
-        varies = exchange.decision.varies
+        head, varies = as_asked(exchange, head), exchange.decision.varies
         added = added_to_response(head, counts, varies, opaque=False, for_caller=for_caller)
     return mint(
         head,

@@ -35,7 +35,7 @@ def plan_bodiless(exchange: Exchange, compiled: CompiledBlock, head: ResponseHea
     values = head_values(exchange, compiled, head)
     decision = exchange.decision
     return Plan(
-        head,
+        as_asked(exchange, head),
         b"",
         compiled,
         values,
@@ -197,10 +197,8 @@ def _plan(  # noqa: PLR0913 - the message and what is known of it
         assert decision.rule is not None  # noqa: S101 - only a rule has compiled blocks
         most = decision.rule.max_body
         body = decode(body, coding, most if limit is None else min(most, limit))
-    if exchange.sought and isinstance(head, ResponseHead):
-        from ..planning.find_searched import told_back  # noqa: PLC0415 - loaded with its rules
-
-        head = told_back(exchange, head)
+    if isinstance(head, ResponseHead):
+        head = as_asked(exchange, head)
     coded = body
     if cuts and _is_answer(head):
         body = without_tags(body, decision.tagged or frozenset())
@@ -233,6 +231,15 @@ def _plan(  # noqa: PLR0913 - the message and what is known of it
         varies=decision.varies,
         for_caller=decision.for_caller,
     )
+
+
+def as_asked(exchange: Exchange, head: ResponseHead) -> ResponseHead:
+    """Return the head of an answer; where its headers have a tag, what the client has asked for."""
+    if not exchange.sought:
+        return head
+    from ..planning.find_searched import told_back  # noqa: PLC0415 - loaded with its rules
+
+    return told_back(exchange, head)
 
 
 def _is_answer(head: Head) -> bool:

@@ -215,9 +215,8 @@ def _tagless(
 
     A sealed stream is passed as it is: it has none.
     """
-    tagged = exchange.decision.tagged
-    if tagged is None or not block.traits.flows_in_parts:
+    if exchange.decision.tagged is None or not block.traits.flows_in_parts:
         return response
-    from ...core.planning.tags_cut import TagsCut  # noqa: PLC0415 - loaded with its rules
+    from ...core.planning.tags_cut import cutting  # noqa: PLC0415 - loaded with its rules
 
-    return FlowingResponse(response, Pieces(response, response.framing, None), TagsCut(tagged))
+    return FlowingResponse(response, Pieces(response, response.framing, None), cutting(exchange))

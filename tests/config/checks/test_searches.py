@@ -95,6 +95,16 @@ def test_what_stays_names_a_search() -> None:
     assert any("has no search `other`" in one for one in problems_of(searching(response=answer)))
 
 
+def test_what_else_json_in_a_parameter_may_hold_is_listed() -> None:
+    search = SEARCH.replace("query:q", "query:where $.q")
+    made = searching(search).replace("search: [", "plain: 'query:where $.{room,limit}', search: [")
+    (listener,) = loaded(made).settings.listeners
+    (block,) = listener.rules[1].blocks_of("request")
+    assert [one.text for one in block.plain] == ["query:where $.room", "query:where $.limit"]
+    told = problems_of(made.replace("query:where $.{room,limit}", "query:page"))
+    assert any("is no plain place" in one for one in told)
+
+
 def test_a_search_within_a_conversation_names_it() -> None:
     found = problems_of(searching(more="message: query:id"))
     assert any("the rule names none" in one for one in found)
