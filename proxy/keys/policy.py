@@ -8,6 +8,7 @@ from typing import Final
 # --- a store that fails -----------------------------------------------------------
 # A message waits for its keys, so a question to the store ends early.
 STORE_SECONDS: Final = 0.25
+HELD_UP_SECONDS: Final = 0.02  # a wait that ends so late has met a process that did not run
 # An operator's question may take longer than one of a message.
 OPERATOR_SECONDS: Final = 2.0
 # How long the breaker stays open: spares a store that hangs, and is back soon after it is.

@@ -89,9 +89,11 @@ class Way:
         if future.cancelled():
             self.cancel()
 
-    def _wake(self, _: object = None) -> None:
+    def _wake(self, over: asyncio.Future[Any] | None = None) -> None:
         self._future = None
         cancelled, self._cancelled = self._cancelled, False
+        if cancelled and over is not None and not over.cancelled():
+            over.exception()  # nobody takes it any more, and asyncio would report it as unhandled
         self._step(asyncio.CancelledError() if cancelled else None)
 
     def _step(self, error: BaseException | None) -> None:

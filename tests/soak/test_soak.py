@@ -19,6 +19,7 @@ from tools.soak.backend import opened
 from tools.soak.faults import Fault
 from tools.soak.journal import BUSY, Journal, Message, Window
 from tools.soak.run import SHORT, Soak, soak
+from tools.soak.sidecars import Sidecar
 from tools.soak.traffic import Client
 from tools.soak.watch import slope
 from tools.soak.world import World
@@ -110,3 +111,25 @@ def test_a_slope_is_that_of_most_points() -> None:
     assert slope(points) == pytest.approx(0.5)
     assert slope([(float(at), 7.0) for at in range(50)]) == 0
     assert slope([]) == 0
+
+
+@pytest.mark.parametrize(
+    ("told", "kind"),
+    [("503 key-unavailable", "not opened in time"), ("502 open-failed", "lost"), ("", "")],
+)
+async def test_only_what_is_answered_not_to_open_is_lost(
+    told: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def check(client: Client, _: object, __: Message) -> bool | None:
+        client.told = told
+        return None if told else True
+
+    monkeypatch.setattr(Client, "check", check)
+    monkeypatch.setattr("tools.soak.run._PATIENCE", 0.0)
+    made = Soak(tmp_path, SEED, 2.0, SHORT)
+    one = Sidecar("ephemeral-steady", "ephemeral", tmp_path, 1, 1)
+    made._world = World(tmp_path, made.journal, None, None, None, ((one, one),), None, {})  # type: ignore[arg-type]  # no process runs
+
+    await made._open(one, [Message(1, "ephemeral", "room", "messages", 10, time.monotonic())])
+
+    assert list(+made.journal.breaches) == ([kind] if kind else [])

@@ -165,6 +165,23 @@ async def test_what_came_of_a_task_is_undone_where_its_way_is_cancelled_behind_i
     assert (undone, walk.passed) == ([3], 0)
 
 
+async def test_what_has_failed_as_its_way_is_cancelled_is_not_reported_as_unhandled() -> None:
+    async def fails() -> None:
+        raise KeyUnavailable("store-unavailable")
+
+    unhandled = list[object]()
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: unhandled.append(context))
+    waited = [asyncio.gather(fails(), fails())]
+    waited[0].add_done_callback(lambda _: walk.way.cancel())  # before it is resumed
+    walk = Walk(waited.pop)
+    walk.way.go()
+    await eventually(lambda: walk.way.ended)
+    assert isinstance(walk.ends.pop(), asyncio.CancelledError)
+    gc.collect()
+    assert (unhandled, walk.passed) == ([], 0)
+
+
 async def test_an_end_that_is_cancelled_cancels_its_way() -> None:
     walk = Walk(Signal().wait)
     end = walk.way.end()

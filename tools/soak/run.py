@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 import traceback
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
@@ -35,7 +36,11 @@ _SWEEP_LIST: Final = 50
 _SWEEPERS: Final = 4
 _PATIENCE: Final = 3.0
 _LONG_PATIENCE: Final = 30.0
-"""What does not open for so long is lost; the second, while the machine is too busy to tell."""
+_SILENCE: Final = 300.0
+"""For so long a message may not open; the others, while the machine is too busy to tell. It is lost
+only if it was answered that it does not open: a store that was not asked in time has lost nothing,
+and is asked until the third has passed."""
+_DOES_NOT_OPEN: Final = "502 open-failed"
 _PROBE_SECONDS: Final = 30.0
 _OK: Final = 200
 _CACHED: Final = b"sealyard_sessions_cached{"
@@ -292,12 +297,16 @@ class Soak:
         if len(some) > 1 and await client.check_list(one, some):
             return
         for message in some:
-            began = time.monotonic()
+            began, told = time.monotonic(), Counter[str]()
             while await client.check(one, message) is None and self.journal.alive(message):
+                told[client.told] += 1
                 await asyncio.sleep(0.5)
                 waited = time.monotonic() - began
-                if waited > _PATIENCE and (self.journal.calm(began) or waited > _LONG_PATIENCE):
-                    self.journal.breach("lost", f"{one.name}: {message}")
+                opens_not = told[_DOES_NOT_OPEN]
+                excused = _LONG_PATIENCE if opens_not else _SILENCE
+                if waited > (_PATIENCE if self.journal.calm(began) else excused):
+                    kind = "lost" if opens_not else "not opened in time"
+                    self.journal.breach(kind, f"{one.name}: {message}: {dict(told)}")
                     break
 
     async def _sweep_some(self) -> None:

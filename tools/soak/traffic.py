@@ -72,6 +72,8 @@ class Asker:
     def __init__(self, journal: Journal, session: aiohttp.ClientSession) -> None:
         self.journal = journal
         self.session = session
+        self.told = ""
+        """What came of the last request: its status and code, or the error that cut it."""
 
     async def ask(  # noqa: PLR0913 - a request, and the room that it concerns
         self,
@@ -105,6 +107,7 @@ class Asker:
         self, sidecar: Sidecar, began: float, what: str, error: Exception, room: str
     ) -> None:
         """Count a request without a whole answer; rest, since the sidecar may be away."""
+        self.told = repr(error)
         row = self.journal.requested(began)
         row.cut += 1
         if self.journal.calm(began) and not self.journal.settling(room):
@@ -119,7 +122,8 @@ class Asker:
         """Count an answer other than 200; one of Sealyard's own must have a cause in its log."""
         journal = self.journal
         row = journal.requested(began)
-        row.refused[f"{answer.status or ''} {answer.code}".strip()] += 1
+        self.told = f"{answer.status or ''} {answer.code}".strip()
+        row.refused[self.told] += 1
         told = f"{sidecar.name}: {what}: {answer.status} {answer.code} {answer.body[:200]!r}"
         if answer.code:
             request_id = _instance(answer.body)

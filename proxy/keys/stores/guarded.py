@@ -24,6 +24,7 @@ from . import (
     Told,
     Under,
 )
+from .store import patience
 
 _T = TypeVar("_T")
 
@@ -187,7 +188,7 @@ class GuardedStore:
         trial = self.breaker.trial
         began = self._clock()
         try:
-            async with asyncio.timeout(self._timeout):
+            async with patience(self._timeout):
                 answer = await question()
         except Fenced:
             self._succeeded()

@@ -8,11 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from ..policy import CANCEL_AGAIN_SECONDS, FENCE_MARGIN_MS, FENCE_MS, MAX_SKEW_SECONDS
+from ..policy import (
+    CANCEL_AGAIN_SECONDS,
+    FENCE_MARGIN_MS,
+    FENCE_MS,
+    HELD_UP_SECONDS,
+    MAX_SKEW_SECONDS,
+)
 
 CLOCK_SKEW_MS: Final = MAX_SKEW_SECONDS * 1000
 
@@ -351,3 +358,26 @@ async def end(task: asyncio.Task[None]) -> None:
     while not task.done():
         task.cancel()
         await asyncio.wait({task}, timeout=CANCEL_AGAIN_SECONDS)
+
+
+@asynccontextmanager
+async def patience(seconds: float) -> AsyncIterator[None]:
+    """Raise TimeoutError where the block takes longer, but not for what this process itself lost.
+
+    Where it was held up until then, as by others that use the processor or by a quota, an answer
+    may lie unread in its socket: the event loop ends waits before it reads. So it waits once more,
+    for as long as it was held up, at most `seconds`.
+    """
+    loop = asyncio.get_running_loop()
+    due = loop.time() + seconds
+    async with asyncio.timeout(None) as limit:
+
+        def over() -> None:
+            late = loop.time() - due
+            limit.reschedule(loop.time() + (min(late, seconds) if late > HELD_UP_SECONDS else 0))
+
+        timer = loop.call_at(due, over)
+        try:
+            yield
+        finally:
+            timer.cancel()

@@ -17,7 +17,7 @@ from typing import Any, Final, cast
 
 from ....config.settings import Address, UnixAddress
 from ...policy import BULK_MAX, COMMAND_SECONDS, CONNECT_SECONDS, LEVELS_MAX, LINE_MAX, LIST_MAX
-from ..store import Misshapen
+from ..store import Misshapen, patience
 
 _NUMBER: Final = re.compile(rb"-?[0-9]{1,20}")
 _END: Final = b"\r\n"
@@ -110,7 +110,7 @@ class Connection(asyncio.Protocol):
         OSError for a connection that has ended.
         """
         parsing = self._parsing = self._parsing or self._answer(0)
-        async with asyncio.timeout(COMMAND_SECONDS if seconds is None else seconds):
+        async with patience(COMMAND_SECONDS if seconds is None else seconds):
             while True:
                 try:
                     next(parsing)
@@ -228,7 +228,7 @@ async def connected(address: Address, terms: Terms) -> Connection:
     context = None if terms.tls is None else terms.tls()
     made = Connection()
     try:
-        async with asyncio.timeout(CONNECT_SECONDS):
+        async with patience(CONNECT_SECONDS):
             if isinstance(address, UnixAddress):
                 await loop.create_unix_connection(lambda: made, str(address.path))
             else:
