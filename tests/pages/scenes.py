@@ -107,7 +107,18 @@ def keys(scene: Scene) -> None:
         scene.do(f"cd {folder} && rm ../two/theirs.jwe && {made}")
         scene.do(f"cd {scene.folder / 'two'}")
 
+    def stolen() -> None:
+        """Have a participant in a store, who has confirmed a fingerprint."""
+        keyring = "  keyring: {file: keyring.jwe, key: {file: root.key}}\n"
+        scene.write("two/sealyard.yaml", configuration(f"{keyring}  store: sqlite:keys.db\n"))
+        scene.do("export SEALYARD_PARTICIPANT_PASSPHRASE='correct horse battery'")
+        kid = scene.do("sealyard participants add alice --device phone --x25519").strip()
+        scene.write("two/confirmed.txt", f"{kid}\n")
+        scene.reader.values["rB1cVzDdo0Lh0UTFXhVJ0ZcVYgG3Tq2i1xkYfC0aF4w"] = kid
+
+    leaked = "sealyard keys rotate-records --compromised"
     scene.reader.numbers = True
+    scene.reader.statuses = {f"{leaked} --fingerprints": 0, leaked: 1}
     scene.reader.before = {
         "sealyard keys add": start,
         "sealyard keys promote": everywhere,
@@ -115,6 +126,7 @@ def keys(scene: Scene) -> None:
         "mv keyring.jwe": sealed_again,
         "sealyard keys import theirs.jwe": two,
         "sealyard keys adopt": another,
+        leaked: stolen,
         "sealyard keys derive": lambda: scene.do("cd .."),
     }
 
