@@ -1,7 +1,7 @@
 """`./dev release`: what follows the building of the distributions.
 
     python -m tools.release check VERSION      is this commit ready to be released as that version?
-    python -m tools.release finish FOLDER      add chart, materials, licences, provenance, sums
+    python -m tools.release finish FOLDER      add chart, kit, materials, licences, provenance, sums
     python -m tools.release compare ONE OTHER  are two builds the same, file by file?
 
 Exits with 1, and says why, for a no.
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from proxy import __version__
 
-from . import chart, floors, provenance
+from . import chart, floors, provenance, reader_kit
 
 ROOT = Path(__file__).parents[2]
 SUMS = "SHA256SUMS"
@@ -53,6 +53,7 @@ def finish(folder: Path) -> None:
     """Add to the distributions in the folder what a release has besides."""
     at = int(os.environ["SOURCE_DATE_EPOCH"])
     chart.pack(ROOT / "helm" / "sealyard", folder, at)
+    reader_kit.pack(folder, __version__, at)
     python = str(ROOT / ".venv-release" / "bin" / "python")
     bill = _said(
         python, "-I", str(ROOT / "tools" / "docker" / "sbom.py"), "application", __version__
