@@ -242,8 +242,20 @@ def test_rules_and_dashboard_ask_for_metrics_that_there_are(render: Render) -> N
     assert names
     assert {re.sub("_(bucket|sum|count)$", "", name) for name in names} <= set(METRICS)
     assert json.loads(rendered.one("ConfigMap", "dashboard")["data"]["sealyard.json"])["panels"]
-    links = re.findall(r'"runbook_url": "([^"]+)/\w+\.html"', asked)
+    links = re.findall(r'"runbook_url": "([^"]+)/\w+/"', asked)
     assert set(links) == {"https://docs.shop.example/runbooks"}
+    assert '"runbook":' not in asked
+
+
+def test_alerts_name_the_file_of_their_runbook_where_no_address_is_set(render: Render) -> None:
+    rules = render(FULL, "--set", "monitoring.prometheusRule.runbookUrl=").one("PrometheusRule")
+    notes = [
+        one["annotations"] for one in rules["spec"]["groups"][0]["rules"] if "annotations" in one
+    ]
+
+    assert notes
+    assert not any("runbook_url" in one for one in notes)
+    assert all((CHART.parents[1] / one["runbook"]).is_file() for one in notes)
 
 
 @pytest.mark.parametrize(

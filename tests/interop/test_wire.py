@@ -1,200 +1,136 @@
-"""A reader in JavaScript, written from the page on the wire format, opens all that stands there."""
+"""Readers in two other languages, written from the page on the wire format, open all of it.
+
+They are held to the kit that a release has for a third one, by what that kit compares with.
+"""
 
 from __future__ import annotations
 
 import base64
 import json
-from base64 import b64encode
-from collections.abc import Iterator
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
 from tests.archive.opened import RELEASES
+from tools.release import reader_kit
 
-from .conftest import HERE, needs_node, node
+from .conftest import HERE, NODE
 
-VECTORS: Final = HERE.parent / "vectors" / "wire"
 ARCHIVE: Final = HERE.parent / "archive"
+GO: Final = shutil.which("go")
 Task = dict[str, Any]
+Reader = Sequence[str]
+"""The command that starts it."""
 
-pytestmark = [pytest.mark.interop, needs_node]
+pytestmark = pytest.mark.interop
 
 
-def read(tasks: list[Task]) -> list[dict[str, Any]]:
+@pytest.fixture(scope="session")
+def in_go(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return the reader in Go, built."""
+    built = tmp_path_factory.mktemp("go") / "reader"
+    environ = {**os.environ, "GOTOOLCHAIN": "local", "GOFLAGS": "-buildvcs=false"}
+    command = (str(GO), "build", "-o", str(built), ".")
+    subprocess.run(command, cwd=HERE / "go_reader", env=environ, check=True, timeout=300)  # noqa: S603 - the machine's go
+    return str(built)
+
+
+@pytest.fixture(params=["go", "javascript"])
+def reader(request: pytest.FixtureRequest) -> Reader:
+    if request.param == "go":
+        if GO is None:
+            pytest.skip("go is not installed")
+        return [request.getfixturevalue("in_go")]
+    if NODE is None:
+        pytest.skip("node is not installed")
+    return [NODE, str(HERE / "wire_reader.mjs")]
+
+
+def ran(command: Reader, asked: str | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(  # noqa: S603 - our own readers
+        command, input=asked, capture_output=True, text=True, check=False, timeout=300
+    )
+
+
+@pytest.fixture(scope="module")
+def kit(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the kit, unpacked as its user does."""
+    folder = tmp_path_factory.mktemp("kit")
+    with tarfile.open(reader_kit.pack(folder, "0", 0)) as archive:
+        archive.extractall(folder, filter="data")
+    return folder / "sealyard-reader-kit-0"
+
+
+def test_a_reader_answers_every_case_of_the_kit(reader: Reader, kit: Path) -> None:
+    told = ran([sys.executable, "-I", str(kit / "check.py"), *reader])
+
+    assert told.returncode == 0, told.stdout + told.stderr
+    lines = told.stdout.splitlines()
+    assert len(lines) == len(reader_kit.steps()) >= 9
+    assert all(line.endswith(" right") for line in lines)
+
+
+@pytest.mark.parametrize("answer", ['{"refused": "all"}', "{}", '{"broken": "x"}', "null"])
+def test_the_kit_finds_readers_that_give_one_answer_to_all(answer: str, kit: Path) -> None:
+    script = (
+        f"import json, sys; print(json.dumps([json.loads({answer!r})] * len(json.load(sys.stdin))))"
+    )
+    told = ran([sys.executable, "-I", str(kit / "check.py"), sys.executable, "-c", script])
+
+    assert told.returncode == 1
+    for line in told.stdout.splitlines():
+        if line[0] != " ":
+            _, counts = line.rsplit(": ", 1)
+            right, _, whole, _ = counts.split()
+            assert int(right) < int(whole)
+
+
+def test_the_kit_has_what_must_open_and_what_must_not_and_is_packed_alike(tmp_path: Path) -> None:
+    cases = [one for step in reader_kit.steps() for one in step["cases"]]
+    refused = [one for one in cases if one["expected"] is None]
+    assert len(refused) > 200
+    assert len(cases) - len(refused) > 200
+    asked = {one["task"]["do"] for one in cases}
+    assert asked == {"context", "name", "token", "tags", "stream", "keyring", "record"} | {
+        *("privateKey", "package", "receipt", "audit")
+    }
+    assert len({reader_kit.pack(tmp_path, "1", 1).read_bytes() for _ in range(2)}) == 1
+
+
+def read(reader: Reader, tasks: list[Task]) -> list[dict[str, Any]]:
     """Return what the reader makes of each task."""
-    answers = node("wire_reader.mjs", asked=tasks)
-    broken = [one for one in answers if one.get("refused") == "broken"]
+    told = ran(reader, json.dumps(tasks))
+    answers: list[dict[str, Any]] = json.loads(told.stdout)
+    broken = [one for one in answers if "broken" in one]
     assert not broken, broken[0]
     assert len(answers) == len(tasks)
     return answers
 
 
-def vectors(name: str) -> dict[str, Any]:
-    told: dict[str, Any] = json.loads((VECTORS / f"{name}.json").read_text(encoding="utf-8"))
-    assert told["vectors"]
-    return told
-
-
-def check(pairs: Iterator[tuple[Task, dict[str, Any] | None]]) -> None:
+def check(reader: Reader, pairs: Iterator[tuple[Task, dict[str, Any] | None]]) -> None:
     """Ask for every task; None stands for what must be refused."""
     asked = list(pairs)
-    for (task, expected), answer in zip(asked, read([one for one, _ in asked]), strict=True):
+    answers = read(reader, [one for one, _ in asked])
+    for (task, expected), answer in zip(asked, answers, strict=True):
         if expected is None:
             assert "refused" in answer, task
         else:
             assert expected == {name: answer.get(name) for name in expected}, (task, answer)
 
 
-def test_names_are_encoded_as_the_page_says() -> None:
-    told = vectors("contexts")
-    key = told["keyring"]["name_key"]
-
-    def pairs() -> Iterator[tuple[Task, dict[str, Any] | None]]:
-        for one in told["vectors"]:
-            encoded = {name: one[name] for name in ("context", "scope")}
-            yield {"do": "context", "parts": one["parts"]}, encoded
-            for of in ("sessions", "packages"):
-                task = {"do": "name", "of": of, "name_key": key, "parts": one["parts"]}
-                yield task, {"name": one[of]}
-
-    check(pairs())
-
-
-def test_tags_are_made_as_the_page_says() -> None:
-    def pairs() -> Iterator[tuple[Task, dict[str, Any] | None]]:
-        for one in vectors("tags")["vectors"]:
-            yield {"do": "tags", **one}, {"tags": one["tags"]}
-
-    check(pairs())
-
-
-def test_tokens_open_and_what_is_none_is_refused() -> None:
-    told = vectors("tokens")
-
-    def pairs() -> Iterator[tuple[Task, dict[str, Any] | None]]:
-        for one in told["vectors"]:
-            task = {"do": "token", "keyring": told["keyring"], "now": told["now"], **one}
-            opened = {"plaintext": one["plaintext"], "cty": one["cty"]}
-            yield task, opened if one["opens"] else None
-            tagged = {**task, "token": f"{one['token']}~abcde~fghij~"}
-            yield tagged, opened if one["opens"] else None
-            yield {**task, "token": f"{one['token']}~abcde~fghi"}, None
-
-    check(pairs())
-
-
-def test_tokens_in_equal_form_open_and_no_others() -> None:
-    def pairs() -> Iterator[tuple[Task, dict[str, Any] | None]]:
-        for one in vectors("equal")["vectors"]:
-            opened = {"plaintext": one["plaintext"], "cty": one["cty"]}
-            yield {"do": "equal", **one}, opened if one["opens"] else None
-            yield {**one, "do": "token", "keyring": {"keks": []}, "now": 0}, None
-
-    check(pairs())
-
-
-def test_tokens_in_base64_form_open() -> None:
-    told = json.loads((VECTORS.parent / "base64.json").read_text(encoding="utf-8"))
-
-    def pairs() -> Iterator[tuple[Task, dict[str, Any] | None]]:
-        for one in told["must_open"]:
-            kek = {"id": one["kek_id"], "number": one["kek_number"], "key": one["kek"]}
-            ring = {"keks": [{**kek, "state": "primary"}], "name_key": "00" * 32}
-            task = {"do": "token", "keyring": ring, "now": told["now"]}
-            plaintext = {"plaintext": b64encode(bytes.fromhex(one["plaintext_hex"])).decode()}
-            yield {**task, "token": one["token"], "parts": one["context"]}, plaintext
-            for failure in one["must_fail"]:
-                parts = failure.get("context", one["context"])
-                yield {**task, "token": failure["token"], "parts": parts}, None
-
-    check(pairs())
-
-
-def test_streams_open_whole_or_not_at_all() -> None:
-    told = vectors("streams")
-
-    def pairs() -> Iterator[tuple[Task, dict[str, Any] | None]]:
-        for one in told["vectors"]:
-            task = {"do": "stream", "keyring": told["keyring"], "now": told["now"], **one}
-            opened = {"sha256": one["sha256"], "size": one["size"], "mediaType": one["media type"]}
-            yield task, opened if one["opens"] else None
-
-    check(pairs())
-
-
-def of_packages(
-    found: list[dict[str, Any]], keys: dict[str, Any], now: int
-) -> Iterator[tuple[Task, dict[str, Any] | None]]:
-    for one in found:
-        opens = one.get("opens", True)
-        key = one.get("key") or one["session key"]
-        for name in one["recipients"]:
-            told = {"package": one["package"], "parts": one["parts"], "now": now}
-            mine, sender = keys[name], keys[one["sender"]]
-            task = {"do": "package", **told, "mine": mine, "sender": sender}
-            yield task, {"key": key, "sid": one["sid"]} if opens else None
-        if opens:
-            parts = {**one["parts"], "field": one["field"]}
-            task = {"do": "token", "token": one["token"], "parts": parts, "now": now}
-            yield {**task, "key": key, "packaged": True}, {"plaintext": one["plaintext"]}
-            yield {**task, "key": key, "packaged": False}, None
-
-
-def test_packages_open_for_their_recipients() -> None:
-    told = vectors("packages")
-    keys = {name: whole(one["public"], one["private"]) for name, one in told["keys"].items()}
-    check(of_packages(told["vectors"], keys, told["now"]))
-
-
-def whole(public: dict[str, Any], private: dict[str, Any]) -> dict[str, Any]:
-    return {**private, **{name: public[name] for name in public if name not in {"use", "kid"}}}
-
-
-def test_private_keys_and_keyrings_open() -> None:
-    told = vectors("private_keys")["vectors"]
-    for one, answer in zip(told, read([{"do": "privateKey", **one} for one in told]), strict=True):
-        assert one["jwk"].items() <= answer["jwk"].items()
-    keyrings = vectors("keyrings")
-    (opened,) = read([{"do": "keyring", **one} for one in keyrings["vectors"]])
-    assert_keyring(opened, keyrings["keyring"])
-    (refused,) = read([{"do": "keyring", **keyrings["vectors"][0], "passphrase": "another one"}])
-    assert "refused" in refused
-
-
 def assert_keyring(opened: dict[str, Any], expected: dict[str, Any]) -> None:
-    names = ("id", "number", "state", "key")
+    names = ("id", "number", "created", "state", "key")
     found = [{name: one[name] for name in names} for one in opened["keks"]]
     assert found == [{name: one[name] for name in names} for one in expected["keks"]]
     assert opened["name_key"] == expected["name_key"]
     assert opened["record_key"] == expected["record_key"]
-
-
-def test_records_say_what_they_said() -> None:
-    told = vectors("records")
-
-    def pairs() -> Iterator[tuple[Task, dict[str, Any] | None]]:
-        for one in told["vectors"]:
-            if "of" in one:
-                task = {"do": "name", "name_key": told["keyring"]["name_key"], **one}
-                yield task, {"name": one["expected"]}
-            else:
-                task = {"do": "record", "keyring": told["keyring"], **one}
-                yield task, one["says"] if one["opens"] else None
-
-    check(pairs())
-
-
-def test_receipts_and_audit_lines_verify() -> None:
-    def pairs() -> Iterator[tuple[Task, dict[str, Any] | None]]:
-        for one in vectors("receipts")["vectors"]:
-            if "lines" in one:
-                yield {"do": "audit", **one}, {"events": one["events"]} if one["opens"] else None
-            else:
-                yield {"do": "receipt", **one}, {} if one["opens"] else None
-
-    check(pairs())
 
 
 # ---- what a release wrote
@@ -218,17 +154,17 @@ def keyring_of(release: Path) -> dict[str, Any]:
     return {"keks": item["keks"], "revocations": item["revocations"], **names}
 
 
-def test_keyrings_of_a_release_open(release: Path) -> None:
+def test_keyrings_of_a_release_open(reader: Reader, release: Path) -> None:
     for item in manifest(release)["items"]["keyrings"]:
         task = {"do": "keyring", "file": (release / item["file"]).read_text()}
         secret = (release / item["opened by"]).read_text().strip()
         task |= {"root_key" if item["root"] == "file" else "passphrase": secret}
-        (opened,) = read([task])
+        (opened,) = read(reader, [task])
         names = {"name_key": item["name key"], "record_key": item["record key"]}
         assert_keyring(opened, {"keks": item["keks"], **names})
 
 
-def test_tokens_of_a_release_open(release: Path) -> None:
+def test_tokens_of_a_release_open(reader: Reader, release: Path) -> None:
     told, keyring = manifest(release), keyring_of(release)
 
     def pairs() -> Iterator[tuple[Task, dict[str, Any] | None]]:
@@ -239,10 +175,10 @@ def test_tokens_of_a_release_open(release: Path) -> None:
             task |= {"now": told["made"], "keyring": keyring, "key": one.get("session key")}
             yield task, None if one["reason"] else {"plaintext": one["plaintext"]}
 
-    check(pairs())
+    check(reader, pairs())
 
 
-def test_streams_of_a_release_open(release: Path) -> None:
+def test_streams_of_a_release_open(reader: Reader, release: Path) -> None:
     told, keyring = manifest(release), keyring_of(release)
 
     def pairs() -> Iterator[tuple[Task, dict[str, Any] | None]]:
@@ -252,10 +188,10 @@ def test_streams_of_a_release_open(release: Path) -> None:
             opened = {"sha256": one["sha256"], "size": one["size"], "mediaType": one["media type"]}
             yield {**task, "now": told["made"]}, opened
 
-    check(pairs())
+    check(reader, pairs())
 
 
-def test_packages_of_a_release_open(release: Path) -> None:
+def test_packages_of_a_release_open(reader: Reader, release: Path) -> None:
     told = manifest(release)
     items = told["items"]["packages"]
     found = json.loads((release / items["packages"]).read_text(encoding="utf-8"))
@@ -264,9 +200,15 @@ def test_packages_of_a_release_open(release: Path) -> None:
         {"do": "privateKey", "jwe": one["private"], "passphrase": items["passphrase"]}
         for one in private.values()
     ]
-    opened = read(tasks)
+    opened = read(reader, tasks)
     keys = {
-        name: whole(one["public"], answer["jwk"])
+        name: reader_kit.whole({"public": one["public"], "private": answer["jwk"]})
         for (name, one), answer in zip(private.items(), opened, strict=True)
     }
-    check(of_packages(found, keys, told["made"]))
+
+    def pairs() -> Iterator[tuple[Task, dict[str, Any] | None]]:
+        for one in found:
+            for _, task, expected in reader_kit.of_package({"name": "", **one}, keys, told["made"]):
+                yield task, expected
+
+    check(reader, pairs())

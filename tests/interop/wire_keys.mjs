@@ -120,9 +120,9 @@ const sorted = (value) => (value && typeof value === "object" && !Array.isArray(
 
 export function openKeyring({ file, passphrase, root_key: root }) {
   const rootKey = root === undefined ? undefined : from64(root);
-  const { mac, ...rest } = JSON.parse(file);
+  const { mac, signatures, ...rest } = JSON.parse(file); // signatures are over the head, not under the MAC
   const wanted = passphrase === undefined ? "file" : "passphrase";
-  const { jwe } = rest.wrappings.find((one) => one.kind === wanted) ?? refuse("no such wrapping");
+  const { jwe } = (rest.wrappings ?? refuse("no wrappings")).find((one) => one.kind === wanted) ?? refuse("no such wrapping");
   const inside = openJwe(jwe, { passphrase, key: rootKey, cty: "octet-stream" });
   if (inside.length !== 49 || inside[0] !== 1 || to64(inside.subarray(1, 17)) !== rest.id) refuse("wrapping");
   const opened = inside.subarray(17);

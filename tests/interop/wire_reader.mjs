@@ -1,7 +1,7 @@
 // A reader of all that Sealyard writes, with node's own crypto alone, written from
 // docs/reference/wire-format.md (and docs/reference/keyring-file.md for keyrings).
 // Reads [{"do": what, …}] from stdin and writes an answer for each, as JSON: what came out, or
-// {"refused": why}.
+// {"refused": why}, or {"broken": why} for a mistake of this reader.
 import { openKeyring, openPackage, openPrivateKey } from "./wire_keys.mjs";
 import { Refused, context, scope, sha256 } from "./wire_notation.mjs";
 import { readAudit, readReceipt, readRecord, recordName } from "./wire_records.mjs";
@@ -30,7 +30,7 @@ const answers = JSON.parse(text).map((task) => {
     return DO[task.do](task);
   } catch (error) {
     if (error instanceof Refused) return { refused: error.message };
-    return { refused: "broken", error: `${error.stack}` };
+    return { broken: `${error.stack}` };
   }
 });
 process.stdout.write(JSON.stringify(answers));

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import tarfile
 import tomllib
 from importlib.metadata import Distribution
 from pathlib import Path
 
 import pytest
+import yaml
 from packaging.version import Version
 
+from proxy import __version__
 from proxy.process.fitness import FLOORS
 from tools.release import __main__ as release
 from tools.release import chart, floors, licences, provenance
@@ -23,13 +26,87 @@ def test_a_chart_is_packed_to_the_same_bytes_each_time(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     one, other = (
-        chart.pack(ROOT / "helm" / "sealyard", tmp_path / name, AT) for name in ("a", "b")
+        chart.pack(ROOT / "helm" / "sealyard", tmp_path / name, AT, {}) for name in ("a", "b")
     )
 
     assert one.read_bytes() == other.read_bytes()
     with tarfile.open(one) as archive:
         assert "sealyard/Chart.yaml" in archive.getnames()
         assert {entry.mtime for entry in archive} == {AT}
+
+
+def test_a_chart_has_the_addresses_of_the_project(tmp_path: Path) -> None:
+    urls = {name: f"https://{name}.test/" for name in ("Homepage", "Source", "Documentation")}
+    made = chart.pack(ROOT / "helm" / "sealyard", tmp_path, AT, urls)
+    with tarfile.open(made) as archive:
+        archive.extractall(tmp_path, filter="data")
+    told = yaml.safe_load((tmp_path / "sealyard" / "Chart.yaml").read_text())
+    values = yaml.safe_load((tmp_path / "sealyard" / "values.yaml").read_text())
+
+    assert (told["home"], told["sources"]) == ("https://Homepage.test/", ["https://Source.test/"])
+    link = values["monitoring"]["prometheusRule"]["runbookUrl"]
+    assert link == "https://Documentation.test/docs/runbooks"
+
+
+@pytest.mark.parametrize(
+    ("version", "chart"),
+    [
+        ("1.0.0", "1.0.0"),
+        ("1.0.0rc1", "1.0.0-rc.1"),
+        ("1.0.0.dev0", "1.0.0-dev.0"),
+        ("1.0.0rc2.dev0", "1.0.0-rc.2.dev.0"),
+    ],
+)
+def test_a_chart_has_the_version_in_its_own_form(version: str, chart: str) -> None:
+    assert release.semver(version) == chart
+
+
+def test_all_files_have_one_version() -> None:
+    assert not [one for one in release.check(__version__) if "has another version" in one]
+
+
+def repository(folder: Path) -> None:
+    """Make a repository of what states the version, under the tag of another one."""
+    (folder / "docs").mkdir()
+    for file in (*release.places("1"), "CHANGELOG.md"):
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file).write_bytes((ROOT / file).read_bytes())
+    (folder / "docs" / "scorecard.md").write_text("nothing is due\n")
+    (folder / "tests" / "archive" / "2.0.0rc1").mkdir(parents=True)
+    (folder / "tests" / "archive" / "2.0.0rc1" / "stale").write_text("x")
+    for command in ("init -q", "config user.name t", "config user.email t@t.test"):
+        subprocess.run(["git", *command.split()], cwd=folder, check=True)  # noqa: S603, S607 - git of this machine
+
+
+def commit(folder: Path) -> None:
+    for command in ("add -A", "commit -q -m x"):
+        subprocess.run(["git", *command.split()], cwd=folder, check=True)  # noqa: S603, S607 - git of this machine
+
+
+def test_a_version_is_prepared_checked_and_tagged_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository(tmp_path)
+    monkeypatch.setattr(release, "ROOT", tmp_path)
+    monkeypatch.setattr(floors, "found", list)
+    release.prepare("2.0.0rc1")
+
+    assert not (tmp_path / "tests" / "archive" / "2.0.0rc1").exists()
+    assert "\n## 2.0.0rc1\n" in (tmp_path / "CHANGELOG.md").read_text()
+    assert "version: 2.0.0-rc.1\n" in (tmp_path / "helm/sealyard/Chart.yaml").read_text()
+    assert len(release.tag("2.0.0rc1")) == 2  # no archive, not committed
+
+    (tmp_path / "tests" / "archive" / "2.0.0rc1").mkdir(parents=True)
+    (tmp_path / "tests" / "archive" / "2.0.0rc1" / "manifest.json").write_text("{}")
+    commit(tmp_path)
+    assert release.check("2.0.0rc1") == [
+        "this commit has not the tag v2.0.0rc1 alone: ./dev release --tag."
+    ]
+    assert release.tag("2.0.0rc1") == []
+    assert release.check("2.0.0rc1") == []
+    with pytest.raises(SystemExit, match="not made again"):
+        release.prepare("2.0.0rc1")
+    assert (tmp_path / "tests" / "archive" / "2.0.0rc1").exists()
 
 
 def test_no_lock_file_has_a_version_below_its_floor() -> None:
@@ -92,9 +169,10 @@ def test_what_is_not_ready_is_told_with_its_remedy() -> None:
     missing = release.check("9.9.9")
 
     assert any(
-        one == 'CHANGELOG.md has no heading "## 9.9.9": rename "## Unreleased".' for one in missing
+        one == 'CHANGELOG.md has no heading "## 9.9.9": ./dev release --prepare 9.9.9.'
+        for one in missing
     )
-    assert "tests/archive/9.9.9 is missing: ./dev archive 9.9.9." in missing
+    assert "tests/archive/9.9.9 is missing: ./dev release --prepare 9.9.9." in missing
 
 
 def stated(lines: dict[str, str], folder: Path) -> Distribution:

@@ -44,7 +44,6 @@ OF_ALL = {
 """Alerts about what all processes do together, or about none."""
 _CHOSEN = ("instance", "listener", "rule")
 """The variables of the dashboard."""
-_PAGES = "https://sealyard.example.com/docs/runbooks"
 
 
 def every_series() -> set[str]:
@@ -80,7 +79,7 @@ def test_an_expression_asks_for_series_that_there_are(expression: str) -> None:
 def test_an_alert_has_a_runbook(alert: dict[str, Any]) -> None:
     page = RUNBOOKS / f"{alert['alert']}.md"
 
-    assert alert["annotations"]["runbook_url"] == f"{_PAGES}/{page.stem}.html"
+    assert alert["annotations"]["runbook"] == str(page.relative_to(ROOT))
     assert page.read_text().startswith(f"# {alert['alert']}\n")
     assert f"({alert['alert']}.md)" in (RUNBOOKS / "README.md").read_text()
     assert alert["annotations"]["summary"].endswith(".")

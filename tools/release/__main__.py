@@ -1,7 +1,9 @@
 """`./dev release`: what follows the building of the distributions.
 
+    python -m tools.release prepare VERSION    set the version everywhere, and make its archive
     python -m tools.release check VERSION      is this commit ready to be released as that version?
-    python -m tools.release finish FOLDER      add chart, materials, licences, provenance, sums
+    python -m tools.release tag VERSION        tag this commit, if it is ready
+    python -m tools.release finish FOLDER      add chart, pages, kit, licences, provenance, sums
     python -m tools.release compare ONE OTHER  are two builds the same, file by file?
 
 Exits with 1, and says why, for a no.
@@ -11,48 +13,113 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
+
+from packaging.version import Version
 
 from proxy import __version__
 
-from . import chart, floors, provenance
+from . import archive, chart, floors, provenance, reader_kit
 
 ROOT = Path(__file__).parents[2]
 SUMS = "SHA256SUMS"
 
 
-def check(version: str) -> list[str]:
-    """Return what is missing before this commit can be released as a version."""
+def semver(version: str) -> str:
+    """Return the version in the form of SemVer, which charts have: `1.0.0rc1` is `1.0.0-rc.1`."""
+    told = Version(version)
+    pre = [] if told.pre is None else [*map(str, told.pre)]
+    dev = [] if told.dev is None else ["dev", str(told.dev)]
+    return told.base_version + ("-" + ".".join([*pre, *dev]) if pre or dev else "")
+
+
+def places(version: str) -> dict[str, tuple[str, str]]:
+    """Return for each file that states the version the pattern of the line, and the line."""
+    return {
+        "proxy/__init__.py": (r"^__version__ = .*$", f'__version__ = "{version}"'),
+        "pyproject.toml": (r"^version = .*$", f'version = "{version}"'),
+        "helm/sealyard/Chart.yaml": (
+            r"^version: .*\nappVersion: .*$",
+            f'version: {semver(version)}\nappVersion: "{version}"',
+        ),
+    }
+
+
+def prepare(version: str) -> None:
+    """Set the version in all files, and let its archive be made anew unless it was released.
+
+    Also the heading of the changelog, be it "Unreleased" or a candidate that was never tagged.
+    """
+    if _said("git", "tag", "--list", f"v{version}"):
+        sys.exit(f"release: v{version} is a tag: a released version is not made again.")
+    for file, (pattern, line) in places(version).items():
+        text = (ROOT / file).read_text("utf-8")
+        (ROOT / file).write_text(re.sub(pattern, line, text, count=1, flags=re.MULTILINE), "utf-8")
+    changes = ROOT / "CHANGELOG.md"
+    text = re.sub(
+        r"^## .*$", f"## {version}", changes.read_text("utf-8"), count=1, flags=re.MULTILINE
+    )
+    changes.write_text(text, "utf-8")
+    shutil.rmtree(ROOT / "tests" / "archive" / version, ignore_errors=True)
+
+
+def check(version: str, *, tagged: bool = True) -> list[str]:
+    """Return what is missing before this commit can be released, or tagged, as a version."""
     missing = []
-    if version != __version__:
-        missing.append(f"proxy/__init__.py has version {__version__}: set {version}.")
-    for file in ("pyproject.toml", "helm/sealyard/Chart.yaml"):
-        found = re.search(
-            r'^version(?: =|:) "?([^"\n]+)"?', (ROOT / file).read_text(), re.MULTILINE
-        )
-        if found is None or found[1] != version:
-            missing.append(f"{file} has another version: set {version}.")
+    for file, (_, line) in places(version).items():
+        if f"\n{line}\n" not in (ROOT / file).read_text("utf-8"):
+            missing.append(f"{file} has another version: ./dev release --prepare {version}.")
     changes = (ROOT / "CHANGELOG.md").read_text("utf-8")
     if not re.search(rf"^## {re.escape(version)}(?: |$)", changes, re.MULTILINE):
-        missing.append(f'CHANGELOG.md has no heading "## {version}": rename "## Unreleased".')
+        missing.append(
+            f'CHANGELOG.md has no heading "## {version}": ./dev release --prepare {version}.'
+        )
     if not (ROOT / "tests" / "archive" / version).is_dir():
-        missing.append(f"tests/archive/{version} is missing: ./dev archive {version}.")
+        missing.append(f"tests/archive/{version} is missing: ./dev release --prepare {version}.")
     if " | due |" in (ROOT / "docs" / "scorecard.md").read_text("utf-8"):
         missing.append("docs/scorecard.md has rows that are due: ./dev scorecard --long.")
     changed = _said("git", "status", "--porcelain")
     if changed:
         missing.append(f"{len(changed.splitlines())} files are not committed: commit them.")
-    elif _said("git", "tag", "--points-at", "HEAD").split() != [f"v{version}"]:
-        missing.append(f"this commit has not the tag v{version} alone: git tag v{version}.")
+    elif tagged and _said("git", "tag", "--points-at", "HEAD").split() != [f"v{version}"]:
+        missing.append(f"this commit has not the tag v{version} alone: ./dev release --tag.")
     return missing
+
+
+def tag(version: str) -> list[str]:
+    """Tag this commit, signed where git has a key to sign with; return what is missing instead."""
+    found = [*check(version, tagged=False), *floors.found()]
+    if not found:
+        key = subprocess.run(
+            ["git", "config", "user.signingkey"],  # noqa: S607 - git of this machine
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+            check=False,
+        )
+        kind = "--annotate" if key.returncode else "--sign"
+        _said("git", "tag", kind, f"v{version}", "--message", f"Sealyard {version}")
+    return found
+
+
+def addresses() -> dict[str, str]:
+    """Return the addresses of the project, which whoever publishes it sets in pyproject.toml."""
+    told = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    found: dict[str, str] = told["project"].get("urls", {})
+    return found
 
 
 def finish(folder: Path) -> None:
     """Add to the distributions in the folder what a release has besides."""
     at = int(os.environ["SOURCE_DATE_EPOCH"])
-    chart.pack(ROOT / "helm" / "sealyard", folder, at)
+    chart.pack(ROOT / "helm" / "sealyard", folder, at, addresses())
+    pages = {str(x.relative_to(ROOT)): x.read_bytes() for x in (ROOT / "docs").rglob("*.md")}
+    name = f"sealyard-docs-{__version__}"
+    archive.write(folder / f"{name}.tar.gz", name, pages, at)
+    reader_kit.pack(folder, __version__, at)
     python = str(ROOT / ".venv-release" / "bin" / "python")
     bill = _said(
         python, "-I", str(ROOT / "tools" / "docker" / "sbom.py"), "application", __version__
@@ -88,10 +155,14 @@ def _said(*command: str) -> str:
 
 
 def main(action: str, *arguments: str) -> int:
-    """Run one of the three; return the exit status."""
+    """Run one of them; return the exit status."""
     found: list[str] = []
     if action == "check":
         found = [*check(*arguments), *floors.found()]
+    elif action == "prepare":
+        prepare(*arguments)
+    elif action == "tag":
+        found = tag(*arguments)
     elif action == "finish":
         finish(Path(*arguments))
     else:

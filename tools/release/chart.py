@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import gzip
-import io
-import tarfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
 
+from .archive import write
 
-def pack(chart: Path, folder: Path, at: int) -> Path:
-    """Write the archive of the chart into the folder; all its times are `at`, in seconds."""
+
+def pack(chart: Path, folder: Path, at: int, addresses: Mapping[str, str]) -> Path:
+    """Write the archive of the chart into the folder; all its times are `at`, in seconds.
+
+    `addresses` are those of the project, by the names of `project.urls`, as far as there are any.
+    """
     told = yaml.safe_load((chart / "Chart.yaml").read_text("utf-8"))
-    target = folder / f"{told['name']}-{told['version']}.tgz"
-    held = io.BytesIO()
-    with tarfile.open(fileobj=held, mode="w", format=tarfile.USTAR_FORMAT) as archive:
-        for file in sorted(one for one in chart.rglob("*") if one.is_file()):
-            place = file.relative_to(chart)
-            if place.parts[0] != "ci":  # values of tests
-                entry = tarfile.TarInfo(f"{told['name']}/{place}")
-                entry.size, entry.mtime, entry.mode = file.stat().st_size, at, 0o644
-                with file.open("rb") as content:
-                    archive.addfile(entry, content)
-    target.write_bytes(gzip.compress(held.getvalue(), mtime=at))
-    return target
+    places = {one.relative_to(chart): one for one in chart.rglob("*") if one.is_file()}
+    # `ci` has values of tests.
+    files = {str(x): file.read_bytes() for x, file in places.items() if x.parts[0] != "ci"}
+    if "Source" in addresses:
+        files["Chart.yaml"] += f"sources: [{addresses['Source']}]\n".encode()
+    if "Homepage" in addresses:
+        files["Chart.yaml"] += f"home: {addresses['Homepage']}\n".encode()
+    if "Documentation" in addresses:
+        runbooks = f'runbookUrl: "{addresses["Documentation"].rstrip("/")}/docs/runbooks"'
+        files["values.yaml"] = files["values.yaml"].replace(b'runbookUrl: ""', runbooks.encode())
+    return write(folder / f"{told['name']}-{told['version']}.tgz", told["name"], files, at)

@@ -370,7 +370,7 @@ def test_a_case_that_does_not_hold_is_found(tmp_path: Path) -> None:
         judged(tmp_path, [scene(ready, ready.quiet, {ready.alert})])
 
 
-def test_an_alert_names_the_instance_and_links_to_its_runbook(tmp_path: Path) -> None:
+def test_an_alert_names_the_instance_and_its_runbook(tmp_path: Path) -> None:
     """As Alertmanager gets them: with every label filled in."""
     case = next(one for one in CASES if one.alert == "SealyardBackendFails")
     made = scene(case, case.fires, {case.alert})
@@ -389,8 +389,7 @@ def test_an_alert_names_the_instance_and_links_to_its_runbook(tmp_path: Path) ->
                     "exp_annotations": {
                         "summary": "a:15021: The application behind the listener api gives no"
                         " usable responses: connect.",
-                        "runbook_url": "https://sealyard.example.com/docs/runbooks/"
-                        "SealyardBackendFails.html",
+                        "runbook": "docs/runbooks/SealyardBackendFails.md",
                     },
                 }
             ],
@@ -413,7 +412,7 @@ def permissive_ends(at: str, series: Series, safe: str | None) -> dict[str, Any]
     ends = "The rule send ends its mode permissive within seven days."
     annotations = {
         "summary": f"{ends} {said.get(safe or '')}",
-        "runbook_url": f"https://sealyard.example.com/docs/runbooks/{name}.html",
+        "runbook": f"docs/runbooks/{name}.md",
     }
     fired = [] if safe is None else [{"exp_labels": labels, "exp_annotations": annotations}]
     seen = {**ALIVE, UNTIL: "300000x200", **series}
