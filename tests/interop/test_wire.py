@@ -98,7 +98,7 @@ def test_the_kit_has_what_must_open_and_what_must_not_and_is_packed_alike(tmp_pa
     assert len(refused) > 200
     assert len(cases) - len(refused) > 200
     asked = {one["task"]["do"] for one in cases}
-    assert asked == {"context", "name", "token", "tags", "stream", "keyring", "record"} | {
+    assert asked == {"context", "name", "token", "tags", "equal", "stream", "keyring", "record"} | {
         *("privateKey", "package", "receipt", "audit")
     }
     assert len({reader_kit.pack(tmp_path, "1", 1).read_bytes() for _ in range(2)}) == 1

@@ -60,7 +60,12 @@ def _of_value(tenant: Name | None, generation: int, value: bytes, cty: str | Non
         {**about, "token": sealed.decode() + "=", "opens": False},
         {**about, **other},
     ]
-    for more in ({"field": "name"}, {"tenant": "other"}, {"message": "m1"}):
+    others: tuple[dict[str, Name], ...] = (
+        {"field": "name"},
+        {"tenant": "other"},
+        {"message": "m1"},
+    )
+    for more in others:
         bound = spelled({**parts, **more})
         found.append({**about, "parts": bound, "token": sealed.decode(), "opens": False})
     return found

@@ -36,7 +36,7 @@ def steps() -> list[Object]:
     made = {
         "names, CONTEXT and SCOPE, names of records": [*_names()],
         "tokens": [*_tokens(), *_base64_tokens()],
-        "tags behind tokens": [*_tags()],
+        "tags behind tokens, and the equal form": [*_tags(), *_equal_tokens()],
         "sealed streams": [*_streams()],
         "the keyring's file": [*_keyrings()],
         "records of the store": [*_records()],
@@ -114,6 +114,19 @@ def _tags() -> Iterator[Case]:
     for one in _told("wire/tags")["vectors"]:
         names = ("secret", "generation", "parts", "field", "kind", "words")
         yield one["text"], _task("tags", one, *names), {"tags": one["tags"]}
+
+
+def _equal_tokens() -> Iterator[Case]:
+    for one in _told("wire/equal")["vectors"]:
+        name = f"equal form: {one['token']}"
+        opened = {"plaintext": one["plaintext"], "cty": one["cty"]} if one["opens"] else None
+        yield name, _task("equal", one, "token", "parts", "secret", "generation"), opened
+        ring: Object = {"keks": [], "name_key": "00" * 32}
+        yield (
+            f"{name}, as another",
+            _task("token", one, "token", "parts", keyring=ring, now=0),
+            None,
+        )
 
 
 def _streams() -> Iterator[Case]:

@@ -18,7 +18,8 @@ var known = map[string]func(object) object{
 		parts := member(task, "parts")
 		return object{"context": asHex(context(parts)), "scope": asHex(scope(parts))}
 	},
-	"token":      answerToken,
+	"token":      func(task object) object { return told(openToken(task)) },
+	"equal":      func(task object) object { return told(openEqual(task)) },
 	"stream":     openStream,
 	"package":    openPackage,
 	"privateKey": openPrivateKey,

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"crypto/aes"
+	"crypto/cipher"
 	"crypto/hmac"
 	"crypto/sha512"
 	"encoding/base32"
@@ -48,7 +49,7 @@ func readHeader(p []byte) token {
 func decodeToken(written string) token {
 	if strings.HasPrefix(written, "sy1.") {
 		data := from64(written[4:])
-		if len(data) < 43+16 {
+		if len(data) < 43+16 || data[0]&8 == 8 {
 			refuse("short")
 		}
 		flags, number := data[0], int(binary.BigEndian.Uint16(data[1:]))
@@ -137,8 +138,33 @@ func openToken(task object) ([]byte, string) {
 	return openGcm(sk, of.iv, of.sealed, of.aad), of.cty
 }
 
-func answerToken(task object) object {
-	plaintext, cty := openToken(task)
+func openEqual(task object) ([]byte, string) {
+	written, generation := text(task, "token"), int(number(task, "generation"))
+	if !strings.HasPrefix(written, "sy1.") {
+		refuse("prefix")
+	}
+	data := from64(written[4:])
+	if len(data) < 19 || data[0]&^2 != 8 {
+		refuse("equal")
+	}
+	if found := int(binary.BigEndian.Uint16(data[1:])); found == 0 || found != generation {
+		refuse("generation")
+	}
+	bound := context(member(task, "parts"))
+	info, secret := joined(byte(0), u32(len(bound)), bound, u32(generation)), from16(text(task, "secret"))
+	key := func(label string) []byte { return expand(secret, joined("sealyard/v1/equal/"+label, info), 32) }
+	plaintext := make([]byte, len(data)-19)
+	cipher.NewCTR(must(aes.NewCipher(key("enc"))), data[3:19]).XORKeyStream(plaintext, data[19:])
+	if !hmac.Equal(data[3:19], mac(key("mac"), joined(u32(len(bound)), bound, "sy1.", data[:3], plaintext))[:16]) {
+		refuse("S")
+	}
+	if data[0]&2 == 2 {
+		return plaintext, "json"
+	}
+	return plaintext, ""
+}
+
+func told(plaintext []byte, cty string) object {
 	answer := object{"plaintext": base64.StdEncoding.EncodeToString(plaintext), "cty": nil}
 	if cty != "" {
 		answer["cty"] = cty
