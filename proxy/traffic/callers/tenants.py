@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from ...config.settings.callers import CallerTenants
 from ...core.errors import CallerUnverified, UnfitEnvironment
+from ...keys.keyring.jwk_set import parse_object
 from ..policy import NAME_CHARACTERS, TABLE_BYTES
 
 
@@ -72,20 +72,12 @@ def texts_of(
 def _table(path: Path) -> Mapping[str, str]:
     try:
         with path.open("rb") as file:
-            document = file.read(TABLE_BYTES + 1)
-        found = json.loads(document, object_pairs_hook=_once)
-    except (OSError, ValueError, RecursionError) as error:
-        told = getattr(error, "strerror", None) or "not a JSON object with each name once"
-        raise UnfitEnvironment("caller-tenants", detail=f"{path}: {told}") from None
-    if not isinstance(found, dict) or not all(
+            found = parse_object(file.read(TABLE_BYTES + 1))
+    except OSError as error:
+        raise UnfitEnvironment("caller-tenants", detail=f"{path}: {error.strerror}") from None
+    if found is None or not all(
         isinstance(one, str) and one for pair in found.items() for one in pair
     ):
-        raise UnfitEnvironment("caller-tenants", detail=f"{path}: not an object of texts")
+        told = f"{path}: not a JSON object of texts with each name once"
+        raise UnfitEnvironment("caller-tenants", detail=told)
     return found
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError("a name stands twice")
-    return members

@@ -394,6 +394,12 @@ BROKEN: Final[dict[str, Callable[[Broken], None]]] = {
     "a key that is encrypted": encrypted_key,
     "no CA of clients": tls("server.pem", "server.key", ", client_ca: gone.pem"),
     "a CA of clients that is none": tls("server.pem", "server.key", ", client_ca: root.key"),
+    "no revocation lists of clients": tls(
+        "server.pem", "server.key", ", client_ca: server.pem, client_crl: gone.pem"
+    ),
+    "revocation lists of clients that are none": tls(
+        "server.pem", "server.key", ", client_ca: server.pem, client_crl: root.key"
+    ),
     "no CA of the upstream": upstream("ca: gone.pem"),
     "a CA of the upstream that is none": upstream("ca: admin.token"),
     "no client certificate": upstream("cert: gone.pem, key: server.key"),
