@@ -18,12 +18,16 @@ from tests.servers import await_log, await_port, child, free_port
 
 POSTGRESQL: Final = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 MARIADB: Final = Path("/usr/sbin/mariadbd")
+MYSQL: Final = Path(__file__).parents[2] / ".mysql" / "usr"
 
 needs_postgresql: Final = pytest.mark.skipif(
     not POSTGRESQL, reason="no PostgreSQL: ./dev packages installs it, as root"
 )
 needs_mariadb: Final = pytest.mark.skipif(
     not MARIADB.exists(), reason="no MariaDB: ./dev packages installs it, as root"
+)
+needs_mysql: Final = pytest.mark.skipif(
+    not MYSQL.exists(), reason="no MySQL: ./dev test-mysql fetches it"
 )
 
 
@@ -93,12 +97,7 @@ def mariadb(*options: str, port: int = 0) -> Iterator[tuple[int, Path]]:
         install = ["mariadb-install-db", "--no-defaults", f"--datadir={data}", *user]
         more = ["--auth-root-authentication-method=normal", "--skip-test-db"]
         subprocess.run([*install, *more], check=True, capture_output=True)  # noqa: S603 - its own program
-        first = Path(folder) / "first.sql"
-        first.write_text(
-            "CREATE DATABASE clinic CHARACTER SET utf8mb4;\n"
-            "CREATE USER clinic@'127.0.0.1';\nGRANT ALL ON clinic.* TO clinic@'127.0.0.1';\n"
-        )
-        first.chmod(0o644)
+        first = _first(folder)
         command = [
             str(MARIADB), "--no-defaults", f"--datadir={data}", f"--port={port}", *user,
             "--bind-address=127.0.0.1", f"--socket={folder}/socket", f"--init-file={first}",
@@ -108,6 +107,54 @@ def mariadb(*options: str, port: int = 0) -> Iterator[tuple[int, Path]]:
         with child(command, log, {}, cwd=Path(folder)) as process:
             await_port(process, port, log)
             yield port, Path(folder) / "statements.log"
+
+
+def _first(folder: str, more: str = "") -> Path:
+    """Write what a server of MariaDB or MySQL is to do first."""
+    first = Path(folder) / "first.sql"
+    first.write_text(
+        "CREATE DATABASE clinic CHARACTER SET utf8mb4;\n"
+        "CREATE USER clinic@'127.0.0.1';\nGRANT ALL ON clinic.* TO clinic@'127.0.0.1';\n" + more
+    )
+    first.chmod(0o644)
+    return first
+
+
+@contextmanager
+def mysql(*options: str) -> Iterator[tuple[int, Path]]:
+    """Run the MySQL that was fetched, which flushes pages at once; yield its port and its files.
+
+    The users are `clinic` and `root` without passwords, the database `clinic`.
+    """
+    port = free_port()
+    with tempfile.TemporaryDirectory(prefix="sealyard-mysql-") as folder:
+        data, log = Path(folder) / "data", Path(folder) / "server.log"
+        command = [
+            str(MYSQL / "sbin" / "mysqld"), "--no-defaults", f"--datadir={data}",
+            f"--lc-messages-dir={MYSQL / 'share' / 'mysql'}",
+        ]  # fmt: skip
+        if os.geteuid() == 0:
+            shutil.chown(folder, "mysql", "mysql")
+            command.append("--user=mysql")
+        libraries = {"LD_LIBRARY_PATH": ":".join(map(str, sorted((MYSQL / "lib").glob("*-gnu"))))}
+        subprocess.run(  # noqa: S603 - its own program
+            [*command, "--initialize-insecure"],
+            check=True,
+            capture_output=True,
+            env=os.environ | libraries,
+        )
+        root = "CREATE USER root@'127.0.0.1';\nGRANT ALL ON *.* TO root@'127.0.0.1';\n"
+        command += [
+            f"--port={port}", "--bind-address=127.0.0.1", f"--socket={folder}/socket",
+            f"--pid-file={folder}/pid", "--mysqlx=OFF", "--secure-file-priv=",
+            f"--init-file={_first(folder, root)}",
+            "--skip-name-resolve", "--innodb-flush-log-at-trx-commit=0",
+            *(options or ["--skip-log-bin"]),
+            "--innodb-max-dirty-pages-pct=0", "--log-bin-trust-function-creators",
+        ]  # fmt: skip
+        with child(command, log, libraries, cwd=Path(folder)) as process:
+            await_port(process, port, log)
+            yield port, data
 
 
 @contextmanager

@@ -130,8 +130,8 @@ def mysql(port: int) -> Iterator[Database]:
     for sql in SCHEMA:
         run(sql.format(text="varchar(255) COLLATE utf8mb4_general_ci", json="longtext"))
     refuse = (
-        "CREATE TRIGGER refuse BEFORE UPDATE ON messages FOR EACH ROW BEGIN NOT ATOMIC"
-        " IF old.id = 20 THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'canary'; END IF; END"
+        "CREATE TRIGGER refuse BEFORE UPDATE ON messages FOR EACH ROW"
+        " IF old.id = 20 THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'canary'; END IF"
     )
     fail = refuse.replace("'45000' SET", "'HY000' SET MYSQL_ERRNO = 1030,")
     with closings() as opened:
@@ -160,7 +160,11 @@ def ports() -> Iterator[Callable[[str], int]]:
 
         def port(kind: str) -> int:
             if kind not in held:
-                server = servers.postgresql if kind == "postgresql" else servers.mariadb
+                server = {
+                    "postgresql": servers.postgresql,
+                    "mariadb": servers.mariadb,
+                    "mysql": servers.mysql,
+                }[kind]
                 held[kind], _ = stack.enter_context(server())
             return held[kind]
 

@@ -125,6 +125,17 @@ def mariadb(folder: Path, mariadb_server: tuple[int, Path]) -> Iterator[Clinic]:
 
 
 @pytest.fixture
+def mysql(folder: Path) -> Iterator[Clinic]:
+    with servers.mysql("--log-bin=binlog") as (port, files), tables.mysql(port) as database:
+        source = f"{{mysql: {{database: clinic, port: {port}, user: root}}}}"
+        clinic = made(folder, source, database.run, files)
+        database.run("ALTER TABLE messages MODIFY content TEXT")
+        for at in range(1, ROWS + 1):
+            database.run(f"INSERT INTO messages VALUES ({at}, 'clinic', 1, '{CANARY} {at}', '[]')")  # noqa: S608 - of this test
+        yield clinic
+
+
+@pytest.fixture
 def sqlite(folder: Path) -> Iterator[Clinic]:
     place = folder / "files"
     place.mkdir()
@@ -219,7 +230,18 @@ def test_postgresql_says_all_that_depends_on_a_column_and_nothing_else(postgresq
 @pytest.mark.slow
 @servers.needs_mariadb
 def test_mariadb_says_all_that_depends_on_a_column_and_nothing_else(mariadb: Clinic) -> None:
-    one = mariadb
+    mariadb.run("ALTER TABLE messages ADD SYSTEM VERSIONING")
+    all_is_told(mariadb, "history of `messages`")
+
+
+@pytest.mark.slow
+@servers.needs_mysql
+def test_mysql_says_all_that_depends_on_a_column_and_nothing_else(mysql: Clinic) -> None:
+    all_is_told(mysql)
+
+
+def all_is_told(one: Clinic, *more: str) -> None:
+    """Make what keeps values of a table, and what does not; `more` receives values beside it."""
     for sql in (
         "CREATE TABLE audit (old TEXT)",
         (
@@ -244,13 +266,12 @@ def test_mariadb_says_all_that_depends_on_a_column_and_nothing_else(mariadb: Cli
         "ALTER TABLE messages ADD CONSTRAINT plain CHECK (content <> '')",
         "ALTER TABLE messages ADD CONSTRAINT known CHECK (org <> '')",
         "ALTER TABLE messages ADD words TEXT AS (concat(content, 'x')) STORED",
-        "ALTER TABLE messages ADD SYSTEM VERSIONING",
     ):
         one.run(sql)
     found = told()
     refused = invoke("migrate", "seal", "job.yaml", status=3)
 
-    receiving = {"trigger note", "history of `messages`", "binary log"}
+    receiving = {"trigger note", "binary log", *more}
     keeping = {"index by_content", "column words", "event copies", "old versions of `messages`"}
     assert found == (
         dict.fromkeys(receiving, "receives")
@@ -361,6 +382,27 @@ def test_no_file_of_mariadb_has_an_old_value_after_a_scrub_that_the_report_does_
     one.run("CREATE FULLTEXT INDEX words ON messages (content)")
     places = ["clinic/messages.ibd", "binlog.0*", "ib_logfile0"]
     scrubbed(one, places, "--data-dir", str(one.files))
+
+
+@pytest.mark.slow
+@servers.needs_mysql
+def test_each_file_of_mysql_that_has_an_old_value_after_a_scrub_is_named(mysql: Clinic) -> None:
+    one = mysql
+    one.accept("binary log")
+    invoke("migrate", "seal", "job.yaml")
+    invoke("migrate", "verify", "job.yaml")
+    words = ("migrate", "scrub", "job.yaml", "--run", "--data-dir", str(one.files))
+    cleaned = invoke(*words, "--report", "scrub.jws", status=1)
+    held = one.holding()
+    named = signed("scrub.jws").not_covered
+
+    assert {"clinic/messages.ibd", "binlog.0*"} <= set(
+        one.without(["clinic/messages.ibd", "binlog.0*"])
+    )
+    assert all(f"{file}: " in cleaned.output for file in held)
+    assert all(any(file in each for each in named) for file in held)
+    assert sum("not done" in each for each in named) == 2
+    invoke("migrate", "verify", "job.yaml")
 
 
 def test_no_file_of_sqlite_has_an_old_value_after_a_scrub(sqlite: Clinic) -> None:

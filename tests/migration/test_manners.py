@@ -49,10 +49,11 @@ def ports() -> Iterator[Callable[[str], int]]:
 
 
 POSTGRESQL = pytest.param("postgresql", marks=servers.needs_postgresql)
-MARIADB = pytest.param("mysql", marks=[servers.needs_mariadb, pytest.mark.slow])
+MARIADB = pytest.param("mariadb", marks=[servers.needs_mariadb, pytest.mark.slow])
+MYSQL = pytest.param("mysql", marks=[servers.needs_mysql, pytest.mark.slow])
 
 
-@pytest.fixture(params=[POSTGRESQL, MARIADB])
+@pytest.fixture(params=[POSTGRESQL, MARIADB, MYSQL])
 def database(
     request: pytest.FixtureRequest,
     tmp_path: Path,
@@ -125,7 +126,7 @@ def test_a_statement_that_takes_too_long_is_parted_until_it_does_not(database: D
     assert "3 sealed-now" in invoke("migrate", "seal", "job.yaml").output
 
 
-@pytest.mark.parametrize("database", [MARIADB], indirect=True)
+@pytest.mark.parametrize("database", [MARIADB, MYSQL], indirect=True)
 def test_what_takes_long_is_written_in_several_transactions(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

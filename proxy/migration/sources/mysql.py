@@ -52,7 +52,9 @@ WHERE table_schema = coalesce(%s, database()) AND table_name = %s
 _SETTINGS: Final = (
     "SET sql_mode = 'STRICT_ALL_TABLES', sql_quote_show_create = 1,"
     f" innodb_lock_wait_timeout = {ROW_WAIT_SECONDS}, wait_timeout = {MYSQL_IDLE_SECONDS}"
+    " /*!80003 , information_schema_stats_expiry = 0 */"  # it tells sizes of yesterday else
 )
+_REPLICAS: Final = "SHOW /*M! SLAVE HOSTS */ /*!80022 REPLICAS */"
 _REFUSING: Final = (
     *(ER.TRUNCATED_WRONG_VALUE_FOR_FIELD, ER.DATA_TOO_LONG, ER.DUP_ENTRY, ER.CONSTRAINT_FAILED),
     *(1644, 3140, 3819),  # SIGNAL, and of MySQL: no JSON, CHECK
@@ -152,13 +154,14 @@ class MysqlSource(ComparedTable):
 
     def lag(self) -> float:
         """Ask each replica that the server knows."""
-        behind = (self._behind(one[1], one[2]) for one in self._run("SHOW SLAVE HOSTS"))
+        behind = (self._behind(one[1], one[2]) for one in self._run(_REPLICAS))
         return max(behind, default=0.0)
 
     def sessions(self) -> int:
-        """Return what the server counts, without this one."""
+        """Return what the server counts, without this one and the scheduler of events."""
         ((_, running),) = self._run("SHOW GLOBAL STATUS LIKE 'Threads_running'")
-        return int(running) - 1
+        ((scheduler,),) = self._run("SELECT @@event_scheduler = 'ON'")
+        return int(running) - 1 - int(scheduler)
 
     def _behind(self, host: str, port: int) -> float:
         """Return how many seconds a replica is behind."""
@@ -169,8 +172,9 @@ class MysqlSource(ComparedTable):
             closing(self._connected(host, port, None)) as replica,
             replica.cursor(pymysql.cursors.DictCursor) as cursor,
         ):
-            cursor.execute("SHOW SLAVE STATUS")
-            found = [one["Seconds_Behind_Master"] for one in cursor.fetchall()]
+            cursor.execute("SHOW REPLICA STATUS")
+            seconds = ("Seconds_Behind_Source", "Seconds_Behind_Master")
+            found = [one[name] for one in cursor.fetchall() for name in seconds if name in one]
         if not found or None in found:
             raise MigrationFailed("throttle-blind", detail=f"{host}:{port} does not replicate")
         return float(max(found))

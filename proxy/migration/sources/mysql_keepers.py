@@ -44,11 +44,17 @@ _REFERRING: Final = """
 SELECT constraint_name, table_name, referenced_column_name FROM information_schema.key_column_usage
 WHERE referenced_table_schema = coalesce(%s, database()) AND referenced_table_name = %s
 """
-_PROGRAMS: Final = """
+_ROUTINES: Final = """
 SELECT lower(routine_type), routine_name, routine_definition FROM information_schema.routines
-UNION ALL SELECT 'event', event_name, event_definition FROM information_schema.events
-UNION ALL SELECT 'check', constraint_name, check_clause FROM information_schema.check_constraints
-    WHERE constraint_schema = coalesce(%s, database()) AND table_name = %s
+"""
+_EVENTS: Final = "SELECT 'event', event_name, event_definition FROM information_schema.events"
+# A name of MariaDB is one of a table, and of MySQL, which lacks the column, one of a schema.
+_CHECKS: Final = """
+SELECT 'check', c.constraint_name, check_clause
+FROM information_schema.check_constraints c JOIN information_schema.table_constraints t
+    ON t.constraint_schema = c.constraint_schema AND t.constraint_name = c.constraint_name
+    /*M! AND t.table_name = c.table_name */
+WHERE t.constraint_schema = coalesce(%s, database()) AND t.table_name = %s
 """
 _VIEWS: Final = "SELECT table_name, view_definition FROM information_schema.views"
 
@@ -126,7 +132,7 @@ class MysqlInspection:
         if self._variable("log_bin") in {"1", "ON"}:
             after = change.after if self._variable("binlog_row_image") != "FULL" else 0
             log = change.rows * BINLOG_EVENT + (after or 2 * (row * change.rows) + grown)
-            if self._variable("binlog_annotate_row_events") in {"1", "ON"}:
+            if {self._variable(one) for one in _STATEMENTS} & {"1", "ON"}:
                 log += change.after + change.rows * 2 * BINLOG_EVENT
         folder = self._variable("datadir") if self._host in LOCAL else None
         held = row * change.rows
@@ -190,7 +196,8 @@ class MysqlInspection:
 
     def _programs(self) -> Iterator[Keeper]:
         """Yield events, routines and checks whose text names the table, or a column of the job."""
-        for kind, name, text in self._run(_PROGRAMS, self._place):
+        programs = (*self._run(_ROUTINES), *self._run(_EVENTS), *self._run(_CHECKS, self._place))
+        for kind, name, text in programs:
             words = {one.lower() for one in _WORD.findall(text or "")}
             if kind == "check" and words & self._columns:
                 told = "is given tokens now"
@@ -227,5 +234,7 @@ class MysqlInspection:
 
 
 _WORD: Final = re.compile(r"\w+")
+_STATEMENTS: Final = ("binlog_annotate_row_events", "binlog_rows_query_log_events")
+"""What lets the binary log of MariaDB, and of MySQL, have each statement beside its rows."""
 _BINARY_LOGS: Final = "PURGE BINARY LOGS"
 _REDO: Final = "SET GLOBAL innodb_log_file_size"
