@@ -107,6 +107,22 @@ def keys(scene: Scene) -> None:
         scene.do(f"cd {folder} && rm ../two/theirs.jwe && {made}")
         scene.do(f"cd {scene.folder / 'two'}")
 
+    def stolen() -> None:
+        """Have a store with Bob's key in it, which nobody has confirmed yet."""
+        config = scene.folder / "two" / "sealyard.yaml"
+        keyring = "key: {file: root.key}}\n"
+        config.write_text(
+            config.read_text().replace(keyring, f"{keyring}  store: sqlite:keys.db\n")
+        )
+        pair = OKPKey.generate_key("X25519").as_dict(private=False)
+        (config.parent / "bob.json").write_text(json.dumps(pair))
+        scene.do("sealyard participants add bob --jwk bob.json --device phone >kid.txt")
+        scene.reader.statuses = {"sealyard keys rotate-records --compromised": 1}
+
+    def confirmed() -> None:
+        scene.do("mv kid.txt confirmed.txt")
+        scene.reader.statuses = {}
+
     scene.reader.numbers = True
     scene.reader.before = {
         "sealyard keys add": start,
@@ -115,6 +131,8 @@ def keys(scene: Scene) -> None:
         "mv keyring.jwe": sealed_again,
         "sealyard keys import theirs.jwe": two,
         "sealyard keys adopt": another,
+        "sealyard keys rotate-records --compromised": stolen,
+        "sealyard keys rotate-records --compromised --fingerprints": confirmed,
         "sealyard keys derive": lambda: scene.do("cd .."),
     }
 
