@@ -116,7 +116,8 @@ def keys(scene: Scene) -> None:
         )
         pair = OKPKey.generate_key("X25519").as_dict(private=False)
         (config.parent / "bob.json").write_text(json.dumps(pair))
-        scene.do("sealyard participants add bob --jwk bob.json --device phone >kid.txt")
+        kid = scene.do("sealyard participants add bob --jwk bob.json --device phone | tee kid.txt")
+        scene.reader.values["rB1cVzDdo0Lh0UTFXhVJ0ZcVYgG3Tq2i1xkYfC0aF4w"] = kid.strip()
         scene.reader.statuses = {"sealyard keys rotate-records --compromised": 1}
 
     def confirmed() -> None:
