@@ -103,6 +103,9 @@ MOVED: Final = (
     ),
     Part("drills", 3, Selection(("tests/drills",)), ("docs",)),
     Part(
+        "guards", 3, Selection(("tests/guards",)), ("tests/contracts", "tests/keys", "tests/redis")
+    ),
+    Part(
         "chart",
         1,
         Selection(("tests/chart", "tests/cluster")),

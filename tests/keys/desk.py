@@ -54,5 +54,5 @@ class Desk:
         answer = dict(done.answer)
         if "store" in answer:
             store = answer.pop("store")
-            answer |= {"store": store["master"], "replicas": store.get("replicas")}
+            answer |= {"store": store.pop("master"), **store}
         return SessionResult(**answer)

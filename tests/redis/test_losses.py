@@ -12,18 +12,18 @@ from pathlib import Path
 
 import pytest
 
-from proxy.keys.policy import LEDGER_OF_OTHERS
+from proxy.keys.policy import LEDGER_OF_OTHERS, REVOKE_TRIES
 from proxy.keys.sessions import ledger
 from proxy.keys.sessions.ledger import FenceLedger, Taken
 from proxy.keys.sessions.settings import SessionMode
-from proxy.keys.stores import open_store
+from proxy.keys.stores import Settled, open_store
 from tests.keys.builders import SCOPE
 from tests.keys.desk import Desk
 from tests.keys.members import KEYRING, Member, running
 
 from .server import Server, needs_redis
 
-pytestmark = needs_redis
+pytestmark = [needs_redis, pytest.mark.usefixtures("patient")]
 
 WITHIN_SECONDS = 5.0
 
@@ -110,4 +110,91 @@ async def test_a_file_keeps_the_last_and_what_another_keyring_wrote(
     for number in range(100):
         entries.learn("revoked", f"m{number:021}", 5)
     assert len(entries) == 2 + LEDGER_OF_OTHERS
+    await one.store.close()
+
+
+@pytest.mark.parametrize(
+    ("options", "disk"),
+    [
+        (("--appendonly", "yes", "--appendfsync", "always"), True),
+        (("--appendonly", "yes", "--appendfsync", "everysec"), True),
+        (("--appendonly", "yes", "--appendfsync", "no"), False),
+        ((), False),
+    ],
+)
+async def test_what_the_disk_is_said_to_have_outlasts_a_crash(
+    tmp_path: Path,
+    options: tuple[str, ...],
+    disk: bool,  # noqa: FBT001 - a case
+) -> None:
+    server = Server(tmp_path, options)
+    server.start()
+    one = a_member(server, "durable")
+    try:
+        async with running(one):
+            text = await one.sealed()
+            answer = await Desk(one.sessions).run("revoke", SCOPE)
+            await asyncio.to_thread(server.kill)
+        assert (answer.store, answer.replicas, answer.disk) == (True, 0, disk)
+        if disk:
+            await asyncio.to_thread(server.start)
+            assert await until_shut(server, text, "durable") < WITHIN_SECONDS
+    finally:
+        await one.store.close()
+        server.kill()
+
+
+async def test_a_disk_that_may_not_be_asked_about_is_not_known(server: Server) -> None:
+    server.command("ACL", "SETUSER", "default", "-wait", "-waitaof")
+    one = a_member(server, "durable")
+    answer = await Desk(one.sessions).run("revoke", SCOPE)
+    assert (answer.store, answer.replicas, answer.disk) == (True, None, None)
+    assert answer.answer["store"] == {"master": True}
+    await one.store.close()
+
+
+@pytest.mark.parametrize("times", [1, 100])
+async def test_a_revocation_that_is_lost_while_it_settles_is_told_again(
+    server: Server, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    """As by a failover behind the answer to the script that wrote it."""
+    one, lost = a_member(server, "durable"), 0
+    settling = one.store.settled
+
+    async def settled(name: str) -> Settled | None:
+        nonlocal lost
+        if lost < times:
+            lost += 1
+            await asyncio.to_thread(server.command, "FLUSHALL")
+        found: Settled | None = await settling(name)
+        return found
+
+    monkeypatch.setattr(one.store, "settled", settled)
+    answer = await Desk(one.sessions).run("revoke", SCOPE)
+    assert (answer.store, lost) == ((True, 1) if times == 1 else (False, REVOKE_TRIES))
+    assert (await one.store.find(answer.scope, ())).revocation is not None
+    await one.store.close()
+
+
+async def test_an_erasure_looks_again_once_it_has_settled(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = a_member(server, "ephemeral")
+    async with running(one):
+        await one.sealed()
+        name = one.sessions.name(SCOPE)
+        kept, settling = await one.store.kept(name), one.store.settled
+        (key,) = kept
+
+        async def settled(name: str) -> Settled | None:
+            """Have the store go back to before the erasure, as a failover does."""
+            if not await one.store.kept(name):
+                await one.store.keep(name, key, kept[key], 60_000)
+            found: Settled | None = await settling(name)
+            return found
+
+        monkeypatch.setattr(one.store, "settled", settled)
+        answer = await Desk(one.sessions).run("erase", SCOPE)
+        assert answer.receipt
+        assert await one.store.kept(name) == {}
     await one.store.close()

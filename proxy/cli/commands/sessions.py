@@ -58,8 +58,9 @@ def _kept(outcome: VerbOutcome) -> Iterator[str]:
     elif answer["store"]["master"]:
         within = f"within {keys.sessions.revocation_max_age:g} s"
         when = f"at once, or {within} if it missed the notification" if kind == "redis" else within
-        copies = answer["store"].get("replicas")
+        copies, disk = answer["store"].get("replicas"), answer["store"].get("disk")
         has = "" if copies is None else f", {copies} replicas have it"
+        has += "" if disk is None else f", its disk {'has it' if disk else 'does not have it'}"
         yield f"store    {kind}: every process applies it {when}{has}"
     else:
         yield f"store    NOT WRITTEN: {outcome.reason}"

@@ -25,6 +25,7 @@ from ..fleet.presence import Reach
 from ..keyring.name_keys import NamePlace
 from ..sessions import session_control
 from ..sessions.agreement import began
+from ..sessions.fences import Fences
 from ..sessions.settings import SessionView
 from ..stores import StoreFailed, erased
 from .session_verbs import StillOpen
@@ -36,10 +37,11 @@ class SessionResult:
     """The sessions of a scope after a call; `scope` is its name in the store, a keyed hash.
 
     `agreed` is whether other processes use a new session too; None without a shared store. `store`
-    is whether the store holds a revocation, read back and verified, and `replicas` how many of its
-    replicas have acknowledged it, if that is known; where it does not, `kept` is whether a file
-    holds it until it does. `durable` is whether the keyring holds it, and `problem`
-    why not; `open` where it does not hold yet, and `others_within` for how many seconds at most.
+    is whether the store holds a revocation, read back and verified, `replicas` how many of its
+    replicas have acknowledged it, and `disk` whether its disk has it, as far as that is known;
+    where the store does not hold it, `kept` is whether a file does until it does. `durable` is
+    whether the keyring holds it, and `problem` why not; `open` where it does not hold yet, and
+    `others_within` for how many seconds at most.
     `complete` is whether every process that may seal knows of it, of how many `processes` that have
     said so, and `missed` the names of those that were not reached; None without a shared store.
     `fresh` is what keeps it so, should the store be put back to what it held before.
@@ -59,6 +61,7 @@ class SessionResult:
     others_within: float | None = None
     unknown: bool | None = None
     replicas: int | None = None
+    disk: bool | None = None
     erased: tuple[str, ...] | None = None
     receipt: str = ""
     key: dict[str, str] | None = None
@@ -72,10 +75,9 @@ class SessionResult:
     def answer(self) -> dict[str, Any]:
         """The result as JSON, without what does not apply."""
         said = {key: value for key, value in asdict(self).items() if value not in (None, "")}
-        replicas = said.pop("replicas", None)
+        kept = {name: said.pop(name) for name in ("replicas", "disk") if name in said}
         if self.store is not None:
-            told = {} if replicas is None else {"replicas": replicas}
-            said["store"] = {"master": self.store, **told}
+            said["store"] = {"master": self.store, **kept}
         return said
 
     def done(self, *told: str, failed: str = "", **more: object) -> Done:
@@ -295,17 +297,21 @@ async def _enter(at: At, scope: Scope, revoked: int, erasing: int) -> None:
 
 
 async def _sweep(at: At, scope: Scope, revoked: int, erasing: int) -> None:
-    """See that what was destroyed is still absent, now that all know of it.
+    """See that what was destroyed is still absent, now that all know of it and it has settled.
 
     Raises KeyUnavailable where the store does not answer: then that is not known.
     """
+    swept: list[tuple[Fences, str, int]] = []
+    for place in _places(at, scope):
+        fences = at.sessions.fences_at(place)
+        if at.sessions.ephemeral:
+            swept.append((fences, place.sessions, revoked))
+        if at.packages is not None:
+            swept.append((fences, place.packages, erasing))
     try:
-        for place in _places(at, scope):
-            fences = at.sessions.fences_at(place)
-            if at.sessions.ephemeral:
-                await fences.sweep(place.sessions, revoked)
-            if at.packages is not None:
-                await fences.sweep(place.packages, erasing)
+        await asyncio.gather(*(at.sessions.store.settled(name) for _, name, _ in swept))
+        for fences, name, not_before in swept:
+            await fences.sweep(name, not_before)
     except StoreFailed:
         raise KeyUnavailable("store-unavailable") from None
 
@@ -334,7 +340,9 @@ async def _revoke(
         await asyncio.to_thread(at.keep, view.name, view.not_before)
     except SealyardError as error:
         durable, problem = False, error.reason
-    store, kept = taken if sessions.store.shared else None, None
+    store, kept, settled = taken if sessions.store.shared else None, None, None
+    if store:
+        store, settled = await session_control.settled(sessions, scope)
     own = [place.sessions for place in _own_places(at, scope)]
     if store is False and at.pending is not None:
         kept = all([await at.pending.add(one, view.not_before, timed=timed) for one in own])
@@ -345,7 +353,8 @@ async def _revoke(
         view.name,
         view.not_before,
         store=store,
-        replicas=sessions.store.copies(view.name) if store else None,
+        replicas=settled.replicas if settled else None,
+        disk=settled.disk if settled else None,
         kept=kept,
         durable=durable,
         fresh="keyring" if durable else "this-process-until-restart",

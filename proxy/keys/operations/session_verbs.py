@@ -43,7 +43,9 @@ _SESSION: Final = schemas.record(
     }
 )
 _KEPT: Final = {
-    "store": schemas.record({"master": FLAG, "replicas": _NUMBER}, ("replicas",)),
+    "store": schemas.record(
+        {"master": FLAG, "replicas": _NUMBER, "disk": FLAG}, ("replicas", "disk")
+    ),
     "kept": FLAG,
     "durable": FLAG,
     "problem": TEXT,

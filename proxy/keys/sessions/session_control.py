@@ -12,7 +12,7 @@ from ...core.crypto.context import Scope
 from ...core.crypto.secret import RecordKey
 from ...core.errors import KeyUnavailable, OperatorError
 from ..policy import REVOKE_TRIES
-from ..stores import ClockRefused, StoreFailed, records
+from ..stores import ClockRefused, Settled, StoreFailed, records
 from ..stores.records import RecordRefused
 from .agreement import began
 from .revocation_state import RevocationState, read
@@ -145,6 +145,32 @@ async def put(
         await sessions.store.revoke(name, record, not_before, seen=seen)
     sessions.notice("revocation-not-kept")
     raise StoreFailed("revocation-not-kept")
+
+
+async def settled(sessions: Sessions, scope: Scope) -> tuple[bool, Settled | None]:
+    """Wait until the revocations of a scope outlast a crash and a failover of the store, if so.
+
+    Returns whether it still holds them, told again of what it has lost, and what has the one of the
+    name in use; None where that is not known.
+    """
+    state, first = sessions.revocations.of(scope), None
+    try:
+        for name, key in (one.named for one in sessions.keyring.places_of(scope)):
+            for _ in range(REVOKE_TRIES):
+                found = await sessions.store.settled(name)
+                first = first or found
+                if found is None or _held(sessions, found, name, key) >= state.not_before:
+                    break
+                await put(sessions, name, lambda: state.not_before, key)
+            else:
+                return False, None
+    except (StoreFailed, KeyUnavailable):
+        return False, None
+    return True, first
+
+
+def _held(sessions: Sessions, found: Settled, name: str, key: RecordKey) -> int:
+    return read(found.revocation, name, key, sessions.notice) or 0
 
 
 def know(sessions: Sessions, name: str, not_before: int) -> None:

@@ -24,6 +24,7 @@ from .store import FoundRecords as FoundRecords
 from .store import HeldRecords as HeldRecords
 from .store import Offer as Offer
 from .store import Room as Room
+from .store import Settled as Settled
 from .store import Store as Store
 from .store import StoreFailed as StoreFailed
 from .store import StoreFull as StoreFull

@@ -10,7 +10,7 @@ from ...process import forks
 from ...process.circuit_breaker import CircuitBreaker
 from ...telemetry.metrics.metric import Durations
 from ...telemetry.metrics.store import STORE_DURATION
-from ..policy import ERASE_SECONDS, FAST_FAILURES, QUESTIONS, REST_SECONDS
+from ..policy import ERASE_SECONDS, FAST_FAILURES, QUESTIONS, REST_SECONDS, SETTLE_SECONDS
 from . import (
     Changed,
     Fenced,
@@ -18,6 +18,7 @@ from . import (
     HeldRecords,
     Offer,
     Room,
+    Settled,
     Store,
     StoreFailed,
     StoreRefused,
@@ -153,23 +154,27 @@ class GuardedStore:
         only: Sequence[str] | None = None,
     ) -> dict[str, bytes]:
         """Do as the store inside, with more patience: SQLite waits until none reads the log."""
+        erasing = self._store.erase(name, fence, seen=seen, only=only)
+        return await self._patiently(ERASE_SECONDS, erasing)
+
+    async def runs(self) -> int:
+        """Do as the store inside."""
+        return await self._ask("runs", self._store.runs)
+
+    async def settled(self, name: str) -> Settled | None:
+        """Do as the store inside, with more patience: disks are written once a second."""
+        return await self._patiently(SETTLE_SECONDS, self._store.settled(name))
+
+    async def _patiently(self, seconds: float, doing: Awaitable[_T]) -> _T:
         try:
-            async with asyncio.timeout(ERASE_SECONDS):
-                return await self._store.erase(name, fence, seen=seen, only=only)
+            async with asyncio.timeout(seconds):
+                return await doing
         except Fenced:
             raise
         except Exception as error:  # noqa: BLE001 - as for the others
             reason = _reason(error)
             self._notice(Told.of(reason, error))
             raise StoreFailed(reason) from None
-
-    async def runs(self) -> int:
-        """Do as the store inside."""
-        return await self._ask("runs", self._store.runs)
-
-    def copies(self, name: str) -> int | None:
-        """Do as the store inside."""
-        return self._store.copies(name)
 
     async def _ask(self, operation: str, question: Callable[[], Awaitable[_T]]) -> _T:
         if self.shared and forks.generation() != self._generation:

@@ -18,6 +18,7 @@ from .store import (
     HeldRecords,
     Offer,
     Room,
+    Settled,
     StoreFull,
     Under,
     fence_ms,
@@ -161,8 +162,8 @@ class MemoryStore:
         """Return 0: it loses nothing without losing this process's connection for good."""
         return 0
 
-    def copies(self, name: str) -> int | None:
-        """Return None: there are no replicas."""
+    async def settled(self, name: str) -> Settled | None:
+        """Return None: there are no replicas, and what is acknowledged is where it stays."""
         return None
 
     async def dump(self) -> dict[str, bytes]:

@@ -13,7 +13,17 @@ from typing import Concatenate, ParamSpec, TypeVar
 from ...core.errors import UnfitEnvironment
 from ..policy import OVERWRITE_PAUSE_SECONDS, OVERWRITE_SECONDS
 from .sqlite_file import SqliteFile
-from .store import Changed, FoundRecords, HeldRecords, Offer, Room, StoreFailed, Under, errno_of
+from .store import (
+    Changed,
+    FoundRecords,
+    HeldRecords,
+    Offer,
+    Room,
+    Settled,
+    StoreFailed,
+    Under,
+    errno_of,
+)
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -126,8 +136,8 @@ class SqliteStore:
         """Return 0: it loses nothing without losing this process's connection for good."""
         return 0
 
-    def copies(self, name: str) -> int | None:
-        """Return None: there are no replicas."""
+    async def settled(self, name: str) -> Settled | None:
+        """Return None: there are no replicas, and what is acknowledged is where it stays."""
         return None
 
     async def dump(self) -> dict[str, bytes]:

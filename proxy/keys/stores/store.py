@@ -99,6 +99,18 @@ class FoundRecords:
     fence: bytes | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The revocation that a store holds, and what has it: so many replicas, and its disk or not.
+
+    None where that is not known.
+    """
+
+    revocation: bytes | None
+    replicas: int | None = None
+    disk: bool | None = None
+
+
 Changed = Callable[[str | None], None]
 """Called with the name of a conversation that another process rotated or revoked, or `erased` of
 it; with None, any may have changed."""
@@ -260,10 +272,10 @@ class Store(Protocol):
         """
         ...
 
-    def copies(self, name: str) -> int | None:
-        """Return how many replicas have acknowledged the last revocation or erasure of a name.
+    async def settled(self, name: str) -> Settled | None:
+        """Wait until what was written under a name outlasts a crash and a failover, if it can.
 
-        There may be more; None where it is not known, or there can be none.
+        That takes a second and a half at most. None where a write that is acknowledged has settled.
         """
         ...
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final, TypeVar
 
+from ...policy import MOST_REPLICAS
 from ..store import ClockRefused, Fenced, FoundRecords, HeldRecords, Misshapen, Stale
 from .connection import Answer
 from .scripts import CLOCK_REFUSED, FENCE_REFUSED
@@ -98,6 +99,12 @@ def revoked(answer: Answer) -> bytes:
     if answer == [CLOCK_REFUSED]:
         raise ClockRefused
     return present(answer)
+
+
+def on_disk(answer: Answer) -> bool:
+    """Return whether WAITAOF says that the disk of the server has what was written."""
+    here, _ = (whole(one, 0, MOST_REPLICAS) for one in many(answer, least=2, most=2))
+    return here > 0
 
 
 def erased(answer: Answer, keys: int) -> tuple[list[str], list[bytes]]:

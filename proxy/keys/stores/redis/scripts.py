@@ -177,6 +177,16 @@ return ARGV[1]
 """
 )
 
+# KEYS  a mark, revocation;  ARGV  ms of the mark
+# Answers with the revocation that stands: who has the mark behind it has it, too.
+SETTLE: Final = marked(
+    _READ
+    + """
+redis.call('SET', KEYS[1], '', 'PX', ARGV[1])
+return read(KEYS[2])
+"""
+)
+
 # KEYS  what is kept, revocation, fence, list of keys
 # ARGV  record, keep ms, seen, fence seen, first fence, ms of the fence, key id
 KEEP: Final = marked(

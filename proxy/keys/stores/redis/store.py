@@ -11,13 +11,15 @@ from functools import partial
 from typing import Final, TypeVar
 
 from ....config.settings import RedisSettings
-from ...lru_map import BoundedMap
 from ...policy import (
+    COMMAND_SECONDS,
+    DISK_MS,
     FENCE_MS,
     LISTEN_AGAIN_SECONDS,
     LISTEN_SECONDS,
     MOST_REPLICAS,
     SCRIPT_KEYS,
+    SETTLE_MARK_MS,
     WAIT_MS,
 )
 from ..store import (
@@ -30,6 +32,7 @@ from ..store import (
     FoundRecords,
     HeldRecords,
     Offer,
+    Settled,
     StoreFailed,
     StoreRefused,
     Under,
@@ -50,6 +53,7 @@ FORMAT: Final = "v1"
 _MARK_BYTES: Final = 8
 _WORTH_ANOTHER: Final = frozenset({"store-failed", "store-misshapen", "store-stale"})
 """Failures after which a script is run again at once; a time-out has used up the deadline."""
+_SETTLED: Final = "settled"
 _LISTED: Final = "ids"
 """The place of the list of keys: a list, since no store of a million keys is to be searched."""
 
@@ -68,7 +72,6 @@ class RedisStore:
         self._closed = False
         self._ahead: float | None = None
         self.subscribed = False
-        self._copies: BoundedMap[str, int] = BoundedMap(SCRIPT_KEYS)
         self.room = None  # Redis has limits of its own, and says when it is full
 
     def time(self) -> float | None:
@@ -115,8 +118,7 @@ class RedisStore:
         skew = CLOCK_SKEW_MS // 1000
         arguments: list[Word] = [record, not_before, self._channel, name, skew, _given(seen)]
         keys = [self._key(name, REVOCATION)]
-        then = partial(self._wait, name)
-        return await self._run(scripts.REVOKE, keys, arguments, replies.revoked, then=then)
+        return await self._run(scripts.REVOKE, keys, arguments, replies.revoked)
 
     async def keep(  # noqa: PLR0913 - as the protocol has it
         self,
@@ -193,7 +195,6 @@ class RedisStore:
                 [*arguments, *some],
                 partial(replies.erased, keys=len(places) - 2),
                 once=True,  # the second time it would name none
-                then=partial(self._wait, name),
             )
             gone |= dict(zip(some, records[len(first) :], strict=True))
             left = set(ids[SCRIPT_KEYS:]) | (set(rest) if first else set())
@@ -208,17 +209,26 @@ class RedisStore:
                 await node.ask("PING")
         return sum(one.runs for one in self._reach.clocks)
 
-    def copies(self, name: str) -> int | None:
-        """Return how many replicas have acknowledged the last revocation or erasure of a name."""
-        return self._copies.get(name)
+    async def settled(self, name: str) -> Settled:
+        """Wait for a replica and for the disk, over the connection of a write behind the others."""
+        keys = [self._key(name, place) for place in (_SETTLED, REVOCATION)]
+        replicas: int | None = None
+        disk: bool | None = None
 
-    async def _wait(self, name: str, line: Connection) -> None:
-        """Learn how many replicas have what was written over a connection; it promises no more."""
-        try:
-            number = replies.whole(await line.ask("WAIT", 1, WAIT_MS), 0, MOST_REPLICAS)
-        except AnsweredError:  # not permitted
-            return
-        self._copies.put(name, number)
+        async def waited(line: Connection) -> None:
+            nonlocal replicas, disk
+            with suppress(AnsweredError):  # not permitted
+                replicas = replies.whole(await line.ask("WAIT", 1, WAIT_MS), 0, MOST_REPLICAS)
+            try:
+                line.send("WAITAOF", 1, 0, DISK_MS)
+                disk = replies.on_disk(await line.read(DISK_MS / 1000 + COMMAND_SECONDS))
+            except AnsweredError as error:  # not permitted, unknown before 7.2, or there is no file
+                disk = False if "appendonly is disabled" in error.text else None
+
+        revocation = await self._run(
+            scripts.SETTLE, keys, [SETTLE_MARK_MS], replies.record, then=waited
+        )
+        return Settled(revocation, replicas, disk)
 
     async def dump(self) -> dict[str, bytes]:
         """Return every record by its place."""
