@@ -33,10 +33,14 @@ from .screen import Screen
 
 @dataclass(slots=True)
 class ChatBackend:
-    """Keeps messages in `file`, as a database would. Owns its server."""
+    """Keeps messages in `file`, as a database would. Owns its server.
+
+    `asked` are the texts that were searched for.
+    """
 
     file: Path
     rows: list[dict[str, Any]] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
     port: int = 0
     _runner: web.AppRunner | None = None
 
@@ -74,8 +78,10 @@ class ChatBackend:
         return web.json_response(row, status=201)
 
     async def _list(self, request: web.Request) -> web.Response:
-        wanted = request.match_info["id"]
-        found = [row for row in self.rows if row["conversationId"] == wanted]
+        wanted, text = request.match_info["id"], request.query.get("q", "")
+        self.asked += [text] if text else []
+        rows = [row for row in self.rows if row["conversationId"] == wanted]
+        found = [row for row in rows if text in row["content"]]
         return web.json_response({"messages": found})
 
 
@@ -219,6 +225,7 @@ def _make_keys(folder: Path) -> None:
     root_file = folder / "root.key"
     create_root_file(root_file, random=os.urandom)
     keyring = create("k1", now=int(time.time()), random=os.urandom)
+    keyring = keyring.rotate_index(now=int(time.time()), random=os.urandom)
     create_keyring(folder / "keyring.jwe", keyring, FileRoot(SecretReference(file=root_file)))
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ from .conftest import ROOT, Client, Process, running, sidecar
 PROGRAM = ROOT / ".venv-pocketbase" / "bin" / "pocketbase"
 OPERATOR = {"identity": "operator@example.com", "password": "password-of-the-operator"}
 RECORDS = "/api/collections/messages/records"
-FIELDS = [
+FIELDS: list[dict[str, object]] = [
     {"name": "room", "type": "text", "max": 100},
     {"name": "body", "type": "text", "max": 5000},
     {"name": "note", "type": "editor"},
@@ -61,8 +62,10 @@ def _version() -> str:
 
 
 @contextmanager
-def pocketbase(folder: Path) -> Iterator[Process]:
-    """Run a PocketBase with the collection `messages`, which logs every request."""
+def pocketbase(
+    folder: Path, collection: Mapping[str, object] = MappingProxyType(MESSAGES)
+) -> Iterator[Process]:
+    """Run a PocketBase with a collection, `messages`, which logs every request."""
     data, port = folder / "pb_data", free_port()
     operator = [OPERATOR["identity"], OPERATOR["password"], "--dir", str(data)]
     subprocess.run([PROGRAM, "superuser", "upsert", *operator], check=True, capture_output=True)
@@ -70,7 +73,7 @@ def pocketbase(folder: Path) -> Iterator[Process]:
     with running(command, port, folder / "pocketbase.log") as process:
         sign_in = "/api/collections/_superusers/auth-with-password"
         token = asked(port, sign_in, OPERATOR)["token"]
-        asked(port, "/api/collections", MESSAGES, token)
+        asked(port, "/api/collections", dict(collection), token)
         asked(port, "/api/settings", {"batch": {"enabled": True}}, token, "PATCH")
         yield process
 

@@ -644,6 +644,56 @@ def test_a_request_searches_for_one_thing_by_one_name() -> None:
             asked(trip)
 
 
+QUERY = "query%s {messages(room: 1, q: %s) {content}}"
+
+
+def graphql(body: object) -> Trip:
+    selector = "$.fields.messages.q"
+    rule = with_plain(searching(a_search(selector), pattern="POST /api/messages"),
+        "$.fields.messages.room")  # fmt: skip
+    (request,) = rule.blocks_of("request")
+    rule = replace(rule, request=(replace(request, format="graphql"),))
+    text = json.dumps(body)
+    return a_trip("page=1", rule, method="POST", body=text, headers=JSON_TYPE)
+
+
+@pytest.mark.parametrize(
+    ("body", "sent"),
+    [
+        ({"query": QUERY % ("($q: String)", "$q"), "variables": {"q": "The Penicillin"}}, "TAG"),
+        ({"query": QUERY % ("", '"The Penicillin"')}, '"TAG"'),
+        ({"query": QUERY % ('($q: String = "The Penicillin")', "$q")}, '"TAG"'),
+    ],
+)
+def test_an_argument_of_an_operation_is_searched_for(body: dict[str, object], sent: str) -> None:
+    done = asked(graphql(body)).forwardable.body
+    assert done is not None
+    told = json.dumps(body).replace("The Penicillin", tag("penicillin"))
+    assert json.loads(done) == json.loads(told)
+    assert sent.replace("TAG", tag("penicillin")) in str(json.loads(done))
+    assert ids(answered(graphql(body), an_answer("penicillin, the", "penicillin"))) == [0]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        'query {a: messages(q: "one") {content} b: messages(q: "two") {content}}',
+        'query {messages(q: "one", content: "Secret") {content}}',
+        'query {messages(q: ["Secret"]) {content}}',
+        'query {messages(q: "one") {content} other(q: "Secret") {content}}',
+    ],
+)
+def test_an_operation_searches_once_and_holds_nothing_else(query: str) -> None:
+    with pytest.raises(SealyardError):
+        asked(graphql({"query": query}))
+
+
+def test_a_batch_of_operations_searches_for_nothing() -> None:
+    one = {"query": 'query {messages(q: "one") {content}}'}
+    with pytest.raises(SearchNotSupported):
+        asked(graphql([one]))
+
+
 def test_records_search_for_nothing() -> None:
     rule = searching(a_search("$.q"), pattern="QUERY /api/messages")
     headers = ((b"Content-Type", b"application/x-ndjson"),)

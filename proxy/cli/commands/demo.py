@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from ...demo import old_messages, private_talk, story, three_readers
+from ...demo import old_messages, private_talk, searching, story, three_readers
 from ...demo.acts import Buttons
 from ...demo.screen import Screen
 from ...demo.stage import stage
@@ -47,6 +47,7 @@ async def _show(folder: Path, screen: Screen, *, stay: bool) -> None:
         await private_talk.play(folder / "end-to-end", screen)
         await old_messages.play(scene, screen)
         await three_readers.play(folder / "three-readers", screen)
+        await searching.play(folder / "searching", screen)
         if not stay or screen.failed:
             return
         scene.tap.chapter = ""

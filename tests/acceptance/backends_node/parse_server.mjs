@@ -20,6 +20,7 @@ const server = new ParseServer({
         fields: {
           room: { type: 'String' },
           content: { type: 'String' },
+          contentIndex: { type: 'String' },
           meta: { type: 'String' },
           scan: { type: 'File' },
         },

@@ -1,0 +1,440 @@
+"""Backends that are searched: how each starts, the rules before it, and how a client searches it.
+
+A few messages are written through Sealyard. The others are sealed by it before a service that
+only adds them up, and put where the backend keeps its own: so it is not the speed at which a
+backend writes that limits how many there are.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+
+import psycopg
+
+from tests.servers import free_port
+
+from .compared import NODE, NODE_FOLDER, files_of
+from .conftest import KINTO, Client, kinto, running
+from .flows import DJANGO, POSTGRESQL, django
+from .postgres import postgresql
+from .search_backend import Postgresql, Sqlite, Store, served
+from .test_pocketbase import FIELDS, MESSAGES, PROGRAM, RECORDS, pocketbase
+
+ROOM: Final = "r1"
+PAGE: Final = 100
+Asked = Callable[..., Any]
+"""Asks by a method, a target and maybe JSON; returns the JSON of the answer."""
+Put = Callable[[Sequence[str]], None]
+
+
+@dataclass(frozen=True)
+class Running:
+    """A backend that runs: its port, and what it keeps, by the place.
+
+    `put` stores values of the room that were sealed before. `headers` let a client in.
+    """
+
+    port: int
+    kept: Callable[[], Mapping[str, bytes]]
+    put: Put
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Searched:
+    """A backend, and what is written to search it.
+
+    `field` is the one that is searched, `bind` what its values are bound to, `rules` are those
+    before the backend. `write` is the request that sends a text; `pages` asks for words, and yields
+    the texts of each page.
+    """
+
+    start: Callable[[Path], AbstractContextManager[Running]]
+    field: str
+    rules: str
+    write: Callable[[str], tuple[str, str, object]]
+    pages: Callable[[Asked, str], Iterator[list[str]]]
+    needs: Path
+    more: str = ""
+    """What the index says beside the words that it skips."""
+    bind: str = "[tenant, conversation, field]"
+
+
+def configuration(one: Searched) -> str:
+    """Return the configuration before a backend; its second listener seals for `Running.put`."""
+    return f"""\
+version: 1
+keys: {{keyring: {{file: keyring.jwe, passphrase: {{env: SEALYARD_PASSPHRASE}}}}}}
+fields: {{{one.field}: {{index: {{words: {{skip: [common-en]{one.more}}}}}}}}}
+listeners:
+  - name: api
+    listen: 127.0.0.1:PORT
+    upstream: http://127.0.0.1:UPSTREAM
+    unmatched: reject
+    defaults: {{tenant: const:clinic, bind: {one.bind}}}
+    rules:
+{one.rules}
+  - name: collector
+    listen: 127.0.0.1:SECOND
+    upstream: http://127.0.0.1:COLLECTOR
+    unmatched: reject
+    defaults: {{tenant: const:clinic, bind: {one.bind}}}
+    rules:
+{_SEND.replace("'$.messages.*.content'", f"'$.messages.*.content', field: {one.field}")}
+"""
+
+
+@contextmanager
+def _sqlite(folder: Path) -> Iterator[Running]:
+    with closing(Sqlite(folder / "db.sqlite3")) as store, _service(store) as (port, put):
+        yield Running(port, lambda: files_of(folder), put)
+
+
+@contextmanager
+def _postgresql(folder: Path, *, trigrams: bool = False) -> Iterator[Running]:
+    with (
+        postgresql(folder) as database,
+        closing(Postgresql(database.uri, trigrams=trigrams)) as store,
+        _service(store) as (port, put),
+    ):
+        yield Running(port, lambda: files_of(folder, database.files), put)
+
+
+@contextmanager
+def _service(store: Store) -> Iterator[tuple[int, Put]]:
+    def put(sealed: Sequence[str]) -> None:
+        store.add(ROOM, list(enumerate(sealed, 1_000)))
+
+    with served(store) as (port, _):
+        yield port, put
+
+
+@contextmanager
+def _kinto(folder: Path) -> Iterator[Running]:
+    with kinto(folder, history=False) as process:
+        client = Client(process.port)
+        for path in ("/v1/buckets/clinic", _KINTO.removesuffix("/records")):
+            assert client.ask("PUT", path).status == 201
+
+        def put(sealed: Sequence[str]) -> None:
+            for at in range(0, len(sealed), 25):  # more are refused
+                some = sealed[at : at + 25]
+                requests = [{"body": {"data": {"content": one}}} for one in some]
+                batch = {"defaults": {"method": "POST", "path": _KINTO}, "requests": requests}
+                told = client.ask("POST", "/v1/batch", batch).json["responses"]
+                assert {one["status"] for one in told} == {201}
+
+        def kept() -> Mapping[str, bytes]:
+            return {"Kinto's memory": process.memory(), **files_of(folder)}
+
+        yield Running(process.port, kept, put, {"Authorization": client.authorization})
+
+
+@contextmanager
+def _django(folder: Path) -> Iterator[Running]:
+    with django(folder) as one:
+
+        def put(sealed: Sequence[str]) -> None:
+            _insert(
+                folder / "db.sqlite3",
+                "INSERT INTO message (room, text, scan) VALUES (?, ?, '')",
+                [(ROOM, text) for text in sealed],
+            )
+
+        yield Running(one.port, one.kept, put, one.headers)
+
+
+@contextmanager
+def _pocketbase(folder: Path) -> Iterator[Running]:
+    found = "@request.query.q = '' || body ~ @request.query.q"
+    long = {"name": "body", "type": "text", "max": 50_000}
+    fields = [long if one["name"] == "body" else one for one in FIELDS]
+    listed = {"listRule": f"({MESSAGES['listRule']}) && ({found})", "fields": fields}
+    with pocketbase(folder, MESSAGES | listed) as process:
+
+        def put(sealed: Sequence[str]) -> None:
+            _insert(
+                folder / "pb_data" / "data.db",
+                "INSERT INTO messages (id, room, body, note, meta, scan, created)"
+                " VALUES (?, ?, ?, '', 'null', '', '2026-01-01 00:00:00.000Z')",
+                [(secrets.token_hex(8)[:15], ROOM, text) for text in sealed],
+            )
+
+        yield Running(process.port, lambda: files_of(folder), put)
+
+
+def _insert(file: Path, statement: str, rows: Sequence[tuple[str, ...]]) -> None:
+    with closing(sqlite3.connect(file, timeout=60.0)) as database, database:
+        database.executemany(statement, rows)
+
+
+@contextmanager
+def _with_postgresql(folder: Path, script: str, statement: str) -> Iterator[Running]:
+    port = free_port()
+    with postgresql(folder) as database:
+        command = [NODE, str(NODE_FOLDER / script), str(port), database.uri]
+
+        def put(sealed: Sequence[str]) -> None:
+            parts = [one.partition("~") for one in sealed]
+            rows = [
+                {"text": "".join(one), "token": one[0], "tags": "".join(one[1:]), "room": ROOM}
+                for one in parts
+            ]
+            rows = [{**one, "id": secrets.token_hex(5)} for one in rows]
+            with psycopg.connect(database.uri) as connection, connection.cursor() as cursor:
+                cursor.executemany(statement, rows)
+
+        with running(command, port, folder / f"{script}.log"):
+            yield Running(port, lambda: files_of(folder, database.files), put)
+
+
+@contextmanager
+def _parse(folder: Path) -> Iterator[Running]:
+    statement = (
+        'INSERT INTO "Message" ("objectId", "createdAt", "updatedAt", room, content,'
+        ' "contentIndex", _rperm, _wperm)'
+        " VALUES (%(id)s, now(), now(), %(room)s, %(token)s, %(tags)s, '{*}', '{*}')"
+    )
+    with _with_postgresql(folder, "parse_server.mjs", statement) as one:
+        headers = {"X-Parse-Application-Id": "clinic"}
+        account = {"username": "ada", "password": "password-of-ada"}
+        signed = Client(one.port).ask("POST", "/parse/users", account, headers=headers)
+        headers["X-Parse-Session-Token"] = signed.json["sessionToken"]
+        yield Running(one.port, one.kept, one.put, headers)
+
+
+def _linked(
+    target: str, items: str, text: str, following: Callable[[Any], str | None]
+) -> Callable[[Asked, str], Iterator[list[str]]]:
+    """Return what follows the links to other pages, from a target with WORDS in it."""
+
+    def pages(ask: Asked, words: str) -> Iterator[list[str]]:
+        at: str | None = target.replace("WORDS", quote(words))
+        while at is not None:
+            answer = ask("GET", at)
+            yield [one[text] for one in answer[items]]
+            at = following(answer)
+
+    return pages
+
+
+def _after_host(link: str | None) -> str | None:
+    return link and "/" + link.split("/", 3)[3]
+
+
+def _pocketbase_pages(ask: Asked, words: str) -> Iterator[list[str]]:
+    at, last = 1, 1
+    while at <= last:
+        query = {"room": ROOM, "q": words, "page": at, "perPage": PAGE, "sort": "id"}
+        told = ask("GET", f"{RECORDS}?{urlencode(query)}")
+        yield [one["body"] for one in told["items"]]
+        at, last = at + 1, told["totalPages"]
+
+
+def _parse_pages(ask: Asked, words: str) -> Iterator[list[str]]:
+    query = {"where": json.dumps({"room": ROOM, "contentIndex": {"$regex": words}}), "limit": 0}
+    count = ask("GET", f"{_PARSE}?{urlencode(query | {'count': 1})}")["count"]
+    for at in range(0, count, PAGE):
+        page = query | {"limit": PAGE, "skip": at, "order": "objectId"}
+        found = ask("GET", f"{_PARSE}?{urlencode(page)}")["results"]
+        yield [one["content"] for one in found]
+
+
+def _apollo_pages(ask: Asked, words: str) -> Iterator[list[str]]:
+    found = '{messages(room: "r1", first: 1000000, words: %s) {room messages {id text}}}'
+    by_variable = {"query": f"query ($words: String) {found % '$words'}"}
+    bodies: list[dict[str, object]] = [
+        {**by_variable, "variables": {"words": words}},
+        {"query": f"query {found % json.dumps(words)}"},
+        {"query": f"query ($words: String = {json.dumps(words)}) {found % '$words'}"},
+    ]
+    each = [ask("POST", "/graphql", one)["data"]["messages"]["messages"] for one in bodies]
+    assert each[0] == each[1] == each[2]
+    yield [one["text"] for one in each[0]]
+
+
+_KINTO: Final = f"/v1/buckets/clinic/collections/{ROOM}/records"
+_PARSE: Final = "/parse/classes/Message"
+_SEND: Final = """\
+      - name: send
+        match: POST /rooms/{room}/messages
+        conversation: {from: path:room, unrelated: ['$.messages.*.id']}
+        request:
+          plain: ['$.messages.*.id']
+          encrypt: [{select: '$.messages.*.content', index: behind}]"""
+SERVICE: Final = f"""\
+{_SEND}
+      - name: search
+        match: GET /rooms/{{room}}/messages
+        conversation: path:room
+        query: {{after: plain, limit: plain}}
+        request: {{search: [{{select: 'query:q', field: content, match: words}}]}}
+        response:
+          decrypt: '$.data.*.content'
+          keep: {{items: $.data, matching: q, total: $.total}}"""
+_numbers = iter(range(1, 1_000))
+_A_SERVICE: Final = partial(
+    Searched,
+    field="content",
+    rules=SERVICE,
+    write=lambda text: (
+        "POST",
+        f"/rooms/{ROOM}/messages",
+        {"messages": [{"id": next(_numbers), "content": text}]},
+    ),
+    pages=_linked(
+        f"/rooms/{ROOM}/messages?q=WORDS&limit={PAGE}", "data", "content", lambda page: page["next"]
+    ),
+)
+
+SEARCHED: Final[Mapping[str, Searched]] = {
+    "sqlite": _A_SERVICE(_sqlite, needs=Path("/")),
+    "postgresql": _A_SERVICE(_postgresql, needs=POSTGRESQL),
+    "trigrams": _A_SERVICE(partial(_postgresql, trigrams=True), needs=POSTGRESQL),
+    "kinto": Searched(
+        _kinto,
+        field="content",
+        rules="""\
+      - name: send
+        match: POST /v1/buckets/clinic/collections/{room}/records
+        conversation: path:room
+        request: {encrypt: [{select: $.data.content, index: behind}]}
+        response: {decrypt: $.data.content}
+      - name: search
+        match: GET /v1/buckets/clinic/collections/{room}/records
+        conversation: path:room
+        query: {_limit: plain, _token: plain, _sort: plain}
+        request: {search: [{select: 'query:like_content', field: content, match: words}]}
+        response:
+          decrypt: '$.data.*.content'
+          keep: {items: $.data, matching: like_content}""",
+        write=lambda text: ("POST", _KINTO, {"data": {"content": text}}),
+        pages=_linked(
+            f"{_KINTO}?like_content=WORDS&_limit={PAGE}",
+            "data",
+            "content",
+            lambda page: _after_host(page["header"]("Next-Page")),
+        ),
+        needs=KINTO,
+    ),
+    "django": Searched(
+        _django,
+        field="text",
+        rules="""\
+      - name: send
+        match: POST /api/messages/
+        conversation: $.room
+        request: {type: application/json, encrypt: [{select: $.text, index: behind}], plain: $.room}
+        response: {status: 2xx, decrypt: $.text}
+      - name: search
+        match: GET /api/messages/
+        conversation: query:room
+        query: {page: plain, page_size: plain}
+        request: {search: [{select: 'query:search', field: text, match: words}]}
+        response:
+          status: 2xx
+          decrypt: '$.results.*.text'
+          keep: {items: $.results, matching: search, total: $.count}""",
+        write=lambda text: ("POST", "/api/messages/", {"room": ROOM, "text": text}),
+        pages=_linked(
+            f"/api/messages/?room={ROOM}&search=WORDS&page_size={PAGE}",
+            "results",
+            "text",
+            lambda page: _after_host(page["next"]),
+        ),
+        needs=DJANGO,
+    ),
+    "pocketbase": Searched(
+        _pocketbase,
+        field="body",
+        rules="""\
+      - name: send
+        match: POST /api/collections/messages/records
+        conversation: $.room
+        request: {type: application/json, encrypt: [{select: $.body, index: behind}], plain: $.room}
+        response: {decrypt: $.body}
+      - name: search
+        match: GET /api/collections/messages/records
+        conversation: query:room
+        query: {page: plain, perPage: plain, sort: plain}
+        request: {search: [{select: 'query:q', field: body, match: words}]}
+        response:
+          decrypt: '$.items.*.body'
+          keep: {items: $.items, matching: q, total: $.totalItems}""",
+        write=lambda text: ("POST", RECORDS, {"room": ROOM, "body": text}),
+        pages=_pocketbase_pages,
+        needs=PROGRAM,
+    ),
+    "parse": Searched(
+        _parse,
+        field="content",
+        more=", scope: tenant, accept_leakage: true",
+        bind="[tenant, field]",
+        rules="""\
+      - name: send
+        match: POST /parse/classes/Message
+        request:
+          type: application/json
+          encrypt: [{select: $.content, index: {as: $.contentIndex}}]
+          plain: $.room
+      - name: search
+        match: GET /parse/classes/Message
+        query: {limit: plain, skip: plain, order: plain, count: plain}
+        request:
+          search: [{select: "query:where $.contentIndex['$regex']", field: content, match: words}]
+          plain: query:where $.room
+        response:
+          decrypt: '$.results.*.content'
+          keep: {items: $.results, matching: $regex}""",
+        write=lambda text: ("POST", _PARSE, {"room": ROOM, "content": text}),
+        pages=_parse_pages,
+        needs=POSTGRESQL,
+    ),
+    "apollo": Searched(
+        partial(
+            _with_postgresql,
+            script="apollo_server.mjs",
+            statement="INSERT INTO messages (room, text) VALUES (%(room)s, %(text)s)",
+        ),
+        field="text",
+        rules="""\
+      - name: operations
+        match: POST /graphql
+        reads: true
+        request:
+          - format: graphql
+            when: {$.type: mutation, $.field: createMessage}
+            conversation: $.fields.createMessage.room
+            encrypt: [{select: $.fields.createMessage.text, index: behind}]
+            plain: $.fields.createMessage.room
+          - format: graphql
+            when: {$.type: query, $.field: messages}
+            conversation: $.fields.messages.room
+            search: [{select: $.fields.messages.words, field: text, match: words}]
+            plain: '$.fields.messages.{room,first,skip,newest}'
+        response:
+          conversation: $.data.*.room
+          decrypt: [optional $.data.*.message.text, optional $.data.*.messages.*.text]
+          keep: {items: $.data.*.messages, matching: words}""",
+        write=lambda text: (
+            "POST",
+            "/graphql",
+            {
+                "query": 'mutation ($text: String!) {createMessage(room: "r1", text: $text)'
+                " {room message {id text}}}",
+                "variables": {"text": text},
+            },
+        ),
+        pages=_apollo_pages,
+        needs=POSTGRESQL,
+    ),
+}
