@@ -74,6 +74,22 @@ async def test_the_connections_of_a_silent_worker_are_handed_to_another(tmp_path
     assert told.count("worker.silent") == 1
 
 
+async def test_what_was_handed_to_a_worker_that_dies_is_answered(tmp_path: Path) -> None:
+    async with backend() as behind:
+        with served(tmp_path, behind.port, "--workers", "2") as ours:
+            await ours.event("server.ready")
+            first, second = pids(ours)
+            with stopped(first):
+                await ours.event("worker.silent")
+                os.kill(second, signal.SIGSTOP)
+                asking = asyncio.get_running_loop().create_task(answers(ours, 15))
+                await asyncio.sleep(0.5)  # half of them have been handed to it by then
+                os.kill(second, signal.SIGKILL)
+                found = await asking  # none was reset
+    assert {status for status, _ in found} <= {200, 503}
+    assert found.total() == CONNECTIONS
+
+
 async def test_where_all_workers_are_silent_clients_get_an_answer(tmp_path: Path) -> None:
     async with backend() as behind:
         with served(tmp_path, behind.port, "--workers", "2") as ours:

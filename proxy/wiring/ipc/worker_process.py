@@ -10,12 +10,14 @@ import signal
 import socket
 import sys
 import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from ...core.errors import WorkerGone
 from ...keys.fleet.lineage import Accepted
+from ..policy import MOST_UNTAKEN
 from .channel import Channel, connect, error_from_json, pass_secrets
 
 NOT_STARTED: Final = "not-started"
@@ -52,7 +54,8 @@ class WorkerProcess:
     """A running worker. Its creator awaits `ended`.
 
     `heard_at` is when its last answer came, in monotonic seconds. `door_number` is its descriptor
-    of the door: a socket pair through which it gets connections that others should have accepted.
+    of the door: a socket pair through which it gets connections that others should have accepted,
+    and says of each that it takes it, before it reads of it. Until then it is held here as well.
     """
 
     def __init__(
@@ -64,13 +67,16 @@ class WorkerProcess:
     ) -> None:
         self.process = process
         self._door = door
+        self._untaken: deque[tuple[str, socket.socket]] = deque()
         self.door_number = door_number
         self._channel = channel
         self._numbers = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[Any]] = {}
         self.heard_at = time.monotonic()
         self._cut = False
-        self._reading = asyncio.get_running_loop().create_task(self._read())
+        loop = asyncio.get_running_loop()
+        self._reading = loop.create_task(self._read())
+        loop.add_reader(door, self._took)
 
     @property
     def pid(self) -> int:
@@ -107,16 +113,42 @@ class WorkerProcess:
         status = await self.process.wait()
         self._reading.cancel()
         self._channel.close()
-        self._door.close()
+        if self._door.fileno() >= 0:
+            while self._took():
+                pass
+            asyncio.get_running_loop().remove_reader(self._door)
+            self._door.close()
         return status
 
     def hand_over(self, listener: str, sock: socket.socket) -> bool:
-        """Pass it a connection that the caller then closes; return whether it was passed."""
+        """Pass it a connection; return whether it was passed, and is the caller's no more."""
+        if len(self._untaken) >= MOST_UNTAKEN:
+            return False
         try:
             socket.send_fds(self._door, [listener.encode()], [sock.fileno()])
         except OSError:  # it has ended, or takes no more
             return False
+        self._untaken.append((listener, sock))
         return True
+
+    def untaken(self) -> Sequence[tuple[str, socket.socket]]:
+        """Return, once, what it was passed and had not taken when it ended: none of it is read."""
+        left, self._untaken = self._untaken, deque()
+        return left
+
+    def _took(self) -> bool:
+        """Hold what it has taken no more; return whether it has taken one."""
+        try:
+            said = self._door.recv(1)
+        except (BlockingIOError, InterruptedError):
+            return False
+        except OSError:
+            said = b""
+        if not said:
+            asyncio.get_running_loop().remove_reader(self._door)
+        elif self._untaken:
+            self._untaken.popleft()[1].close()
+        return bool(said)
 
     def kill(self) -> None:
         """Kill it with SIGKILL."""

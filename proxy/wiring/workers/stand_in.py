@@ -120,10 +120,16 @@ class StandIn:
             except OSError:  # without a descriptor, the kernel would report the same one at once
                 self.leave(slot)
                 return
-            if self._handed_over(listener, sock):
-                sock.close()
-            else:
-                self._refuse(listener, sock)
+            self._serve(listener, sock)
+
+    def take_back(self, worker: WorkerProcess) -> None:
+        """Serve the connections that a worker was handed and had not taken when it ended."""
+        for listener, sock in worker.untaken():
+            self._serve(listener, sock)
+
+    def _serve(self, listener: str, sock: socket.socket) -> None:
+        if not self._handed_over(listener, sock):
+            self._refuse(listener, sock)
 
     def _handed_over(self, listener: str, sock: socket.socket) -> bool:
         """Hand a connection to another worker, each in its turn; False where none takes it."""

@@ -165,6 +165,8 @@ class Supervisor:
             if worker is not None:
                 worker.kill()
                 await worker.ended()
+                for _, sock in worker.untaken():
+                    sock.close()
 
     async def prepare(self, source: Source) -> WorkersChange:
         """Return the change, which every worker has prepared; raise what one of them raised."""
@@ -341,6 +343,7 @@ class Supervisor:
             if worker is not None:
                 self._keep_counts(slot)
                 self._dead.add(slot.process)
+                self._stand_in.take_back(worker)
             steady = time.monotonic() - began > policy.STEADY_SECONDS
             pause = (
                 policy.FIRST_PAUSE_SECONDS

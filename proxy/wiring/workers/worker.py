@@ -171,12 +171,23 @@ class _Worker:
             return False
         except OSError:
             name, found = b"", []
-        if not name:  # the supervisor is gone
+        told = False
+        if name:
+            # Before anything is read of it: what was not taken is handed to another worker in the
+            # end, which must not begin in the middle of a request.
+            with contextlib.suppress(OSError):
+                told = bool(door.send(b"t"))
+        if not told:  # the supervisor is gone
             asyncio.get_running_loop().remove_reader(door)
-            return False
+            with contextlib.suppress(OSError):
+                door.shutdown(socket.SHUT_RDWR)
         for number in found:  # none where no descriptor is left
-            sidecar.lanes[name.decode()].listener.take(socket.socket(fileno=number))
-        return True
+            sock = socket.socket(fileno=number)
+            if told:
+                sidecar.lanes[name.decode()].listener.take(sock)
+            else:
+                sock.close()
+        return told
 
     def _shut_door(self) -> None:
         """Take what is there, and nothing more."""

@@ -14,6 +14,8 @@ import uvloop
 from proxy.core.errors import WorkerGone
 from proxy.wiring.ipc.channel import Channel, connect
 from proxy.wiring.ipc.worker_process import WorkerProcess
+from proxy.wiring.policy import MOST_UNTAKEN
+from tests.traffic.wire import eventually
 
 _MORE_THAN_A_SOCKET = "x" * (8 * 1024 * 1024)
 
@@ -91,3 +93,28 @@ async def test_a_worker_that_ended_takes_no_connection() -> None:
         assert not worker.hand_over("api", theirs)
     worker.kill()
     await worker.ended()
+
+
+async def test_what_a_worker_has_not_taken_is_held_until_it_ends() -> None:
+    ours, theirs = socket.socketpair()
+    door, its_door = socket.socketpair(type=socket.SOCK_SEQPACKET)
+    door.setblocking(False)  # noqa: FBT003 - the signature of the standard library
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", "input()", stdin=-1)
+    worker = WorkerProcess(process, await connect(ours), door, -1)
+    pairs = [socket.socketpair() for _ in range(MOST_UNTAKEN + 2)]
+    passed = [worker.hand_over("api", near) for near, _ in pairs]
+    assert passed == [True] * MOST_UNTAKEN + [False] * 2
+    its_door.send(b"t")
+    await eventually(lambda: pairs[0][0].fileno() < 0)
+    assert worker.hand_over("api", pairs[-2][0])
+    its_door.send(b"t")  # as its last word
+    its_door.close()
+    theirs.close()
+    worker.kill()
+    await worker.ended()
+    await worker.ended()  # a drain waits for it as well
+    left = worker.untaken()
+    assert [one for _, one in left] == [near for near, _ in pairs[2:-1]]
+    assert not worker.untaken()
+    for one in (*left, *((None, sock) for pair in pairs for sock in pair)):
+        one[1].close()

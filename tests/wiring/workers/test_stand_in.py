@@ -31,11 +31,22 @@ class Worker:
         self.room = room
         self.taken: list[str] = []
 
-    def hand_over(self, listener: str, _: socket.socket) -> bool:
+    def hand_over(self, listener: str, sock: socket.socket) -> bool:
         if len(self.taken) >= self.room:
             return False
         self.taken.append(listener)
+        sock.close()
         return True
+
+
+class Ended:
+    """A worker that has ended, and had not taken all that it was handed."""
+
+    def __init__(self, left: list[tuple[str, socket.socket]]) -> None:
+        self._left = left
+
+    def untaken(self) -> list[tuple[str, socket.socket]]:
+        return self._left
 
 
 def looked(monkeypatch: pytest.MonkeyPatch, seen: Sequence[RunTime | None]) -> list[bool]:
@@ -117,6 +128,22 @@ async def test_each_worker_gets_connections_in_its_turn_and_the_rest_is_answered
     assert (first.taken, second.taken) == (["api"] * 3, ["api"] * 4)
     assert [one[:12] for one in told] == [b""] * 7 + [b"HTTP/1.1 503"] * 2
     assert samples.value(table.CLIENTS_REFUSED, "api", "workers") == 2
+
+
+async def test_what_a_worker_had_not_taken_when_it_ended_is_handed_on_or_answered() -> None:
+    other = Worker(room=1)
+    async with standing_in(other) as (made, _, _port):
+        pairs = [socket.socketpair() for _ in range(2)]
+        for near, _far in pairs:
+            near.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        made.take_back(cast("Any", Ended([("api", far) for _, far in pairs])))
+        near = pairs[1][0]
+        reader, writer = await asyncio.open_connection(sock=near)
+        told = await asyncio.wait_for(reader.read(), 5)
+        writer.close()
+        pairs[0][0].close()
+    assert other.taken == ["api"]
+    assert told.startswith(b"HTTP/1.1 503")
 
 
 async def test_nothing_is_accepted_from_a_slot_that_was_left() -> None:
