@@ -70,6 +70,46 @@ def test_what_no_rule_opens_is_refused_by_every_verb_and_nothing_is_changed(
     assert stored(clinic) == before
 
 
+CALLERS = """\
+    callers:
+      - name: doctor
+        jwt:
+          issuer: https://id.clinic
+          audience: messages
+          jwks: {{file: jwks.json}}
+          algorithms: [ES256]
+          tenants: {{claim: org, {names}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("names", "tenant", "status"),
+    [
+        ("allow: [clinic]", "clinic", 0),
+        ("allow: [clinic]", "lab", 3),
+        ("prefix: 'idp:'", "idp:clinic", 0),
+        ("prefix: 'idp:'", "clinic", 3),
+        ("prefix: 'idp:'", "idp:", 3),
+        ("map: names.json", "clinic", 0),
+        ("map: names.json", "Clinic AG", 3),
+        ("map: gone.json", "clinic", 0),
+    ],
+)
+def test_a_constant_tenant_is_one_that_an_issuer_may_name(
+    clinic: Path, names: str, tenant: str, status: int
+) -> None:
+    clinic.with_name("names.json").write_text('{"Clinic AG": "clinic"}', "utf-8")
+    rules = RULES.replace("const:clinic", "caller:org")
+    rules = rules.replace("    rules:\n", CALLERS.format(names=names) + "    rules:\n")
+    clinic.with_name("sealyard.yaml").write_text(rules, "utf-8")
+    job = JOB.replace("const:clinic", f'"const:{tenant}"')
+    clinic.with_name("job.yaml").write_text(job, "utf-8")
+
+    told = invoke("migrate", "plan", "job.yaml", status=status)
+
+    assert ("which no caller of its rule may name" in told.output) == (status == 3)
+
+
 def test_a_tenant_that_is_read_from_a_column_may_be_the_constant_of_the_rules(
     clinic: Path,
 ) -> None:

@@ -72,18 +72,21 @@ class AuditLog:
                 raise
             self._warn(error.reason)
 
-    def append(self, key: AuditKey, entries: Sequence[Entry]) -> Head:
-        """Append a line for each entry, and return the last one; it blocks.
+    def append(self, key: AuditKey, entries: Sequence[Entry]) -> tuple[str, Head]:
+        """Append a line for each entry; return what `gone` said before, and the last line.
 
-        Raises UnfitEnvironment when not all of them are safely on the disk.
+        It blocks. Raises UnfitEnvironment when not all of them are safely on the disk.
         """
         if not entries:
             raise ValueError("nothing to append")
         try:
-            with self._locked() as lock, self._opened() as (file, begun):
+            with self._locked() as lock:
                 head = head_record.load(lock, key)
-                tail = find_tail(file, _later(head, self._known_under(key)), key, begun=begun)
-                new = _append(file, tail, entries, key, headless=head is None)
+                gone = self._gone(head, key)
+                # Looked at first: where the log is gone, it begins anew here, as in a rotation.
+                with self._opened() as (file, begun):
+                    tail = find_tail(file, _later(head, self._known_under(key)), key, begun=begun)
+                    new = _append(file, tail, entries, key, headless=head is None)
                 # After the log is on the disk: a head never names lines that may be lost.
                 head_record.store(lock, new, key)
         except OSError as error:
@@ -92,7 +95,7 @@ class AuditLog:
                 f"{self.path}: the audit line was not written: {reason}"
             ) from None
         self._known = new, key
-        return new
+        return gone, new
 
     def gone(self, key: AuditKey) -> str:
         """Return what became of the last line since this object wrote one; it blocks.
@@ -100,22 +103,33 @@ class AuditLog:
         `deleted` with the log, `cut` from it, or `head-deleted`, if only the head record is gone;
         empty while all is there, also where it was renamed and its name begins as before.
         """
-        known = self._known_under(key)
-        if known is None:
+        if self._known_under(key) is None:
             return ""
         try:
             with self._locked() as lock:
-                head = head_record.load(lock, key)
-                last = _later(head, known) or known
-                at = self._place_of(last)
+                return self._gone(head_record.load(lock, key), key)
         except OSError:
             return ""  # the next write fails as well, and tells
+
+    def _gone(self, head: Head | None, key: AuditKey) -> str:
+        known = self._known_under(key)
+        if known is None:
+            return ""
+        last = _later(head, known) or known
+        try:
+            at = self._place_of(last)
+        except OSError:
+            return ""
         if at is None:
             return "deleted"
         return "cut" if at.st_size < last.end else "" if head else "head-deleted"
 
     def _place_of(self, last: Head) -> os.stat_result | None:
         """Return the file that this line was written to, under whatever name it has beside it."""
+        with suppress(FileNotFoundError):
+            at = self.path.lstat()
+            if (at.st_dev, at.st_ino) == (last.device, last.inode):
+                return at
         with os.scandir(self.path.parent) as beside:
             found = [one for one in beside if one.name.startswith(self.path.name)]
         for one in found:

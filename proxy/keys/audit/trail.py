@@ -146,7 +146,7 @@ class Trail:
         if lost:
             entries.append(Entry("audit.lost", self._log.clock(), {"number": lost}))
         try:
-            gone, head = await asyncio.to_thread(self._append, entries)
+            gone, head = await asyncio.to_thread(self._log.append, self.key, entries)
         except UnfitEnvironment as error:
             self._did_not_write(batch, error)
             return False
@@ -170,10 +170,6 @@ class Trail:
             if one.done is not None and not one.done.done():
                 one.done.set_result(None)
         return True
-
-    def _append(self, entries: list[Entry]) -> tuple[str, Head]:
-        # Looked at first: where the log is gone, the lines begin another file, as in a rotation.
-        return self._log.gone(self.key), self._log.append(self.key, entries)
 
     async def _watch(self) -> None:
         """Look again and again whether what was written is still there."""

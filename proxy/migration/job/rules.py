@@ -1,22 +1,26 @@
 """The rules of a sidecar as the description of a job of tables: what it binds, they must open.
 
-Fields, parts, constant names and forms are compared. What a name is read from is not: a job reads
-columns where a rule reads paths and members.
+Fields, parts, constant names and forms are compared, and a constant name with those that issuers
+may give. What a name is read from is not: a job reads columns where a rule reads paths and members.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from ...config.load import load
 from ...config.settings import ListenerSettings
+from ...config.settings.callers import CallerJwt, CallerSettings, CallerTenants
 from ...config.yaml.nodes import Place, Problems, show
 from ...core.expressions.sources import NameSource as RuleSource
 from ...core.expressions.sources import Source
 from ...core.rules.model import Block, Item, Names, Part, Rule
+from ...keys.keyring.jwk_set import parse_object
 from .model import Column, StoredTable
 from .names import ConstSource, NameSource
 from .places import RulesKey
@@ -27,10 +31,11 @@ _HINT: Final = "compare with the rules of `rules`"
 
 @dataclass(frozen=True, slots=True)
 class _Described:
-    """An item of a rule, with the names that count for it."""
+    """An item of a rule, with the names that count for it, and who may give names from claims."""
 
     item: Item
     names: Names
+    callers: Sequence[CallerSettings]
 
     def opens(self, column: Column) -> str:
         """Return why what the column binds is not what the item does; empty if it is."""
@@ -42,10 +47,31 @@ class _Described:
         for part in bound - {"field"}:
             said = getattr(column.binding, part)
             own = said if part == "purpose" else _constant(said)
+            if own is not None and not self._may_be(own, getattr(self.names, part, None)):
+                return f"has the {part} {show(own)}, which no caller of its rule may name"
             ruled = self.item.purpose if part == "purpose" else _fixed(getattr(self.names, part))
             if None not in (own, ruled) and own != ruled:
                 return f"has the {part} {show(own or '')}, and its rule {show(ruled or '')}"
         return ""
+
+    def _may_be(self, name: str, source: Source | None) -> bool:
+        """Return whether a rule may read a name: `tenants` of the issuers say which they give."""
+        if not isinstance(source, RuleSource) or source.place != "caller":
+            return True
+        tokens = [one.by for one in self.callers if isinstance(one.by, CallerJwt)]
+        return any(
+            one.tenants is None or one.tenants.claim != source.name or _gives(one.tenants, name)
+            for one in tokens
+        )
+
+
+def _gives(tenants: CallerTenants, name: str) -> bool:
+    names = tenants.names
+    if isinstance(names, Path):
+        with suppress(OSError):  # `validate` tells of a table that cannot be read
+            return name in (parse_object(names.read_bytes()) or {}).values()
+        return True
+    return name.startswith(names) and name != names if isinstance(names, str) else name in names
 
 
 def compare(
@@ -78,7 +104,7 @@ def _items(listeners: Sequence[ListenerSettings], *, sealing: bool) -> Iterator[
                 names = _names(rule, block)
                 for item in block.encrypt if sealing else block.decrypt:
                     if not item.parties:
-                        yield _Described(item, names)
+                        yield _Described(item, names, listener.callers)
 
 
 def _names(rule: Rule, block: Block) -> Names:

@@ -127,7 +127,7 @@ class CallerTable:
     Raises UnfitEnvironment where a file that they need cannot be used.
     """
 
-    __slots__ = ("by_connection", "by_header", "by_token", "headers", "names", "reads_xfcc")
+    __slots__ = ("by_connection", "by_header", "by_token", "headers", "reads_xfcc")
 
     def __init__(self, callers: Sequence[CallerSettings]) -> None:
         """Read what the settings name."""
@@ -146,4 +146,3 @@ class CallerTable:
         self.by_header: Final = [one for one in others if one.kind == "header"]
         self.headers: Final = {fold_header(one.header): one.header for one in self.by_header}
         self.reads_xfcc: Final = any(one.reads_xfcc for one in others)
-        self.names: Final = tuple(dict.fromkeys(one.name for one in callers))

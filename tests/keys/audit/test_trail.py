@@ -62,7 +62,7 @@ async def test_many_at_a_time_share_a_write_and_keep_their_order(
     appends: list[int] = []
     append = AuditLog.append
 
-    def counted(self: AuditLog, key: object, entries: list[object]) -> Head:
+    def counted(self: AuditLog, key: object, entries: list[object]) -> tuple[str, Head]:
         appends.append(len(entries))
         return append(self, key, entries)  # type: ignore[arg-type]  # handed on as it came
 
@@ -141,7 +141,7 @@ async def test_what_is_lost_during_a_write_is_counted_in_the_log(
     trail, log, _ = a_trail(tmp_path)
     begun, released, append = threading.Event(), threading.Event(), AuditLog.append
 
-    def slow(self: AuditLog, *entries: Any) -> Head:  # noqa: ANN401 - handed on as it came
+    def slow(self: AuditLog, *entries: Any) -> tuple[str, Head]:  # noqa: ANN401 - handed on as it came
         begun.set()
         assert released.wait(5)
         return append(self, *entries)
