@@ -132,6 +132,11 @@ class Backend:
         marks = Marks(canary(number), self.pool.tokens[key], theirs, f"mine-{number}")
         raw = case.render(marks)
         answer = await client.ask(raw)
+        for delay in _AGAIN_SECONDS if case.honest else ():
+            if answer.status or answer.hung:
+                break
+            await asyncio.sleep(delay)
+            answer = await client.ask(raw)
         self._poll()
         found = self._seen.pop(canary(number)[5:], []) + self._seen.pop(opened(key)[5:], [])
         outcome = Outcome(answer, raw=raw)
@@ -207,6 +212,8 @@ _OPENABLE: Final = frozenset({"messages", "room", "queue", "hooks", "bulk"})
 
 _CLOSED: Final = frozenset({"unlisted-name", "name-as-data"})
 """Codes with which closed rules refuse honest messages that have more than they list."""
+_AGAIN_SECONDS: Final = (0.5, 1, 2, 4)
+"""A busy Sealyard closes new connections: honest clients then try again."""
 _BUSY: Final = "busy"
 """The code that tells of the machine, not of the message."""
 

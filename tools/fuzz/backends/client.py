@@ -99,16 +99,7 @@ class Client:
         self._line: _Line | None = None
 
     async def ask(self, raw: bytes) -> Answer:
-        """Send a request; return the answer, or what there was of one. Never raises.
-
-        A connection that has ended before anything of an answer came was perhaps closed when it was
-        written to: then it is sent once more, as clients do.
-        """
-        kept = self._line is not None and self._line.open
-        answer = await self._ask(raw)
-        return await self._ask(raw) if kept and not answer.status and not answer.hung else answer
-
-    async def _ask(self, raw: bytes) -> Answer:
+        """Send a request; return the answer, or what there was of one. Never raises."""
         loop = asyncio.get_running_loop()
         line = self._line
         if line is None or not line.open:

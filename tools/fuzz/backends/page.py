@@ -36,8 +36,9 @@ others. It begins with messages as legitimate clients send them (JSON, URL-encod
 forms, records, whole bodies) and applies up to four mutations to each: another spelling of a ruled
 name, the name in another place or twice, another type, coding or charset, a body that is valid in
 two formats, another path or method to the same handler, headers twice or removed. It sends them
-to each of these servers through a live sidecar, whose rules are those of the how-to pages. The
-handlers report every ruled name as they read it, in each of these ways:
+to each of these servers through a live sidecar, whose rules are those of the how-to pages, under
+`others: pass`, `refuse` or `seal`, as it draws. The handlers report every ruled name as they read
+it, in each of these ways:
 
 {read_by}
 

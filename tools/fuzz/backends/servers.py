@@ -29,6 +29,8 @@ from .routes import ROUTES
 APPS: Final = Path(__file__).parent / "apps"
 CONTRACT: Final = json.dumps([route.contract() for route in ROUTES])
 _PATIENCE_SECONDS: Final = 20.0
+_START_SECONDS: Final = 120.0
+"""All start at once, and some compile first."""
 _GO: Final = Path("/usr/share/gocode")
 _PACKAGES: Final = "/usr/lib/python3/dist-packages"
 _JARS: Final = Path("/usr/share/java")
@@ -282,7 +284,7 @@ def running(name: str, folder: Path) -> Iterator[Place]:
                     env={**os.environ, **settings, **home},
                 )
                 processes.append(process)
-            await_port(processes[-1], at.port, folder / "log")
+            await_port(processes[-1], at.port, folder / "log", _START_SECONDS)
             yield at
         finally:
             for process in processes:
