@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -40,7 +40,7 @@ class Recorder:
 @dataclass
 class Rig:
     recorder: Recorder
-    port: int
+    ports: Mapping[str, int]
     token: tuple[int, str]
     strays: list[bytes]
 
@@ -53,7 +53,7 @@ async def rig(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Rig]:
         upstreams = {"case": port, "echo": echoing}
         folder = tmp_path_factory.mktemp("cases") / "sealyard"
         with serving(folder, own(), upstreams) as sidecar:
-            tokens = await mint(sidecar.ports["echo"], 1)
+            tokens = await mint(sidecar.ports["echo"]["pass"], 1)
             yield Rig(recorder, sidecar.ports["case"], next(iter(tokens.items())), strays)
 
 
@@ -62,7 +62,7 @@ async def rig(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Rig]:
 async def test_what_was_found_stays_mended(rig: Rig, kept: Kept) -> None:
     key, token = rig.token
     rig.recorder.got.clear()
-    client = Client(rig.port)
+    client = Client(rig.ports[kept.case.world])
     answer = await client.ask(kept.case.render(Marks(canary(NUMBER), token, victim(key), "mine")))
     client.close()
     forwarded = b"\n".join(rig.recorder.got)

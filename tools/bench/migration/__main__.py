@@ -19,7 +19,6 @@ _KILLED: Final = {f"{one}-killed": one for one in PLACES}
 """Parts that are kept whatever else the machine does: they show what is left and what it takes."""
 _PARTS: Final = ("pipe", *PLACES, "kinto", *_KILLED)
 _LONG: Final = {"postgresql": 1_000_000, "mariadb": 100_000, "sqlite": 100_000}
-_LONG_KILLED: Final = _LONG | {"mariadb": 1_000_000}
 _SHORT_ROWS: Final = 3_000
 _LETTERS: Final = 300_000
 _KILLS: Final = 200
@@ -113,7 +112,7 @@ def _interrupted(
     part: str, folder: Path, asked: argparse.Namespace
 ) -> tuple[dict[str, Any], list[str]]:
     """Measure a run that is killed and begun again."""
-    rows = asked.rows or (_KILLED_ROWS if asked.quick else _LONG_KILLED[_KILLED[part]])
+    rows = asked.rows or (_KILLED_ROWS if asked.quick else _LONG[_KILLED[part]])
     kills = asked.kills if asked.kills is not None else _WHOLE_KILLS
     data, here = folder / "data", folder / "job"
     for one in (data, here):

@@ -18,19 +18,18 @@ from typing import Final
 
 from . import servers
 from .answering import answering, echo
-from .backend import Backend, Echo, Find, Outcome, Pool, mint
+from .backend import Backend, Clients, Echo, Find, Outcome, Pool, mint
 from .case import Case, Kept
-from .client import Client
 from .honest import base
 from .minimise import minimise
 from .mutators import mutate
 from .oracle import IN_LOG, What
 from .routes import ROUTES
-from .sidecar import Sidecar, serving
+from .sidecar import WORLDS, Sidecar, serving
 
 _CONNECTIONS: Final = 3
 _TOKENS: Final = 8
-_ECHO: Final = "echo"
+_ECHO: Final = "answered"
 _LOOK_SECONDS: Final = 2.0
 _KEPT_OF_A_KIND: Final = 12
 """How many finds of one kind at one backend are made smaller; the others are counted."""
@@ -44,7 +43,7 @@ def generated(seed: int, backend: str, number: int, chosen: Sequence[str] = ()) 
     rng = random.Random(f"{seed}/{backend}/{number}")  # noqa: S311 - see above
     draft = base(rng.choice(ROUTES), rng)
     mutate(draft, rng, chosen)
-    return draft.case()
+    return draft.case().smaller(world=rng.choice(WORLDS))
 
 
 @dataclass
@@ -65,7 +64,7 @@ async def rigged(names: Sequence[str], command: Sequence[str]) -> AsyncIterator[
             places = await asyncio.to_thread(_start, names, folder, stack)
             upstreams = {name: place.port for name, place in places.items()} | {_ECHO: echoing}
             sidecar = stack.enter_context(serving(folder / "sealyard", command, upstreams))
-            backends, shared = [], Echo(sidecar.ports[_ECHO], strays)
+            backends, shared = [], Echo(sidecar.ports[_ECHO]["pass"], strays)
             for name, place in places.items():
                 tokens = await mint(shared.port, _TOKENS)
                 pool = Pool(tokens, deque(tokens))
@@ -125,27 +124,29 @@ class Campaign:
         by_name = {backend.name: backend for backend in self.rig.backends}
         for one in kept:
             if one.backend in by_name:
-                await self._one(by_name[one.backend], one.case, Client(by_name[one.backend].port))
+                backend = by_name[one.backend]
+                await self._one(backend, one.case, backend.clients())
 
     async def _worker(self, backend: Backend) -> None:
-        client = Client(backend.port)
+        clients = backend.clients()
         while self.elapsed < self.seconds:
             number = self._numbers[backend.name]
             self._numbers[backend.name] += 1
             await self._one(
-                backend, generated(self.seed, backend.name, number, self.chosen), client
+                backend, generated(self.seed, backend.name, number, self.chosen), clients
             )
-        client.close()
+        for client in clients.values():
+            client.close()
 
-    async def _one(self, backend: Backend, case: Case, client: Client) -> None:
-        outcome = await backend.attempt(case, client)
+    async def _one(self, backend: Backend, case: Case, clients: Clients) -> None:
+        outcome = await backend.attempt(case, clients)
         backend.counts["messages"] += 1
         backend.counts[_told(outcome)] += 1
         if outcome.wrong is not None:
-            await self._found(backend, case, outcome, outcome.wrong, client)
+            await self._found(backend, case, outcome, outcome.wrong, clients)
 
     async def _found(
-        self, backend: Backend, case: Case, outcome: Outcome, what: What, client: Client
+        self, backend: Backend, case: Case, outcome: Outcome, what: What, clients: Clients
     ) -> None:
         find = Find(backend.name, what, case, outcome.detail, outcome.raw, self.elapsed)
         self.finds.append(find)
@@ -156,12 +157,12 @@ class Campaign:
             return
 
         async def wrong(smaller: Case) -> bool:
-            return (await backend.attempt(smaller, client)).wrong == what
+            return (await backend.attempt(smaller, clients)).wrong == what
 
         if what != "hung" and not case.honest:
             case = await minimise(case, wrong)
         text = repr((case.method, case.target, case.headers, case.body, case.codings))
-        key = (backend.name, what, text)
+        key = (backend.name, what, f"{case.world} {text}")
         if key in self._small:
             return
         self._small.add(key)
@@ -188,7 +189,8 @@ def _told(outcome: Outcome) -> str:
 
 
 def _shown(case: Case) -> str:
-    lines = [f"{case.method} {case.target}", *(f"{name}: {text}" for name, text in case.headers)]
+    first = f"{case.method} {case.target} (others: {case.world})"
+    lines = [first, *(f"{name}: {text}" for name, text in case.headers)]
     more = f"   [{', '.join(case.codings)}]" if case.codings else ""
     body = case.body[:600].encode("unicode_escape").decode()
     shown = [*lines, "", body + more, f"by {', '.join(case.mutators) or 'nothing'}"]

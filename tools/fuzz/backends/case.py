@@ -76,6 +76,8 @@ class Case:
     body: str
     codings: tuple[str, ...] = ()
     mutators: tuple[str, ...] = ()
+    world: str = "pass"
+    """What its rule says of `others`."""
 
     @property
     def honest(self) -> bool:
@@ -112,6 +114,7 @@ class Case:
             "body": self.body,
             "codings": list(self.codings),
             "mutators": list(self.mutators),
+            "world": self.world,
         }
 
 
@@ -131,6 +134,7 @@ def from_json(data: dict[str, object]) -> Case:
         str(data["body"]),
         tuple(data["codings"]),  # type: ignore[arg-type] # a list of texts
         tuple(data["mutators"]),  # type: ignore[arg-type] # as above
+        str(data.get("world", "pass")),
     )
 
 

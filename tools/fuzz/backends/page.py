@@ -17,6 +17,10 @@ _READ_BY: Final = {
     "php": "PHP: $_POST, $_FILES, $_REQUEST, json_decode, all of them merged; scripts behind nginx",
     "symfony": "Symfony: Request::get, getPayload, json_decode, query and payload merged",
     "rails": "Rails: params, request_parameters, wrapped parameters, JSON.parse",
+    "sinatra": "Sinatra: params, GET and POST, JSON.parse, JSON merged into params",
+    "plack": "Plack: parameters, body_parameters, uploads, decode_json, all of them merged",
+    "echo": "Echo: Bind to a struct of path, query and body, FormValue, FormFile",
+    "cherrypy": "CherryPy: parameters of query and form together, JSON, both merged",
     "flask": "Flask: get_json(force=True), form, values, CombinedMultiDict, query and body merged",
     "aiohttp": "aiohttp: JSON, post(), query and body merged either way, a model of .NET",
     "django": "Django: JSON, POST and FILES, all of them merged",
@@ -32,8 +36,9 @@ others. It begins with messages as legitimate clients send them (JSON, URL-encod
 forms, records, whole bodies) and applies up to four mutations to each: another spelling of a ruled
 name, the name in another place or twice, another type, coding or charset, a body that is valid in
 two formats, another path or method to the same handler, headers twice or removed. It sends them
-to each of these servers through a live sidecar, whose rules are those of the how-to pages. The
-handlers report every ruled name as they read it, in each of these ways:
+to each of these servers through a live sidecar, whose rules are those of the how-to pages, under
+`others: pass`, `refuse` or `seal`, as it draws. The handlers report every ruled name as they read
+it, in each of these ways:
 
 {read_by}
 

@@ -132,7 +132,7 @@ RULES: Final = """\
         request:
           - when: {$.kind: secret}
             encrypt: $.content
-          - absent: $.card
+          - {encrypt: optional $.card, nothing: pass}
       - name: contact
         match: POST /contact/{id}
         conversation: path:id
@@ -192,6 +192,13 @@ RULES: Final = """\
         request:
           - decrypt: form:content
           - decrypt: part:content
+      - name: what is opened in a conversation
+        match: GET /opened/{room}
+        conversation: path:room
+        response: {decrypt: tokens}
+      - name: what is opened
+        match: GET /opened
+        response: {decrypt: tokens}
       - name: anything else of the interface
         match: /api/{what}
       - name: the rest

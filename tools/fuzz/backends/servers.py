@@ -29,6 +29,9 @@ from .routes import ROUTES
 APPS: Final = Path(__file__).parent / "apps"
 CONTRACT: Final = json.dumps([route.contract() for route in ROUTES])
 _PATIENCE_SECONDS: Final = 20.0
+_START_SECONDS: Final = 120.0
+"""All start at once, and some compile first."""
+_GO: Final = Path("/usr/share/gocode")
 _PACKAGES: Final = "/usr/lib/python3/dist-packages"
 _JARS: Final = Path("/usr/share/java")
 _JAVA: Final = (
@@ -128,11 +131,28 @@ def _go(at: Place) -> list[list[str]]:
     return [[str(binary), str(at.port), str(at.record), CONTRACT]]
 
 
-def _rails(at: Place) -> list[list[str]]:
-    bind = f"tcp://127.0.0.1:{at.port}"
-    return [
-        [tool("puma"), "-q", "-e", "production", "-t", "2:2", "-b", bind, str(APPS / "rails.ru")]
-    ]
+def _echo(at: Place) -> list[list[str]]:
+    """Build against Debian's packages of Go: nothing is fetched."""
+    binary = at.folder / "reports"
+    settings = {"GOTOOLCHAIN": "local", "GO111MODULE": "off", "GOPATH": str(_GO)}
+    command = [tool("go"), "build", "-o", str(binary), "."]
+    subprocess.run(command, cwd=APPS / "echo", env={**os.environ, **settings}, check=True)
+    return [[str(binary), str(at.port), str(at.record), CONTRACT]]
+
+
+def _rack(app: str) -> Plan:
+    def plan(at: Place) -> list[list[str]]:
+        bind = f"tcp://127.0.0.1:{at.port}"
+        command = [tool("puma"), "-q", "-e", "production", "-t", "2:2", "-b", bind]
+        return [[*command, str(APPS / app)]]
+
+    return plan
+
+
+def _plack(at: Place) -> list[list[str]]:
+    # A worker has one connection: without keeping it, no worker waits for what another has.
+    listen = ["--listen", f"127.0.0.1:{at.port}", "--workers", "2", "--disable-keepalive"]
+    return [[tool("starman"), *listen, str(APPS / "plack.psgi")]]
 
 
 def _php(root: Path) -> Plan:
@@ -220,7 +240,11 @@ SERVERS: Final[Mapping[str, Server]] = {
         _php(APPS / "symfony"),
         ("nginx", _fpm(), f"{SYMFONY}/HttpFoundation", f"{SYMFONY}/Routing"),
     ),
-    "rails": Server(_rails, ("puma", "rails")),
+    "rails": Server(_rack("rails.ru"), ("puma", "rails")),
+    "sinatra": Server(_rack("sinatra.ru"), ("puma", "/usr/share/doc/ruby-sinatra")),
+    "plack": Server(_plack, ("starman",)),
+    "echo": Server(_echo, ("go", f"{_GO}/src/github.com/labstack/echo")),
+    "cherrypy": Server(_debian("cherrypy_app"), (f"{_PACKAGES}/cherrypy",)),
     "flask": Server(_python("flask_app")),
     "aiohttp": Server(_python("aiohttp_app")),
     "django": Server(_debian("django_app"), (f"{_PACKAGES}/django", f"{_PACKAGES}/uvicorn")),
@@ -260,7 +284,7 @@ def running(name: str, folder: Path) -> Iterator[Place]:
                     env={**os.environ, **settings, **home},
                 )
                 processes.append(process)
-            await_port(processes[-1], at.port, folder / "log")
+            await_port(processes[-1], at.port, folder / "log", _START_SECONDS)
             yield at
         finally:
             for process in processes:

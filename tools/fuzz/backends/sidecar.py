@@ -21,7 +21,7 @@ from tests.servers import free_port
 from .routes import RULES
 
 ROOT: Final = Path(__file__).parents[3]
-_PATIENCE_SECONDS: Final = 30.0
+_PATIENCE_SECONDS: Final = 120.0
 _HEAD: Final = """\
 version: 1
 keys:
@@ -30,13 +30,17 @@ admin: {listen: "127.0.0.1:0", token: {file: admin.token}}
 listeners:
 """
 _LISTENER: Final = """\
-  - name: {name}
+  - name: {name}-{world}
     listen: 127.0.0.1:{port}
     upstream: http://127.0.0.1:{upstream}
     unmatched: pass
-    defaults: {{others: pass, tenant: "const:clinic"}}
+    defaults: {{others: {world}, tenant: "const:clinic"{listed}}}
     rules:
 """
+WORLDS: Final = ("pass", "refuse", "seal")
+"""What rules say of `others`."""
+_LISTED: Final = ", query: {page: plain, sort: plain, flag: plain, v: plain, ids: plain}"
+"""What closed rules let honest messages have."""
 _TROUBLE: Final = re.compile(rb'"event": ?"(exception\.unhandled|worker\.died|library\.message)"')
 
 
@@ -55,10 +59,10 @@ def of_release(path: Path) -> list[str]:
 
 @dataclass
 class Sidecar:
-    """A running one: where each listener is, and what its log has told."""
+    """A running one: its listeners by backend and world, and what its log has told."""
 
     process: subprocess.Popen[bytes]
-    ports: Mapping[str, int]
+    ports: Mapping[str, Mapping[str, int]]
     log: Path
     _read: int = 0
 
@@ -81,12 +85,20 @@ class Sidecar:
 def serving(
     folder: Path, command: Sequence[str], upstreams: Mapping[str, int]
 ) -> Iterator[Sidecar]:
-    """Run `sealyard serve` with a listener before each upstream, by its name."""
+    """Run `sealyard serve` with a listener for each world before each upstream, by its name."""
     folder.mkdir(parents=True)
-    ports = {name: free_port() for name in upstreams}
+    ports = {name: {world: free_port() for world in WORLDS} for name in upstreams}
     text = _HEAD
     for name, upstream in upstreams.items():
-        text += _LISTENER.format(name=name, port=ports[name], upstream=upstream) + RULES
+        for world, port in ports[name].items():
+            text += _LISTENER.format(
+                name=name,
+                world=world,
+                port=port,
+                upstream=upstream,
+                listed="" if world == "pass" else _LISTED,
+            )
+            text += RULES
     (folder / "sealyard.yaml").write_text(text)
     token = folder / "admin.token"
     token.write_text("token-of-the-fuzzer-0123456789\n")
@@ -101,7 +113,7 @@ def serving(
         serve = [*command, "serve", "--config", "sealyard.yaml"]
         process = subprocess.Popen(serve, stdout=sink, stderr=sink, **settings)
         try:
-            for port in ports.values():
+            for port in (port for by_world in ports.values() for port in by_world.values()):
                 _until_it_answers(process, port, log)
             yield Sidecar(process, ports, log)
         finally:
