@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+import threading
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 import pytest
 
+from proxy.cli.commands.keys_unlock import _asked as asked
+from proxy.cli.support.console import Failure
 from proxy.config.settings import SecretReference
 from proxy.config.settings.roots.azure_kv import AzureKvOptions
 from proxy.config.settings.roots.gcp_kms import GcpFederation, GcpKmsOptions
-from proxy.keys.keyring.roots import PassphraseRoot
+from proxy.keys.keyring.roots import FileRoot, PassphraseRoot, create_root_file
 from proxy.keys.keyring.roots.azure_kv import AzureKvRoot
 from proxy.keys.keyring.roots.gcp_kms import GcpKmsRoot
 from tests.drills.scene import Scene
@@ -25,6 +28,7 @@ from tests.keys.keyring.roots.test_azure_kv import KeyVault
 from tests.keys.keyring.roots.test_gcp_kms import AUDIENCE as GCP_AUDIENCE
 from tests.keys.keyring.roots.test_gcp_kms import RING, CloudKms
 from tests.scenarios.root_scenes import SCENES, RootScene, make_keyring
+from tests.scenarios.test_shares import made
 
 VARIABLE: Final = "SEALYARD_PASSPHRASE"
 
@@ -79,24 +83,64 @@ def azure_scene(folder: Path) -> Iterator[RootScene]:
         yield RootScene(folder, made, root, configured, (vault.token.encode(),), variables)
 
 
+@contextmanager
+def shares_scene(folder: Path) -> Iterator[RootScene]:
+    """Shares of three operators, two of whom open; who changes the keyring has a root key, too.
+
+    Wherever a process waits below the parent of the folder, two of them hand in.
+    """
+    create_root_file(folder / "root.key", random=os.urandom)
+    key = FileRoot(SecretReference(file=folder / "root.key"))
+    keyring, shares = made(folder, key)
+    configured = "shares: {needed: 2, of: 3, socket: unlock.sock}"
+    values = tuple(one.value.reveal().hex().encode() for one in shares)
+    ended = threading.Event()
+
+    def hand_in() -> None:
+        while not ended.wait(0.2):
+            for path in folder.parent.glob("*/unlock.sock"):
+                with suppress(Failure):  # it has opened meanwhile
+                    seen = asked(path, do="look")
+                    for one in shares[seen["held"] : seen["needed"]]:
+                        asked(path, do="hand-in", attempt=seen["attempt"], share=one.text())
+
+    operators = threading.Thread(target=hand_in)
+    operators.start()
+    try:
+        yield RootScene(folder, keyring, key, configured, values)
+    finally:
+        ended.set()
+        operators.join()
+
+
 KINDS: Final[Mapping[str, Callable[[Path], AbstractContextManager[RootScene]]]] = {
     **SCENES,
     "passphrase in the environment": variable_scene,
     "gcp-kms": gcp_scene,
     "azure-kv": azure_scene,
+    "shares": shares_scene,
 }
-EVERY_KIND: Final = pytest.mark.parametrize(
-    "kind",
-    [
-        pytest.param(
-            kind,
-            marks=pytest.mark.skipif(
-                kind == "pkcs11" and sys.platform != "linux", reason="SoftHSM is built for Linux"
-            ),
-        )
-        for kind in KINDS
-    ],
-)
+
+
+def _each(kinds: Iterable[str]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize(
+        "kind",
+        [
+            pytest.param(
+                kind,
+                marks=pytest.mark.skipif(
+                    kind == "pkcs11" and sys.platform != "linux",
+                    reason="SoftHSM is built for Linux",
+                ),
+            )
+            for kind in kinds
+        ],
+    )
+
+
+EVERY_KIND: Final = _each(KINDS)
+NEVER_SPLIT: Final = _each(kind for kind in KINDS if kind != "shares")
+"""Those under which a new file needs no new secrets: for shares it is a drill of its own."""
 
 
 @asynccontextmanager
@@ -126,7 +170,12 @@ def laid_out(
                 if one.is_file():
                     shutil.copy2(one, place.folder)
             config = place.folder / "sealyard.yaml"
-            pinned = f"id: {root.keyring.id}, {root.root}"
+            named = root.root
+            if place is scene.mine and kind == "shares":
+                named = f"roots: [{{key: {{file: root.key}}}}, {{{root.root}}}]"
+            elif kind == "shares":
+                (place.folder / "root.key").unlink()
+            pinned = f"id: {root.keyring.id}, {named}"
             config.write_text(config.read_text().replace("key: {file: root.key}", pinned))
         if (folder / "maker.token").exists():  # the operator may encrypt, and pods may not
             shutil.copy2(folder / "maker.token", scene.mine.folder / "token")

@@ -27,6 +27,9 @@ def marked(shape: bytes, seconds: int = 1_700_000_000) -> bytes:
     return close + b"*3\r\n$8\r\n" + MARK + b"\r\n" + clock + shape.removeprefix(close)
 
 
+_WAITED: Final = {b"WAIT": b":0\r\n", b"WAITAOF": b"*2\r\n:0\r\n:0\r\n"}
+
+
 @dataclass
 class Liar:
     """`lies` says what is answered to a command, by its first word; other commands get a +OK.
@@ -53,8 +56,8 @@ class Liar:
                 word = words[0].upper()
                 self.asked.append(word)
                 lie = self.lies.get(word)
-                if lie is None and word == b"WAIT":
-                    lie = b":0\r\n"
+                if lie is None and word in _WAITED:
+                    lie = _WAITED[word]
                 elif lie is None:
                     lie = _HELLO[(*words, b"2")[1]] if word == b"HELLO" else _OK
                 writer.write(lie.removeprefix(b"close").replace(MARK, words[-1]))

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from proxy.core.errors import KeyUnavailable
 from proxy.keys.policy import LEDGER_OF_OTHERS, REVOKE_TRIES
 from proxy.keys.sessions import ledger
 from proxy.keys.sessions.ledger import FenceLedger, Taken
@@ -22,6 +23,7 @@ from tests.keys.desk import Desk
 from tests.keys.members import KEYRING, Member, running
 
 from .server import Server, needs_redis
+from .topologies import until
 
 pytestmark = [needs_redis, pytest.mark.usefixtures("patient")]
 
@@ -198,3 +200,43 @@ async def test_an_erasure_looks_again_once_it_has_settled(
         assert answer.receipt
         assert await one.store.kept(name) == {}
     await one.store.close()
+
+
+@pytest.mark.parametrize("guarded", [True, False])
+async def test_of_two_masters_in_a_split_none_lets_acknowledge_what_is_lost(
+    tmp_path: Path,
+    guarded: bool,  # noqa: FBT001 - a case
+) -> None:
+    """A process stays with the old master, and the revocation is written to the new one."""
+    folders = [tmp_path / name for name in ("old", "new")]
+    for one in folders:
+        one.mkdir()
+    options = ("--min-replicas-to-write", "1", "--min-replicas-max-lag", "2") if guarded else ()
+    old = Server(folders[0], options)
+    new = Server(folders[1], ("--replicaof", "127.0.0.1", str(old.port)))
+    for server in (old, new):
+        await asyncio.to_thread(server.start)
+    await asyncio.to_thread(
+        until, lambda: b"master_link_status:up" in new.command("INFO", "replication")
+    )
+    other = Member(open_store("redis", options=old.settings), without_store=not guarded)
+    reached = a_member(new, "durable")
+    other.lease._name = "elsewhere:1"  # a process of another pod
+    try:
+        async with running(other):
+            await other.sealed()
+            await asyncio.to_thread(until, lambda: b":p" in new.command("KEYS", "*"))
+            await asyncio.to_thread(new.command, "REPLICAOF", "NO", "ONE")
+            async with running(reached):
+                answer = await Desk(reached.sessions).run("revoke", SCOPE)
+                if guarded:
+                    assert (answer.complete, answer.processes) == (True, 1)
+                    with pytest.raises(KeyUnavailable):
+                        await other.sealed()
+                else:
+                    assert (answer.complete, answer.missed) == (False, ("elsewhere:1",))
+    finally:
+        for member in (other, reached):
+            await member.store.close()
+        for server in (old, new):
+            server.kill()

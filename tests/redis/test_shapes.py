@@ -26,6 +26,7 @@ from proxy.keys.stores import (
     FoundRecords,
     HeldRecords,
     Offer,
+    Settled,
     Store,
     StoreFailed,
     Under,
@@ -124,6 +125,7 @@ ASKING: Mapping[str, Callable[[GuardedStore], Awaitable[object]]] = {
     "kept": lambda store: store.kept("n"),
     "note": lambda store: store.note("n", b"r"),
     "erase": lambda store: store.erase("n", b"f", only=["s1"]),
+    "settled": lambda store: store.settled("n"),
 }
 SCRIPTS = {b"EVALSHA", b"EVAL"}
 
@@ -143,6 +145,12 @@ def is_whole(answer: object) -> bool:
             and type(answer.current) in {bytes, type(None)}
             and all(one is None or is_whole(one) for one in answer.keys)
             and len(answer.keys) == 1
+        )
+    if isinstance(answer, Settled):
+        return (
+            type(answer.revocation) in {bytes, type(None)}
+            and type(answer.replicas) in {int, type(None)}
+            and type(answer.disk) in {bool, type(None)}
         )
     if isinstance(answer, dict):
         return all(type(name) is str and type(one) is bytes for name, one in answer.items())
@@ -213,6 +221,7 @@ HONEST: Mapping[str, bytes] = {
     "find": marked(b"*2\r\n$-1\r\n*2\r\n" + BULK + LEFT),
     "find the current": marked(b"*3\r\n$-1\r\n$-1\r\n*2\r\n" + BULK + LEFT),
     "revoke": marked(BULK),
+    "settled": marked(BULK),
     "keep": marked(b"*3\r\n" + BULK + LEFT + b"$-1\r\n"),
     "note": marked(BULK),
     "kept": marked(b"*2\r\n$-1\r\n$-1\r\n"),
@@ -238,6 +247,15 @@ async def test_every_shape_in_answer_to_other_commands_is_a_failed_store_at_most
                 liar.lies[command.encode()] = shape
                 assert await answers(guard, "erase") in REASONS, name
                 assert not listening.done(), name
+
+
+@pytest.mark.parametrize("word", [b"WAIT", b"WAITAOF"])
+async def test_what_is_no_number_of_copies_is_not_taken_for_one(word: bytes) -> None:
+    async with lying() as liar, a_store(liar) as store:
+        for name, shape in SHAPES.items():
+            liar.lies = {**dict.fromkeys(SCRIPTS, marked(BULK)), word: shape}
+            said = await answers(guarded(store), "settled")
+            assert said or name in {"integer", "zero"} or shape.startswith(b"-"), name
 
 
 @pytest.mark.parametrize("mode", ["durable", "ephemeral"])
