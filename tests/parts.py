@@ -101,6 +101,8 @@ MOVED: Final = (
         Selection(("tests/pages", "tests/site")),
         ("Dockerfile", "README.md", "deploy", "docs", "helm"),
     ),
+    # A million values, and every sentence of Python's documentation.
+    Part("leakage", 2, Selection(("tests/leakage",))),
     Part("drills", 3, Selection(("tests/drills",)), ("docs",)),
     Part(
         "chart",
