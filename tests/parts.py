@@ -148,6 +148,7 @@ MOVED: Final = (
         Selection(
             (
                 "tests/migration/test_databases.py",
+                "tests/migration/test_index_beside_writers.py",
                 "tests/migration/test_kills.py",
                 "tests/migration/test_workers.py",
             )

@@ -45,7 +45,7 @@ def test_false_candidates_are_what_chance_gives(length: int) -> None:
 
 @pytest.mark.parametrize("length", LENGTHS)
 def test_behind_a_text_stand_its_words_with_their_marks(length: int) -> None:
-    """Each word costs its tag and two characters; short tags meet now and then, and are then one."""
+    """Each word costs its tag and two characters; short tags that meet are one."""
     texts, found, _ = corpus()
     sized = [len(its) for one, its in zip(texts, found, strict=True) if abs(len(one) - 60) <= 6]
     expected = 1 + (length + 2) * sum(sized) / len(sized)
