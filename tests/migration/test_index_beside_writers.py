@@ -54,7 +54,7 @@ def test_beside_200_updates_a_second_no_row_is_lost_or_without_its_tags(
         versions: dict[int, int] = {}
         # The same updates, by who no longer has the index, while its tags are dropped.
         for verb, has in ((("index",), index), (("index", "--drop"), [])):
-            writer = Writer(database.connect, keyring, ROWS, UPDATES, has, versions)
+            writer = Writer(database.connect, keyring, ROWS, UPDATES, versions, has)
             with writer:
                 assert bench.run("migrate", verb[0], "index.yaml", *verb[1:]).status == 0
             assert writer.updates > 0

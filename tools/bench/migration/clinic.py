@@ -92,8 +92,8 @@ class Writer:
     keyring: Keyring
     rows: int
     rate: float
-    index: Sequence[IndexKeys] = ()
     versions: dict[int, int] = field(default_factory=dict)
+    index: Sequence[IndexKeys] = ()
     seconds: float = 0.0
     updates: int = 0
     _failed: Exception | None = None
