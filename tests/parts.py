@@ -101,6 +101,8 @@ MOVED: Final = (
         Selection(("tests/pages", "tests/site")),
         ("Dockerfile", "README.md", "deploy", "docs", "helm"),
     ),
+    # A million values, and every sentence of Python's documentation.
+    Part("leakage", 2, Selection(("tests/leakage",))),
     Part("drills", 3, Selection(("tests/drills",)), ("docs",)),
     Part(
         "guards", 3, Selection(("tests/guards",)), ("tests/contracts", "tests/keys", "tests/redis")
@@ -149,6 +151,7 @@ MOVED: Final = (
         Selection(
             (
                 "tests/migration/test_databases.py",
+                "tests/migration/test_index_beside_writers.py",
                 "tests/migration/test_kills.py",
                 "tests/migration/test_workers.py",
             )

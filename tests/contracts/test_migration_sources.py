@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from proxy.core.errors import KeyUnavailable, MigrationFailed
+from proxy.core.search.model import ExactIndex
 from proxy.keys.fleet.lease import ENDED
+from proxy.migration.job.model import Column
 from tests.migration import servers, tables
-from tests.migration.tables import Database, a_table, contents, mysql, pages, postgresql, sqlite
+from tests.migration.tables import (
+    BINDING,
+    Database,
+    a_table,
+    contents,
+    mysql,
+    pages,
+    postgresql,
+    sqlite,
+)
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +139,25 @@ def test_a_row_that_was_changed_meanwhile_is_left(database: Database, change: st
 
     assert list(written) == [two.key]
     assert contents(database) == [*before[:-1], "ours"]
+
+
+def test_tags_are_not_written_beside_a_value_that_was_changed_meanwhile(database: Database) -> None:
+    database.fill(3)
+    database.run("ALTER TABLE messages ADD tags varchar(100)")
+    tags = Column("tags", BINDING, index=ExactIndex("none"), tags_of="content")
+    source = database.opened(replace(a_table(), columns=(Column("content", BINDING), tags)))
+    one, two, three = pages(source)
+    database.run("UPDATE messages SET content = 'theirs' WHERE id = 10")
+    database.run("UPDATE messages SET tags = '~theirs~' WHERE id = 20")
+    written = source.write([(row, (None, b"~ours~")) for row in (one, two, three)])
+
+    assert list(written) == [three.key]
+    found = database.run("SELECT content, tags FROM messages ORDER BY id")
+    assert [tuple(row) for row in found] == [
+        ("theirs", None),
+        ("text 2", "~theirs~"),
+        ("text 3", "~ours~"),
+    ]
 
 
 def test_null_is_no_text(database: Database) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,13 +13,17 @@ import pytest
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.crypto.secret import IndexSecret
 from proxy.core.crypto.token import Form
+from proxy.core.errors import ConfigurationError
 from proxy.core.expressions.selectors import parse_json_selector
-from proxy.core.search.model import WordsIndex
+from proxy.core.search.model import ExactIndex, WordsIndex
 from proxy.core.search.tags import IndexKeys, cut, listed
 from proxy.keys.keyring.keyring import Keyring
 from proxy.keys.sessions.durable import durable_session
 from proxy.migration.job.model import Column, Verb
+from proxy.migration.job.reader import load
+from proxy.migration.values.cells import NOT_TEXT, Cell
 from proxy.migration.values.states import Outcome
+from proxy.migration.values.treatment import StoredRow
 from tests.cli.conftest import invoke
 from tests.keys.builders import NOW, a_keyring
 from tests.migration.builders import (
@@ -204,3 +210,107 @@ async def test_what_ends_or_is_bound_to_more_gets_no_equal_form() -> None:
     column = Column("content", BINDING, form="equal")
     (one,) = await Bench(keyring()).treat("seal", a_table(column), a_row(b"ann"))
     assert one.kept == [(0, Outcome("unfit", "", "bound-to-more"))]
+
+
+EMAIL = Column("content", BINDING)
+TAGS = Column("tags", BINDING, index=ExactIndex("email"), tags_of="content")
+
+
+def email_tags(*generations: tuple[bytes, int]) -> bytes:
+    keys = [IndexKeys(IndexSecret(one * 32), at) for one, at in generations or [(b"i", 1)]]
+    return listed([one.exact_tag(SCOPE, "content", "ann@b.de") for one in keys]).encode()
+
+
+@pytest.mark.parametrize("columns", [(EMAIL, TAGS), (TAGS, EMAIL)])
+async def test_a_column_holds_the_tags_of_another(columns: tuple[Column, Column]) -> None:
+    table, at = a_table(*columns), columns.index(TAGS)
+
+    def row(value: Cell, tags: Cell) -> StoredRow:
+        return a_row(*((value, tags) if at else (tags, value)))
+
+    bench, sealed = Bench(keyring()), token(b"Ann@b.de")
+    for had in (None, b"", b"~", b"~zzzzz~"):
+        (one,) = await bench.treat("verify", table, row(sealed, had))
+        assert (at, Outcome("untagged", "k1")) in one.kept
+        (one,) = await bench.treat("index", table, row(sealed, had))
+        assert (one.cells[at], one.cells[1 - at]) == (email_tags(), None)
+        assert [change.after for change in one.changed] == [Outcome("indexed", "k1")]
+    verbs: tuple[Verb, ...] = ("index", "verify")
+    for verb in verbs:
+        (again,) = await bench.treat(verb, table, row(sealed, email_tags()))
+        assert again.cells == [None, None]
+        assert again.kept == [(1 - at, SEALED), (at, SEALED)]
+    (new,) = await bench.treat("seal", table, row(b"ann@b.de", None))
+    assert new.cells[at] == email_tags()
+    (opened,) = await bench.treat("open", table, row(new.cells[1 - at], new.cells[at]))
+    assert (opened.cells[1 - at], opened.cells[at]) == (b"ann@b.de", b"~")
+    (two,) = await Bench(BOTH).treat("index", table, row(sealed, email_tags()))
+    assert two.cells[at] == email_tags((b"i", 1), (b"j", 2))
+    for had, kept in ((email_tags(), False), (b"~", True), (None, True)):
+        (dropped,) = await bench.treat("drop-index", table, row(sealed, had))
+        assert dropped.cells[at] == (None if kept else b"~")
+
+
+@pytest.mark.parametrize(
+    ("value", "had", "outcome"),
+    [
+        (token(b"a@b.de"), b"notes", Outcome("unfit", "k1", "tags-in-a-member")),
+        (token(b"a@b.de"), NOT_TEXT, Outcome("not-text")),
+        (token(b" "), b"~", Outcome("unfit", "", "nothing-to-index")),
+        (None, None, Outcome("null")),
+        (b"plain", None, Outcome("plain")),
+        (token(field="title"), None, Outcome("misplaced", "k1")),
+    ],
+)
+async def test_a_column_of_tags_is_left_where_it_has_none_to_hold(
+    value: Cell, had: Cell, outcome: Outcome
+) -> None:
+    (one,) = await Bench(keyring()).treat("index", a_table(EMAIL, TAGS), a_row(value, had))
+    assert one.cells == [None, None]
+    assert one.kept[-1] == (1, outcome)
+
+
+async def test_only_one_conversation_loses_the_tags_of_its_column() -> None:
+    row = a_row(token(b"ann@b.de"), email_tags())
+    (one,) = await Bench(keyring()).treat("drop-index", a_table(EMAIL, TAGS), row, only="c2")
+    assert one.cells == [None, None]
+
+
+TAGGED_JOB = SQLITE_JOB.replace(
+    ": content\n      -",
+    ": content\n      - {column: tags, tags_of: content, index: {words: {}}}\n      -",
+)
+
+
+def test_a_database_gets_a_column_of_tags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = a_clinic(tmp_path, monkeypatch)
+    with closing(sqlite3.connect(file)) as database:
+        database.execute("ALTER TABLE messages ADD COLUMN tags TEXT")
+    invoke("migrate", "seal", "job.yaml")
+    invoke("keys", "rotate-index")
+    (tmp_path / "job.yaml").write_text(TAGGED_JOB, "utf-8")
+    assert "untagged" in invoke("migrate", "verify", "job.yaml", status=1).stdout
+    invoke("migrate", "index", "job.yaml")
+    invoke("migrate", "verify", "job.yaml")
+    rows = stored(file)
+    assert all(cut(f"T{row[5]}").tags and not cut(str(row[3])).tags for row in rows)
+    invoke("migrate", "index", "job.yaml", "--drop")
+    assert {row[5] for row in stored(file)} == {"~"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("tags_of: content", "tags_of: contents", "is the name of a column of this table"),
+        ("tags_of: content, index: {words: {}}", "tags_of: content", "goes with `index`"),
+        ("sqlite: clinic.db", "pipe: csv", "a stream has no `tags_of`"),
+    ],
+)
+def test_a_column_of_tags_that_cannot_be_is_a_mistake(
+    old: str, new: str, told: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "job.yaml"
+    file.write_text(TAGGED_JOB.replace(old, new), "utf-8")
+    with pytest.raises(ConfigurationError) as refused:
+        load(file, {})
+    assert any(told in one for one in refused.value.problems)

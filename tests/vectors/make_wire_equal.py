@@ -34,7 +34,9 @@ def equal_values() -> list[Vector]:
 
 def _of_value(tenant: Name | None, generation: int, value: bytes, cty: str | None) -> list[Vector]:
     material = os.urandom(KEY_BYTES)
-    parts: dict[str, Name] = {"field": "email"} | ({} if tenant is None else {"tenant": tenant})
+    parts: dict[str, Name] = {"field": "email"}
+    if tenant is not None:
+        parts["tenant"] = tenant
     scope = Scope(tenant)
     session = EqualSession(IndexSecret(material), generation, scope)
     sealed = session.seal(value, Context(scope, "email"), cty=cty)

@@ -90,7 +90,13 @@ class Column:
     index: FieldIndex | None = setting(
         LazySection("rules.indexes:INDEX"),
         "How the values can be found, as `fields` of the configuration has it; tags stand behind"
-        " the tokens.",
+        " the tokens. With `tags_of`: how those of that column can be.",
+        default=None,
+    )
+    tags_of: str | None = setting(
+        PlainText("name"),
+        "The column whose tags this one holds and nothing else, as `index: {as: …}` of a rule"
+        " writes them.",
         default=None,
     )
 
@@ -182,6 +188,20 @@ class _TableKeys(StoredTable):
     names: TableNames = inline(TableNames, of={"around": "not bound"})
 
 
+def _check_tags(columns: Sequence[tuple[Column, yaml.Place]], problems: Problems) -> None:
+    """Report columns of tags that have no values, or no index, or hold something else as well."""
+    known = {one.name: one for one, _ in columns}
+    for one, place in columns:
+        if one.tags_of is None:
+            continue
+        source = known.get(one.tags_of)
+        if source is None or source.tags_of or source.selector or source.index or one.selector:
+            told = "`tags_of` is the name of a column of this table, of whole texts without `index`"
+            problems.add(place, told)
+        elif one.index is None:
+            problems.add(place, "`tags_of` goes with `index`", "add the `index` of the field")
+
+
 def _table(
     values: dict[str, Any], _: Fields, problems: Problems
 ) -> tuple[StoredTable, tuple[yaml.Place, ...]] | None:
@@ -189,6 +209,7 @@ def _table(
     if not {"name", "columns"} <= values.keys():
         return None
     columns, names = values.pop("columns"), values.pop("names")
+    _check_tags(columns, problems)
     read = tuple(column.within(names, problems) for column, _ in columns)
     return StoredTable(columns=read, **values), tuple(place for _, place in columns)
 

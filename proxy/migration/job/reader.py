@@ -105,6 +105,8 @@ def _check_pipe(
     if len(made) > 1:
         problems.add(place, "a stream has one table", "write a job for each")
     for table in made:
+        if any(one.tags_of for one in table.columns):
+            problems.add(place, "a stream has no `tags_of`", "migrate the database itself")
         if any(isinstance(one, SqlSource) for one in table.reads):
             problems.add(place, "a stream has no `sql:` names", "add a column to the stream")
         if table.key or table.where:

@@ -89,9 +89,12 @@ def compare(
     opening = list(_items(listeners, sealing=False))
     sealing = list(_items(listeners, sealing=True))
     for table, places in found:
+        tags = {one.tags_of: one for one in table.columns if one.tags_of is not None}
         for column, place in zip(table.columns, places, strict=True):
+            if column.tags_of is not None:
+                continue
             told = _unlike(column, opening, "opens") or _form(column, sealing)
-            told = told or _index(column, sealing)
+            told = told or _index(column, tags.get(column.name), sealing)
             if told:
                 problems.add(place, f"the column {show(column.name)} {told}", _HINT)
     return hashlib.sha256(path.read_bytes()).hexdigest()
@@ -132,12 +135,14 @@ def _form(column: Column, sealing: Sequence[_Described]) -> str:
     return f"has the form `{column.form}`, and its rule `{min(forms)}`"
 
 
-def _index(column: Column, sealing: Sequence[_Described]) -> str:
-    """Return in which way rules index what a column holds, where that is another one."""
-    indexes = {one.index for one in _sealed_as(column, sealing)}
-    if not indexes or column.index in indexes:
-        return ""
-    return "has another `index` than its rule"
+def _index(column: Column, tags: Column | None, sealing: Sequence[_Described]) -> str:
+    """Return in which way rules index what a column holds, where that is another one.
+
+    `tags` is the column that holds the tags of its values, if one does.
+    """
+    indexes = {(one.index, one.tags_member is not None) for one in _sealed_as(column, sealing)}
+    own = (column.index, False) if tags is None else (tags.index, True)
+    return "" if not indexes or own in indexes else "has another `index` than its rule"
 
 
 def _sealed_as(column: Column, sealing: Sequence[_Described]) -> list[Item]:

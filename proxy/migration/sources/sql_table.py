@@ -347,12 +347,15 @@ class ComparedTable(SqlTable):
         same = [f"{self._column(one)} = {self._marked(one)}" for one in self._key]
         values: list[object] = []
         compared: list[tuple[str, object]] = []
+        tagged = {one.tags_of for one in self.table.columns}
         for column, old, cell in zip(self.table.columns, row.cells, new, strict=True):
-            if cell is not None and isinstance(old, bytes):
-                name = self._column(column.name)
+            if cell is not None:
                 to_set.append(f"{self._quoted(column.name)} = {self.mark}")
                 values.append(cell.decode())
-                compared.append((self.cell_bytes.format(name), self._bytes(old)))
+            # Tags are of the value as it was read.
+            if cell is not None or column.name in tagged:
+                had = self._bytes(old) if isinstance(old, bytes) else None
+                compared.append((self.cell_bytes.format(self._column(column.name)), had))
         for source, text in zip(self.table.reads, row.names, strict=True):
             said = None if text is None else self._bytes(text.encode())
             compared.append((self.name_bytes.format(self._name(source)), said))

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 from ...core.crypto.context import Context, Scope
 from ...core.crypto.joined_names import Joined, Name
 from ...core.crypto.token import CTY_JSON, Form, without_tags
-from ...core.errors import BodyTooLarge, InvalidBody, UnfitValue
+from ...core.errors import BodyTooLarge, InvalidBody, NotIndexable, UnfitValue
+from ...core.leaves.tokens import TAGS_PATTERN
 from ...core.values.key_needs import KeysInUse
 from ...keys.operations.values import sealed_bytes
 from ...keys.sessions.sessions import Sessions
 from ..job.model import Column, StoredTable, Verb
 from ..job.names import Binding, ConstSource, JoinedSource, NameSource, Read
 from ..policy import CONTEXTS_KEPT
-from .cells import ABSENT, NOT_TEXT, Cell, Cells, Stored, cells
+from .cells import ABSENT, NOT_TEXT, Cell, Cells, NoText, Stored, cells
 from .sealing import RunSessions
 from .states import Outcome
 from .value_treatment import Opened, Value, ValueTreatment, token_of
@@ -26,6 +27,7 @@ from .value_treatment import Opened, Value, ValueTreatment, token_of
 if TYPE_CHECKING:  # loaded with jobs that have an index
     from ...core.search.tags import IndexKeys
 
+_NO_TAGS: Final = b"~"
 _EMPTY: Final = re.compile(rb"\s*(?:null|\[\s*\]|\{\s*\})\s*")
 
 Key = tuple[str | int | float | bytes, ...]
@@ -153,6 +155,13 @@ class Treatment:
     ) -> None:
         """Make the columns ready; `only` is as of `ValueTreatment`."""
         self._binder = RowBinder(table)
+        self._verb = verb
+        places = {one.name: at for at, one in enumerate(table.columns)}
+        self._tags = [
+            (at, places[one.tags_of])
+            for at, one in enumerate(table.columns)
+            if one.tags_of is not None
+        ]
         self._values = ValueTreatment(verb, sessions, sealing, only)
         plans = verb == "plan"
         every = widths or (None,) * len(table.columns)
@@ -190,7 +199,7 @@ class Treatment:
     def _read(self, row: StoredRow, at: int) -> list[Value] | Outcome:
         """Return the values of a cell, or why there are none."""
         cell, worked = row.cells[at], self._columns[at]
-        if cell is None:
+        if cell is None or worked.column.tags_of is not None:
             return Outcome("null")
         if cell is NOT_TEXT:
             return Outcome("not-text")
@@ -212,6 +221,8 @@ class Treatment:
         made = Treated(row)
         for at, values in enumerate(read):
             made.cells.append(None)
+            if self._columns[at].column.tags_of is not None:
+                continue
             if isinstance(values, Outcome):
                 made.kept.append((at, values))
                 continue
@@ -227,7 +238,45 @@ class Treatment:
                 else:
                     made.changed.append(ChangedValue(at, before, after))
             made.cells[at] = cell
+        for at, source in self._tags:
+            self._add_tags(made, at, source, read[source], keys, now)
         return made
+
+    def _add_tags(  # noqa: PLR0913, PLR0917 - a column of tags, and that of its values
+        self,
+        made: Treated,
+        at: int,
+        source: int,
+        values: list[Value] | Outcome,
+        keys: KeysInUse,
+        now: float,
+    ) -> None:
+        """Add what a column of tags holds, by the value that they are of."""
+        worked, had, of = self._columns[at], made.row.cells[at], self._columns[source].column
+        index = worked.column.index
+        if isinstance(values, Outcome) or index is None or isinstance(had, NoText):
+            made.kept.append((at, values if isinstance(values, Outcome) else Outcome("not-text")))
+            return
+        try:
+            outcome, new = self._values.tags(index, of.field, values[0], keys, now)
+        except (NotIndexable, UnfitValue) as error:
+            made.kept.append((at, Outcome("unfit", "", error.reason)))
+            return
+        if had and had != _NO_TAGS and TAGS_PATTERN.fullmatch(had) is None:
+            made.kept.append((at, Outcome("unfit", outcome.kek, "tags-in-a-member")))
+            return
+        drops = new == _NO_TAGS and self._verb in {"drop-index", "open"}
+        stays = outcome.state == "plain" and made.cells[source] is None
+        if new is None or new == had or (drops and not had) or stays:
+            made.kept.append((at, outcome))
+        elif self._verb == "verify":
+            made.kept.append((at, Outcome("untagged", outcome.kek)))
+        elif worked.width is not None and len(new) > worked.width:
+            made.kept.append((at, Outcome("too-long", outcome.kek)))
+        else:
+            after = Outcome("unindexed" if drops else "indexed", outcome.kek)
+            made.changed.append(ChangedValue(at, Outcome("untagged", outcome.kek), after))
+            made.cells[at] = new
 
     def _fitting(self, worked: _Worked, cell: Cell, new: list[Stored | None]) -> bytes | None:
         """Return the new cell; None where nothing changes, or it does not fit its column."""

@@ -35,6 +35,7 @@ from .sealing import RunSessions
 from .states import HOLDS_ONE, Outcome, State
 
 if TYPE_CHECKING:  # loaded with jobs that have an index
+    from ...core.search.model import FieldIndex
     from ...core.search.tags import IndexKeys
 
 _New_co = TypeVar("_New_co", covariant=True)
@@ -187,6 +188,34 @@ class ValueTreatment:
             raise UnfitValue("short-form-has-no-end")
         new = writer.seal(opened.text, context, keys, sealed.exp)
         return outcome, Outcome("resealed", self._sealing.primary), new
+
+    def tags(
+        self, index: FieldIndex, field: str, value: Value, keys: KeysInUse, now: float
+    ) -> tuple[Outcome, bytes | None]:
+        """Return what a value is, and the tags that a column beside it is to hold; None: its own.
+
+        Raises NotIndexable and UnfitValue for a value that cannot have any.
+        """
+        from ...core.search import tags  # noqa: PLC0415 - loaded with jobs that have an index
+
+        opened, outcome = self._opened(value, keys, now)
+        context = value.contexts[0]
+        if context is None or self._only not in {None, context.scope.conversation}:
+            return outcome, None
+        if self._verb == "drop-index" or (self._verb == "open" and opened is not None):
+            return outcome, tags.BETWEEN.encode()
+        text = None
+        if opened is not None and (opened.at == 0 or self._verb == "reseal"):
+            text = opened.text
+        elif outcome.state == "plain" and self._verb == "seal":
+            text = value.stored
+        if text is None:
+            return outcome, None
+        if text.is_json:
+            raise UnfitValue("not-a-string")
+        generations = keys.keys.standing.index
+        found = tags.of_value(index, generations, context.scope, field, text.text)
+        return outcome, tags.listed(found).encode()
 
     def _comparable(
         self, writer: Writer[_New_co], value: Value, opened: Opened, keys: KeysInUse

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
@@ -13,6 +13,8 @@ from typing import Any, Final, Self
 from proxy.core.crypto import token
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.crypto.session_cipher import Session
+from proxy.core.search.tags import IndexKeys, behind
+from proxy.core.search.words import words
 from proxy.keys.keyring.keyring import Keyring
 from proxy.keys.sessions.durable import durable_session
 
@@ -72,12 +74,18 @@ tables:
 """
 
 
+def tags_of(index: Sequence[IndexKeys], number: int, version: int = 0) -> list[str]:
+    """Return the tags of all words of a row, of each generation."""
+    bound, found = context(number), words(letter(number, version))
+    return [tag for one in index for tag in one.word_tags(bound.scope, "content", found)]
+
+
 @dataclass(slots=True)
 class Writer:
     """An application behind its sidecar: it updates rows, sealed, so many times a second.
 
-    It writes each sealed, with the next version of its text. Where it cannot write, it raises why
-    when it ends.
+    It writes each sealed, with the next version of its text, and with the tags of its words if it
+    has an `index`. Where it cannot write, it raises why when it ends.
     """
 
     connect: Connect
@@ -85,6 +93,7 @@ class Writer:
     rows: int
     rate: float
     versions: dict[int, int] = field(default_factory=dict)
+    index: Sequence[IndexKeys] = ()
     seconds: float = 0.0
     updates: int = 0
     _failed: Exception | None = None
@@ -123,6 +132,7 @@ class Writer:
                 bound = context(number)
                 session = durable_session(self.keyring.primary, sid, bound.scope)
                 sealed = session.seal(letter(number, version).encode(), bound).decode()
+                sealed = behind(sealed, tags_of(self.index, number, version))
                 execute("UPDATE messages SET content = %s WHERE id = %s", (sealed, number))
                 self.versions[number] = version
                 self.updates += 1
