@@ -102,5 +102,5 @@ async def test_a_search_of_twenty_hits_costs_half_a_millisecond_at_most(
                 assert answer.body.count(b"penicillin") == HITS
     lists, searches = (statistics.median(one) for one in took.values())
     record_property("seconds more", searches - lists)
-    # A slow or crowded machine is as slow at the list.
-    assert searches - lists <= max(MOST_SECONDS, lists), (lists, searches)
+    # A slow or crowded machine is as slow at the list, whose rule has a short cut.
+    assert searches - lists <= max(MOST_SECONDS, 1.5 * lists), (lists, searches)
