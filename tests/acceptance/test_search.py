@@ -12,7 +12,7 @@ import secrets
 import subprocess
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from random import Random  # noqa: TID251 - the same texts in every run
@@ -21,17 +21,23 @@ from typing import Any
 import pytest
 
 from proxy.demo.screen import search
+from tests.pages.blocks import Block
+from tests.pages.follow import steps
 from tests.servers import PATIENCE_SECONDS, free_port
 
 from .conftest import PASSPHRASE, ROOT, Process, running
 from .search_backend import Row, served
-from .searched import ROOM, SEARCHED, configuration
+from .searched import ROOM, SEARCHED, Searched, configuration
 
 pytestmark = pytest.mark.acceptance
 
 MESSAGES = int(os.environ.get("SEARCHED_MESSAGES", "2000"))
 QUERIES = 60
 BATCH = 500
+ALLERGY = "Penicillin allergy confirmed"
+HOSTILE = ("penic*", "%", "_", "a%", "o'r", "x' || 1=1", "~aaaaa~", ".*", "x\\", "[a-z]", "*%", '"')
+"""Wildcards, expressions and quotes: refused, or words that nothing has."""
+MORE = "MORE"
 WRITTEN = 20
 """So many are written through the backend; then others are put beside them."""
 
@@ -118,6 +124,65 @@ class Collector:
         return [], 0
 
 
+def follow(one: Searched, port: int, headers: Mapping[str, str]) -> None:
+    """Run what the page shows: a message is written, and found."""
+    signed_in = next(
+        (f"{name}: {text}" for name, text in reversed([*headers.items()])), "X-None: 1"
+    )
+    for step in steps(Block("", 0, "sh", one.shown("sh"))):
+        done = subprocess.run(
+            ["/bin/sh", "-c", step.command.replace("localhost:8080", f"127.0.0.1:{port}")],
+            env={**os.environ, "SIGNED_IN": signed_in},
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+    assert done.stdout.count(ALLERGY) == 1, done.stdout
+
+
+def finds_nothing(found: Callable[[str], Counter[str]], text: str) -> bool:
+    """Return whether Sealyard refuses a search, or nothing is found."""
+    try:
+        return not found(text)
+    except AssertionError as refused:
+        return "urn:sealyard" in str(refused)
+    except KeyError as missing:  # GraphQL has errors in place of data
+        return missing.args == ("data",)
+
+
+@pytest.mark.parametrize("partial", [False, True])
+def test_while_values_have_no_tags_a_search_is_refused_or_partial(
+    tmp_path: Path, *, partial: bool
+) -> None:
+    one, collector, second = SEARCHED["sqlite"], Collector(), free_port()
+    texts = [f"Visit {at}: penicillin" for at in range(90)]
+    text = configuration(one).replace("match: words}", f"match: words, complete: false{MORE}}}")
+    with (
+        one.start(tmp_path) as backend,
+        served(collector) as (collecting, _),
+        sidecar(
+            tmp_path,
+            text.replace(MORE, ", partial: true" if partial else ""),
+            UPSTREAM=backend.port,
+            COLLECTOR=collecting,
+            SECOND=second,
+        ) as front,
+        closing(Reader(front.port)) as reader,
+        closing(Reader(second)) as sealing,
+    ):
+        rows = [{"id": 0, "content": text} for text in texts]
+        sealing.ask("POST", f"/rooms/{ROOM}/messages", {"messages": rows})
+        sealed = collector.sealed
+        plain, untagged = texts[:30], [one.partition("~")[0] for one in sealed[30:60]]
+        backend.put([*plain, *untagged, *sealed[60:]])
+        status, headers, _ = reader.answer("GET", f"/rooms/{ROOM}/messages?q=Penicillin")
+        if partial:
+            found = [one for page in one.pages(reader.ask, "Penicillin") for one in page]
+            assert found == texts[60:]
+        else:
+            assert (status, headers["Sealyard-Error"]) == (503, "index-incomplete")
+
+
 @pytest.mark.parametrize("name", SEARCHED)
 def test_a_backend_finds_all_that_has_the_words_and_nothing_else(name: str, tmp_path: Path) -> None:
     one = SEARCHED[name]
@@ -149,6 +214,7 @@ def test_a_backend_finds_all_that_has_the_words_and_nothing_else(name: str, tmp_
         def found(words: str) -> Counter[str]:
             return Counter(text for page in one.pages(reader.ask, words) for text in page)
 
+        follow(one, front.port, backend.headers)
         for text in made[:WRITTEN]:
             reader.ask(*one.write(text))
         for at in range(WRITTEN, MESSAGES, BATCH):
@@ -164,5 +230,9 @@ def test_a_backend_finds_all_that_has_the_words_and_nothing_else(name: str, tmp_
             words = [word] if at % 3 else [word, random.choice(vocabulary[:300])]
             expected = set.intersection(*(holding[one] for one in words))
             assert found(" ".join(words).upper()) == Counter(made[one] for one in expected), words
-        assert not search(canary, backend.kept())
+        for hostile in HOSTILE:
+            assert finds_nothing(found, hostile), hostile
+        kept = backend.kept()
+        assert not search(canary, kept)
+        assert not search(ALLERGY, kept)
     assert not search(canary, {"log": (tmp_path / "sealyard.log").read_bytes()})
