@@ -1,6 +1,6 @@
 """Searches in sealed messages, in real backends that know nothing of them.
 
-All that is found, and nothing else, over SEARCHED_MESSAGES messages (100,000 in the nightly run).
+`tests/searches` does the same over 100,000 messages.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from .searched import ROOM, SEARCHED, Searched, configuration
 
 pytestmark = pytest.mark.acceptance
 
-MESSAGES = int(os.environ.get("SEARCHED_MESSAGES", "2000"))
+MESSAGES = 2_000
 QUERIES = 60
 BATCH = 500
 ALLERGY = "Penicillin allergy confirmed"
@@ -96,13 +96,13 @@ def a_vocabulary(random: Random) -> list[str]:
     return ["".join(random.choices(letters, k=random.randint(3, 11))) for _ in range(6000)]
 
 
-def texts() -> tuple[list[str], list[str]]:
+def texts(messages: int) -> tuple[list[str], list[str]]:
     """Return messages in which words are as common as in a language (Zipf), and the words."""
     random = Random(11)  # noqa: S311 - no secret
     vocabulary = a_vocabulary(random)
     weights = [1 / (rank + 3) for rank in range(len(vocabulary))]
     made = []
-    for _ in range(MESSAGES):
+    for _ in range(messages):
         words = random.choices(vocabulary, weights, k=random.randint(2, 15))
         made.append(" ".join(one.title() if random.random() < 0.2 else one for one in words) + ".")
     return made, vocabulary
@@ -185,12 +185,17 @@ def test_while_values_have_no_tags_a_search_is_refused_or_partial(
 
 @pytest.mark.parametrize("name", SEARCHED)
 def test_a_backend_finds_all_that_has_the_words_and_nothing_else(name: str, tmp_path: Path) -> None:
+    find_all(name, tmp_path, MESSAGES)
+
+
+def find_all(name: str, tmp_path: Path, messages: int) -> None:
+    """Search drawn words in so many messages of a backend, over all pages."""
     one = SEARCHED[name]
     if not one.needs.exists():
         pytest.skip(f"{one.needs.name} is not installed")
-    made, vocabulary = texts()
+    made, vocabulary = texts(messages)
     canary = f"canary{secrets.token_hex(8)}"
-    made[MESSAGES // 2] += f" {canary}"
+    made[messages // 2] += f" {canary}"
     made[WRITTEN // 2] += f" {canary}"
     holding: dict[str, set[int]] = defaultdict(set)
     for number, text in enumerate(made):
@@ -217,11 +222,11 @@ def test_a_backend_finds_all_that_has_the_words_and_nothing_else(name: str, tmp_
         follow(one, front.port, backend.headers)
         for text in made[:WRITTEN]:
             reader.ask(*one.write(text))
-        for at in range(WRITTEN, MESSAGES, BATCH):
+        for at in range(WRITTEN, messages, BATCH):
             rows = [{"id": 0, "content": text} for text in made[at : at + BATCH]]
             sealing.ask("POST", f"/rooms/{ROOM}/messages", {"messages": rows})
         backend.put(collector.sealed)
-        assert found(canary) == Counter([made[WRITTEN // 2], made[MESSAGES // 2]])
+        assert found(canary) == Counter([made[WRITTEN // 2], made[messages // 2]])
         assert found(f"{canary}neverwritten") == Counter()
         random = Random(5)  # noqa: S311 - no secret
         for at in range(QUERIES):
