@@ -92,6 +92,7 @@ COMMON: Final = (
 """What every part loads."""
 MOVED: Final = (
     Part("acceptance", 5, Selection(("tests/acceptance",), slow=True), ("README.md", "docs")),
+    Part("searches", 30, Selection(("tests/searches",)), ("docs", "tests/acceptance")),
     Part("bypass", 1, Selection(("tests/bypass",)), ("tests/vectors",)),
     Part("browser", 1, Selection(("tests/browser",))),
     Part("interop", 1, Selection(("tests/interop",)), ("README.md", "docs", "tests/vectors")),

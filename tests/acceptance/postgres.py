@@ -14,7 +14,7 @@ from typing import Final
 
 import pytest
 
-from tests.servers import free_port
+from tests.servers import await_log, free_port
 
 from .conftest import running
 
@@ -62,6 +62,7 @@ def postgresql(folder: Path) -> Iterator[Database]:
         command = [*become, str(programs / "postgres"), "-D", data, "-p", str(port)]
         for one in ("log_statement=all", "unix_socket_directories=", "listen_addresses=127.0.0.1"):
             command += ["-c", one]
-        with running(command, port, folder / "postgresql.log"):
+        with running(command, port, folder / "postgresql.log") as server:
+            await_log(server.process, server.log, "ready to accept")
             uri = f"postgres://parse@127.0.0.1:{port}/postgres"
             yield Database(uri, Path(data))

@@ -15,11 +15,13 @@ from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from textwrap import indent
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 import psycopg
 
+from tests.pages.blocks import ROOT, blocks_in
 from tests.servers import free_port
 
 from .compared import NODE, NODE_FOLDER, files_of
@@ -29,8 +31,9 @@ from .postgres import postgresql
 from .search_backend import Postgresql, Sqlite, Store, served
 from .test_pocketbase import FIELDS, MESSAGES, PROGRAM, RECORDS, pocketbase
 
+PAGE: Final = ROOT / "docs/how-to/search-before-backends.md"
 ROOM: Final = "r1"
-PAGE: Final = 100
+ROWS: Final = 100
 Asked = Callable[..., Any]
 """Asks by a method, a target and maybe JSON; returns the JSON of the answer."""
 Put = Callable[[Sequence[str]], None]
@@ -53,44 +56,49 @@ class Running:
 class Searched:
     """A backend, and what is written to search it.
 
-    `field` is the one that is searched, `bind` what its values are bound to, `rules` are those
-    before the backend. `write` is the request that sends a text; `pages` asks for words, and yields
-    the texts of each page.
+    `field` is the one that is searched, `bind` what its values are bound to, `heading` is that of
+    its rules and commands on the page. `write` is the request that sends a text; `pages` asks for
+    words, and yields the texts of each page.
     """
 
     start: Callable[[Path], AbstractContextManager[Running]]
     field: str
-    rules: str
+    heading: str
     write: Callable[[str], tuple[str, str, object]]
     pages: Callable[[Asked, str], Iterator[list[str]]]
     needs: Path
-    more: str = ""
-    """What the index says beside the words that it skips."""
     bind: str = "[tenant, conversation, field]"
+
+    def shown(self, language: str) -> str:
+        """Return what the page shows under the heading, in a language."""
+        text = PAGE.read_text("utf-8").partition(f"\n## {self.heading}")[2].partition("\n## ")[0]
+        (one,) = (one.text for one in blocks_in(text, self.heading) if one.language == language)
+        return one
 
 
 def configuration(one: Searched) -> str:
     """Return the configuration before a backend; its second listener seals for `Running.put`."""
-    return f"""\
-version: 1
-keys: {{keyring: {{file: keyring.jwe, passphrase: {{env: SEALYARD_PASSPHRASE}}}}}}
-fields: {{{one.field}: {{index: {{words: {{skip: [common-en]{one.more}}}}}}}}}
-listeners:
-  - name: api
-    listen: 127.0.0.1:PORT
-    upstream: http://127.0.0.1:UPSTREAM
-    unmatched: reject
-    defaults: {{tenant: const:clinic, bind: {one.bind}}}
-    rules:
-{one.rules}
+    fields, _, rules = one.shown("yaml").partition("rules:\n")
+    (head,) = blocks_in(PAGE.read_text("utf-8").partition("\n## ")[0], "")[:1]
+    text = head.text.replace("fields: {}\n", fields).replace("rules: []\n", f"rules:\n{rules}")
+    text = text.replace(":8080\n", ":PORT\n").replace(":3000\n", ":UPSTREAM\n")
+    return (
+        text.replace(f"rules:\n{rules}", f"rules:\n{indent(rules, '    ')}")
+        + f"""\
   - name: collector
     listen: 127.0.0.1:SECOND
     upstream: http://127.0.0.1:COLLECTOR
     unmatched: reject
     defaults: {{tenant: const:clinic, bind: {one.bind}}}
     rules:
-{_SEND.replace("'$.messages.*.content'", f"'$.messages.*.content', field: {one.field}")}
+      - name: send
+        match: POST /rooms/{{room}}/messages
+        conversation: {{from: path:room, unrelated: ['$.messages.*.id']}}
+        request:
+          plain: ['$.messages.*.id']
+          encrypt: [{{select: '$.messages.*.content', field: {one.field}, index: behind}}]
 """
+    )
 
 
 @contextmanager
@@ -234,7 +242,7 @@ def _after_host(link: str | None) -> str | None:
 def _pocketbase_pages(ask: Asked, words: str) -> Iterator[list[str]]:
     at, last = 1, 1
     while at <= last:
-        query = {"room": ROOM, "q": words, "page": at, "perPage": PAGE, "sort": "id"}
+        query = {"room": ROOM, "q": words, "page": at, "perPage": ROWS, "sort": "id"}
         told = ask("GET", f"{RECORDS}?{urlencode(query)}")
         yield [one["body"] for one in told["items"]]
         at, last = at + 1, told["totalPages"]
@@ -243,8 +251,8 @@ def _pocketbase_pages(ask: Asked, words: str) -> Iterator[list[str]]:
 def _parse_pages(ask: Asked, words: str) -> Iterator[list[str]]:
     query = {"where": json.dumps({"room": ROOM, "contentIndex": {"$regex": words}}), "limit": 0}
     count = ask("GET", f"{_PARSE}?{urlencode(query | {'count': 1})}")["count"]
-    for at in range(0, count, PAGE):
-        page = query | {"limit": PAGE, "skip": at, "order": "objectId"}
+    for at in range(0, count, ROWS):
+        page = query | {"limit": ROWS, "skip": at, "order": "objectId"}
         found = ask("GET", f"{_PARSE}?{urlencode(page)}")["results"]
         yield [one["content"] for one in found]
 
@@ -264,35 +272,18 @@ def _apollo_pages(ask: Asked, words: str) -> Iterator[list[str]]:
 
 _KINTO: Final = f"/v1/buckets/clinic/collections/{ROOM}/records"
 _PARSE: Final = "/parse/classes/Message"
-_SEND: Final = """\
-      - name: send
-        match: POST /rooms/{room}/messages
-        conversation: {from: path:room, unrelated: ['$.messages.*.id']}
-        request:
-          plain: ['$.messages.*.id']
-          encrypt: [{select: '$.messages.*.content', index: behind}]"""
-SERVICE: Final = f"""\
-{_SEND}
-      - name: search
-        match: GET /rooms/{{room}}/messages
-        conversation: path:room
-        query: {{after: plain, limit: plain}}
-        request: {{search: [{{select: 'query:q', field: content, match: words}}]}}
-        response:
-          decrypt: '$.data.*.content'
-          keep: {{items: $.data, matching: q, total: $.total}}"""
 _numbers = iter(range(1, 1_000))
 _A_SERVICE: Final = partial(
     Searched,
     field="content",
-    rules=SERVICE,
+    heading="A service on PostgreSQL or SQLite",
     write=lambda text: (
         "POST",
         f"/rooms/{ROOM}/messages",
         {"messages": [{"id": next(_numbers), "content": text}]},
     ),
     pages=_linked(
-        f"/rooms/{ROOM}/messages?q=WORDS&limit={PAGE}", "data", "content", lambda page: page["next"]
+        f"/rooms/{ROOM}/messages?q=WORDS&limit={ROWS}", "data", "content", lambda page: page["next"]
     ),
 )
 
@@ -303,23 +294,10 @@ SEARCHED: Final[Mapping[str, Searched]] = {
     "kinto": Searched(
         _kinto,
         field="content",
-        rules="""\
-      - name: send
-        match: POST /v1/buckets/clinic/collections/{room}/records
-        conversation: path:room
-        request: {encrypt: [{select: $.data.content, index: behind}]}
-        response: {decrypt: $.data.content}
-      - name: search
-        match: GET /v1/buckets/clinic/collections/{room}/records
-        conversation: path:room
-        query: {_limit: plain, _token: plain, _sort: plain}
-        request: {search: [{select: 'query:like_content', field: content, match: words}]}
-        response:
-          decrypt: '$.data.*.content'
-          keep: {items: $.data, matching: like_content}""",
+        heading="Kinto",
         write=lambda text: ("POST", _KINTO, {"data": {"content": text}}),
         pages=_linked(
-            f"{_KINTO}?like_content=WORDS&_limit={PAGE}",
+            f"{_KINTO}?like_content=WORDS&_limit={ROWS}",
             "data",
             "content",
             lambda page: _after_host(page["header"]("Next-Page")),
@@ -329,24 +307,10 @@ SEARCHED: Final[Mapping[str, Searched]] = {
     "django": Searched(
         _django,
         field="text",
-        rules="""\
-      - name: send
-        match: POST /api/messages/
-        conversation: $.room
-        request: {type: application/json, encrypt: [{select: $.text, index: behind}], plain: $.room}
-        response: {status: 2xx, decrypt: $.text}
-      - name: search
-        match: GET /api/messages/
-        conversation: query:room
-        query: {page: plain, page_size: plain}
-        request: {search: [{select: 'query:search', field: text, match: words}]}
-        response:
-          status: 2xx
-          decrypt: '$.results.*.text'
-          keep: {items: $.results, matching: search, total: $.count}""",
+        heading="Django REST framework",
         write=lambda text: ("POST", "/api/messages/", {"room": ROOM, "text": text}),
         pages=_linked(
-            f"/api/messages/?room={ROOM}&search=WORDS&page_size={PAGE}",
+            f"/api/messages/?room={ROOM}&search=WORDS&page_size={ROWS}",
             "results",
             "text",
             lambda page: _after_host(page["next"]),
@@ -356,20 +320,7 @@ SEARCHED: Final[Mapping[str, Searched]] = {
     "pocketbase": Searched(
         _pocketbase,
         field="body",
-        rules="""\
-      - name: send
-        match: POST /api/collections/messages/records
-        conversation: $.room
-        request: {type: application/json, encrypt: [{select: $.body, index: behind}], plain: $.room}
-        response: {decrypt: $.body}
-      - name: search
-        match: GET /api/collections/messages/records
-        conversation: query:room
-        query: {page: plain, perPage: plain, sort: plain}
-        request: {search: [{select: 'query:q', field: body, match: words}]}
-        response:
-          decrypt: '$.items.*.body'
-          keep: {items: $.items, matching: q, total: $.totalItems}""",
+        heading="PocketBase",
         write=lambda text: ("POST", RECORDS, {"room": ROOM, "body": text}),
         pages=_pocketbase_pages,
         needs=PROGRAM,
@@ -377,24 +328,8 @@ SEARCHED: Final[Mapping[str, Searched]] = {
     "parse": Searched(
         _parse,
         field="content",
-        more=", scope: tenant, accept_leakage: true",
+        heading="Parse Server",
         bind="[tenant, field]",
-        rules="""\
-      - name: send
-        match: POST /parse/classes/Message
-        request:
-          type: application/json
-          encrypt: [{select: $.content, index: {as: $.contentIndex}}]
-          plain: $.room
-      - name: search
-        match: GET /parse/classes/Message
-        query: {limit: plain, skip: plain, order: plain, count: plain}
-        request:
-          search: [{select: "query:where $.contentIndex['$regex']", field: content, match: words}]
-          plain: query:where $.room
-        response:
-          decrypt: '$.results.*.content'
-          keep: {items: $.results, matching: $regex}""",
         write=lambda text: ("POST", _PARSE, {"room": ROOM, "content": text}),
         pages=_parse_pages,
         needs=POSTGRESQL,
@@ -406,25 +341,7 @@ SEARCHED: Final[Mapping[str, Searched]] = {
             statement="INSERT INTO messages (room, text) VALUES (%(room)s, %(text)s)",
         ),
         field="text",
-        rules="""\
-      - name: operations
-        match: POST /graphql
-        reads: true
-        request:
-          - format: graphql
-            when: {$.type: mutation, $.field: createMessage}
-            conversation: $.fields.createMessage.room
-            encrypt: [{select: $.fields.createMessage.text, index: behind}]
-            plain: $.fields.createMessage.room
-          - format: graphql
-            when: {$.type: query, $.field: messages}
-            conversation: $.fields.messages.room
-            search: [{select: $.fields.messages.words, field: text, match: words}]
-            plain: '$.fields.messages.{room,first,skip,newest}'
-        response:
-          conversation: $.data.*.room
-          decrypt: [optional $.data.*.message.text, optional $.data.*.messages.*.text]
-          keep: {items: $.data.*.messages, matching: words}""",
+        heading="GraphQL (Apollo Server)",
         write=lambda text: (
             "POST",
             "/graphql",

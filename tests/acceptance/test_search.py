@@ -1,6 +1,6 @@
 """Searches in sealed messages, in real backends that know nothing of them.
 
-All that is found, and nothing else, over SEARCHED_MESSAGES messages (100,000 in the nightly run).
+`tests/searches` does the same over 100,000 messages.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import secrets
 import subprocess
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from random import Random  # noqa: TID251 - the same texts in every run
@@ -21,17 +21,23 @@ from typing import Any
 import pytest
 
 from proxy.demo.screen import search
+from tests.pages.blocks import Block
+from tests.pages.follow import steps
 from tests.servers import PATIENCE_SECONDS, free_port
 
 from .conftest import PASSPHRASE, ROOT, Process, running
 from .search_backend import Row, served
-from .searched import ROOM, SEARCHED, configuration
+from .searched import ROOM, SEARCHED, Searched, configuration
 
 pytestmark = pytest.mark.acceptance
 
-MESSAGES = int(os.environ.get("SEARCHED_MESSAGES", "2000"))
+MESSAGES = 2_000
 QUERIES = 60
 BATCH = 500
+ALLERGY = "Penicillin allergy confirmed"
+HOSTILE = ("penic*", "%", "_", "a%", "o'r", "x' || 1=1", "~aaaaa~", ".*", "x\\", "[a-z]", "*%", '"')
+"""Wildcards, expressions and quotes: refused, or words that nothing has."""
+MORE = "MORE"
 WRITTEN = 20
 """So many are written through the backend; then others are put beside them."""
 
@@ -90,13 +96,13 @@ def a_vocabulary(random: Random) -> list[str]:
     return ["".join(random.choices(letters, k=random.randint(3, 11))) for _ in range(6000)]
 
 
-def texts() -> tuple[list[str], list[str]]:
+def texts(messages: int) -> tuple[list[str], list[str]]:
     """Return messages in which words are as common as in a language (Zipf), and the words."""
     random = Random(11)  # noqa: S311 - no secret
     vocabulary = a_vocabulary(random)
     weights = [1 / (rank + 3) for rank in range(len(vocabulary))]
     made = []
-    for _ in range(MESSAGES):
+    for _ in range(messages):
         words = random.choices(vocabulary, weights, k=random.randint(2, 15))
         made.append(" ".join(one.title() if random.random() < 0.2 else one for one in words) + ".")
     return made, vocabulary
@@ -118,14 +124,78 @@ class Collector:
         return [], 0
 
 
+def follow(one: Searched, port: int, headers: Mapping[str, str]) -> None:
+    """Run what the page shows: a message is written, and found."""
+    signed_in = next(
+        (f"{name}: {text}" for name, text in reversed([*headers.items()])), "X-None: 1"
+    )
+    for step in steps(Block("", 0, "sh", one.shown("sh"))):
+        done = subprocess.run(
+            ["/bin/sh", "-c", step.command.replace("localhost:8080", f"127.0.0.1:{port}")],
+            env={**os.environ, "SIGNED_IN": signed_in},
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+    assert done.stdout.count(ALLERGY) == 1, done.stdout
+
+
+def finds_nothing(found: Callable[[str], Counter[str]], text: str) -> bool:
+    """Return whether Sealyard refuses a search, or nothing is found."""
+    try:
+        return not found(text)
+    except AssertionError as refused:
+        return "urn:sealyard" in str(refused)
+    except KeyError as missing:  # GraphQL has errors in place of data
+        return missing.args == ("data",)
+
+
+@pytest.mark.parametrize("partial", [False, True])
+def test_while_values_have_no_tags_a_search_is_refused_or_partial(
+    tmp_path: Path, *, partial: bool
+) -> None:
+    one, collector, second = SEARCHED["sqlite"], Collector(), free_port()
+    texts = [f"Visit {at}: penicillin" for at in range(90)]
+    text = configuration(one).replace("match: words}", f"match: words, complete: false{MORE}}}")
+    with (
+        one.start(tmp_path) as backend,
+        served(collector) as (collecting, _),
+        sidecar(
+            tmp_path,
+            text.replace(MORE, ", partial: true" if partial else ""),
+            UPSTREAM=backend.port,
+            COLLECTOR=collecting,
+            SECOND=second,
+        ) as front,
+        closing(Reader(front.port)) as reader,
+        closing(Reader(second)) as sealing,
+    ):
+        rows = [{"id": 0, "content": text} for text in texts]
+        sealing.ask("POST", f"/rooms/{ROOM}/messages", {"messages": rows})
+        sealed = collector.sealed
+        plain, untagged = texts[:30], [one.partition("~")[0] for one in sealed[30:60]]
+        backend.put([*plain, *untagged, *sealed[60:]])
+        status, headers, _ = reader.answer("GET", f"/rooms/{ROOM}/messages?q=Penicillin")
+        if partial:
+            found = [one for page in one.pages(reader.ask, "Penicillin") for one in page]
+            assert found == texts[60:]
+        else:
+            assert (status, headers["Sealyard-Error"]) == (503, "index-incomplete")
+
+
 @pytest.mark.parametrize("name", SEARCHED)
 def test_a_backend_finds_all_that_has_the_words_and_nothing_else(name: str, tmp_path: Path) -> None:
+    find_all(name, tmp_path, MESSAGES)
+
+
+def find_all(name: str, tmp_path: Path, messages: int) -> None:
+    """Search drawn words in so many messages of a backend, over all pages."""
     one = SEARCHED[name]
     if not one.needs.exists():
         pytest.skip(f"{one.needs.name} is not installed")
-    made, vocabulary = texts()
+    made, vocabulary = texts(messages)
     canary = f"canary{secrets.token_hex(8)}"
-    made[MESSAGES // 2] += f" {canary}"
+    made[messages // 2] += f" {canary}"
     made[WRITTEN // 2] += f" {canary}"
     holding: dict[str, set[int]] = defaultdict(set)
     for number, text in enumerate(made):
@@ -149,13 +219,14 @@ def test_a_backend_finds_all_that_has_the_words_and_nothing_else(name: str, tmp_
         def found(words: str) -> Counter[str]:
             return Counter(text for page in one.pages(reader.ask, words) for text in page)
 
+        follow(one, front.port, backend.headers)
         for text in made[:WRITTEN]:
             reader.ask(*one.write(text))
-        for at in range(WRITTEN, MESSAGES, BATCH):
+        for at in range(WRITTEN, messages, BATCH):
             rows = [{"id": 0, "content": text} for text in made[at : at + BATCH]]
             sealing.ask("POST", f"/rooms/{ROOM}/messages", {"messages": rows})
         backend.put(collector.sealed)
-        assert found(canary) == Counter([made[WRITTEN // 2], made[MESSAGES // 2]])
+        assert found(canary) == Counter([made[WRITTEN // 2], made[messages // 2]])
         assert found(f"{canary}neverwritten") == Counter()
         random = Random(5)  # noqa: S311 - no secret
         for at in range(QUERIES):
@@ -164,5 +235,9 @@ def test_a_backend_finds_all_that_has_the_words_and_nothing_else(name: str, tmp_
             words = [word] if at % 3 else [word, random.choice(vocabulary[:300])]
             expected = set.intersection(*(holding[one] for one in words))
             assert found(" ".join(words).upper()) == Counter(made[one] for one in expected), words
-        assert not search(canary, backend.kept())
+        for hostile in HOSTILE:
+            assert finds_nothing(found, hostile), hostile
+        kept = backend.kept()
+        assert not search(canary, kept)
+        assert not search(ALLERGY, kept)
     assert not search(canary, {"log": (tmp_path / "sealyard.log").read_bytes()})

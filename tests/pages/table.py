@@ -17,6 +17,7 @@ BY_OTHERS: Final = {
     "docs/how-to/observe.md": "tests/scenarios/test_ladder.py",
     "docs/how-to/open-elsewhere.md": "tests/interop/test_snippets.py",
     "docs/how-to/roots/vault.md": "tests/keys/keyring/roots/test_vault_page.py",
+    "docs/how-to/search-before-backends.md": "tests/acceptance/searched.py",
     "docs/how-to/who-sees-what.md": "tests/cli/commands/test_callers.py",
     "docs/reference/commands.md": "tests/cli/commands/test_reference.py",
 }

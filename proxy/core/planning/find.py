@@ -248,8 +248,7 @@ def _add_records(  # noqa: PLR0913, PLR0917 - the message and what is known of i
     if exchange.sought or any(one.search for one in compiled_blocks):
         from .find_searched import refuse_records  # noqa: PLC0415 - loaded with its rules
 
-        if kind != "graphql" or body.lstrip().startswith(b"["):  # of it, an operation is a record
-            refuse_records(exchange, compiled_blocks)
+        refuse_records(exchange, compiled_blocks, kind, body)
     packets = body_format.packets
     if packets is not None and isinstance(head, ResponseHead) and body in packets.receipts:
         return 0

@@ -9,6 +9,7 @@ from typing import Final
 from ..compiled.block import CompiledBlock
 from ..compiled.kept_elements import KeptElements
 from ..errors import CallerMayNotSearch, OpenFailed, SearchNotSupported, UpstreamFailed
+from ..formats.body_format import Kind
 from ..formats.json import Findings, FoundValue, unescape
 from ..formats.token_places import without_tags
 from ..http.message import ResponseHead
@@ -77,11 +78,16 @@ def _query(sought: FieldSearch, values: Values, row: int) -> Query:
     return sought.read(text.decode())
 
 
-def refuse_records(exchange: Exchange, compiled_blocks: Iterable[CompiledBlock]) -> None:
+def refuse_records(
+    exchange: Exchange, compiled_blocks: Iterable[CompiledBlock], kind: Kind, body: bytes
+) -> None:
     """Raise UpstreamFailed where records answer a search: nobody would drop those that lack it.
 
-    Raises SearchNotSupported where they are what searches: each would be another search.
+    Raises SearchNotSupported where they are what searches: each would be another search. An
+    operation of GraphQL by itself is one.
     """
+    if kind == "graphql" and not body.lstrip().startswith(b"["):
+        return
     if any(one.search for one in compiled_blocks):
         raise SearchNotSupported("search-in-records", detail="No stream of records can search.")
     if exchange.sought and any(one.kept is not None for one in compiled_blocks):

@@ -23,6 +23,9 @@ _UNREADABLE: Final = re.compile("[KU]")
 _LETTERS: Final = "(?:HE*+DE*+(?=H)|[AH]E*+[LBS]E*+(?=[AH])|[AH]E*+|NE*+[MBS]E*+(?=N)|NE*+)++"
 # WB13: only between two parts, so that `_this_` is found without its marks.
 _WORD: Final = re.compile(f"{_LETTERS}(?:(?:XE*+)++{_LETTERS})*+")
+# The same for ASCII, read without a look at the table.
+_ASCII_LETTERS: Final = "(?:[a-z](?:[.'](?=[a-z]))?|[0-9](?:[.',;](?=[0-9]))?)++"
+_ASCII_WORD: Final = re.compile(f"{_ASCII_LETTERS}(?:_++{_ASCII_LETTERS})*+")
 _HYPHENS: Final = ("-", "\u2010")
 _APOSTROPHE: Final = "\u2019"
 _PICTURES: Final = range(0x1F000, 0x1FB00)
@@ -92,6 +95,8 @@ def words(text: str) -> list[str]:
     takes too long.
     """
     require_short(text)
+    if text.isascii() and "-" not in text:
+        return list(dict.fromkeys(_ASCII_WORD.findall(text.lower())))
     text = folded(text).replace(_APOSTROPHE, "'")
     classes = text.translate(_CLASSES)
     for one in _UNREADABLE.finditer(classes):

@@ -365,10 +365,12 @@ class CarriedOut:
         key_id, _, cty, _ = decode_header(tokens[0][0])
         session, texts, reason = self.keys.open_each(tokens, key_id, context, self._now)
         plain = how.shape == "json" and how.place is EXACT and not how.spells
-        plain = plain and self._values.sieve is None
         if plain and how.mask is None and cty is None and session is not None and None not in texts:
             literals = list(map(quote, texts))  # type: ignore[arg-type]  # as was just looked at
             if None not in literals:  # as nearly always
+                if self._values.sieve is not None:
+                    for row, text in enumerate(texts, at):
+                        self._values.sieve.take(row, text)  # type: ignore[arg-type]  # as above
                 self.texts += literals
                 self._count_opened(session, len(texts))
                 return

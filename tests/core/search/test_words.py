@@ -4,6 +4,8 @@ import hashlib
 from itertools import chain
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from proxy.core.errors import NotIndexable
 from proxy.core.policy import INDEXED_CHARS
@@ -84,3 +86,10 @@ def test_values_that_are_the_same_have_one_normal_form(
 def test_a_value_with_nothing_to_find_is_refused(kind: NormalForm, text: str) -> None:
     with pytest.raises(NotIndexable, match="nothing-to-index"):
         normalize(kind, text)
+
+
+@given(st.text(st.sampled_from("aZ09_.:',;-\"~ \t\n\r%*x"), max_size=24))
+def test_ascii_is_read_as_it_is_beside_other_characters(text: str) -> None:
+    beside = words(f"{text} \u00e4")
+    assert beside[-1] == "\u00e4"
+    assert words(text) == beside[:-1]
