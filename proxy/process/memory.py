@@ -12,14 +12,24 @@ import contextlib
 import ctypes
 import gc
 import resource
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from .policy import KEPT_BYTES, LARGEST_BYTES, WORTH_BYTES
+from .policy import (
+    COLLECTED_SECONDS,
+    GROWN_BYTES,
+    KEPT_BYTES,
+    LARGEST_BYTES,
+    PRESSED_SECONDS,
+    PRESSED_SHARE,
+    WORTH_BYTES,
+)
 
 _M_ARENA_MAX: Final = -8
 _M_TRIM_THRESHOLD: Final = -1
 _M_MMAP_THRESHOLD: Final = -3
+_NEVER: Final = 1_000_000_000
 
 
 class _Mallinfo2(ctypes.Structure):
@@ -84,6 +94,48 @@ class Memory:
             self._library.malloc_trim(0)
             free = self._library.mallinfo2().fordblks
         self._free = free
+
+
+class Garbage:
+    """Full collections of cycles: none by the way while it is held, but one where it is due.
+
+    To look at all that the plans of long messages hold takes some dozen milliseconds, in which the
+    process does nothing else, and finds nothing. But cycles could hold bodies that the budget of
+    bytes no longer counts, or does while nobody needs them.
+    """
+
+    __slots__ = ("_collected", "_held", "_resident", "_taken", "_thresholds")
+
+    def __init__(self, taken: Callable[[], float] = float) -> None:
+        """`taken` returns which share of the budget of bytes is taken."""
+        self._taken = taken
+        self._held = False
+        self._collected = 0.0
+        self._resident = 0
+        self._thresholds = gc.get_threshold()
+
+    def hold(self, now: float) -> None:
+        """Suspend collections until `release`; where they are, collect if it is due at `now`."""
+        if not self._held:
+            self._held = True
+            self._thresholds = gc.get_threshold()
+            gc.set_threshold(*self._thresholds[:2], _NEVER)
+        elif not self._due(now - self._collected):
+            return
+        else:
+            gc.collect()
+        self._collected, self._resident = now, resident_bytes()
+
+    def release(self) -> None:
+        """Let the interpreter collect as it does."""
+        self._held = False
+        gc.set_threshold(*self._thresholds)
+
+    def _due(self, lasted: float) -> bool:
+        return lasted > COLLECTED_SECONDS or (
+            lasted > PRESSED_SECONDS
+            and (self._taken() >= PRESSED_SHARE or resident_bytes() - self._resident > GROWN_BYTES)
+        )
 
 
 _STATM: Final = Path("/proc/self/statm")

@@ -19,6 +19,12 @@ KEPT_BYTES: Final = 64 * 1024 * 1024  # free memory that malloc keeps
 # The most that glibc takes; the copies of the largest body that rules read are below it.
 LARGEST_BYTES: Final = 32 * 1024 * 1024
 WORTH_BYTES: Final = 4 * 1024 * 1024  # less is not given back
+# A full collection of garbage while long messages are under way: after the first of these times,
+# or after the second where the process has grown so much, or so much of the budget is held.
+COLLECTED_SECONDS: Final = 30.0
+PRESSED_SECONDS: Final = 2.0
+GROWN_BYTES: Final = 16 * 1024 * 1024
+PRESSED_SHARE: Final = 0.8
 
 # --- the Kubernetes API -----------------------------------------------------------
 KUBERNETES_SECONDS: Final = 5.0

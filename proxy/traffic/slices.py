@@ -8,7 +8,6 @@ slices sees it as it sees a coroutine at an `await`.
 from __future__ import annotations
 
 import asyncio
-import gc
 import threading
 import time
 from collections import deque
@@ -19,14 +18,8 @@ from typing import Any, Final, Protocol, TypeVar
 
 from ..core.leaves import FORM
 from ..core.slices import pausing
-from ..process.memory import resident_bytes
-from .policy import (
-    COLLECTED_SECONDS,
-    GROWING_SECONDS,
-    GROWN_BYTES,
-    LONG_BYTES,
-    SLICE_SECONDS,
-)
+from ..process.memory import Garbage
+from .policy import LONG_BYTES, SLICE_SECONDS
 
 T = TypeVar("T")
 
@@ -35,7 +28,6 @@ AT_ONCE: Final = 4
 _ANSWERS_IN_A_ROW: Final = 2
 """So many answers have their turn before a request that waits as well."""
 _TRIED_BYTES: Final = LONG_BYTES if FORM == "native" else 128 * 1024
-_NEVER: Final = 1_000_000_000
 SHORT_BYTES: Final = 2048
 _MANY: Final = 256
 _MANY_OF_RECORDS: Final = 4096
@@ -138,15 +130,13 @@ class _Places:
 class Slices:
     """The long messages of one event loop."""
 
-    __slots__ = ("_collected", "_places", "_resident", "_thresholds", "_under_way")
+    __slots__ = ("_garbage", "_places", "_under_way")
 
-    def __init__(self) -> None:
-        """Begin with none."""
+    def __init__(self, garbage: Garbage | None = None) -> None:
+        """Begin with none; while there are some, `garbage` is held."""
         self._places = _Places()
+        self._garbage = garbage or Garbage()
         self._under_way = 0
-        self._collected = 0.0
-        self._resident = 0
-        self._thresholds = gc.get_threshold()
 
     @asynccontextmanager
     async def turn(self, *, long: bool, answer: bool = False) -> AsyncIterator[Run]:
@@ -160,43 +150,18 @@ class Slices:
             return
         await self._places.take(answer=answer)
         try:
-            self._begin()
+            self._under_way += 1
+            self._garbage.hold(time.monotonic())
             sliced = _Sliced()
             try:
                 yield partial(self._run, sliced)
             finally:
                 sliced.end()
-                self._end()
+                self._under_way -= 1
+                if not self._under_way:
+                    self._garbage.release()
         finally:
             self._places.give_back()
-
-    def _begin(self) -> None:
-        """Collect no cycles of the oldest generation while a plan is held, for half a minute.
-
-        To look at all that plans hold takes some dozen milliseconds, and finds nothing. But cycles
-        could hold bodies that the budget of bytes no longer counts: so it is done sooner where the
-        process grows.
-        """
-        now = time.monotonic()
-        if not self._under_way:
-            self._thresholds = gc.get_threshold()
-            gc.set_threshold(*self._thresholds[:2], _NEVER)
-            self._suspended(now)
-        elif now - self._collected > COLLECTED_SECONDS or (
-            now - self._collected > GROWING_SECONDS
-            and resident_bytes() - self._resident > GROWN_BYTES
-        ):
-            gc.collect()
-            self._suspended(now)
-        self._under_way += 1
-
-    def _suspended(self, now: float) -> None:
-        self._collected, self._resident = now, resident_bytes()
-
-    def _end(self) -> None:
-        self._under_way -= 1
-        if not self._under_way:
-            gc.set_threshold(*self._thresholds)
 
     async def _run(
         self, sliced: _Sliced, work: Callable[..., T], *args: object, **named: object

@@ -20,7 +20,9 @@ from .policy import (
     BUSY_SECONDS,
     FAIR_TIMES,
     FEW_NEWCOMERS,
+    LEAST_LOOKED_AT,
     LEAST_SHARE,
+    LOOKED_AT,
     NEWCOMERS,
     SATURATED,
     SHARES_SECONDS,
@@ -180,6 +182,7 @@ class LoopLag:
         "_long",
         "_longest",
         "_looked",
+        "_looked_at",
         "_over",
         "_processor",
         "_ran",
@@ -219,6 +222,7 @@ class LoopLag:
         self._begun = 0
         self._shares_since = self._over
         self._served = self._refused = self._room = self._few = 0
+        self._looked_at = LEAST_LOOKED_AT
         self.saturated = False
         """Whether nearly all processor time that is to be had is used."""
 
@@ -248,10 +252,10 @@ class LoopLag:
         self._begun += 1
         return False
 
-    def holds_back(self) -> bool:
-        """Return whether there is no time for all connections that come."""
+    def holds_back(self) -> int:
+        """Return how many connections there is time to accept now, and again soon; 0: for all."""
         self._look(self._clock())
-        return self.saturated
+        return self._looked_at if self.saturated else 0
 
     def lets_in(self, *, crowded: bool) -> bool:
         """Return whether there is time for a new connection while others are held back.
@@ -307,6 +311,7 @@ class LoopLag:
         self._turned = 0.0
         # With a quarter of a processor, a turn of its time lasts four times as long.
         self._turn = min(TURN_SECONDS, 2 * TURN_SECONDS * max(processor.share, LEAST_SHARE))
+        self._looked_at = max(LEAST_LOOKED_AT, round(LOOKED_AT * processor.share))
         self._room = max(1, round(self._served * NEWCOMERS))
         self._few = round(self._served * FEW_NEWCOMERS) if not self._refused else 0
         self._served = self._refused = 0

@@ -14,8 +14,7 @@ import pytest
 
 from proxy.core import slices as core
 from proxy.core.leaves import FORM
-from proxy.traffic import slices as slices_module
-from proxy.traffic.policy import GROWN_BYTES, LONG_BYTES, SLICE_SECONDS
+from proxy.traffic.policy import LONG_BYTES, SLICE_SECONDS
 from proxy.traffic.slices import AT_ONCE, Slices, is_long, may_go_at_once, may_go_in_records
 
 STEP = SLICE_SECONDS / 4
@@ -186,26 +185,6 @@ async def test_cycles_are_collected_as_before_once_nothing_long_is_under_way(
             pass
         assert gc.get_threshold()[2] > 1_000_000
 
-    assert gc.get_threshold() == thresholds
-
-
-async def test_cycles_are_collected_in_time_where_the_process_grows(
-    thresholds: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    resident, collected = [0], []
-    monkeypatch.setattr(slices_module, "resident_bytes", lambda: resident[0])
-    monkeypatch.setattr(slices_module, "GROWING_SECONDS", 0.02)
-    monkeypatch.setattr(gc, "collect", lambda: collected.append(resident[0]))
-
-    slices = Slices()
-    async with slices.turn(long=True):
-        for grown in (GROWN_BYTES, GROWN_BYTES + 1, 2 * GROWN_BYTES + 1):
-            resident[0] = grown
-            await asyncio.sleep(0.03)
-            for _ in range(2):  # the second is too soon
-                async with slices.turn(long=True):
-                    pass
-    assert collected == [GROWN_BYTES + 1]
     assert gc.get_threshold() == thresholds
 
 

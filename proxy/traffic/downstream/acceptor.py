@@ -123,8 +123,8 @@ class Owner(Protocol):
     def lost(self, client: ClientLifecycle) -> None:
         """Count a client out whose connection was never made."""
 
-    def holds_back(self) -> bool:
-        """Return whether there is no time for all connections that come."""
+    def holds_back(self) -> int:
+        """Return how many connections there is time to accept now, and again soon; 0: for all."""
 
     def lets_in(self, address: str) -> bool:
         """Return whether there is time for a connection from an address all the same."""
@@ -264,11 +264,12 @@ class Acceptor:
         Not all from the start, so that other processes that listen get their part. Where there is
         no time for all, most are turned away, or wait in the kernel: not many and not for long.
         """
-        if self._owner.holds_back() is not self._held_back:
+        looked_at = self._owner.holds_back()
+        if bool(looked_at) is not self._held_back:
             self._held_back = not self._held_back
             for sock in self._listening:
                 sock.listen(SHORT_BACKLOG if self._held_back else BACKLOG)
-        self._accept_some(listening, SHORT_BACKLOG if self._held_back else self._at_once)
+        self._accept_some(listening, looked_at or self._at_once)
         if self._held_back and self._paused is None:
             self._unwatch()
             loop = asyncio.get_running_loop()

@@ -217,9 +217,9 @@ class HttpListener:
         """Whether one more client that is refused may linger."""
         return self._room.refused < descriptors.lingering(descriptors.current())
 
-    def holds_back(self) -> bool:
-        """Return whether there is no time for all connections that come."""
-        return self._lag is not None and self._lag.holds_back()
+    def holds_back(self) -> int:
+        """Return how many connections there is time to accept now, and again soon; 0: for all."""
+        return 0 if self._lag is None else self._lag.holds_back()
 
     def lets_in(self, address: str) -> bool:
         """Return whether there is time for a connection from an address all the same."""

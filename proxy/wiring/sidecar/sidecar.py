@@ -83,10 +83,10 @@ class Sidecar:
         self._tap = reporter.tap if isinstance(reporter, CountingReporter) else None
         self._traces = telemetry_setup.begin(environ, reporter)
         self._lag = LoopLag()
-        slices = Slices()
         self._processes = processes
-        self._budget = ByteBudget()
-        self._budget.beside = self._beside
+        self._budget = budget = ByteBudget()
+        budget.beside = self._beside
+        slices = Slices(memory.Garbage(lambda: budget.used / budget.total))
         self.lanes = {
             name: WiredLane(
                 one,

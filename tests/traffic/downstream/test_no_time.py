@@ -8,7 +8,7 @@ from ipaddress import ip_network
 import pytest
 
 from proxy.traffic.downstream.connections import PerAddress
-from proxy.traffic.policy import BUSY_SECONDS, NEWCOMERS
+from proxy.traffic.policy import BUSY_SECONDS, LEAST_LOOKED_AT, LOOKED_AT, NEWCOMERS
 from proxy.traffic.turns import LoopLag
 from tests.traffic.ours import local, proxied
 from tests.traffic.wire import Origin, connected, get, post, running, talk
@@ -30,8 +30,8 @@ class Scarce(LoopLag):
         self.requests -= 1
         return self.requests < 0
 
-    def holds_back(self) -> bool:
-        return self.connections is not None
+    def holds_back(self) -> int:
+        return 0 if self.connections is None else LEAST_LOOKED_AT
 
     def lets_in(self, *, crowded: bool) -> bool:
         assert self.connections is not None
@@ -125,6 +125,19 @@ def test_a_client_with_its_even_part_of_all_connections_has_more_than_others() -
     assert not counts.more_than_others("flood")
 
 
+def test_with_a_quarter_of_a_processor_a_quarter_of_the_connections_is_looked_at() -> None:
+    now, ran = [0.0], [0.0]
+    lag = LoopLag(lambda _: None, clock=lambda: now[0], cpu=lambda: ran[0])
+    for _ in range(3):
+        lag.refuses("a")
+        now[0] += BUSY_SECONDS
+        ran[0] += BUSY_SECONDS / 4
+        lag._processor._waited -= BUSY_SECONDS * 3 / 4  # the kernel made it wait
+        lag._turned = BUSY_SECONDS  # in turns with requests
+        found = lag.holds_back()
+    assert found == LOOKED_AT / 4
+
+
 async def test_newcomers_get_a_quarter_of_the_turns_while_all_time_is_used() -> None:
     now, ends = [0.0], list[Callable[[], None]]()
     lag = LoopLag(ends.append, clock=lambda: now[0], cpu=lambda: now[0])
@@ -139,7 +152,7 @@ async def test_newcomers_get_a_quarter_of_the_turns_while_all_time_is_used() -> 
     turn(1)
     assert not lag.holds_back()  # the first interval begins here
     turn(100)
-    assert lag.holds_back()
+    assert lag.holds_back() == LOOKED_AT
     assert sum(lag.lets_in(crowded=False) for _ in range(100)) == 100 * NEWCOMERS
     assert sum(lag.lets_in(crowded=True) for _ in range(100)) == 3
     now[0] += BUSY_SECONDS  # other threads were busy, and nobody has asked

@@ -1,8 +1,10 @@
 """What a refusal costs, `python -m tools.bench.overload.refusals`: CPU time of this process in µs.
 
-`loop-lag` is refused after the head, without a task; `queue-full` as well; `served`
-is the same request forwarded. `known` is one with a token that is known, `forged` one with a token
-that does not hold, after those that one client may try. wrk asks, on 16 connections.
+`loop-lag` is refused after the head, without a task; `queue-full` as well; `turned-away` is a
+connection that is refused before it is read; `served` is the same request forwarded. `known` is one
+with a token that is known, `forged` one with a token that does not hold, after those that one
+client may try. wrk asks, on 16 connections, which it makes anew behind each refusal that closes
+them.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from proxy.telemetry.logs.logger import Logs
 from proxy.telemetry.reporter import CountingReporter
 from proxy.traffic.downstream.listener import HttpListener, Lane, TrafficServer
 from proxy.traffic.exchange.exchange import Handler
+from proxy.traffic.policy import LOOKED_AT
 from proxy.traffic.turns import LoopLag
 from proxy.traffic.upstream.client import HttpUpstream
 from tests.traffic.callers.issuers import signed, verifying
@@ -35,16 +38,27 @@ class _Refusing(LoopLag):
         return True
 
 
+class _HoldingBack(LoopLag):
+    def holds_back(self) -> int:
+        return LOOKED_AT
+
+    def lets_in(self, *, crowded: bool) -> bool:
+        return False
+
+
+_LAGS = {"loop-lag": _Refusing, "turned-away": _HoldingBack}
+
+
 async def _cost(backend: int, name: str) -> float:
     limits = TrafficLimits(connections=1, waiting=1) if name == "queue-full" else TrafficLimits()
     upstream = HttpUpstream(TcpAddress("127.0.0.1", backend), limits=limits)
-    lag = _Refusing() if name == "loop-lag" else LoopLag()
+    lag = _LAGS.get(name, LoopLag)()
     reporter = CountingReporter(Logs(lambda _: None, "json"))
     token = {"known": signed(), "forged": f"{signed()[:-4]}AAAA"}.get(name)
     callers = None if token is None else verifying()
     rules, clock = RuleTable((), pass_unmatched=True), time.time
     handler = Handler(rules, NoKeys(), upstream, reporter, clock=clock, lag=lag, callers=callers)
-    listener = HttpListener(TcpAddress("127.0.0.1", 0), handler, limits=limits)
+    listener = HttpListener(TcpAddress("127.0.0.1", 0), handler, limits=limits, lag=lag)
     server = TrafficServer([Lane(listener, upstream)])
     await server.start()
     url = f"http://127.0.0.1:{listener.port}/a"
@@ -62,9 +76,10 @@ async def _cost(backend: int, name: str) -> float:
 def main() -> None:
     """Print the figures."""
     with a_backend("tools.bench.overload.backend", "0", "0") as backend:
-        for name in ("served", "known", "forged", "loop-lag"):
+        for name in ("served", "known", "forged", *_LAGS):
             cost = uvloop.run(_cost(backend, name))
             sys.stdout.write(f"{name:12}{cost:8.1f} µs\n")
+            sys.stdout.flush()
     with a_backend("tools.bench.overload.backend", "1", "5") as backend:
         cost = uvloop.run(_cost(backend, "queue-full"))
         sys.stdout.write(f"{'queue-full':12}{cost:8.1f} µs\n")
