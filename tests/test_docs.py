@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from tests.pages.table import (
     is_not_run,
     of_the_checkout,
 )
+from tools import words
 from tools.release import manual
 
 REFERENCE = ROOT / "docs" / "reference"
@@ -158,3 +160,14 @@ def test_the_architecture_page_names_places_that_exist() -> None:
     ]
     assert named
     assert missing == []
+
+
+def test_the_pages_that_people_write_stay_short() -> None:
+    """Who adds a page shortens another: `python -m tools.words` shows where the words are."""
+    assert sum(words.counted().values()) <= words.MOST
+
+
+def test_no_page_is_called_written_by_a_program_that_is_not_there() -> None:
+    for page, program in words.WRITTEN.items():
+        assert (ROOT / page).exists()
+        assert importlib.util.find_spec(program) is not None

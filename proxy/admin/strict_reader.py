@@ -50,7 +50,7 @@ async def body(
     content = await request.read()
     members = parse_object(content)
     if members is None:
-        told = "is no JSON object with unique names" if content else "is empty"
+        told = "is not a JSON object with unique names" if content else "is empty"
         raise Malformed(f"The body {told}; send an object with members of: {_listed(known)}.")
     return only(members, known)
 
@@ -98,7 +98,7 @@ def member(members: Mapping[str, Any], name: str, schema: Schema, *, required: b
     elif shape.get("type") == "integer":
         low, high = shape["minimum"], shape["maximum"]
         fits = type(found) is int and low <= found <= high
-        lacks = "" if fits else f"is no whole number that fits; send one from {low} to {high}"
+        lacks = "" if fits else f"is not a whole number from {low} to {high}; send one"
     else:
         lacks = _lacks(found, shape)
     if lacks:

@@ -206,7 +206,7 @@ def test_headers_have_no_case_and_parameters_do(text: str, selector: NamedSelect
     [
         ("api", "the path `api` does not begin with `/`", "write `/api`"),
         ("post /a", "`post` is not a method", "methods are in upper case: `POST`"),
-        ("POST, /a", "`` is not a method", "delete the comma that has no method beside it"),
+        ("POST, /a", "a comma has no method beside it", "delete the comma"),
         ("* /a", "`*` is not a method", "for all methods, write the path alone"),
         ("GET/1 /a", "`GET/1` is not a method", "for example `GET` or `POST,PUT`"),
         (

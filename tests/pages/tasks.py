@@ -1,7 +1,8 @@
-"""The table of docs/how-to/tasks.md: twelve tasks of a new user, and what each of them takes.
+"""The tables of docs/how-to/tasks.md: tasks and questions of a new user, and what each takes.
 
-`python -m tests.pages.tasks` writes it. Words and commands are counted on the pages; the seconds
-were measured by `./dev test tests/pages/test_commands.py -rP`.
+`python -m tests.pages.tasks` writes them. Words and commands are counted on the pages; the seconds
+were measured by `./dev test tests/pages/test_commands.py -rP`. tests/site holds that what is typed
+for a question shows its page among the first three.
 """
 
 from __future__ import annotations
@@ -88,30 +89,126 @@ TASKS: Final = (
     Task("leave again", "how-to/leave.md", (), 22),
 )
 
+SEARCH_SECONDS: Final = 20
+"""What it takes to type a question into the search of the site, and to choose a result."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a new user wants to know, what is typed, and the page and section that answer it."""
+
+    name: str
+    typed: str
+    page: str
+    section: str
+
+    @property
+    def words(self) -> int:
+        """How many words there are to read, without those of commands and files."""
+        return Task(self.name, self.page, (self.section,), 0).words
+
+    @property
+    def minutes(self) -> float:
+        """How long it takes who searches, and reads all of the section."""
+        return SEARCH_SECONDS / 60 + self.words / WORDS_A_MINUTE
+
+
+_ANSWERS: Final = "how-to/by-question.md"
+QUESTIONS: Final = (
+    Question("which of my routes leak", "which routes leak", _ANSWERS, "Which routes leak?"),
+    Question("my backend has a new field", "a new field", _ANSWERS, "My backend has a new field"),
+    Question(
+        "how wide must the column be",
+        "how wide must the column be",
+        _ANSWERS,
+        "How wide must the column be?",
+    ),
+    Question(
+        "my PATCH does not name the conversation",
+        "PATCH does not name the conversation",
+        _ANSWERS,
+        "My PATCH does not name the conversation",
+    ),
+    Question(
+        "support must open one value",
+        "support must open one value",
+        _ANSWERS,
+        "Support must open one value",
+    ),
+    Question(
+        "who has read a conversation",
+        "who has read a conversation",
+        _ANSWERS,
+        "Who has read a conversation, or opened a value?",
+    ),
+    Question(
+        "how do I restore on a new machine",
+        "restore on a new machine",
+        _ANSWERS,
+        "Restore on a new machine",
+    ),
+    Question(
+        "why is a request refused",
+        "why is a request refused",
+        "how-to/refused.md",
+        "1. What the client gets",
+    ),
+    Question(
+        "what happens while Redis is down",
+        "redis is down",
+        "explanation/outages.md",
+        "What an outage of Redis costs",
+    ),
+    Question("how fast is it", "how fast", "explanation/speed.md", "In short"),
+    Question(
+        "can a sealed value be searched",
+        "search sealed",
+        "how-to/search-in-sealed-messages.md",
+        "What can be found",
+    ),
+    Question(
+        "why was my pod not sealed",
+        "pod not sealed",
+        "how-to/kubernetes.md",
+        "Why was my pod not sealed?",
+    ),
+)
+
 
 def table() -> str:
-    """Return the rows of all tasks."""
+    """Return the rows of all tasks, and those of all questions."""
     head = "| task | page | words | commands | seconds | minutes |\n|---|---|--:|--:|--:|--:|\n"
     return head + "".join(
-        f"| {one.name} | [{one.page}]({_link(one)}) | {one.words} | {one.commands}"
-        f" | {one.seconds:g} | {one.minutes:.1f} |\n"
+        f"| {one.name} | [{one.page}]({_place(one.page, *one.sections[:1])}) | {one.words}"
+        f" | {one.commands} | {one.seconds:g} | {one.minutes:.1f} |\n"
         for one in TASKS
     )
 
 
-def _link(task: Task) -> str:
-    """Return the link from the page of the tasks to the first section of a task."""
-    path = task.page.removeprefix("how-to/") if "/" in task.page else f"../{task.page}"
-    if not task.sections:
+def questions() -> str:
+    """Return the rows of all questions."""
+    head = "| question | what is typed | section | words | minutes |\n|---|---|---|--:|--:|\n"
+    return head + "".join(
+        f"| {one.name} | {one.typed} | [{one.page}]({_place(one.page, one.section)}) | {one.words}"
+        f" | {one.minutes:.1f} |\n"
+        for one in QUESTIONS
+    )
+
+
+def _place(page: str, section: str = "") -> str:
+    """Return the link from the page of the tasks to a section of a page, or to all of it."""
+    inner = page.removeprefix("how-to/")
+    path = inner if inner != page else f"../{page}"
+    if not section:
         return path
-    anchor = re.sub(r"[^\w\- ]", "", task.sections[0].lower()).replace(" ", "-")
+    anchor = re.sub(r"[^\w\- ]", "", section.lower()).replace(" ", "-")
     return f"{path}#{anchor}"
 
 
 def written(page: str) -> str:
     """Return the page with the table in its place."""
     before, _, rest = page.partition(BEGIN)
-    return f"{before}{BEGIN}{table()}{END}{rest.partition(END)[2]}"
+    return f"{before}{BEGIN}{table()}\n{questions()}{END}{rest.partition(END)[2]}"
 
 
 if __name__ == "__main__":

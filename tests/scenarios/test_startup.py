@@ -182,7 +182,7 @@ TABLE: dict[Callable[[Place], None], str] = {
     damaged_keyring: "keyring.jwe",
     open_keyring: "mode 0644 lets others in",
     wrong_root_key: "keyring.jwe",
-    no_passphrase: "SEALYARD_TEST_PASSPHRASE: holds no passphrase",
+    no_passphrase: "SEALYARD_TEST_PASSPHRASE` holds no passphrase",
     wrong_passphrase: "the keyring does not open",
     another_root: "no wrapping for the configured root `passphrase`",
     no_token: "admin.token: No such file",

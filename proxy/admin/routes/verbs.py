@@ -141,7 +141,7 @@ def _jwk(members: Mapping[str, Any], one: Argument) -> dict[str, Any] | None:
 def _records(members: Mapping[str, Any], one: Argument) -> list[dict[str, Any]]:
     elements, most = members.get(one.name), one.schema["maxItems"]
     if not isinstance(elements, list) or not 1 <= len(elements) <= most:
-        raise Malformed(f"`{one.name}` is no list that fits; send 1 to {most} elements.")
+        raise Malformed(f"`{one.name}` is not a list of 1 to {most} elements; send one.")
     return [_record(element, one) for element in elements]
 
 

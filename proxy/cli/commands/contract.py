@@ -97,7 +97,7 @@ def make(  # noqa: PLR0913 - each is one option
     if read.mistakes:
         for line in read.mistakes.lines():
             console.say(line)
-        console.say("No rule can express this, so nothing was made.")
+        console.say("Nothing was made.")
         sys.exit(ExitCode.NEGATIVE)
     for note in read.description.notes:
         console.say(f"note: {note}")

@@ -46,5 +46,5 @@ def listener_named(settings: Settings, name: str | None) -> ListenerSettings:
     for one in settings.listeners:
         if one.name == name:
             return one
-    told = "is missing" if name is None else f"`{name}` is none"
+    told = "is missing" if name is None else f"`{name}` is unknown"
     raise click.UsageError(f"--listener {told}; one of: {', '.join(names)}")

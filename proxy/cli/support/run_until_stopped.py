@@ -97,9 +97,11 @@ class _LogProcessorType(click.ParamType[LogProcessor]):
             found = attrgetter(function)(importlib.import_module(module))
         except Exception as error:  # noqa: BLE001 - whatever an import of foreign code raises
             kind = code_location.name(error)
-            self.fail(f"{value} is not a MODULE:FUNCTION that can be imported ({kind})", param, ctx)
+            self.fail(
+                f"`{value}` is not a MODULE:FUNCTION that can be imported ({kind})", param, ctx
+            )
         if not callable(found):
-            self.fail(f"{value} is not a function", param, ctx)
+            self.fail(f"`{value}` is not a function", param, ctx)
         return LogProcessor(str(value), found)
 
 

@@ -35,7 +35,8 @@ def in_words(keyring: Keyring, text: bytes, context: Context, reason: str, now: 
     """
     if reason == token_check.WRONG_CONTEXT:
         if more := _too_many(keyring, text, context, now):
-            return f"it opens without {' and '.join(more)}; leave that out"
+            them = "it" if len(more) == 1 else "them"
+            return f"it opens without {' and '.join(more)}; leave {them} out"
         verdict = token_check.verify(keyring, text, context, now=now)
         return _IN_SCOPE if verdict.in_scope else _OTHER_SCOPE
     if reason in _SHAPES:

@@ -172,7 +172,9 @@ def suggest(word: str, known: Iterable[str]) -> str:
     words = sorted(known)
     import difflib  # noqa: PLC0415 - for the mistakes of a configuration alone
 
-    near = difflib.get_close_matches(word[: policy.COMPARED_CHARS], words, n=1)
+    ends = {one.rpartition("/")[2]: one for one in words}  # `sealyard.io/` is of all annotations
+    shortened = word[: policy.COMPARED_CHARS].rpartition("/")[2]
+    near = [ends[one] for one in difflib.get_close_matches(shortened, ends, n=1)]
     return f"did you mean `{near[0]}`?" if near else f"one of: {', '.join(words)}"
 
 

@@ -146,7 +146,7 @@ class UnfitEnvironment(OperatorError):
     """The machine, or a file or a server on it, is not as Sealyard requires."""
 
     code = "environment-error"
-    title = "Something here is not as Sealyard requires."
+    title = "Something that Sealyard needs is missing or does not fit."
 
 
 class AddressUnavailable(UnfitEnvironment):

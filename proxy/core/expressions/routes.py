@@ -120,7 +120,8 @@ def _parse_methods(text: str) -> tuple[frozenset[str], bool]:
         return frozenset({"GET"}), True
     for method in methods:
         if not _METHOD.fullmatch(method) or method in _EVERY:
-            raise InvalidExpression(f"`{method}` is not a method", hint=_meant(method))
+            told = f"`{method}` is not a method" if method else "a comma has no method beside it"
+            raise InvalidExpression(told, hint=_meant(method))
         if method == "WS":
             raise InvalidExpression(
                 "`WS` cannot be combined with other methods", hint="give it a match of its own"
@@ -136,7 +137,7 @@ def _parse_methods(text: str) -> tuple[frozenset[str], bool]:
 def _meant(method: str) -> str:
     """Return a hint for a word that is no method."""
     if not method:
-        return "delete the comma that has no method beside it"
+        return "delete the comma"
     if method.upper() in _EVERY:
         return "for all methods, write the path alone"
     if _METHOD.fullmatch(method.upper()):

@@ -123,6 +123,6 @@ class PassphraseRoot(LocalRoot):
             found = Passphrase(text) if text else None
         if found is None:
             if path is not None:
-                raise KeyringError(f"{path}: holds no passphrase; write it there")
-            raise KeyringError(f"environment variable {name}: holds no passphrase; set it")
+                raise KeyringError(f"{path} holds no passphrase; write it there")
+            raise KeyringError(f"the environment variable `{name}` holds no passphrase; set it")
         return found
