@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
-from typing import Final
 
 from ..compiled.block import CompiledBlock
 from ..compiled.kept_elements import KeptElements
@@ -15,7 +13,6 @@ from ..formats.token_places import without_tags
 from ..http.message import ResponseHead
 from ..rules.model import Placed
 from ..search.queries import FieldSearch, Query
-from ..search.tags import EXACT_CHARS
 from ..values.hows import Seek
 from ..values.outcomes import NO_TOKEN
 from ..values.sieve import CutSpans, Element, Sieve
@@ -23,11 +20,6 @@ from ..values.table import Values, splice
 from .binding import Binder
 from .exchange import Exchange
 from .find_values import ItemSealing, Reads
-from .tags_cut import TagsCut
-
-_OPEN_ECHO: Final = re.compile(rb"(?:~|%7[Ee])[a-z2-7]*+(?:%7?)?\Z|%7?\Z")
-"""The beginning of a tag that is repeated, at the end of a piece."""
-_ECHO_BYTES: Final = EXACT_CHARS + 2 * len("%7E")
 
 
 def add_searches(binder: Binder, selection: Reads, findings: Findings, body: bytes) -> None:
@@ -145,27 +137,3 @@ def told_back(exchange: Exchange, head: ResponseHead) -> ResponseHead:
         told = told or bool(found)
         headers.append((name, splice(value, found) if found else given))
     return head.rewritten(tuple(headers)) if told else head
-
-
-class ToldBack(TagsCut):
-    """The same flow for the answer to a search: tags that it repeats become what was searched for.
-
-    They are spelled as the value of a parameter, which begins no markup in any text.
-    """
-
-    __slots__ = ("_echoes", "_late")
-
-    def __init__(self, members: frozenset[str], queries: Iterable[Query]) -> None:
-        """Begin with nothing seen."""
-        super().__init__(members)
-        self._echoes = [(re.compile(one.echo), one.in_link) for one in queries]
-        self._late = b""
-
-    def _cut(self, text: bytes, *, last: bool) -> bytes:
-        text = self._late + super()._cut(text, last=last)
-        for echo, told in self._echoes:
-            text = echo.sub(lambda _, told=told: told, text)  # type: ignore[misc]  # bound now
-        open_ended = None if last else _OPEN_ECHO.search(text, max(0, len(text) - _ECHO_BYTES))
-        keep = len(text) if open_ended is None else open_ended.start()
-        self._late = text[keep:]
-        return text[:keep]

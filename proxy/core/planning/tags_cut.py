@@ -10,7 +10,6 @@ from ..formats.json.text import quote
 from ..http.message import ResponseHead
 from ..leaves.tokens import JWE_PREFIX, TAGS, TAGS_PATTERN
 from ..policy import PIECE_BYTES
-from .exchange import Exchange
 
 _CHARS: Final = b"A-Za-z0-9_-"
 _TIME: Final = 11
@@ -120,13 +119,3 @@ class TagsCut:
                 parts = range(max(at, end - len(name) + 1), end)
                 begun = min(begun, *(one for one in parts if name.startswith(text[one:])), end)
         return begun
-
-
-def cutting(exchange: Exchange) -> TagsCut:
-    """Return what cuts the tags from an answer that is passed, or from parts of it."""
-    members = exchange.decision.tagged or frozenset()
-    if not exchange.sought:
-        return TagsCut(members)
-    from .find_searched import ToldBack  # noqa: PLC0415 - loaded with its rules
-
-    return ToldBack(members, exchange.sought.values())

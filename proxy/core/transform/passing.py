@@ -76,7 +76,8 @@ def pass_response(
     decision, head = exchange.decision, as_asked(exchange, head)
     ruled, flow = decision.tagged is not None, None
     if decision.tagged is not None and not bodiless:
-        from ..planning.tags_cut import cutting, refuse_uncuttable  # noqa: PLC0415 - as there
+        from ..planning.echoed_tags import cutting  # noqa: PLC0415 - loaded with its rules
+        from ..planning.tags_cut import refuse_uncuttable  # noqa: PLC0415 - as there
 
         refuse_uncuttable(head)
         flow = cutting(exchange)

@@ -217,6 +217,6 @@ def _tagless(
     """
     if exchange.decision.tagged is None or not block.traits.flows_in_parts:
         return response
-    from ...core.planning.tags_cut import cutting  # noqa: PLC0415 - loaded with its rules
+    from ...core.planning.echoed_tags import cutting  # noqa: PLC0415 - loaded with its rules
 
     return FlowingResponse(response, Pieces(response, response.framing, None), cutting(exchange))

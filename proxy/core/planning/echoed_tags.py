@@ -1,0 +1,50 @@
+"""Tags that a backend repeats in an answer that passes: its client gets what it has sent."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final
+
+from ..search.tags import EXACT_CHARS
+from .exchange import Exchange
+from .tags_cut import TagsCut
+
+if TYPE_CHECKING:
+    from ..search.queries import Query  # loaded with rules that search
+
+_OPEN_ECHO: Final = re.compile(rb"(?:~|%7[Ee])[a-z2-7]*+(?:%7?)?\Z|%7?\Z")
+"""The beginning of a tag that is repeated, at the end of a piece."""
+_ECHO_BYTES: Final = EXACT_CHARS + 2 * len("%7E")
+
+
+def cutting(exchange: Exchange) -> TagsCut:
+    """Return what cuts the tags from an answer that is passed, or from parts of it."""
+    members = exchange.decision.tagged or frozenset()
+    if not exchange.sought:
+        return TagsCut(members)
+    return ToldBack(members, exchange.sought.values())
+
+
+class ToldBack(TagsCut):
+    """The same flow for the answer to a search: tags that it repeats become what was searched for.
+
+    They are spelled as the value of a parameter, which begins no markup in any text.
+    """
+
+    __slots__ = ("_echoes", "_late")
+
+    def __init__(self, members: frozenset[str], queries: Iterable[Query]) -> None:
+        """Begin with nothing seen."""
+        super().__init__(members)
+        self._echoes = [(re.compile(one.echo), one.in_link) for one in queries]
+        self._late = b""
+
+    def _cut(self, text: bytes, *, last: bool) -> bytes:
+        text = self._late + super()._cut(text, last=last)
+        for echo, told in self._echoes:
+            text = echo.sub(lambda _, told=told: told, text)  # type: ignore[misc]  # bound now
+        open_ended = None if last else _OPEN_ECHO.search(text, max(0, len(text) - _ECHO_BYTES))
+        keep = len(text) if open_ended is None else open_ended.start()
+        self._late = text[keep:]
+        return text[:keep]
