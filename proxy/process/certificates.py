@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
+from ..core.errors import UnfitEnvironment
 from .fitness import Verdict
 from .policy import SOON_DAYS
 
@@ -87,16 +88,20 @@ def names_of(certificate: bytes) -> CertificateNames:
 
 
 class RevocationLists:
-    """The revocation lists in a PEM file. Raises OSError or ValueError where it has none."""
+    """The revocation lists in a PEM file. Raises UnfitEnvironment, naming it, where it has none."""
 
     __slots__ = ("_ends", "_revoked")
 
     def __init__(self, path: Path) -> None:
         from cryptography import x509  # noqa: PLC0415 - as above
 
-        lists = [x509.load_pem_x509_crl(one) for one in _CRL.findall(path.read_bytes())]
+        try:
+            lists = [x509.load_pem_x509_crl(one) for one in _CRL.findall(path.read_bytes())]
+        except (OSError, ValueError) as error:
+            told = getattr(error, "strerror", None) or "a revocation list is malformed"
+            raise UnfitEnvironment("tls", detail=f"{path}: {told}") from None
         if not lists:
-            raise ValueError("no revocation list")
+            raise UnfitEnvironment("tls", detail=f"{path}: it holds no PEM revocation list")
         self._ends = [(one.issuer.rfc4514_string(), one.next_update_utc) for one in lists]
         self._revoked: dict[str, set[int]] = {}
         for one in lists:

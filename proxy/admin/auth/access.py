@@ -17,6 +17,7 @@ from ..problem import AdminError
 from .tokens import Caller, ReviewFailed, Tokens, read_tokens
 
 if TYPE_CHECKING:
+    from ...process.certificates import RevocationLists
     from .token_review import TokenReviews
 
 _SCHEME: Final = b"bearer "
@@ -30,6 +31,7 @@ class Access:
     clients: tuple[AdminClient, ...] = ()
     reviews: TokenReviews | None = None
     clock: Callable[[], float] = time.time
+    revoked: RevocationLists | None = None
 
     async def caller(self, request: Request, *, patient: bool) -> Caller | AdminError:
         """Return who sent the request, or the error to refuse it with.
@@ -61,7 +63,7 @@ class Access:
         certificate = tls.getpeercert(binary_form=True)
         if certificate is None:
             return None
-        return certificates.caller(certificate, self.clients, self.clock())
+        return certificates.caller(certificate, self.clients, self.clock(), self.revoked)
 
 
 def read_access(settings: AdminSettings, environ: Mapping[str, str]) -> Access:
@@ -70,7 +72,7 @@ def read_access(settings: AdminSettings, environ: Mapping[str, str]) -> Access:
     Raises UnfitEnvironment, naming the file, where one cannot be used.
     """
     tokens = read_tokens(settings.tokens, environ)
-    reviews = None
+    reviews, revoked = None, None
     # X.509 takes a megabyte, a client of the API server a tenth of one, so they are imported only
     # where the settings need them: now, not while a caller waits.
     if settings.kubernetes is not None:
@@ -78,11 +80,16 @@ def read_access(settings: AdminSettings, environ: Mapping[str, str]) -> Access:
 
         reviews = TokenReviews(settings.kubernetes, time.time)
     if settings.clients:
-        from ...process.certificates import get_ready  # noqa: PLC0415 - see above
+        from ...process.certificates import (  # noqa: PLC0415 - see above
+            RevocationLists,
+            get_ready,
+        )
         from . import certificates  # noqa: F401, PLC0415 - see above
 
         get_ready()
-    return Access(tokens, settings.clients, reviews)
+        lists = None if settings.tls is None else settings.tls.client_crl
+        revoked = None if lists is None else RevocationLists(lists)
+    return Access(tokens, settings.clients, reviews, revoked=revoked)
 
 
 def _bearer(shown: Sequence[str]) -> bytes | None:

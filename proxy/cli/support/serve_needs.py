@@ -135,7 +135,7 @@ class Doctor:
             yield from self._dates(one.ca, *where, "ca", chain=False)
 
     def _revocations(self, path: Path, *where: str) -> Iterator[Finding]:
-        with suppress(OSError, ValueError):  # the context says what is wrong with the file
+        with suppress(SealyardError):  # the context says what is wrong with the file
             for verdict, text in certificates.RevocationLists(path).faults(time.time()):
                 yield Finding("tls", verdict, f"{path}: {text}", place=self.place(*where))
 

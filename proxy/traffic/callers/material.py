@@ -8,7 +8,6 @@ from pathlib import Path
 
 from ...config.settings import ListenerTls
 from ...config.settings.callers import CallerJwt, CallerKeys, CallerSettings
-from ...core.errors import UnfitEnvironment
 from ...process.certificates import RevocationLists
 from .issuer_keys import Fetch, fetching, of_file
 from .key_set import KeySet
@@ -34,12 +33,5 @@ def gather(callers: Sequence[CallerSettings], tls: ListenerTls | None) -> Caller
         one: of_file(one.place) if isinstance(one.place, Path) else fetching(one) for one in wanted
     }
     lists = None if tls is None else tls.client_crl
-    return CallerMaterial(CallerTable(callers), keys, None if lists is None else _revoked(lists))
-
-
-def _revoked(path: Path) -> RevocationLists:
-    try:
-        return RevocationLists(path)
-    except (OSError, ValueError) as error:
-        told = getattr(error, "strerror", None) or "it holds no PEM revocation list"
-        raise UnfitEnvironment("tls", detail=f"{path}: {told}") from None
+    revoked = None if lists is None else RevocationLists(lists)
+    return CallerMaterial(CallerTable(callers), keys, revoked)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 import trustme
@@ -10,6 +11,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from proxy.admin.auth import certificates
 from proxy.admin.auth.tokens import Caller
 from proxy.config.settings import AdminClient, AdminScope
+from proxy.process.certificates import RevocationLists
+from tests.traffic.callers.test_connections import revocations
 
 AUTHORITY = trustme.CA()
 SCOPES: frozenset[AdminScope] = frozenset({"read"})
@@ -71,3 +74,12 @@ def test_a_certificate_that_has_ended_is_nobody() -> None:
 )
 def test_what_is_no_certificate_is_nobody(shown: bytes) -> None:
     assert certificates.caller(shown, [client("subject", SUBJECT)], NOW) is None
+
+
+def test_a_certificate_that_was_revoked_meanwhile_is_nobody(tmp_path: Path) -> None:
+    number = x509.load_der_x509_certificate(SHOWN).serial_number
+    for numbers, expected in (((), Caller("ops", SCOPES)), ((number,), None)):
+        (tmp_path / "crl").write_bytes(revocations(AUTHORITY, *numbers))
+        revoked = RevocationLists(tmp_path / "crl")
+        clients = [client("dns", "ops.example")]
+        assert certificates.caller(SHOWN, clients, NOW, revoked) == expected

@@ -35,6 +35,7 @@ from tests.cli.conftest import invoke
 from tests.factories import Ear
 from tests.redis.server import Server, needs_redis
 from tests.servers import PlainBackend, free_port
+from tests.traffic.callers.test_connections import revocations
 
 ROOT: Final = Path(__file__).parents[3]
 PASSPHRASE: Final = "amber-kettle-lantern-49-quorum"
@@ -191,6 +192,13 @@ def encrypted_key(place: Broken) -> None:
     )
     place.path("server.key").write_bytes(text)
     place.listener("tls: {cert: server.pem, key: server.key}")
+
+
+def overdue_lists(place: Broken) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(place.path("clients.pem"))
+    place.path("revoked.pem").write_bytes(revocations(authority, days=-1))
+    tls("server.pem", "server.key", ", client_ca: clients.pem, client_crl: revoked.pem")(place)
 
 
 def expired(place: Broken) -> None:
@@ -459,6 +467,7 @@ BROKEN: Final[dict[str, Callable[[Broken], None]]] = {
 STARTS: Final[dict[str, Callable[[Broken], None]]] = {
     "an expired certificate": expired,
     "a broken chain": broken_chain,
+    "revocation lists that are overdue": overdue_lists,
     "an upstream that is down": lambda place: place.backend.close(),
     "an http upstream that speaks TLS": tls_backend,
     "an http upstream that speaks TLS and says so": tls_backend_that_explains,

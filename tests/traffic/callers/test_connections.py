@@ -206,7 +206,10 @@ async def test_a_revoked_certificate_gets_no_connection_and_ends_on_those_there_
     assert await reason_of(after, a_request(), peer) == "certificate-revoked"
 
 
-@pytest.mark.parametrize("content", ["", "no list", "certificates", None])
+MALFORMED = "-----BEGIN X509 CRL-----\nMIIB\n-----END X509 CRL-----\n"
+
+
+@pytest.mark.parametrize("content", ["", "no list", MALFORMED, "certificates", None])
 def test_revocation_lists_are_lists_alone(tmp_path: Path, content: str | None) -> None:
     authority = trustme.CA()
     authority.cert_pem.write_to_path(tmp_path / "ca")
@@ -221,6 +224,10 @@ def test_revocation_lists_are_lists_alone(tmp_path: Path, content: str | None) -
     with pytest.raises(UnfitEnvironment) as refused:
         listener_context(settings)
     assert str(lists) in refused.value.detail
+    if content != "certificates":
+        with pytest.raises(UnfitEnvironment) as refused:
+            RevocationLists(lists)
+        assert str(lists) in refused.value.detail
 
 
 def test_a_list_that_is_overdue_is_told(tmp_path: Path) -> None:
