@@ -79,8 +79,14 @@ class UndoLogs:
     def _flush(self) -> None:
         """Let the server write all pages that differ from its files."""
         self._run("SET GLOBAL innodb_max_dirty_pages_pct = 0")
-        if not awaited(lambda: int(self._run(_DIRTY)[0][1]) == 0):
-            raise MigrationFailed("undo-in-use")
+        least = self._dirty()
+        while least:  # so many a second as `innodb_io_capacity` says: a large pool takes minutes
+            if not awaited(lambda before=least: self._dirty() < before):  # type: ignore[misc] # mypy sees no default
+                raise MigrationFailed("undo-in-use")
+            least = min(least - 1, self._dirty())
+
+    def _dirty(self) -> int:
+        return int(self._run(_DIRTY)[0][1])
 
 
 def awaited(come: Callable[[], bool]) -> bool:
