@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -30,6 +30,8 @@ from tests.keys.keyring.roots.test_gcp_kms import RING, CloudKms
 from tests.scenarios.root_scenes import SCENES, RootScene, make_keyring
 from tests.scenarios.test_shares import made
 
+PRINTED: Final = "printed.txt"
+"""What commands of an operator with shares have printed."""
 VARIABLE: Final = "SEALYARD_PASSPHRASE"
 
 
@@ -83,11 +85,19 @@ def azure_scene(folder: Path) -> Iterator[RootScene]:
         yield RootScene(folder, made, root, configured, (vault.token.encode(),), variables)
 
 
+def printed(file: Path) -> list[str]:
+    """Return the shares of the last split that is printed in a file; none where there is none."""
+    text = file.read_text() if file.exists() else ""
+    pages = [one for one in text.split("share ") if " of 3; " in one][-3:]
+    return ["\n".join(one.splitlines()[2:6]) for one in pages]
+
+
 @contextmanager
 def shares_scene(folder: Path) -> Iterator[RootScene]:
     """Shares of three operators, two of whom open; who changes the keyring has a root key, too.
 
-    Wherever a process waits below the parent of the folder, two of them hand in.
+    Wherever a process waits below the parent of the folder, two of them hand in: of the last split
+    that a command of the operator has printed.
     """
     create_root_file(folder / "root.key", random=os.urandom)
     key = FileRoot(SecretReference(file=folder / "root.key"))
@@ -98,11 +108,12 @@ def shares_scene(folder: Path) -> Iterator[RootScene]:
 
     def hand_in() -> None:
         while not ended.wait(0.2):
+            texts = printed(folder.parent / "operator" / PRINTED) or [one.text() for one in shares]
             for path in folder.parent.glob("*/unlock.sock"):
                 with suppress(Failure):  # it has opened meanwhile
                     seen = asked(path, do="look")
-                    for one in shares[seen["held"] : seen["needed"]]:
-                        asked(path, do="hand-in", attempt=seen["attempt"], share=one.text())
+                    for text in texts[seen["held"] : seen["needed"]]:
+                        asked(path, do="hand-in", attempt=seen["attempt"], share=text)
 
     operators = threading.Thread(target=hand_in)
     operators.start()
@@ -120,27 +131,18 @@ KINDS: Final[Mapping[str, Callable[[Path], AbstractContextManager[RootScene]]]] 
     "azure-kv": azure_scene,
     "shares": shares_scene,
 }
-
-
-def _each(kinds: Iterable[str]) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize(
-        "kind",
-        [
-            pytest.param(
-                kind,
-                marks=pytest.mark.skipif(
-                    kind == "pkcs11" and sys.platform != "linux",
-                    reason="SoftHSM is built for Linux",
-                ),
-            )
-            for kind in kinds
-        ],
-    )
-
-
-EVERY_KIND: Final = _each(KINDS)
-NEVER_SPLIT: Final = _each(kind for kind in KINDS if kind != "shares")
-"""Those under which a new file needs no new secrets: for shares it is a drill of its own."""
+EVERY_KIND: Final = pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(
+            kind,
+            marks=pytest.mark.skipif(
+                kind == "pkcs11" and sys.platform != "linux", reason="SoftHSM is built for Linux"
+            ),
+        )
+        for kind in KINDS
+    ],
+)
 
 
 @asynccontextmanager
@@ -173,6 +175,7 @@ def laid_out(
             named = root.root
             if place is scene.mine and kind == "shares":
                 named = f"roots: [{{key: {{file: root.key}}}}, {{{root.root}}}]"
+                scene.operator.print_into(PRINTED)
             elif kind == "shares":
                 (place.folder / "root.key").unlink()
             pinned = f"id: {root.keyring.id}, {named}"

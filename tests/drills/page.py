@@ -63,6 +63,14 @@ class Operator:
         )
         return self
 
+    def print_into(self, name: str) -> None:
+        """Keep what commands print from now on in a file of the folder, too."""
+        self._tool(
+            self.place.folder / "bin" / "sealyard",
+            f'out=$(mktemp); status=0; "{sys.executable}" -P -m proxy "$@" >"$out" || status=$?\n'
+            f'cat "$out" >>\'{self.place.folder / name}\'; cat "$out"; rm "$out"; exit $status',
+        )
+
     def _tool(self, path: Path, line: str) -> None:
         path.write_text(f"#!/bin/sh\nset -eu\n{line}\n")
         path.chmod(0o700)

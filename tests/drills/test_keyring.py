@@ -15,7 +15,7 @@ from proxy.core.crypto.context import Scope
 from proxy.core.crypto.secret import RecordKey
 from proxy.keys.keyring.file import open_keyring
 from proxy.keys.stores import open_store, records
-from tests.drills.kinds import EVERY_KIND, NEVER_SPLIT, under
+from tests.drills.kinds import EVERY_KIND, under
 from tests.drills.scene import (
     NEW_KEK,
     Scene,
@@ -49,7 +49,7 @@ async def fails_to_start(place: Place) -> str:
     return out.decode()
 
 
-@NEVER_SPLIT
+@EVERY_KIND
 async def test_a_lost_keyring_comes_back_from_its_backup(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:

@@ -254,8 +254,13 @@ async def test_what_is_no_number_of_copies_is_not_taken_for_one(word: bytes) -> 
     async with lying() as liar, a_store(liar) as store:
         for name, shape in SHAPES.items():
             liar.lies = {**dict.fromkeys(SCRIPTS, marked(BULK)), word: shape}
-            said = await answers(guarded(store), "settled")
-            assert said or name in {"integer", "zero"} or shape.startswith(b"-"), name
+            try:
+                found = await guarded(store).settled("n")
+            except StoreFailed:
+                continue
+            assert found is not None
+            told = found.replicas if word == b"WAIT" else found.disk
+            assert told is None or name in {"integer", "zero"}, name
 
 
 @pytest.mark.parametrize("mode", ["durable", "ephemeral"])

@@ -275,7 +275,7 @@ class Store(Protocol):
     async def settled(self, name: str) -> Settled | None:
         """Wait until what was written under a name outlasts a crash and a failover, if it can.
 
-        That takes a second and a half at most. None where a write that is acknowledged has settled.
+        That takes some seconds at most. None where a write that is acknowledged has settled.
         """
         ...
 

@@ -12,13 +12,13 @@ from typing import Final, TypeVar
 
 from ....config.settings import RedisSettings
 from ...policy import (
-    COMMAND_SECONDS,
     DISK_MS,
     FENCE_MS,
     LISTEN_AGAIN_SECONDS,
     LISTEN_SECONDS,
     MOST_REPLICAS,
     SCRIPT_KEYS,
+    SETTLE_MARGIN_SECONDS,
     SETTLE_MARK_MS,
     WAIT_MS,
 )
@@ -217,13 +217,17 @@ class RedisStore:
 
         async def waited(line: Connection) -> None:
             nonlocal replicas, disk
-            with suppress(AnsweredError):  # not permitted
-                replicas = replies.whole(await line.ask("WAIT", 1, WAIT_MS), 0, MOST_REPLICAS)
             try:
+                with suppress(AnsweredError):  # not permitted
+                    line.send("WAIT", 1, WAIT_MS)
+                    said = await line.read(WAIT_MS / 1000 + SETTLE_MARGIN_SECONDS)
+                    replicas = replies.whole(said, 0, MOST_REPLICAS)
                 line.send("WAITAOF", 1, 0, DISK_MS)
-                disk = replies.on_disk(await line.read(DISK_MS / 1000 + COMMAND_SECONDS))
+                disk = replies.on_disk(await line.read(DISK_MS / 1000 + SETTLE_MARGIN_SECONDS))
             except AnsweredError as error:  # not permitted, unknown before 7.2, or there is no file
                 disk = False if "appendonly is disabled" in error.text else None
+            except TimeoutError:
+                line.close()  # a late answer is none to the next command
 
         revocation = await self._run(
             scripts.SETTLE, keys, [SETTLE_MARK_MS], replies.record, then=waited
