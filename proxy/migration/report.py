@@ -91,6 +91,7 @@ class SignedReport:
     """A report that was verified. Times are seconds since 1970."""
 
     verb: Verb
+    job: str
     keyring: str
     primary: str
     proof: Proof
@@ -146,5 +147,15 @@ def _report(said: Mapping[str, Any]) -> SignedReport:
     excluded, not_covered = tuple(said["excluded"]), tuple(said["not_covered"])
     proves = said.get("proves", "")
     return SignedReport(
-        verb, keyring, primary, proof, began, ended, tally, excluded, not_covered, proves
+        verb,
+        said["job"],
+        keyring,
+        primary,
+        proof,
+        began,
+        ended,
+        tally,
+        excluded,
+        not_covered,
+        proves,
     )
