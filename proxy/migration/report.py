@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 from ..core.crypto.secret import RecordKey
 from ..keys.keyring.keyring import Keyring
 from ..keys.operations import erase_receipt
-from .job.model import Job, Verb
+from .job.model import Job, StoredTable, Verb
 from .job.places import Http, Pipe
 from .sources.keepers import Cost, Keeper
 from .values.states import Outcome, Tally
@@ -88,10 +88,14 @@ class MigrationRun:
 
 @dataclass(frozen=True, slots=True)
 class SignedReport:
-    """A report that was verified. Times are seconds since 1970."""
+    """A report that was verified. Times are seconds since 1970.
+
+    `indexed` are the columns whose values are to have tags.
+    """
 
     verb: Verb
     job: str
+    indexed: tuple[str, ...]
     keyring: str
     primary: str
     proof: Proof
@@ -121,6 +125,9 @@ def sign(run: MigrationRun, keyring: Keyring) -> str:
             {"column": one.label, **one.outcome._asdict(), "count": one.values}
             for one in run.tally.values
         ],
+        "indexed": [
+            label for one in run.job.tables if isinstance(one, StoredTable) for label in one.indexed
+        ],
         "excluded": [one.excluded for one in run.job.tables if one.excluded],
         "not_covered": list(run.not_covered),
     }
@@ -149,6 +156,7 @@ def _report(said: Mapping[str, Any]) -> SignedReport:
     return SignedReport(
         verb,
         said["job"],
+        tuple(said["indexed"]),
         keyring,
         primary,
         proof,

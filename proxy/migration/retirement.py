@@ -73,6 +73,8 @@ def has_tags(keyring: Keyring, report: SignedReport, since: int) -> str:
     reason = _proves(keyring, report)
     if report.began <= since:
         reason = reason or "the report is older than the receipt"
+    if report.indexed:
+        reason = reason or "its job has an `index`, so that values are to have tags"
     for label, outcome, values in report.tally.values:
         if outcome.state == "untagged" or (outcome.state in _UNREAD and not outcome.kek):
             reason = reason or f"{values:,} values of {label} have tags, or could not be read"

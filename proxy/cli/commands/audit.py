@@ -39,6 +39,8 @@ from ..support.files import read_report
 from ..support.keyring_options import KeyringPlace, context_options, keyring_options
 
 _DAY: Final = 86_400
+_PLANTED: Final = [one for one in FORMS if one != "equal"]
+"""Tokens in the equal form have no session to be told by."""
 
 _files = click.argument("files", nargs=-1, type=FILE, metavar="[FILE]...")
 
@@ -200,7 +202,7 @@ def export_key(place: KeyringPlace, file: Path) -> None:
 
 
 @audit.command()
-@click.option("--form", type=click.Choice(FORMS[:-1]), default="jwe", show_default=True)
+@click.option("--form", type=click.Choice(_PLANTED), default="jwe", show_default=True)
 @click.option("--ephemeral", is_flag=True, help="Like a token of an ephemeral session.")
 @click.option("--json-value", is_flag=True, help="Like a token of a value that is not a string.")
 @click.option(
@@ -348,8 +350,8 @@ def renew_receipt(place: KeyringPlace, *, file: Path, reports: tuple[Path, ...])
         reason = has_tags(keyring, report, said["iat"])
         if reason:
             raise console.Failure(f"{one}: {reason}", ExitCode.NEGATIVE)
-        found = {"job": report.job, "at": report.began, "excluded": list(report.excluded)}
-        proofs.append(found)
+        but = [*report.excluded, *report.not_covered]
+        proofs.append({"job": report.job, "at": report.began, "not_covered": but})
     renewed = erase_receipt.without_tags(said, proofs)
     if renewed is None:
         raise console.Failure(f"{file}: it says nothing of tags", ExitCode.NEGATIVE)

@@ -68,6 +68,8 @@ def test_a_receipt_is_signed_again_once_no_tags_are_left(
     renew = ("audit", "renew-receipt", "k1.jws", "--report")
     invoke("migrate", "verify", "bare.yaml", "--report", "has.jws", status=1)
     assert "have tags" in invoke(*renew, "has.jws", status=1).stderr
+    invoke("migrate", "verify", "job.yaml", "--report", "tagged.jws", status=1)
+    assert "has an `index`" in invoke(*renew, "tagged.jws", status=1).stderr
     invoke("migrate", "index", "job.yaml", "--drop", status=1)  # nothing opens any more
     invoke("migrate", "verify", "bare.yaml", "--report", "gone.jws", status=1)
     renewed = invoke(*renew, "gone.jws").stdout
