@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 from ..core.crypto.secret import RecordKey
 from ..keys.keyring.keyring import Keyring
 from ..keys.operations import erase_receipt
-from .job.model import Job, Verb
+from .job.model import Job, StoredTable, Verb
 from .job.places import Http, Pipe
 from .sources.keepers import Cost, Keeper
 from .values.states import Outcome, Tally
@@ -88,9 +88,14 @@ class MigrationRun:
 
 @dataclass(frozen=True, slots=True)
 class SignedReport:
-    """A report that was verified. Times are seconds since 1970."""
+    """A report that was verified. Times are seconds since 1970.
+
+    `indexed` are the columns whose values are to have tags.
+    """
 
     verb: Verb
+    job: str
+    indexed: tuple[str, ...]
     keyring: str
     primary: str
     proof: Proof
@@ -120,6 +125,9 @@ def sign(run: MigrationRun, keyring: Keyring) -> str:
             {"column": one.label, **one.outcome._asdict(), "count": one.values}
             for one in run.tally.values
         ],
+        "indexed": [
+            label for one in run.job.tables if isinstance(one, StoredTable) for label in one.indexed
+        ],
         "excluded": [one.excluded for one in run.job.tables if one.excluded],
         "not_covered": list(run.not_covered),
     }
@@ -146,5 +154,16 @@ def _report(said: Mapping[str, Any]) -> SignedReport:
     excluded, not_covered = tuple(said["excluded"]), tuple(said["not_covered"])
     proves = said.get("proves", "")
     return SignedReport(
-        verb, keyring, primary, proof, began, ended, tally, excluded, not_covered, proves
+        verb,
+        said["job"],
+        tuple(said["indexed"]),
+        keyring,
+        primary,
+        proof,
+        began,
+        ended,
+        tally,
+        excluded,
+        not_covered,
+        proves,
     )

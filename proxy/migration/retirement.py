@@ -65,6 +65,22 @@ def needs_index(keyring: Keyring, reports: Sequence[SignedReport]) -> str:
     return ""
 
 
+def has_tags(keyring: Keyring, report: SignedReport, since: int) -> str:
+    """Return why a report does not show that no tags are left, or an empty text.
+
+    It is of `verify` by a job without `index`, begun after `since` (seconds since 1970).
+    """
+    reason = _proves(keyring, report)
+    if report.began <= since:
+        reason = reason or "the report is older than the receipt"
+    if report.indexed:
+        reason = reason or "its job has an `index`, so that values are to have tags"
+    for label, outcome, values in report.tally.values:
+        if outcome.state == "untagged" or (outcome.state in _UNREAD and not outcome.kek):
+            reason = reason or f"{values:,} values of {label} have tags, or could not be read"
+    return reason or _nowhere(report.tally)
+
+
 def _of_index(name: str, tally: Tally) -> str:
     for label, outcome, values in tally.values:
         if outcome.kek == name:

@@ -84,6 +84,18 @@ async def test_tags_are_dropped_from_what_opens_no_more() -> None:
     assert (again.cells, [one.state for _, one in again.kept]) == ([None], ["unreadable"])
 
 
+async def test_a_proof_without_an_index_tells_of_tags_that_are_left() -> None:
+    """Also of those behind what opens no more: that is what was erased."""
+    bare, table = token(), a_table(replace(COLUMN, index=None))
+    erased = Bench(a_keyring("k2").promote("k2").disable("k1").remove("k1"))
+    for bench, without in ((Bench(keyring()), "sealed"), (erased, "unreadable")):
+        for had, state in (("", without), (tags(), "untagged")):
+            (one,) = await bench.treat("verify", table, a_row(bare + had.encode()))
+            assert [each.state for _, each in one.kept] == [state]
+    (one,) = await Bench(keyring()).treat("index", table, a_row(bare + tags().encode()))
+    assert one.cells == [None]
+
+
 @pytest.mark.parametrize(("only", "changes"), [("c1", True), ("c2", False), (None, True)])
 async def test_tags_of_one_conversation_are_dropped(only: str | None, *, changes: bool) -> None:
     had = token() + tags().encode()

@@ -48,6 +48,8 @@ def _of_value(tenant: Name | None, generation: int, value: bytes, cty: str | Non
         "cty": cty,
     }
     found = [{**about, "token": sealed.decode(), "opens": True}]
+    if tenant != "clinic":
+        return found
     data = base64url.decode(sealed[4:])
     for at in (0, 1, 2, 3, 18, len(data) - 1):
         for bit in (1, 2, 8, 128):

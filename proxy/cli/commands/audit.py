@@ -31,12 +31,16 @@ from ...keys.keyring.file import open_keyring
 from ...keys.keyring.jwk_set import parse_object
 from ...keys.keyring.poison import Looks
 from ...keys.operations import erase_receipt
+from ...migration.retirement import has_tags
 from ..policy import AUDIT_KEY_BYTES, MOST_POISON, RECEIPT_BYTES, ExitCode
 from ..support import console
 from ..support.console import FILE, parse_time
+from ..support.files import read_report
 from ..support.keyring_options import KeyringPlace, context_options, keyring_options
 
 _DAY: Final = 86_400
+_PLANTED: Final = [one for one in FORMS if one != "equal"]
+"""Tokens in the equal form have no session to be told by."""
 
 _files = click.argument("files", nargs=-1, type=FILE, metavar="[FILE]...")
 
@@ -198,7 +202,7 @@ def export_key(place: KeyringPlace, file: Path) -> None:
 
 
 @audit.command()
-@click.option("--form", type=click.Choice(FORMS[:-1]), default="jwe", show_default=True)
+@click.option("--form", type=click.Choice(_PLANTED), default="jwe", show_default=True)
 @click.option("--ephemeral", is_flag=True, help="Like a token of an ephemeral session.")
 @click.option("--json-value", is_flag=True, help="Like a token of a value that is not a string.")
 @click.option(
@@ -310,6 +314,48 @@ def verify_receipt(  # noqa: PLR0913 - each is one option
             f"{file}: this receipt is about another conversation", ExitCode.NEGATIVE
         )
     console.answer(said, (f"{key}: {value}" for key, value in said.items()), as_json=as_json)
+
+
+@audit.command("renew-receipt")
+@click.argument("file", type=FILE)
+@click.option(
+    "--report",
+    "reports",
+    type=FILE,
+    multiple=True,
+    required=True,
+    help="A signed report of `migrate verify` by a job without `index`; several may be given.",
+)
+@keyring_options
+def renew_receipt(place: KeyringPlace, *, file: Path, reports: tuple[Path, ...]) -> None:
+    """Sign an erase receipt again, once no tags of what was destroyed are left.
+
+    \b
+    sealyard migrate index clinic.yaml --drop --conversation c1
+    sealyard migrate verify c1-without-index.yaml --report gone.jws
+    sealyard audit renew-receipt c1.jws --report gone.jws > c1-renewed.jws
+
+    A receipt lists tags among what it does not cover. The job of the report has the columns that
+    had tags, without `index`, and with a `where` only rows of the conversation. Exits with 1 if
+    this keyring did not sign both, or if a report shows tags or is older than the receipt.
+    """  # noqa: D301 - click's own mark for lines that must not be wrapped
+    keyring = open_keyring(place.path, place.roots)
+    jwk = erase_receipt.public_jwk(keyring.record_key)
+    said = erase_receipt.verified(_read(file), jwk)
+    if said is None:
+        raise console.Failure(f"{file}: not signed with this keyring", ExitCode.NEGATIVE)
+    proofs = []
+    for one in reports:
+        report = read_report(one, keyring)
+        reason = has_tags(keyring, report, said["iat"])
+        if reason:
+            raise console.Failure(f"{one}: {reason}", ExitCode.NEGATIVE)
+        but = [*report.excluded, *report.not_covered]
+        proofs.append({"job": report.job, "at": report.began, "not_covered": but})
+    renewed = erase_receipt.without_tags(said, proofs)
+    if renewed is None:
+        raise console.Failure(f"{file}: it says nothing of tags", ExitCode.NEGATIVE)
+    click.echo(erase_receipt.sign(renewed, keyring.record_key, now=int(time.time())))
 
 
 def _read(file: Path) -> bytes:

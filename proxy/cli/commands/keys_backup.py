@@ -37,6 +37,12 @@ backup_options: Final = (
 )
 
 
+_LEAVES_INDEX: Final = (
+    "its index secret stays there: tags are made anew by `sealyard migrate index`, and values of"
+    " `form: equal` need another form first, by `migrate reseal` with that keyring"
+)
+
+
 @click.command()
 @click.argument("backup", type=FILE)
 @backup_options[0]
@@ -168,6 +174,7 @@ def adopt(  # noqa: PLR0913 - each is one option
             "what it sealed opens here, and nothing is sealed under it; what was revoked only in"
             " its store, and ephemeral sessions there, count if this is the same store; key"
             " packages open nowhere but there",
+            *((_LEAVES_INDEX,) if other.index else ()),
         )
 
     def change(keyring: Keyring) -> Keyring:

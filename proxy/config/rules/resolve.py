@@ -328,7 +328,7 @@ class _Resolver:
             index=index,
             tags_member=tags_member,
             audience=audience,
-            seeks=seals and said == "equal" and self._seeks(syntax),
+            seeks=direction == "request" and said == "equal" and self._seeks(syntax),
         )
         if seals and said == "equal":
             accepted = own.accept_leakage or general.accept_leakage or False

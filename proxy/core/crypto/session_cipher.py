@@ -115,6 +115,8 @@ class Session:
             return self._seal_short(
                 plaintext, context, json=cty is not None, limit=(max_chars, name)
             )
+        if form == "equal":
+            raise ValueError("the equal form has keys of its own")
         recent = self._recent_headers.get(id(context))
         if recent is not None and cty == recent[1] and exp == recent[2]:
             head = recent[3]

@@ -114,6 +114,20 @@ def of_kek(entry: KekEntry, *, indexed: bool = False) -> dict[str, Any]:
     }
 
 
+def without_tags(
+    said: Mapping[str, Any], proofs: Sequence[Mapping[str, Any]]
+) -> dict[str, Any] | None:
+    """Return the claims of a receipt once tags are proven gone; None where it told of none.
+
+    `proofs` say which job found none, and when (seconds since 1970).
+    """
+    left = [one for one in said["not_covered"] if one != _TAGS]
+    if len(left) == len(said["not_covered"]):
+        return None
+    kept = {name: value for name, value in said.items() if name not in {"iss", "iat", "jti"}}
+    return {**kept, "not_covered": left, "tags": {"gone": list(proofs), "receipt": said["jti"]}}
+
+
 def sign(said: Mapping[str, Any], record_key: RecordKey, *, now: int, typ: str = TYP) -> str:
     """Return the receipt, made at `now` (seconds since 1970); `typ` is what it is about."""
     seed = derivation.receipt_seed(record_key)

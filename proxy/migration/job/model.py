@@ -173,6 +173,12 @@ class StoredTable:
             for one in self.columns
         )
 
+    @property
+    def indexed(self) -> tuple[str, ...]:
+        """Return how reports name the columns that have tags."""
+        pairs = zip(self.labels, self.columns, strict=True)
+        return tuple(label for label, one in pairs if one.index is not None)
+
     def limits(self, widths: Sequence[int | None]) -> tuple[int | None, ...]:
         """Return how many characters each cell may have, by its column and by the job."""
         return tuple(

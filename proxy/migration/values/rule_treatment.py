@@ -158,6 +158,8 @@ class _Writer:
         how, row = self.found.how, self.found.row
         if not isinstance(how, Seal) or how.item.index is None:
             return None
+        if verb == "verify" and opened is None:
+            return None
         from ...core.search import tags  # noqa: PLC0415 - loaded with rules that have an index
 
         found, item = list[str](), how.item

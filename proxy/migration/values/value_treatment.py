@@ -151,8 +151,11 @@ class ValueTreatment:
         try:
             if opened is not None:
                 return self._of_token(writer, value, opened, outcome, keys)
-            if self._verb == "drop-index" and isinstance(value.token, Token):
+            if self._verb in {"drop-index", "verify"} and isinstance(value.token, Token):
                 new = writer.tagged(value.stored, None, (), self._verb)
+                if self._verb == "verify":
+                    told = outcome if new is None else outcome._replace(state="untagged")
+                    return told, told, None
                 return outcome, outcome if new is None else Outcome("unindexed", outcome.kek), new
             return self._of_other(writer, value, outcome, keys)
         except ValueTooLong:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
 from click.testing import Result
 
 from tests.cli.conftest import Run, invoke
+from tests.migration.builders import a_clinic
 
 
 @pytest.fixture
@@ -46,3 +48,38 @@ def test_values_of_the_equal_form_turn_and_options_belong_together(run: Run) -> 
     assert "`form: equal` goes by generation 2" in run("rotate-index", "--turn").stderr
     for words in (["--turn", "--drop"], ["--unproven"]):
         assert "go with --drop" in run("rotate-index", *words, status=2).stderr
+
+
+def test_a_receipt_is_signed_again_once_no_tags_are_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_clinic(tmp_path, monkeypatch)
+    bare = (tmp_path / "job.yaml").read_text("utf-8")
+    job = bare.replace(": content\n      -", ": content\n        index: {words: {}}\n      -")
+    (tmp_path / "job.yaml").write_text(job, "utf-8")
+    (tmp_path / "bare.yaml").write_text(bare, "utf-8")
+    invoke("keys", "rotate-index")
+    invoke("migrate", "seal", "job.yaml")
+    first = json.loads(invoke("keys", "list", "--json").stdout)["keks"][0]["id"]
+    invoke("keys", "promote", invoke("keys", "add").stdout.strip())
+    invoke("keys", "disable", first, "--yes")
+    invoke("keys", "destroy", first, "--yes", "--anyway", "--receipt", "k1.jws")
+    time.sleep(1.1)  # a receipt and a report say whole seconds
+    renew = ("audit", "renew-receipt", "k1.jws", "--report")
+    invoke("migrate", "verify", "bare.yaml", "--report", "has.jws", status=1)
+    assert "have tags" in invoke(*renew, "has.jws", status=1).stderr
+    invoke("migrate", "verify", "job.yaml", "--report", "tagged.jws", status=1)
+    assert "has an `index`" in invoke(*renew, "tagged.jws", status=1).stderr
+    invoke("migrate", "index", "job.yaml", "--drop", status=1)  # nothing opens any more
+    invoke("migrate", "verify", "bare.yaml", "--report", "gone.jws", status=1)
+    renewed = invoke(*renew, "gone.jws").stdout
+    (tmp_path / "new.jws").write_text(renewed, "utf-8")
+    told = invoke("audit", "verify-receipt", "new.jws", "--json").stdout
+    said, before = json.loads(told), invoke("audit", "verify-receipt", "k1.jws", "--json").stdout
+    assert said["kek"] == first
+    assert said["tags"]["receipt"] == json.loads(before)["jti"]
+    assert any(one.startswith("tags of") for one in json.loads(before)["not_covered"])
+    assert not any(one.startswith("tags of") for one in said["not_covered"])
+    for file, reason in (("new.jws", "older than"), ("gone.jws", "not signed with")):
+        again = ("audit", "renew-receipt", file, "--report", "gone.jws")
+        assert reason in invoke(*again, status=1).stderr

@@ -193,7 +193,7 @@ def test_a_body_is_no_string() -> None:
 
 
 def test_max_chars_holds_at_least_an_empty_token() -> None:
-    for form in FORMS:
+    for form in (one for one in FORMS if one != "equal"):  # which takes a bind of its own
         least = shortest(form)
         keys = f"request: {{encrypt: {{select: $.a, form: {form}, max_chars: {least}}}}}"
 

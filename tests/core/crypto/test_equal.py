@@ -14,7 +14,8 @@ from proxy.core.crypto import base64url, token
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.crypto.equal import EqualSession
 from proxy.core.crypto.joined_names import from_json
-from proxy.core.crypto.secret import KEY_BYTES, IndexSecret
+from proxy.core.crypto.secret import KEY_BYTES, IndexSecret, SessionKey
+from proxy.core.crypto.session_cipher import Session
 from proxy.core.errors import OpenFailed, UnfitValue, ValueTooLong
 from proxy.core.leaves import candidates as native_candidates
 from proxy.core.leaves import tokens
@@ -139,6 +140,12 @@ def test_it_is_found_in_a_text_whole_and_cut(value: bytes) -> None:
 )
 def test_what_people_write_is_no_cut_token(text: bytes) -> None:
     assert not token.is_cut(text)
+
+
+def test_other_sessions_seal_no_value_in_the_equal_form() -> None:
+    session = Session(SessionKey(bytes(32)), sid=bytes(12), scope=CLINIC, kek_id="k")
+    with pytest.raises(ValueError, match="has keys of its own"):
+        session.seal(b"1", CONTEXT, form="equal")
 
 
 def test_it_shows_nothing_and_is_not_copied() -> None:

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from proxy.config.settings import IdentitySettings, SecretReference
-from proxy.core.crypto.context import Parties, Scope
+from proxy.core.crypto.context import Context, Parties, Scope
+from proxy.core.crypto.equal import EqualSession
 from proxy.core.crypto.joined_names import Joined, Name
+from proxy.core.crypto.secret import IndexSecret
 from proxy.core.crypto.token import decode
 from proxy.core.errors import KeyUnavailable, OpenFailed, ParticipantError
 from proxy.core.values.key_needs import Needs
@@ -410,6 +412,10 @@ async def test_what_was_not_sealed_end_to_end_is_not_opened_by_a_reader() -> Non
     scope = Scope("clinic", "c1")
     session = (await one.keys.resolve(Needs({scope: 1}))).sealing[scope]
     assert await refusal(one, "bob", session.seal(b"x", context(scope))) == "not-from-a-package"
+    equal = EqualSession(IndexSecret(bytes(32)), 1, Scope("clinic"))
+    for value in (b"", b"ann"):
+        sealed = equal.seal(value, Context(Scope("clinic"), "content"))
+        assert await refusal(one, "bob", sealed) == "not-from-a-package"
 
 
 async def test_a_value_that_looks_sealed_is_sealed_without_being_opened() -> None:

@@ -35,7 +35,8 @@ def session(keyring: Keyring) -> Session:
 
 
 def test_a_token_of_each_form_opens_and_names_its_kek(keyring: Keyring, session: Session) -> None:
-    texts = [session.seal(b"x", CONTEXT, form=form) for form in FORMS]
+    forms = [one for one in FORMS if one != "equal"]  # which names no KEK
+    texts = [session.seal(b"x", CONTEXT, form=form) for form in forms]
     for text in (*texts, b64decode(texts[-1])):
         verdict = token_check.verify(keyring, text, CONTEXT, now=NOW)
         assert (verdict.kek, verdict.opens) == ("k1", True)
