@@ -31,7 +31,7 @@ from .searched import ROOM, SEARCHED, Searched, configuration
 
 pytestmark = pytest.mark.acceptance
 
-MESSAGES = 2_000
+MESSAGES = 1_000
 QUERIES = 60
 BATCH = 500
 ALLERGY = "Penicillin allergy confirmed"

@@ -378,6 +378,7 @@ def test_links_to_other_pages_have_what_the_client_has_sent() -> None:
         query=word,
         near=f"none for '{word}'",
         stored=f"{sealed('x')}{word}",
+        listed=[f"{word}abcde~", f"~abcde{word}", f"~{'a' * 27}{word}", f"{word}{'a' * 27}~"],
     )
     found = json.loads(answered(trip, answer))
     assert found["next"] == "http://h/messages?q=The%20penicillin&page=2"
@@ -385,6 +386,7 @@ def test_links_to_other_pages_have_what_the_client_has_sent() -> None:
     assert found["where"] == "http://h/messages?where=%7B%22q%22%3A%22The%20penicillin%22%7D"
     assert found["query"] == "The penicillin"
     assert found["near"] == "none for 'The penicillin'"
+    assert all(word in one for one in found["listed"])
     assert "~" not in found["stored"]
     assert "penicillin" not in found["stored"]
 

@@ -148,8 +148,9 @@ class Query:
 
 
 def _spelled(tag: bytes) -> bytes:
-    # A tag has letters and digits alone.
-    return b"(?:~|%7[Ee])" + tag + b"(?:~|%7[Ee])"
+    # A tag has letters and digits alone; one among others was stored, and not asked for.
+    before, behind = rb"(?<!~[a-z2-7]{5})(?<!~[a-z2-7]{27})", rb"(?![a-z2-7]{5}(?:[a-z2-7]{22})?~)"
+    return before + b"(?:~|%7[Ee])" + tag + b"(?:~|%7[Ee])" + behind
 
 
 def _words(sought: FieldSearch, index: WordsIndex, text: str) -> Query:

@@ -13,6 +13,7 @@ from tests.cli.conftest import invoke
 from tests.description.descriptions import MARKED, an_object, described
 
 CANARY = "CANARY-contract-cli"
+BOUND = "defaults: {tenant: const:clinic, bind: [tenant, field]}"
 
 
 def written(folder: Path, document: dict[str, Any]) -> Path:
@@ -74,6 +75,35 @@ def test_a_check_without_a_difference_ends_well(messages: Path, tmp_path: Path) 
     done = invoke("contract", "check", str(messages), "--config", rules)
 
     assert done.stdout == f"{messages}: 1 passed, 0 failed\n"
+
+
+def test_a_marked_parameter_that_is_searched_is_no_difference(tmp_path: Path) -> None:
+    document = described(an_object(content=MARKED))
+    answer = an_object(data={"type": "array", "items": an_object(content=MARKED)})
+    document["paths"]["/things"]["get"] = {
+        "operationId": "find",
+        "parameters": [{"name": "q", "in": "query", "schema": MARKED}],
+        "responses": {
+            "200": {"description": "", "content": {"application/json": {"schema": answer}}}
+        },
+    }
+    file, rules = written(tmp_path, document), tmp_path / "sealyard.yaml"
+    made = invoke("contract", "make", str(file)).stdout
+    sealed = "          encrypt:\n            - optional query:q\n          nothing: pass\n"
+    assert sealed in made
+    search = "          search: [{select: 'query:q', field: content, match: words}]\n"
+    answered = "            - optional $.data.*.content\n"
+    assert answered in made
+    made = made.replace(sealed, search).replace(
+        answered, f"{answered}          keep: {{items: $.data, matching: q}}\n"
+    )
+    seal = "{select: $.content, string: true}"
+    assert seal in made
+    made = made.replace(seal, "{select: $.content, string: true, index: behind}")
+    index = "fields: {content: {index: {words: {scope: tenant, accept_leakage: true}}}}\n"
+    rules.write_text(f"{made}{index}".replace("    rules:\n", f"    {BOUND}\n    rules:\n"))
+    done = invoke("contract", "check", str(file), "--config", str(rules))
+    assert done.stdout == f"{file}: 2 passed, 0 failed\n"
 
 
 @pytest.fixture
