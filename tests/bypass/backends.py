@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -245,7 +246,9 @@ def running(name: str, folder: Path) -> Iterator[Backend]:
         # Caddy keeps its state below the home.
         home = {"HOME": str(folder), "XDG_CONFIG_HOME": str(folder), "XDG_DATA_HOME": str(folder)}
         known = {"RECORD": str(record), "FOLDER": str(folder)}
-        with child(command, log, {**home, **known}, cwd=folder) as process:
+        # Some rows end in mid-request: Puma, which is one process, would wait for their rest.
+        ends = signal.SIGKILL if name == "Rails" else signal.SIGTERM
+        with child(command, log, {**home, **known}, cwd=folder, signals=[ends]) as process:
             await_port(process, port, log)
             backend = Backend(name, port, record)
             _warm_up(backend)
