@@ -189,7 +189,8 @@ class Sealyard:
 
 
 def add(reader: Reader, table: str, number: int, email: str) -> int:
-    return reader.ask("POST", f"/{table}", {"id": number, "email": email})[0]
+    status: int = reader.ask("POST", f"/{table}", {"id": number, "email": email})[0]
+    return status
 
 
 def found(reader: Reader, email: str) -> object:
