@@ -81,3 +81,11 @@ def test_a_backup_of_the_same_keyring_is_merged_and_not_adopted(run: Run) -> Non
     assert "import --merge" in refused.stderr
     run("keys", "adopt", status=2)
     run("keys", "adopt", "ours.jwe", "--end", "A" * 22, status=2)
+
+
+def test_it_is_told_that_an_index_secret_stays_there(run: Run) -> None:
+    run("keys", "rotate-index", *THEIRS)
+    Path("theirs.jwe").unlink()
+    run("keys", "export", "theirs.jwe", *THEIRS)
+    asked = run("keys", "adopt", "theirs.jwe", status=2)
+    assert "its index secret stays there" in asked.stderr
