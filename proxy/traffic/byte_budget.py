@@ -88,7 +88,9 @@ class Hold:
         Raises:
             Busy: There was none in time, or too many wait. Never for an `answer`.
         """
-        if size > self.size and not self._budget.takes(self, size, answer=answer):
+        if self.over or size <= self.size:
+            return
+        if not self._budget.takes(self, size, answer=answer):
             await self._budget.turn(self, size, answer=answer, passes=passes)
             self._began = self._budget.time()  # nothing was read of its client meanwhile
 
@@ -122,8 +124,8 @@ class Hold:
     def release(self) -> None:
         """Hold nothing any more, whatever comes. It is idempotent."""
         self.unwatch()
-        self._budget.drop(self)
         self.over = True
+        self._budget.drop(self)
 
     def watch(self, moved: Callable[[], int], cut: Callable[[], None]) -> None:
         """Let a client be given up by `cut` if it is slow; `moved` returns the bytes until now."""
@@ -256,7 +258,14 @@ class ByteBudget:
             self._give()
 
     def drop(self, hold: Hold) -> None:
-        """Take back all that a hold has."""
+        """Take back all that a hold has, and let it wait for nothing more.
+
+        What it gives back must not go to a message of its own, which nobody would give back again.
+        """
+        for waiter in tuple(one for one in self._waiting if one.hold is hold):
+            del self._waiting[waiter]
+            if not waiter.given.done():
+                waiter.given.set_result(False)
         if hold is self._rescued:
             hold.size, self._rescued = 0, None
             self._give()

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
+import builtins
+import importlib.util
 import io
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
+import pytest
 from aiohttp import web
 
+import proxy
+from proxy.config.load import load
+from proxy.core.compiled.rule_table import RuleTable
+from proxy.wiring.reload import needed
 from tests.keys.participants.builders import a_public_jwk
 from tests.scenarios.end_to_end import a_jwt
 from tests.servers import free_port, serving
 
 from .loaded import Asked, asked, initialised
 
+PRODUCT: Final = Path(proxy.__file__).parent
+CONFIGURATIONS: Final = Path(__file__).parents[1] / "archive" / "configuration"
 LARGER: Final = """\
 version: 1
 keys:
@@ -338,3 +348,84 @@ async def test_nothing_is_imported_for_the_messages_of_a_larger_file(tmp_path: P
             LARGER.format(port=port, admin=admin, health=health, upstream=upstream)
         )
         assert await _until_imported(tmp_path, port, admin, calls) == []
+
+
+MORE: Final = """\
+version: 1
+keys: {keyring: {file: keyring.jwe, key: {file: root.key}}}
+listeners:
+  - name: api
+    listen: 127.0.0.1:8080
+    upstream: http://127.0.0.1:3000
+    unmatched: pass
+    proxy_protocol: true
+    trusted_proxies: [10.0.0.0/8]
+    find_sensitive: true
+    defaults: {others: pass, tenant: const:t, conversation: const:c, bind: [tenant, field]}
+    rules:
+      - {name: parts, match: POST /parts, request: {encrypt: "part:note"}}
+      - {name: query, match: POST /graphql, request: {format: graphql, encrypt: $.send.content}}
+      - {name: chat, match: WS /chat, request: {encrypt: $.content}}
+      - name: model
+        match: POST /model
+        response: {type: text/event-stream, encrypt: $.content, batch: {for: 100ms}}
+"""
+IMPORTED_WITH_A_TAP: Final = {"proxy.telemetry.tap"}
+"""By the sidecar that has one."""
+OWN_PACKAGES: Final = ("core", "traffic", "keys/sessions")
+AS_LISTENERS_BEGIN: Final = {"__init__", "load"}
+"""Functions that run while rules are compiled or a listener is made."""
+
+
+def imports_of_messages() -> Iterator[str]:
+    """Yield each module that a function of the packages imports where a message needs it."""
+    files = (one for name in OWN_PACKAGES for one in sorted((PRODUCT / name).rglob("*.py")))
+    for file in files:
+        package = ".".join(("proxy", *file.relative_to(PRODUCT).parent.parts))
+        for function in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+                if function.name in AS_LISTENERS_BEGIN:
+                    continue
+                for node in ast.walk(function):
+                    if isinstance(node, ast.ImportFrom) and node.level:
+                        yield from imported(package, node.module or "", node.names, node.level)
+
+
+def imported(
+    package: str, name: str, names: Iterable[ast.alias | str], level: int
+) -> Iterator[str]:
+    """Yield the modules that `from ... import` names."""
+    module = importlib.util.resolve_name("." * level + name, package)
+    for one in names:
+        inner = f"{module}.{one if isinstance(one, str) else one.name}"
+        file = PRODUCT.parent / Path(*inner.split("."))
+        yield inner if file.with_suffix(".py").exists() or file.is_dir() else module
+
+
+def test_what_messages_import_is_imported_with_the_rules_that_need_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The list in `needed` lacks nothing: whatever a function imports is found in the sources."""
+    (tmp_path / "sealyard.yaml").write_text(MORE)
+    files = tmp_path / "sealyard.yaml", CONFIGURATIONS / "every-key.yaml"
+    listeners = [one for file in files for one in load(file, {}).settings.listeners]
+    met: set[str] = set()
+    real = builtins.__import__
+
+    def noting(
+        name: str,
+        module: Mapping[str, Any] | None = None,
+        own: Mapping[str, Any] | None = None,
+        names: Sequence[str] | None = (),
+        level: int = 0,
+    ) -> object:
+        if level and module is not None:
+            met.update(imported(module["__package__"], name, names or (), level))
+        return real(name, module, own, names or (), level)
+
+    monkeypatch.setattr(builtins, "__import__", noting)
+    for one in listeners:
+        needed.load_for_listener(one, RuleTable(one.rules, pass_unmatched=one.pass_unmatched))
+    monkeypatch.undo()
+
+    assert set(imports_of_messages()) - met == IMPORTED_WITH_A_TAP

@@ -174,6 +174,26 @@ async def test_what_is_released_holds_nothing_again() -> None:
     assert (budget.used, hold.size, budget.watched) == (0, 0, {})
 
 
+async def test_what_is_released_while_it_waits_for_more_leaves_all_to_others() -> None:
+    budget = ByteBudget(100)
+    most, one, aside, other = (Hold(budget, name) for name in "abcd")
+    for hold, size in ((most, 60), (one, 10), (aside, 10)):
+        await hold.reach(size)
+    await aside.reach(200)  # from what is kept aside
+    more = await begun(one, 41)
+    behind = await begun(other, 50)
+    most.becomes(55)  # enough for the first, but who holds less goes first
+    one.release()  # as one direction of a WebSocket does, before its task is cancelled
+    assert (one.size, budget.used) == (0, 55)
+    with pytest.raises(Busy):
+        await more
+    await one.reach(10)
+    assert one.size == 0
+    most.release()
+    await behind
+    assert (budget.used, budget.waiting) == (50, 0)
+
+
 async def test_what_has_come_uncalled_is_counted_and_an_answer_is_never_refused() -> None:
     budget = ByteBudget(100)
     Hold(budget, "a").grows(120, answer=True)

@@ -42,9 +42,12 @@ def load(settings: Settings, rule_tables: Iterable[RuleTable]) -> None:
 def load_for_listener(settings: ListenerSettings, rule_table: RuleTable) -> None:
     """Import what a listener and its rules need."""
     raised = rule_table.raised
-    rules = (*rule_table.rules, *(() if raised is None else raised.rules))
+    seen = (*rule_table.rules, *(() if raised is None else raised.rules))
+    rules = [each for one in seen for each in (one, *one.views.values())]
     if settings.proxy_protocol:
         from ...traffic.downstream import proxy_protocol
+    if settings.accept:
+        from ...traffic.http1 import accepted
     if settings.callers:
         from ...traffic.callers import callers
     if raised is not None:
@@ -53,11 +56,22 @@ def load_for_listener(settings: ListenerSettings, rule_table: RuleTable) -> None
         from ...traffic.exchange import dry_run
     if any(_reads_messages(one) for one in rules):
         from ...traffic.exchange import websocket_relay
+    if any(one.asks for one in rules):
+        from ...core.planning import asked
     for block in chain.from_iterable((*one.request, *one.response) for one in rules):
         _load_for_block(block)
 
 
 def _load_for_block(block: CompiledBlock) -> None:
+    items = block.block.items
+    if any(one.index or one.sought or one.form == "equal" for one in items):
+        from ...core.planning import echoed_tags, find_searched, tags_cut
+        from ...core.search import tags
+        from ...keys.sessions import index_in_use
+    if any(one.audience for one in items):
+        from ...core.values import left_out, masks
+    if block.in_elements:
+        from ...core.planning import in_elements
     if block.parts is not None:
         from ...core.planning import find_in_parts
     if block.traits.flows_in_parts:

@@ -49,7 +49,8 @@ async def work(
 
 
 _UNREAD: Final = frozenset({"start", "drain"})
-"""Calls during which no other one is read."""
+"""Calls during which no other one is read, and that wait for none: messages have a time to end in,
+which a key service that hangs must not use up."""
 
 
 class _Worker:
@@ -91,7 +92,7 @@ class _Worker:
             if message is None:
                 return
             if message["do"] in _UNREAD:
-                await self._answer_in_turn(message)
+                await self._answer(message)
                 continue
             beside = _runs_beside(message)
             answering = self._answer(message) if beside else self._answer_in_turn(message)

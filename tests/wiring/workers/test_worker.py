@@ -110,3 +110,13 @@ async def test_what_changes_something_is_done_in_the_order_in_which_it_is_asked(
         answered = [(await supervisor.receive() or {})["id"] for _ in range(3)]
         assert answered == [1, 2, 3]
     assert sidecar.done == ["prepare", "discard", "run", "drain"]
+
+
+async def test_a_drain_does_not_wait_for_a_root(tmp_path: Path) -> None:
+    sidecar = Sidecar()
+    async with running(sidecar) as supervisor:
+        await supervisor.send(a_change(tmp_path))
+        await asyncio.sleep(0.05)
+    assert sidecar.done == ["drain"]
+    sidecar.root_answers.set()
+    await asyncio.sleep(0.05)
