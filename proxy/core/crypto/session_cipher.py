@@ -172,6 +172,8 @@ class Session:
             commitment = self._short_commitment(sealed.iv, encoded)
             if self._packaged:
                 refusal = refusal or "short-form-of-package-key"
+        elif sealed.form == "equal":
+            refusal = refusal or "malformed-token-header"
         refusal = _refused(sealed, commitment, now, refusal)
         aad = sealed.aad(encoded)
         tried = (aad, aad + _OF_NO_TOKEN)[refusal is not None]
