@@ -10,6 +10,7 @@ import pytest
 
 from proxy.core.callers import VerifiedCaller
 from proxy.core.crypto.context import Scope
+from proxy.core.crypto.token import Form
 from proxy.core.errors import (
     CallerMayNotOpen,
     CallerMayNotSearch,
@@ -114,8 +115,10 @@ def tag(word: str) -> str:
     return f"~{INDEX_KEYS.word_tag(SCOPE, 'content', word)}~"
 
 
-def sealed(text: str) -> str:
-    rule = a_rule("POST /api/messages", request=a_block(encrypt=("$.content",)), names=NAMES)
+def sealed(text: str, form: Form = "jwe") -> str:
+    block = a_block(encrypt=("$.content",))
+    block = replace(block, encrypt=tuple(replace(one, form=form) for one in block.encrypt))
+    rule = a_rule("POST /api/messages", request=block, names=NAMES)
     body = json.dumps({"content": text})
     message = a_message(body, target="/api/messages?conversationId=c1", headers=JSON_TYPE)
     token: str = json.loads(sent(rule, message))["content"]
@@ -312,6 +315,13 @@ def test_a_request_that_searches_nothing_gets_all() -> None:
 def test_elements_that_lack_a_word_are_dropped() -> None:
     body = an_answer("Penicillin allergy", "penicillin", "an allergy", "allergy: PENICILLIN!")
     assert ids(answered(a_trip("q=penicillin+allergy"), body)) == [0, 3]
+
+
+def test_tokens_of_each_form_are_searched() -> None:
+    forms: tuple[Form, ...] = ("jwe", "short")
+    texts = ((form, text) for text in ("penicillin", "aspirin") for form in forms)
+    elements = [{"id": at, "content": sealed(text, form)} for at, (form, text) in enumerate(texts)]
+    assert ids(answered(a_trip(), json.dumps({"data": elements}))) == [0, 1]
 
 
 @pytest.mark.parametrize("stays", [(), (0,), (1,), (2,), (0, 2), (1, 2), (0, 1, 2)])

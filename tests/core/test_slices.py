@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core import policy, slices
-from proxy.core.crypto.context import Context
+from proxy.core.crypto.context import Context, Scope
+from proxy.core.crypto.equal import EqualSession
+from proxy.core.crypto.secret import IndexSecret
 from proxy.core.crypto.token import FORMS, Form
 from proxy.core.errors import InvalidBody, TrafficError
 from proxy.core.expressions.selectors import JsonSelector, parse_json_selector
@@ -258,7 +260,7 @@ def test_tokens_of_a_long_text_are_found_wherever_a_piece_ends(shift: int, form:
     session, context = a_session(), Context(SCOPE)
     if form == "equal":
         session, context = EqualSession(IndexSecret(bytes(32)), 1, Scope("t")), Context(Scope("t"))
-    sealed = session.seal(b"secret", context, form=form)
+    sealed = session.seal(b"a longer secret", context, form=form)
     body = b"x" * (policy.PIECE_BYTES + shift) + b" " + sealed + b" " + sealed[:40] + b" " + sealed
 
     found = embedded_tokens.find_in_text(body + b" " + FILLER.encode(), 10)
