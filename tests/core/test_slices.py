@@ -266,7 +266,9 @@ def test_tokens_of_a_long_text_are_found_wherever_a_piece_ends(shift: int, form:
     found = embedded_tokens.find_in_text(body + b" " + FILLER.encode(), 10)
 
     whole = [body[one.start : one.end] for one in found if one.token is not None]
-    assert whole == [sealed, sealed]
+    # Nothing in the equal form tells where it ends, so that a part of it is a token that fails.
+    cut = [sealed[:40]] if form == "equal" else []
+    assert whole == [sealed, *cut, sealed]
 
 
 @pytest.mark.parametrize("shift", range(-18, 3))
