@@ -87,6 +87,8 @@ def _of_index(name: str, tally: Tally) -> str:
             return f"{values:,} values of {label} are of generation {name.split()[1]}"
         if outcome.state in _UNREAD or outcome.state == "untagged":
             return f"{values:,} values of {label} are {outcome.state}"
+        if outcome.reason == HOLDS_ONE:
+            return f"{values:,} values of {label} hold a token within their text"
     return _nowhere(tally)
 
 

@@ -12,7 +12,7 @@ from proxy.migration.job.model import Job, StoredTable, Verb
 from proxy.migration.job.places import Http, Pipe, Place, Sqlite
 from proxy.migration.report import MigrationRun, Proof, SignedReport, sign, verified
 from proxy.migration.retirement import Retirement, needs_index, retirement
-from proxy.migration.values.states import Outcome, Tally
+from proxy.migration.values.states import HOLDS_ONE, Outcome, Tally
 from tests.keys.builders import NOW, a_keyring
 
 KEYRING = a_keyring("k2").promote("k2")
@@ -157,6 +157,7 @@ def test_a_generation_of_the_index_may_go_where_a_proof_shows_no_value_of_it() -
         (a_report(Outcome("sealed", "index 1")), TURNED, "are of generation 1"),
         (a_report(Outcome("untagged", "k2")), TURNED, "are untagged"),
         (a_report(Outcome("unreadable", "", "malformed-token")), TURNED, "are unreadable"),
+        (a_report(Outcome("plain", "", HOLDS_ONE)), TURNED, "hold a token within their text"),
         (a_report(Outcome("absent")), TURNED, "nothing is found where"),
         (a_report(OF_NEW, verb="index"), TURNED, "a report of `index` proves nothing"),
         (a_report(OF_NEW, proof="pages"), TURNED, "not of one state"),

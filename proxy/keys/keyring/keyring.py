@@ -236,14 +236,15 @@ class Keyring:
 
         A durable session is no older than its KEK, by the clocks of those who made the two. An
         ephemeral one, or one from a key package, does not open for longer than `LONGEST_SECONDS`.
-        A record has no end.
+        A value in the equal form is no older than the generation of its index. A record has no end.
         """
         latest, listed = self.idle_until(now), self.revocations
         return tuple(one for one in listed if one.not_before <= latest and not one.of_record)
 
     def idle_until(self, now: int) -> int:
         """Return up to when (seconds since 1970) what was revoked refuses nothing any more."""
-        oldest = min(one.created for one in self.keks) - CLOCKS_SECONDS
+        made = [*(one.created for one in self.keks), *(one.since for one in self.index)]
+        oldest = min(made) - CLOCKS_SECONDS
         return min(oldest, now - LONGEST_SECONDS - CLOCKS_SECONDS)
 
     def without_idle(self, now: int) -> Keyring:

@@ -8,7 +8,7 @@ from proxy.core.crypto import token
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.errors import IndexIncomplete, KeyUnavailable, OpenFailed
 from proxy.core.values.key_needs import KeysInUse, Needs
-from proxy.keys.keyring.keyring import Keyring
+from proxy.keys.keyring.keyring import LONGEST_SECONDS, Keyring
 from proxy.keys.operations import token_check
 from tests.keys.builders import NOW, World, a_keyring, a_world, some_bytes
 
@@ -75,6 +75,19 @@ async def test_after_a_revocation_nothing_of_the_scope_is_sealed_or_opened() -> 
         await opened(world, text)
     verdict = token_check.verify(world.sessions.keyring, text, CONTEXT, now=NOW)
     assert verdict.reason == "revoked-session"
+
+
+def test_a_revocation_stays_while_a_generation_is_older_than_it() -> None:
+    later = NOW + 2 * LONGEST_SECONDS
+    made = indexed()
+    revoked = made.revoke(made.names_of(CLINIC)[0], NOW + 9)
+    (former,) = revoked.keks
+    alone = revoked.add("k9", now=later, random=some_bytes).promote("k9")
+    alone = alone.disable(former.id).remove(former.id)
+    assert alone.without_idle(later * 2).refused_before(CLINIC) == NOW + 9
+    both = alone.rotate_index(now=later, random=some_bytes)
+    assert both.without_idle(later * 2).refused_before(CLINIC) == NOW + 9
+    assert not both.drop_index().without_idle(later * 2).revocations
 
 
 async def test_without_secrets_or_after_the_root_nothing_is_sealed_or_opened() -> None:
