@@ -17,7 +17,7 @@ from ..policy import ExitCode
 from ..support import console
 from ..support.console import FILE, ask, yes_option
 from ..support.files import read_report
-from ..support.keyring_changes import asked, expect_option, fence, tell_reach, update
+from ..support.keyring_changes import asked, expect_option, fence, require_state, tell_reach, update
 from ..support.keyring_options import KeyringPlace, keyring_options
 
 
@@ -32,6 +32,11 @@ from ..support.keyring_options import KeyringPlace, keyring_options
     help="With --drop: a signed report of `migrate verify`; several may be given.",
 )
 @click.option("--unproven", is_flag=True, help="With --drop: drop it although values may need it.")
+@click.option(
+    "--anyway",
+    is_flag=True,
+    help="With --turn or --drop: although processes may have an older state of the keyring.",
+)
 @expect_option
 @yes_option
 @keyring_options
@@ -43,6 +48,7 @@ def rotate_index(  # noqa: PLR0913 - its options
     turn: bool,
     drop: bool,
     unproven: bool,
+    anyway: bool,
     yes: bool,
 ) -> None:
     """Make the secret of searches, or its next generation; --drop ends the former one.
@@ -63,6 +69,9 @@ def rotate_index(  # noqa: PLR0913 - its options
     now = int(time.time())
     if (turn and drop) or ((reports or unproven) and not drop):
         raise click.UsageError("--report and --unproven go with --drop, and --turn without it")
+    if (turn or drop) and not anyway:
+        # One without it could not open what others seal, or goes on sealing what then never opens.
+        require_state(place, expect, "the last state of the index secrets")
     if drop:
         changed = _dropped(place, reports, unproven=unproven, yes=yes)
     elif turn:

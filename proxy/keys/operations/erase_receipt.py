@@ -44,6 +44,10 @@ _TAGS: Final = (
     " (`--conversation` for one), and"
     " whoever has the keyring can try words and values against them"
 )
+_EQUAL: Final = (
+    "values of `form: equal`: they are under the index secret, and open while the keyring has their"
+    " generation of it, unless their scope is revoked"
+)
 _KEK_COPIES: Final = (
     "backups and exports of the keyring, and versions of the secret that it is mounted from",
     "processes that hold the previous keyring, until they reload",
@@ -96,7 +100,7 @@ def of_sessions(  # noqa: PLR0913 - each is one fact
         "not_covered": [
             *((_DURABLE,) if durable else ()),
             *(() if fresh == "keyring" else (_STALE,)),
-            *((_TAGS,) if indexed else ()),
+            *((_TAGS, _EQUAL) if indexed else ()),
             *_STORE_COPIES,
             *(_ADOPTED.format(*one) for one in elsewhere),
         ],
@@ -110,7 +114,7 @@ def of_kek(entry: KekEntry, *, indexed: bool = False) -> dict[str, Any]:
         "kek": entry.id,
         "number": entry.number,
         "created": entry.created,
-        "not_covered": [*((_TAGS,) if indexed else ()), *_KEK_COPIES],
+        "not_covered": [*((_TAGS, _EQUAL) if indexed else ()), *_KEK_COPIES],
     }
 
 

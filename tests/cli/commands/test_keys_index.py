@@ -12,6 +12,8 @@ from click.testing import Result
 from tests.cli.conftest import Run, invoke
 from tests.migration.builders import a_clinic
 
+from .test_keys_records import CONFIG
+
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
@@ -50,6 +52,16 @@ def test_values_of_the_equal_form_turn_and_options_belong_together(run: Run) -> 
         assert "go with --drop" in run("rotate-index", *words, status=2).stderr
 
 
+def test_a_generation_neither_turns_nor_goes_while_a_process_may_lack_its_state(run: Run) -> None:
+    run("rotate-index")
+    run("rotate-index")
+    Path("sealyard.yaml").write_text(CONFIG, "utf-8")
+    for words in (["--turn"], ["--drop", "--unproven", "--yes"]):
+        told = run("rotate-index", *words, status=1).stderr
+        assert "not known whether all have the last state of the index secrets" in told
+        run("rotate-index", *words, "--anyway")
+
+
 def test_a_receipt_is_signed_again_once_no_tags_are_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -80,6 +92,7 @@ def test_a_receipt_is_signed_again_once_no_tags_are_left(
     assert said["tags"]["receipt"] == json.loads(before)["jti"]
     assert any(one.startswith("tags of") for one in json.loads(before)["not_covered"])
     assert not any(one.startswith("tags of") for one in said["not_covered"])
+    assert any(one.startswith("values of `form: equal`") for one in said["not_covered"])
     for file, reason in (("new.jws", "older than"), ("gone.jws", "not signed with")):
         again = ("audit", "renew-receipt", file, "--report", "gone.jws")
         assert reason in invoke(*again, status=1).stderr

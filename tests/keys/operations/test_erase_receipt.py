@@ -122,3 +122,4 @@ def test_a_receipt_of_a_kek_names_it() -> None:
     assert not any("tags" in one for one in found["not_covered"])
     told = erase_receipt.of_kek(entry, indexed=True)["not_covered"]
     assert any("`sealyard migrate index --drop`" in one for one in told)
+    assert any(one.startswith("values of `form: equal`") for one in told)
