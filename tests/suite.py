@@ -394,6 +394,7 @@ def main() -> None:
 def _what_ci_runs(scratch: Path) -> Iterator[Log]:
     form, *others = forms()
     with Checks(["lint"], ["types"], ["demo", "--check"], ["fuzz", "20"]) as checks:
+        _compiled()
         say(f"== tests of the core, {form} form")
         yield _core(scratch, form)
         _covered()
@@ -405,6 +406,16 @@ def _what_ci_runs(scratch: Path) -> Iterator[Log]:
     yield checks.passed()
     say(f"== tests of time, {form} form")
     yield alone(TIMED, scratch, form)
+
+
+def _compiled() -> None:
+    """In a fresh checkout, let one process compile all tests, and what Hypothesis reads in them.
+
+    All workers would do so, each for itself, at the same time.
+    """
+    if not any((ROOT / "tests").rglob("__pycache__/*-pytest-*.pyc")):
+        command = (sys.executable, "-m", "pytest", "--collect-only", "-qq", "tests")
+        subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, check=False)  # noqa: S603 - pytest, on this repository
 
 
 def _core(scratch: Path, form: Form) -> Log:

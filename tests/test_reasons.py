@@ -25,16 +25,17 @@ ELSEWHERE = {"internal-error"}
 
 
 @cache
-def trees() -> tuple[ast.Module, ...]:
-    return tuple(ast.parse(one.read_text()) for one in PROXY.rglob("*.py"))
+def sources() -> tuple[str, ...]:
+    return tuple(one.read_text() for one in PROXY.rglob("*.py"))
 
 
 def made() -> set[tuple[str, str]]:
     """Return code and reason of each error that the code makes, `*` for what is computed."""
     return {
         (CODES[call.func.id], reason)
-        for tree in trees()
-        for call in ast.walk(tree)
+        for source in sources()
+        if any(f"{name}(" in source for name in CODES)  # walking a tree takes long
+        for call in ast.walk(ast.parse(source))
         if isinstance(call, ast.Call) and isinstance(call.func, ast.Name)
         if call.func.id in CODES and call.args
         for reason in _texts(call.args[0])
@@ -63,8 +64,8 @@ def literals() -> frozenset[str]:
     """Return every text in the code; the reasons of a table or a constant are among them."""
     return frozenset(
         one.value
-        for tree in trees()
-        for one in ast.walk(tree)
+        for source in sources()
+        for one in ast.walk(ast.parse(source))
         if isinstance(one, ast.Constant) and isinstance(one.value, str)
     )
 

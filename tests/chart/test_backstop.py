@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from proxy import __version__
 from proxy.injector.inject import inject
 from proxy.injector.mesh import PROXY_PORTS
 from proxy.injector.permissions import Policy
@@ -26,7 +27,7 @@ from tests.chart.conftest import CHART, TOOLS, Render, Rendered
 from tests.chart.test_chart import DEFAULT, chooses
 from tests.injector.pods import SETTINGS, a_container, a_pod, container
 
-IMAGE = "registry.example/sealyard:1.0.0.dev0"
+IMAGE = f"registry.example/sealyard:{__version__}"
 ISTIO = "docker.io/istio/proxyv2"
 VALIDATOR = "l5d/proxy:edge /validator"
 VALUES = [

@@ -27,7 +27,7 @@ from tests.servers import child, free_port, serving
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "token-of-the-tests-0123456789"
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
 
 A_FORM, B_FORM = "jwe", "short"
 _TEMPLATE = """\
