@@ -202,7 +202,7 @@ TABLE: dict[Callable[[Place], None], str] = {
     no_configuration: "the file does not exist",
     unknown_key: "the key <hidden> is unknown",
     no_unmatched: "`unmatched`",
-    unknown_form: "fields.content.form <hidden> is unknown; one of: base64, jwe, short",
+    unknown_form: "fields.content.form <hidden> is unknown; one of: base64, equal, jwe, short",
     no_c_parser: "without its C parser",
 }
 

@@ -331,7 +331,6 @@ def renew_receipt(place: KeyringPlace, *, file: Path, reports: tuple[Path, ...])
     """Sign an erase receipt again, once no tags of what was destroyed are left.
 
     \b
-    sealyard migrate index clinic.yaml --drop --conversation c1
     sealyard migrate verify c1-without-index.yaml --report gone.jws
     sealyard audit renew-receipt c1.jws --report gone.jws > c1-renewed.jws
 

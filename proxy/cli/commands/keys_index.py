@@ -55,7 +55,6 @@ def rotate_index(  # noqa: PLR0913 - its options
 
     \b
     sealyard keys rotate-index
-    sealyard keys rotate-index --turn
     sealyard keys rotate-index --drop --report proof.jws
 
     The first run makes the secret that fields with an `index` and the form `equal` need. Another
