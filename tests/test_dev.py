@@ -288,6 +288,7 @@ def environments(folder: Path) -> set[str]:
 def test_dev_sets_up_what_the_tests_of_a_folder_use() -> None:
     assert {name: environments(TESTS / name) for name in FOLDERS} == needs() | {
         # Their tests use the backends of others: the Express of tests/bypass, those of acceptance.
+        "acceptance": environments(TESTS / "acceptance"),
         "fuzz_backends": set(),
         "searches": set(),
     }

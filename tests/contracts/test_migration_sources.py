@@ -35,7 +35,8 @@ def ports() -> Iterator[Callable[[str], int]]:
     params=[
         "sqlite",
         pytest.param("postgresql", marks=servers.needs_postgresql),
-        pytest.param("mysql", marks=servers.needs_mariadb),
+        pytest.param("mariadb", marks=servers.needs_mariadb),
+        pytest.param("mysql", marks=servers.needs_mysql),
     ]
 )
 def database(
@@ -45,7 +46,7 @@ def database(
     made = (
         sqlite(tmp_path / "clinic.db")
         if kind == "sqlite"
-        else {"postgresql": postgresql, "mysql": mysql}[kind](ports(kind))
+        else (postgresql if kind == "postgresql" else mysql)(ports(kind))
     )
     with made as under_test:
         yield under_test
