@@ -35,9 +35,8 @@ def find(chosen: Path | None, environ: Mapping[str, str], folder: Path) -> Path:
         if (folder / place).is_file():
             return folder / place
     looked = ", ".join(str(place) for place in PLACES)
-    raise ConfigurationError(
-        (f"no configuration: use --config or ${VARIABLE}, or create one of {looked}",)
-    )
+    told = f"no configuration: none of {looked} exists; `sealyard init` writes one,"
+    raise ConfigurationError((f"{told} --config or ${VARIABLE} names another",))
 
 
 def load(path: Path, environ: Mapping[str, str]) -> Loaded:

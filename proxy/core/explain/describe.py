@@ -102,7 +102,16 @@ def _tried(table: Values, row: int, keys: Keys, now: float) -> ExplainedValue:
     note = value.note or (what.reason if isinstance(what, OpenFailed) else "")
     if outcome == "kept" and note in _NOTES.values() and done.keys.unopened:
         note = done.keys.unopened[-1].reason
+    how = table.hows[row]
+    if outcome == "sealed" and type(how) is Seal and how.item.index is not None:
+        return _with_tags(value, how, done.texts[0] or b"")
     return replace(value, action=outcome, note=note)
+
+
+def _with_tags(value: ExplainedValue, how: Seal, sealed: bytes) -> ExplainedValue:
+    if how.item.tags_member is not None:
+        return replace(value, note=f"its tags in `{how.item.tags_member}` beside it")
+    return replace(value, characters=len(sealed.strip(b'"')), note="its tags behind it")
 
 
 def _whole(plan: Plan, framing: Framing, keys: Keys, now: float) -> ExplainedValue:

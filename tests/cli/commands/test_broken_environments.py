@@ -408,6 +408,9 @@ BROKEN: Final[dict[str, Callable[[Broken], None]]] = {
     "revocation lists of clients that are none": tls(
         "server.pem", "server.key", ", client_ca: server.pem, client_crl: root.key"
     ),
+    "revocation lists with certificates beside them": tls(
+        "server.pem", "server.key", ", client_ca: server.pem, client_crl: server.pem"
+    ),
     "no CA of the upstream": upstream("ca: gone.pem"),
     "a CA of the upstream that is none": upstream("ca: admin.token"),
     "no client certificate": upstream("cert: gone.pem, key: server.key"),

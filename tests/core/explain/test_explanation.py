@@ -29,7 +29,8 @@ from proxy.core.expressions.sources import parse_source
 from proxy.core.http.path import canonical
 from proxy.core.planning.exchange import Exchange
 from proxy.core.planning.treatment import ReadResponse, treat_response
-from proxy.core.rules.model import Names, Rule, Verdict
+from proxy.core.rules.model import Item, Names, Rule, Verdict
+from proxy.core.search.model import WordsIndex
 from proxy.core.transform import plan_request, plan_response
 from proxy.core.values.key_needs import NO_KEYS
 from proxy.core.values.part_streams import PartStream
@@ -132,6 +133,23 @@ def test_a_value_is_foretold_and_masked(form: Form, value: str) -> None:
     masked = json.loads(told.outgoing)
     assert masked == {"content": f"<content sealed, {length} characters>", "n": 1.1}
     assert (told.rule, told.refusal) == ("rule", None)
+
+
+def test_the_tags_of_an_indexed_value_are_foretold() -> None:
+    def told(item: Item) -> ExplainedValue:
+        rule = a_rule(request=a_block(encrypt=[item]), names=BY_CONST)
+        (value,) = explained(a_message('{"content":"Penicillin allergy"}'), rule).values
+        return value
+
+    item = an_item("$.content")
+    alone = told(item)
+    behind = told(replace(item, index=WordsIndex()))
+    beside = told(replace(item, index=WordsIndex(), tags_member="words"))
+
+    assert alone.characters is not None
+    assert behind.characters == alone.characters + len("~") + 2 * len("abcde~")
+    assert behind.note == "its tags behind it"
+    assert (beside.characters, beside.note) == (alone.characters, "its tags in `words` beside it")
 
 
 def test_the_length_of_an_equal_value_is_foretold() -> None:
