@@ -103,14 +103,15 @@ def _tried(table: Values, row: int, keys: Keys, now: float) -> ExplainedValue:
     if outcome == "kept" and note in _NOTES.values() and done.keys.unopened:
         note = done.keys.unopened[-1].reason
     how = table.hows[row]
-    if outcome == "sealed" and type(how) is Seal and how.item.index is not None:
-        return _with_tags(value, how, done.texts[0] or b"")
+    item = how.item if type(how) is Seal and outcome == "sealed" else None
+    if item is not None and item.index is not None and (text := done.texts[0]) is not None:
+        return _with_tags(value, item.tags_member, text)
     return replace(value, action=outcome, note=note)
 
 
-def _with_tags(value: ExplainedValue, how: Seal, sealed: bytes) -> ExplainedValue:
-    if how.item.tags_member is not None:
-        return replace(value, note=f"its tags in `{how.item.tags_member}` beside it")
+def _with_tags(value: ExplainedValue, member: str | None, sealed: bytes) -> ExplainedValue:
+    if member is not None:
+        return replace(value, note=f"its tags in `{member}` beside it")
     return replace(value, characters=len(sealed.strip(b'"')), note="its tags behind it")
 
 
