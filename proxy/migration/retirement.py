@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from ..core.crypto.token import KeyId
 from ..keys.keyring.kek import KekEntry
 from ..keys.keyring.keyring import Keyring
 from ..keys.sessions.kek_usage import Use, Uses
@@ -59,7 +60,7 @@ def needs_index(keyring: Keyring, reports: Sequence[SignedReport]) -> str:
         reason = _proves(keyring, report)
         if not latest.turned or report.began <= latest.turned:
             reason = reason or "values in the form `equal` are sealed by it since: --turn first"
-        reason = reason or _of_index(f"index {former.generation}", report.tally)
+        reason = reason or _of_index(former.generation, report.tally)
         if reason:
             return reason
     return ""
@@ -81,10 +82,11 @@ def has_tags(keyring: Keyring, report: SignedReport, since: int) -> str:
     return reason or _nowhere(report.tally)
 
 
-def _of_index(name: str, tally: Tally) -> str:
+def _of_index(generation: int, tally: Tally) -> str:
+    name = KeyId(b"", kek_number=generation).key
     for label, outcome, values in tally.values:
         if outcome.kek == name:
-            return f"{values:,} values of {label} are of generation {name.split()[1]}"
+            return f"{values:,} values of {label} are of generation {generation}"
         if outcome.state in _UNREAD or outcome.state == "untagged":
             return f"{values:,} values of {label} are {outcome.state}"
         if outcome.reason == HOLDS_ONE:

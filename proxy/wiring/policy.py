@@ -54,9 +54,8 @@ SIGN_SECONDS: Final = 0.25  # between two questions for a sign of life
 SILENT_LOOKS: Final = 4
 UNSERVED_SECONDS: Final = 2.0  # no worker accepts for longer than a restart takes: 503
 ACCEPTED_AT_ONCE: Final = 64  # connections to a worker that does not accept them
-MOST_UNTAKEN: Final = (
-    64  # of those that another one was handed: what it says of each fits its socket
-)
+# Connections that a worker was handed and has not taken: what it says of each fits its socket.
+MOST_UNTAKEN: Final = 64
 STALLED_TIMES: Final = 3  # silent for so many times `health.stalled_after`: replaced
 FIRST_PAUSE_SECONDS: Final = 0.05  # before a restart; twice as long each time
 LONGEST_PAUSE_SECONDS: Final = 5.0

@@ -87,15 +87,15 @@ def pasted(page: str) -> str:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_a_paste_works_on_a_bare_machine_under_load(machine: Path, page: str) -> None:
-    home = machine / "root" / "pasted"
+    home = machine / "srv" / "pasted"
     shutil.rmtree(home, ignore_errors=True)
-    home.mkdir()
+    home.mkdir(parents=True)
     shutil.copy(ROOT / "deploy" / "compose" / "backend.py", home)
     (home / "paste.sh").write_text(
-        f"{LOAD}\ncd /root/pasted\nPATH=/opt/sealyard/bin:/usr/bin:/bin\n{pasted(page)}\n"
+        f"{LOAD}\ncd /srv/pasted\nPATH=/opt/sealyard/bin:/usr/bin:/bin\n{pasted(page)}\n"
     )
     mounts = f"mount -t proc proc '{machine}/proc'; mount --rbind /dev '{machine}/dev'"
-    inside = f"{mounts}; ip link set lo up; chroot '{machine}' /bin/bash /root/pasted/paste.sh"
+    inside = f"{mounts}; ip link set lo up; chroot '{machine}' /bin/bash /srv/pasted/paste.sh"
 
     printed = run(*ALONE, "sh", "-c", inside)
 

@@ -82,6 +82,15 @@ class KeyId(NamedTuple):
         """When the session began, in seconds since 1970."""
         return int.from_bytes(self.sid[:4])
 
+    @property
+    def key(self) -> str:
+        """The KEK that it names, or the generation of the index; empty for an ephemeral key."""
+        if not self.sid:
+            return f"index {self.kek_number}"
+        if self.kek_id is not None:
+            return self.kek_id
+        return "" if self.kek_number is None else f"number {self.kek_number}"
+
 
 class Header(NamedTuple):
     """What the protected header of a JWE-form token says."""

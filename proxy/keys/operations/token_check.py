@@ -139,8 +139,4 @@ def _opening(keyring: Keyring, sealed: Token, scope: Scope) -> KekEntry:
 
 
 def _named(key_id: KeyId) -> str:
-    if not key_id.sid:
-        return f"index {key_id.kek_number}"
-    if key_id.kek_id is not None:
-        return key_id.kek_id
-    return "none (ephemeral)" if key_id.kek_number is None else f"number {key_id.kek_number}"
+    return key_id.key or "none (ephemeral)"

@@ -38,6 +38,7 @@ if TYPE_CHECKING:  # loaded with jobs that have an index
     from ...core.search.model import FieldIndex
     from ...core.search.tags import IndexKeys
 
+_EPHEMERAL = "ephemeral"
 _New_co = TypeVar("_New_co", covariant=True)
 
 
@@ -278,8 +279,7 @@ class ValueTreatment:
                 except OpenFailed as failed:
                     reasons.append(failed.reason)
                 else:
-                    equal = sealed.form == "equal"
-                    kek = session.kek_id or (_named(sealed.key_id) if equal else "ephemeral")
+                    kek = session.kek_id or sealed.key_id.key or _EPHEMERAL
                     return Opened(session, stored, at, context), Outcome(
                         "former" if at else "sealed", kek, _held(stored)
                     )
@@ -288,12 +288,12 @@ class ValueTreatment:
     def _unopened(self, value: Value, sealed: Token, reasons: Sequence[str]) -> Outcome:
         """Return what a token is that does not open."""
         if not reasons:
-            return Outcome("nameless", _named(sealed.key_id))
+            return Outcome("nameless", sealed.key_id.key or _EPHEMERAL)
         if poison.planted(self._sessions.keyring, value.stored.string) is not None:
             return Outcome("poison")
         if "wrong-context" in reasons and (kek := self._misplaced(sealed, value)):
             return Outcome("misplaced", kek)
-        return Outcome("unreadable", _named(sealed.key_id), reasons[0])
+        return Outcome("unreadable", sealed.key_id.key or _EPHEMERAL, reasons[0])
 
     def _misplaced(self, sealed: Token, value: Value) -> str:
         """Return the KEK of a token of the same scope that is bound to something else, or ""."""
@@ -323,12 +323,3 @@ def _held(value: Stored) -> str:
         return HOLDS_ONE if find_in_text(value.text, 1) else ""
     except (InvalidBody, BodyTooLarge):
         return HOLDS_ONE
-
-
-def _named(key_id: KeyId) -> str:
-    """Return the KEK that a token names, or the generation of the index."""
-    if not key_id.sid:
-        return f"index {key_id.kek_number}"
-    if key_id.kek_id is not None:
-        return key_id.kek_id
-    return "ephemeral" if key_id.kek_number is None else f"number {key_id.kek_number}"

@@ -77,6 +77,13 @@ def test_a_key_id_tells_when_its_session_began() -> None:
     assert KeyId(a_sid()).created == NOW - 600
 
 
+def test_a_key_id_says_which_key_it_names() -> None:
+    assert KeyId(a_sid(), kek_id="first").key == "first"
+    assert KeyId(a_sid(), kek_number=7).key == "number 7"
+    assert not KeyId(a_sid()).key
+    assert KeyId(b"", kek_number=2).key == "index 2"
+
+
 @pytest.mark.parametrize("exp", [0, 1, 10**12 - 1])
 @pytest.mark.parametrize("cty", [None, "json", "a/" + "b" * 125])
 @pytest.mark.parametrize("kek_id", [None, "k", "k" * 32])
