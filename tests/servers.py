@@ -26,7 +26,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 _ROOT: Final = Path(__file__).parents[1]
-PATIENCE_SECONDS: Final = 30.0
+PATIENCE_SECONDS: Final = 60.0
 _BACKLOG: Final = 4096
 _LOWEST_PORT, _PORTS = 20_000, 12_000
 _numbers = itertools.count(secrets.randbelow(_PORTS))

@@ -8,9 +8,10 @@ Lint, types, the demo and 20 seconds of fuzzing run beside the tests. Those mark
 bounds are of time, run last and alone.
 
 Tests with servers share ports and processors with the tests beside them, so one that failed there
-is run again by itself and must pass then. That is done only where pytest itself ended with status
-1, "some tests failed". After any other end, or without the log that the hooks below write, it is
-not known which tests ran: the check ends with the status of pytest.
+is run again by itself and must pass then. It is unsteady: the last lines name it, and more than
+`MOST_UNSTEADY` fail the check. That is done only where pytest itself ended with status 1, "some
+tests failed". After any other end, or without the log that the hooks below write, it is not known
+which tests ran: the check ends with the status of pytest.
 """
 
 from __future__ import annotations
@@ -46,6 +47,8 @@ HUNG_SECONDS: Final = 900
 """A test that takes longer fails and tells where it stood, rather than hold up all of CI."""
 _SLOWEST: Final = ("--durations=30", "--durations-min=3")
 """Each run tells which tests took longest, in seconds: where CI's time goes."""
+MOST_UNSTEADY: Final = 3
+"""So many tests of a run may fail beside others and pass by themselves."""
 _DEAREST: Final = 40
 """So many files are told whose tests take longest."""
 _STDERR: Final = os.dup(2)
@@ -271,12 +274,12 @@ def run_with_retry(
     if again.status != 0:
         raise Ended(
             again.status,
-            f"{len(again.failed)} tests failed, also by themselves.",
+            f"failed, also by themselves: {', '.join(again.failed)}.",
             len(again.failed),
         )
     if again.ran < len(log.failed):
         raise Ended(1, f"of {len(log.failed)} tests that failed, only {again.ran} ran again.")
-    say("Failed beside others, passed by themselves:", *(f"  {one}" for one in log.failed))
+    say(*unsteady([log]))
     return log
 
 
@@ -368,6 +371,18 @@ def dearest(logs: Sequence[Log]) -> list[str]:
     return [f"{seconds[file]:.0f} s in {file}" for file in files if seconds[file] >= 1]
 
 
+def unsteady(logs: Sequence[Log]) -> list[str]:
+    """Return a line for each test that failed beside others and passed by itself."""
+    failed = [one for log in logs for one in log.failed]
+    return [f"unsteady: failed beside others, passed alone: {one}" for one in failed]
+
+
+def require_steady(logs: Sequence[Log]) -> None:
+    """Raise Ended where more tests are unsteady than may be."""
+    if (count := len(unsteady(logs))) > MOST_UNSTEADY:
+        raise Ended(1, f"{count} tests are unsteady; at most {MOST_UNSTEADY} may be.", count)
+
+
 def closing(logs: Sequence[Log], failed: int, seconds: float) -> str:
     """Return the last line, from which a reader of the output knows how it ended."""
     skipped = sum(count for log in logs for count in log.skipped.values())
@@ -384,10 +399,12 @@ def main() -> None:
         try:
             for log in _what_ci_runs(Path(scratch)):
                 logs += [log]  # at once: the next may fail
+            require_steady(logs)
         except Ended as end:
             say(f"dev: {end}")
             status, failed = end.status, end.failed
-    say(*dearest(logs), *skips(logs), closing(logs, failed, time.monotonic() - began))
+    say(*dearest(logs), *skips(logs), *unsteady(logs))
+    say(closing(logs, failed, time.monotonic() - began))
     sys.exit(status)
 
 

@@ -82,16 +82,36 @@ def test_what_passes_has_a_log(tree: Tree) -> None:
     assert log.skipped == {"test_a.py: no node": 1}
 
 
-def test_what_fails_once_must_pass_by_itself(tree: Tree) -> None:
+def test_what_fails_once_must_pass_by_itself_and_is_named(
+    tree: Tree, capfd: pytest.CaptureFixture[str]
+) -> None:
     tree.write("test_a.py", TWO + ONCE)
 
-    assert tree.run().failed == ["test_a.py::test_that_fails_once"]
+    log = tree.run()
+
+    assert log.failed == ["test_a.py::test_that_fails_once"]
+    said = "unsteady: failed beside others, passed alone: test_a.py::test_that_fails_once"
+    assert suite.unsteady([suite.Log(), log]) == [said]
+    assert said in capfd.readouterr().out.splitlines()
+
+
+def test_a_few_unsteady_tests_pass_and_more_fail_the_check() -> None:
+    logs = [suite.Log(failed=["a", "b"]), suite.Log(failed=["c"])]
+
+    suite.require_steady(logs)
+    with pytest.raises(suite.Ended) as caught:
+        suite.require_steady([*logs, suite.Log(failed=["d"])])
+
+    assert (caught.value.status, caught.value.failed) == (1, 4)
 
 
 def test_what_fails_twice_has_failed(tree: Tree) -> None:
     tree.write("test_a.py", TWO + "def test_three():\n    assert False\n")
 
-    assert tree.ended().status == 1
+    end = tree.ended()
+
+    assert (end.status, end.failed) == (1, 1)
+    assert str(end) == "failed, also by themselves: test_a.py::test_three."
 
 
 def test_what_hangs_fails_and_lets_the_others_run(

@@ -33,12 +33,17 @@ def answering_port(address: str, port: int) -> int:
     It is another one where the kernel redirects the connection. Nothing is sent. 0 if the kernel
     does not show it. Raises OSError where there is no connection.
     """
-    with socket.create_connection((address, port), timeout=CONNECT_SECONDS) as connection:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as connection:
+        connection.settimeout(CONNECT_SECONDS)
+        connection.bind((address, 0))  # or others could use the same port at the same time
         own = connection.getsockname()[:2]
+        before = {one.port for one in sockets() if one.peer == own}  # of a connection that ended
+        connection.connect((address, port))
         deadline = time.monotonic() + SEEN_SECONDS
         while True:
             for one in sockets():
-                if one.peer == own and not one.listening:
+                if one.peer == own and not one.listening and one.port not in before:
                     return one.port
             if time.monotonic() > deadline:
                 return 0

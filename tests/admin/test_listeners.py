@@ -209,7 +209,7 @@ async def test_more_connections_than_a_listener_answers_are_dropped_at_once(name
         for _ in range(3):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             with contextlib.suppress(ConnectionResetError):
-                assert await asyncio.wait_for(reader.read(), 5) == b""
+                assert await asyncio.wait_for(reader.read(), 9) == b""
             writer.close()
         assert (await livez(*held[0])).startswith(b"HTTP/1.1 ")
         for _, writer in held:
@@ -248,7 +248,7 @@ async def test_what_is_no_http_is_answered_as_any_other_mistake(
     try:
         reader, writer = await asyncio.open_connection("127.0.0.1", sockets.port_of(opened))
         writer.write(sent)
-        answered = await asyncio.wait_for(reader.read(), 5)
+        answered = await asyncio.wait_for(reader.read(), 9)
         writer.close()
     finally:
         await server.close()

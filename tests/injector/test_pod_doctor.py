@@ -242,6 +242,25 @@ def test_the_kernel_tells_which_port_answers(listener: socket.socket) -> None:
     assert any(one.port == port and one.listening for one in sockets())
 
 
+def test_a_connection_that_ended_before_is_not_taken_for_the_own(
+    listener: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel shows it for a minute, with the port that its other end had."""
+    address, port = listener.getsockname()[:2]
+    with (
+        socket.create_server((address, 0), family=listener.family) as other,
+        socket.create_connection(other.getsockname()[:2]) as client,
+    ):
+        served, (_, freed, *_) = other.accept()
+        served.close()  # first: the kernel keeps it for what may still arrive
+        assert client.recv(1) == b""
+    source = socket.socket.bind
+    monkeypatch.setattr(socket.socket, "bind", lambda one, _: source(one, (address, freed)))
+
+    assert any(one.peer == (address, freed) for one in sockets())
+    assert answering_port(address, port) == port
+
+
 def test_a_port_of_a_mesh_is_told_from_inside_where_there_is_no_mesh(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -21,10 +21,13 @@ def proxy(server: Server) -> Iterator[FaultProxy]:
         yield proxy
 
 
-def said(proxy: FaultProxy, times: int = 1, first: float = 5.0) -> bytes:
+def said(
+    proxy: FaultProxy, times: int = 1, first: float = 5.0, last: float = 0.3, size: int = 100
+) -> bytes:
     """Send PINGs over one connection; return all that came, and `RST` where it was reset.
 
-    `first` are the seconds for each first answer. What comes after the last one has little time.
+    `first` are the seconds for each first answer, `last` those for what comes after the last one,
+    until so many bytes are there.
     """
     with socket.create_connection(("127.0.0.1", proxy.port), timeout=5) as near:
         near.settimeout(first)
@@ -33,14 +36,14 @@ def said(proxy: FaultProxy, times: int = 1, first: float = 5.0) -> bytes:
             for _ in range(times):
                 near.sendall(PING)
                 heard += near.recv(100)
-            near.settimeout(0.3)
-            while more := near.recv(100):
+            near.settimeout(last)
+            while len(heard) < size and (more := near.recv(100)):
                 heard += more
         except ConnectionResetError:
             return heard + b"RST"
         except TimeoutError:
             return heard
-        return heard + b"FIN"
+        return heard if len(heard) >= size else heard + b"FIN"
 
 
 def test_without_faults_all_passes(proxy: FaultProxy) -> None:
@@ -61,14 +64,15 @@ def test_without_faults_all_passes(proxy: FaultProxy) -> None:
 )
 def test_a_fault_is_what_it_says(proxy: FaultProxy, kind: Kind, heard: set[bytes]) -> None:
     proxy.kinds, proxy.share, proxy.limit = (kind,), 1.0, 1
-    assert said(proxy, first=0.3 if kind == "swallow" else 5.0) in heard
+    size = max(map(len, heard))
+    assert said(proxy, first=0.3 if kind == "swallow" else 5.0, last=5.0, size=size) in heard
     assert proxy.counts == {kind: 1}
     assert said(proxy) == PONG
 
 
 def test_a_late_reply_comes_late_and_whole(proxy: FaultProxy) -> None:
     proxy.kinds = ["delay"]
-    proxy.share, proxy.delay_seconds = 1.0, 0.3
+    proxy.share, proxy.delay_seconds = 1.0, 1.0
     assert said(proxy, first=0.1) == b""
     assert said(proxy) == PONG
 

@@ -47,6 +47,7 @@ async def arrivals(url: str, canary: str, count: int, begun: asyncio.Event) -> l
     return delays
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("seconds", [4, pytest.param(60, marks=pytest.mark.slow)])
 async def test_an_event_comes_hardly_later_through_sealyard(
     tmp_path: Path, seconds: int, record_property: Callable[[str, object], None]

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import aiohttp
+import pytest
 
 from tests.scenarios.rig import Load, Served, backend, served
 from tests.servers import free_port
@@ -86,9 +87,9 @@ async def test_a_loop_that_is_late_is_alive_and_ready(tmp_path: Path) -> None:
         with served(tmp_path, behind.port, *options, variables=variables) as ours:
             await ours.event("server.ready")
             await until(ours, "/readyz", 200)
-            hold(tmp_path, 0.7)
+            hold(tmp_path, 2)
             load = Load(f"http://127.0.0.1:{ours.port}/api/messages")
-            loading = asyncio.get_running_loop().create_task(load.run(6))
+            loading = asyncio.get_running_loop().create_task(load.run(2))
             await asyncio.sleep(1)
             answers = [
                 await asked(ours, path)
@@ -102,7 +103,7 @@ async def test_a_loop_that_is_late_is_alive_and_ready(tmp_path: Path) -> None:
 
     assert {status for status, _, _ in answers} == {200}
     took = sorted(seconds for _, _, seconds in answers)
-    assert took[len(took) // 2] < 0.35  # half of the time that the loop is held up for
+    assert took[len(took) // 2] < 1  # half of the time that the loop is held up for
     assert load.wrong == []
     handled = re.search(r'messages_total{.*outcome="forwarded".*} ([1-9]\d*)', metrics)
     assert handled is not None
@@ -142,10 +143,11 @@ async def test_a_loop_that_stands_still_is_told_and_so_is_its_return(tmp_path: P
     assert "[-] heartbeat: none for " in ready
     assert scraped == 200
     assert "\nsealyard_ready 0" in text
-    assert took < 2
+    assert took < 4  # it did not wait for the loop
     assert load.wrong == []
 
 
+@pytest.mark.timing
 async def test_a_worker_that_stands_still_is_told_and_so_is_its_return(tmp_path: Path) -> None:
     async with backend() as behind:
         with served(tmp_path, behind.port, "--workers", "2", health_more=SOON) as ours:

@@ -186,7 +186,7 @@ async def test_a_second_signal_ends_it_at_once(tmp_path: Path, workers: int) -> 
             await loading
 
     assert code == 1
-    assert took < 2
+    assert took < 4  # it did not wait for the message
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -93,7 +93,7 @@ async def test_an_upstream_that_was_left_is_closed_once_nobody_uses_it(tmp_path:
         ours.file.write_text(a_configuration(new.port))
         await ours.service.reload("admin")
         await ours.send()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while ours.sidecar.lanes["api"].retired:  # noqa: ASYNC110 - what is told of nowhere
                 await asyncio.sleep(0.05)
 

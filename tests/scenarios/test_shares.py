@@ -23,6 +23,7 @@ from proxy.keys.keyring.wrapping_changes import rewrap
 from tests.kms_double import kms_double
 from tests.scenarios.rig import Load, Served, backend, environment
 from tests.scenarios.test_roots import asked, root_of, send, sidecar, until
+from tests.servers import PATIENCE_SECONDS
 
 
 def made(folder: Path, *others: RootProvider) -> tuple[Keyring, list[KeyringShare]]:
@@ -130,7 +131,7 @@ async def test_a_process_that_waits_for_a_key_service_takes_shares_once_they_are
             file.write_text(text)
             await until(served, 503, f"0 of 2 shares; {tmp_path}/none/s: ")
             file.write_text(text.replace("none/s", "unlock.sock"))
-            deadline = time.monotonic() + 5
+            deadline = time.monotonic() + PATIENCE_SECONDS
             while not (tmp_path / "unlock.sock").exists():
                 assert time.monotonic() < deadline
                 await asyncio.sleep(0.05)

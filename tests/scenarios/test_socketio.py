@@ -132,7 +132,7 @@ def sending(content: str = CANARY, name: str = "message:send") -> str:
 
 
 async def heard(socket: aiohttp.ClientWebSocketResponse) -> str:
-    text: str = (await asyncio.wait_for(socket.receive(), 5)).data
+    text: str = (await asyncio.wait_for(socket.receive(), 20)).data
     return text
 
 
@@ -187,7 +187,7 @@ async def test_attachments_pass_behind_their_event_and_nowhere_else() -> None:
         await socket.send_bytes(b"\x00\x01")
         await eventually(lambda: room.attached == [b"\x00\x01"])
         await socket.send_bytes(b"\x00\x02")
-        told = await asyncio.wait_for(socket.receive(), 5)
+        told = await asyncio.wait_for(socket.receive(), 20)
         assert (told.type, told.data) == (aiohttp.WSMsgType.CLOSE, 1008)
     assert room.attached == [b"\x00\x01"]
 
@@ -254,6 +254,6 @@ async def test_what_cannot_be_sealed_is_refused_on_both_transports(packet: str) 
         async with session.ws_connect(url + "websocket") as socket:
             await heard(socket)
             await socket.send_str(packet)
-            told = await asyncio.wait_for(socket.receive(), 5)
+            told = await asyncio.wait_for(socket.receive(), 20)
             assert (told.type, told.data) == (aiohttp.WSMsgType.CLOSE, 1008)
     assert room.events == []

@@ -8,7 +8,7 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
-PATIENCE = 5.0
+PATIENCE = 9.0  # a shorter one than any deadline that would end what hangs: a head has ten seconds
 """Far more than anything takes; only a failing test waits so long."""
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"

@@ -77,7 +77,7 @@ class Running:
         return self.service.reloader.source.text == self.file.read_text()
 
     async def until_current(self) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while not self.current:  # noqa: ASYNC110 - a service sets no event
                 await asyncio.sleep(0.01)
 

@@ -10,7 +10,14 @@ from ...process import forks
 from ...process.circuit_breaker import CircuitBreaker
 from ...telemetry.metrics.metric import Durations
 from ...telemetry.metrics.store import STORE_DURATION
-from ..policy import ERASE_SECONDS, FAST_FAILURES, QUESTIONS, REST_SECONDS, SETTLE_SECONDS
+from ..policy import (
+    BUSY_SECONDS,
+    ERASE_SECONDS,
+    FAST_FAILURES,
+    QUESTIONS,
+    REST_SECONDS,
+    SETTLE_SECONDS,
+)
 from . import (
     Changed,
     Fenced,
@@ -154,8 +161,9 @@ class GuardedStore:
         only: Sequence[str] | None = None,
     ) -> dict[str, bytes]:
         """Do as the store inside, with more patience: SQLite waits until none reads the log."""
-        erasing = self._store.erase(name, fence, seen=seen, only=only)
-        return await self._patiently(ERASE_SECONDS, erasing)
+        return await self._patiently(
+            ERASE_SECONDS, lambda: self._store.erase(name, fence, seen=seen, only=only)
+        )
 
     async def runs(self) -> int:
         """Do as the store inside."""
@@ -163,12 +171,11 @@ class GuardedStore:
 
     async def settled(self, name: str) -> Settled | None:
         """Do as the store inside, with more patience: disks are written once a second."""
-        return await self._patiently(SETTLE_SECONDS, self._store.settled(name))
+        return await self._patiently(SETTLE_SECONDS, lambda: self._store.settled(name))
 
-    async def _patiently(self, seconds: float, doing: Awaitable[_T]) -> _T:
+    async def _patiently(self, seconds: float, question: Callable[[], Awaitable[_T]]) -> _T:
         try:
-            async with asyncio.timeout(seconds):
-                return await doing
+            return await _answered(seconds, question)
         except Fenced:
             raise
         except Exception as error:  # noqa: BLE001 - as for the others
@@ -193,8 +200,7 @@ class GuardedStore:
         trial = self.breaker.trial
         began = self._clock()
         try:
-            async with patience(self._timeout):
-                answer = await question()
+            answer = await _answered(self._timeout, question)
         except Fenced:
             self._succeeded()
             raise
@@ -226,6 +232,19 @@ class GuardedStore:
     def _succeeded(self) -> None:
         self.answered += 1
         self.breaker.succeeded()
+
+
+async def _answered(seconds: float, question: Callable[[], Awaitable[_T]]) -> _T:
+    """Return the answer to a question; ask again while a file is busy and another try has time."""
+    loop = asyncio.get_running_loop()
+    last = loop.time() + seconds - BUSY_SECONDS
+    async with patience(seconds):
+        while True:
+            try:
+                return await question()
+            except StoreFailed as failed:
+                if failed.errno != "SQLITE_BUSY" or loop.time() >= last:
+                    raise
 
 
 def _reason(error: Exception) -> str:

@@ -173,7 +173,7 @@ async def test_whatever_fails_is_a_failed_write(
 
     monkeypatch.setattr(asyncio, "to_thread", out_of_threads)
     trail.note("open.refused")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         if block:
             with pytest.raises(UnfitEnvironment, match="RuntimeError"):
                 await trail.write("keys.revoke")
@@ -187,9 +187,9 @@ async def test_whatever_fails_is_a_failed_write(
 async def test_an_end_with_a_log_that_cannot_be_written_comes_to_an_end(tmp_path: Path) -> None:
     trail, _, _ = a_trail(tmp_path / "gone")
     trail.note("open.refused")
-    await asyncio.wait_for(trail.close(), 3)
+    await asyncio.wait_for(trail.close(), 20)
     with pytest.raises(UnfitEnvironment):
-        await asyncio.wait_for(trail.write("late"), 3)
+        await asyncio.wait_for(trail.write("late"), 20)
 
 
 async def test_who_does_not_wait_any_more_does_no_harm(tmp_path: Path) -> None:

@@ -308,6 +308,6 @@ async def test_it_ends_although_a_cancellation_gets_lost() -> None:
     await process.watch.start()
     store.listeners.append(lambda _: None)
     await asyncio.sleep(0.05)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await process.watch.close()
     assert store.lost

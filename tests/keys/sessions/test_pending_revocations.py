@@ -129,7 +129,7 @@ async def test_the_task_survives_a_machine_without_threads_and_tells(
 
     monkeypatch.setattr(pending, "_read_changed", out_of_threads)
     await a_line(path, world)  # behind it, or it might be read before
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while not world.sessions.revocations.not_before(SCOPE):  # noqa: ASYNC110 - a task sets no event
             await asyncio.sleep(0.01)
     await pending.close()

@@ -107,7 +107,7 @@ async def test_an_erasure_waits_for_a_reader_and_keeps_no_others_waiting(tmp_pat
     with a_reader(tmp_path / "keys.db") as reader:
         erasing = asyncio.get_running_loop().create_task(store.erase("n", b"fence"))
         await asyncio.sleep(0.3)
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(4):
             assert (await store.find("n", ["s1"])).keys == (None,)
         assert not erasing.done()
         reader.execute("ROLLBACK")

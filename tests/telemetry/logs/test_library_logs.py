@@ -52,7 +52,7 @@ def talk(aiohttp_raw_server: AiohttpRawServer) -> Talk:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         writer.write(request)
         writer.write_eof()
-        await asyncio.wait_for(reader.read(), 5)
+        await asyncio.wait_for(reader.read(), 20)
         writer.close()
         await writer.wait_closed()
 

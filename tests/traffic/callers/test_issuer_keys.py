@@ -120,7 +120,7 @@ async def test_keys_are_fetched_again_by_themselves(monkeypatch: pytest.MonkeyPa
         await issuer.source.asked("ES256")
     issuer.away = False
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while issuer.source.known("ES256") is None:  # noqa: ASYNC110 - a timer sets no event
             await asyncio.sleep(0.01)
     issuer.source.close()

@@ -251,7 +251,7 @@ async def test_a_websocket_ends_at_the_first_push_behind_the_credential(role: st
             assert first == ({"content": CANARY} if role == "doctor" else {})
             await asyncio.sleep(1.1)
             at.backend.push.set()
-            told = await asyncio.wait_for(socket.receive(), 5)
+            told = await asyncio.wait_for(socket.receive(), 20)
             assert (told.type, told.data) == (aiohttp.WSMsgType.CLOSE, 1008)
     assert at.ours.ear.last["reason"] == "caller-expired"
 
@@ -263,9 +263,9 @@ async def test_a_message_of_a_websocket_changes_nothing_that_its_sender_does_not
             url = f"http://127.0.0.1:{at.ours.port}/chat"
             async with at.session.ws_connect(url, headers=headers) as socket:
                 await socket.send_json({"x": [1]})
-                assert await asyncio.wait_for(socket.receive_json(), 5) == {"x": [1]}
+                assert await asyncio.wait_for(socket.receive_json(), 20) == {"x": [1]}
                 await socket.send_json({"content": CANARY})
-                told = await asyncio.wait_for(socket.receive(), 5)
+                told = await asyncio.wait_for(socket.receive(), 20)
                 if role == "doctor":
                     assert json.loads(told.data) == {"content": CANARY}
                 else:

@@ -90,7 +90,7 @@ async def test_no_control_frame_of_a_client_tells_the_backend_what_it_wrote() ->
 
     async with scene(answer=answer) as at, at.connect("/chat", autoping=False) as socket:
         await socket.ping(CANARY.encode())
-        told = await asyncio.wait_for(socket.receive(), 5)
+        told = await asyncio.wait_for(socket.receive(), 20)
         assert (told.type, bytes(told.data)) == (aiohttp.WSMsgType.PONG, CANARY.encode())
         await socket.pong(CANARY.encode())
         await socket.close(code=4000, message=CANARY.encode())

@@ -113,7 +113,7 @@ async def standing_in(*workers: Worker) -> AsyncIterator[tuple[StandIn, WorkerSo
 async def answered(port: int) -> bytes:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             return await reader.read()
     finally:
         writer.close()
@@ -139,7 +139,7 @@ async def test_what_a_worker_had_not_taken_when_it_ended_is_handed_on_or_answere
         made.take_back(cast("Any", Ended([("api", far) for _, far in pairs])))
         near = pairs[1][0]
         reader, writer = await asyncio.open_connection(sock=near)
-        told = await asyncio.wait_for(reader.read(), 5)
+        told = await asyncio.wait_for(reader.read(), 20)
         writer.close()
         pairs[0][0].close()
     assert other.taken == ["api"]
