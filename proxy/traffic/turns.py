@@ -8,6 +8,7 @@ first send wakes it, and the others find it awake.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import deque
 from collections.abc import Callable
@@ -169,7 +170,8 @@ class LoopLag:
     and refuses the others, before their bodies are looked at.
 
     While the process is `saturated`, newcomers get a quarter of the turns; other connections are
-    answered before they are read, or wait in the kernel, where they cost nothing.
+    answered before they are read, or wait in the kernel, where they cost nothing. To use all
+    processor time is no fault: only long turns show that somebody waits for it.
     """
 
     __slots__ = (
@@ -180,6 +182,7 @@ class LoopLag:
         "_cpu",
         "_few",
         "_long",
+        "_long_at",
         "_longest",
         "_looked",
         "_looked_at",
@@ -215,6 +218,7 @@ class LoopLag:
         self._ran = 0.0
         self._over = self._looked = clock()
         self._long = StandingDelay(STANDING_SECONDS)
+        self._long_at = -math.inf
         self._longest = 0.0
         self._turn = TURN_SECONDS
         self._turned = 0.0
@@ -224,7 +228,7 @@ class LoopLag:
         self._served = self._refused = self._room = self._few = 0
         self._looked_at = LEAST_LOOKED_AT
         self.saturated = False
-        """Whether nearly all processor time that is to be had is used."""
+        """Whether nearly all processor time that is to be had is used, and turns have been long."""
 
     def refuses(self, client: str) -> bool:
         """Return whether a new request of a client is to be refused; it has begun otherwise.
@@ -293,6 +297,7 @@ class LoopLag:
         self._longest = max(self._longest, now - began)
         if self._cpu() - self._ran >= self._turn:
             self._long.long(began)
+            self._long_at = now
         elif self._long.since is not None:
             self._long.short(now)
         self._look(now)
@@ -307,11 +312,13 @@ class LoopLag:
         processor.look(now)
         # Other threads may be busy as well, as with a passphrase: then the turns are few.
         busy = processor.busy if self._turned >= TURNED_SHARE * lasted else 0.0
-        self.saturated = busy >= (STILL_SATURATED if self.saturated else SATURATED)
+        used_up = busy >= (STILL_SATURATED if self.saturated else SATURATED)
+        # That newcomers are held back makes turns short. Now and then it is tried without.
+        self.saturated = used_up and now - self._long_at < STANDING_SECONDS
         self._turned = 0.0
         # With a quarter of a processor, a turn of its time lasts four times as long.
-        self._turn = min(TURN_SECONDS, 2 * TURN_SECONDS * max(processor.share, LEAST_SHARE))
-        self._looked_at = max(LEAST_LOOKED_AT, round(LOOKED_AT * processor.share))
+        self._turn = min(TURN_SECONDS, 2 * TURN_SECONDS * max(processor.given, LEAST_SHARE))
+        self._looked_at = max(LEAST_LOOKED_AT, round(LOOKED_AT * processor.given))
         self._room = max(1, round(self._served * NEWCOMERS))
         self._few = round(self._served * FEW_NEWCOMERS) if not self._refused else 0
         self._served = self._refused = 0
