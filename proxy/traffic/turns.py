@@ -236,7 +236,7 @@ class LoopLag:
         Late in a turn, only those clients are served that have had less than their even share.
         """
         if self._began is None:
-            self._begin(self._clock())
+            self._begin()
         self._served += 1
         if self._long.since is None:
             return False
@@ -258,7 +258,9 @@ class LoopLag:
 
     def holds_back(self) -> int:
         """Return how many connections there is time to accept now, and again soon; 0: for all."""
-        self._look(self._clock())
+        now = self._clock()
+        if now - self._looked >= BUSY_SECONDS:
+            self._look(now)
         return self._looked_at if self.saturated else 0
 
     def lets_in(self, *, crowded: bool) -> bool:
@@ -282,10 +284,12 @@ class LoopLag:
         longest, self._longest = self._longest, 0.0
         return longest
 
-    def _begin(self, now: float) -> None:
-        if now - self._over >= TURN_SECONDS:
-            self._long.forget()  # the loop has waited for something to do
-        self._began, self._ran = now, self._cpu()
+    def _begin(self) -> None:
+        self._began = now = self._clock()
+        if self._long.since is not None:
+            if now - self._over >= TURN_SECONDS:
+                self._long.forget()  # the loop has waited for something to do
+            self._ran = self._cpu()
         self._call_soon(self._end)
 
     def _end(self) -> None:
@@ -293,23 +297,29 @@ class LoopLag:
         if began is None:
             return
         self._over = now = self._clock()
-        self._turned += now - began
-        self._longest = max(self._longest, now - began)
-        if self._cpu() - self._ran >= self._turn:
+        lasted = now - began
+        self._turned += lasted
+        self._longest = max(self._longest, lasted)
+        suspected = self._long.since is not None
+        # To read the processor time is dear, so that of the first long turn is not known exactly:
+        # it is what was used since it was read before. The next one tells.
+        if lasted >= self._turn and self._cpu() - self._ran >= self._turn:
             self._long.long(began)
-            self._long_at = now
-        elif self._long.since is not None:
+            if suspected:
+                self._long_at = now
+        elif suspected:
             self._long.short(now)
-        self._look(now)
+        if now - self._looked >= BUSY_SECONDS:
+            self._look(now)
 
     def _look(self, now: float) -> None:
-        """Find out now and then how busy the process is, and what that leaves to newcomers."""
+        """Find out how busy the process is, and what that leaves to newcomers."""
         lasted = now - self._looked
-        if lasted < BUSY_SECONDS:
-            return
         self._looked = now
         processor = self._processor
         processor.look(now)
+        if self._began is None:
+            self._ran = self._cpu()
         # Other threads may be busy as well, as with a passphrase: then the turns are few.
         busy = processor.busy if self._turned >= TURNED_SHARE * lasted else 0.0
         used_up = busy >= (STILL_SATURATED if self.saturated else SATURATED)
