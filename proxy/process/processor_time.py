@@ -22,10 +22,10 @@ class ProcessorTime:
 
     Attributes:
         busy: The share of the last interval in which it ran, or would have: 1 is all of it.
-        share: The share in which it ran: what one processor gave it.
+        given: The part of what it wanted that it got: 1 is all of it.
     """
 
-    __slots__ = ("_at", "_cpu", "_most", "_ran", "_schedstat", "_waited", "busy", "share")
+    __slots__ = ("_at", "_cpu", "_most", "_ran", "_schedstat", "_waited", "busy", "given")
 
     def __init__(
         self,
@@ -40,18 +40,19 @@ class ProcessorTime:
         self._most = min(1.0, quota or cgroup.processors() or 1.0)
         self._at: float | None = None
         self._ran = self._waited = 0.0
-        self.busy = self.share = 0.0
+        self.busy, self.given = 0.0, 1.0
 
     def look(self, now: float) -> None:
         """End an interval at a monotonic time, and begin the next."""
         ran, waited = self._cpu(), self._read()
         at, self._at = self._at, now
         if at is not None and now > at:
-            self.share = (ran - self._ran) / (now - at)
+            share = (ran - self._ran) / (now - at)
             if waited is None:  # the waits are not known; more than the quota is not to be had
-                self.busy = self.share / self._most
+                self.busy = share / self._most
             else:
-                self.busy = self.share + (waited - self._waited) / (now - at)
+                self.busy = share + (waited - self._waited) / (now - at)
+            self.given = min(1.0, share / self.busy) if self.busy > 0 else 1.0
         self._ran, self._waited = ran, waited or 0.0
 
     def _read(self) -> float | None:

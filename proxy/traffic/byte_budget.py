@@ -69,7 +69,7 @@ class Hold:
         over: It is released, and never holds anything again.
     """
 
-    __slots__ = ("_began", "_budget", "_cut", "_moved", "client", "over", "size")
+    __slots__ = ("_began", "_budget", "_watch", "client", "over", "size")
 
     def __init__(self, budget: ByteBudget, client: str) -> None:
         self._budget = budget
@@ -77,8 +77,7 @@ class Hold:
         self.size = 0
         self.over = False
         self._began = 0.0
-        self._moved: Callable[[], int] | None = None
-        self._cut: Callable[[], None] | None = None
+        self._watch: tuple[Callable[[], int], Callable[[], None]] | None = None
 
     async def reach(self, size: int, *, answer: bool = False, passes: bool = False) -> None:
         """Hold so many bytes in all, if that is more than now, as soon as there is room.
@@ -111,6 +110,12 @@ class Hold:
         if size != self.size and not self.over:
             self._budget.count(self, size)
 
+    def made(self, body: bytes | None) -> None:
+        """Hold what has come of the work at a body, unless it is short; None is no body."""
+        size = 0 if body is None or len(body) <= SMALL_BYTES else len(body)
+        if size != self.size:
+            self.becomes(size)
+
     def grows(self, size: int, *, answer: bool = False) -> None:
         """Hold so many bytes of what has come uncalled, for which nobody can wait.
 
@@ -123,28 +128,29 @@ class Hold:
 
     def release(self) -> None:
         """Hold nothing any more, whatever comes. It is idempotent."""
-        self.unwatch()
         self.over = True
+        if self._watch is not None:
+            self.unwatch()
         self._budget.drop(self)
 
     def watch(self, moved: Callable[[], int], cut: Callable[[], None]) -> None:
         """Let a client be given up by `cut` if it is slow; `moved` returns the bytes until now."""
         if not self.over:
-            self._began, self._moved, self._cut = self._budget.time(), moved, cut
+            self._began, self._watch = self._budget.time(), (moved, cut)
             self._budget.watched[self] = None
 
     def unwatch(self) -> None:
         """Wait for the client no more."""
-        self._moved = self._cut = None
+        self._watch = None
         self._budget.watched.pop(self, None)
 
     def check(self, now: float) -> None:
         """Give the client up if it is too slow, and something is held for it."""
         lasted = now - self._began
-        if not self.size or self._moved is None or self._cut is None or lasted < MEMORY_SECONDS:
+        if not self.size or self._watch is None or lasted < MEMORY_SECONDS:
             return
-        if self._moved() < lasted * SLOWEST_BYTES:
-            cut = self._cut
+        moved, cut = self._watch
+        if moved() < lasted * SLOWEST_BYTES:
             self.unwatch()
             cut()
 
@@ -262,10 +268,11 @@ class ByteBudget:
 
         What it gives back must not go to a message of its own, which nobody would give back again.
         """
-        for waiter in tuple(one for one in self._waiting if one.hold is hold):
-            del self._waiting[waiter]
-            if not waiter.given.done():
-                waiter.given.set_result(False)
+        if self._waiting:
+            for waiter in [one for one in self._waiting if one.hold is hold]:
+                del self._waiting[waiter]
+                if not waiter.given.done():
+                    waiter.given.set_result(False)
         if hold is self._rescued:
             hold.size, self._rescued = 0, None
             self._give()

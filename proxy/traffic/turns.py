@@ -8,6 +8,7 @@ first send wakes it, and the others find it awake.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import deque
 from collections.abc import Callable
@@ -169,7 +170,8 @@ class LoopLag:
     and refuses the others, before their bodies are looked at.
 
     While the process is `saturated`, newcomers get a quarter of the turns; other connections are
-    answered before they are read, or wait in the kernel, where they cost nothing.
+    answered before they are read, or wait in the kernel, where they cost nothing. To use all
+    processor time is no fault: only long turns show that somebody waits for it.
     """
 
     __slots__ = (
@@ -180,6 +182,7 @@ class LoopLag:
         "_cpu",
         "_few",
         "_long",
+        "_long_at",
         "_longest",
         "_looked",
         "_looked_at",
@@ -215,6 +218,7 @@ class LoopLag:
         self._ran = 0.0
         self._over = self._looked = clock()
         self._long = StandingDelay(STANDING_SECONDS)
+        self._long_at = -math.inf
         self._longest = 0.0
         self._turn = TURN_SECONDS
         self._turned = 0.0
@@ -224,7 +228,7 @@ class LoopLag:
         self._served = self._refused = self._room = self._few = 0
         self._looked_at = LEAST_LOOKED_AT
         self.saturated = False
-        """Whether nearly all processor time that is to be had is used."""
+        """Whether nearly all processor time that is to be had is used, and turns have been long."""
 
     def refuses(self, client: str) -> bool:
         """Return whether a new request of a client is to be refused; it has begun otherwise.
@@ -232,7 +236,7 @@ class LoopLag:
         Late in a turn, only those clients are served that have had less than their even share.
         """
         if self._began is None:
-            self._begin(self._clock())
+            self._begin()
         self._served += 1
         if self._long.since is None:
             return False
@@ -254,7 +258,9 @@ class LoopLag:
 
     def holds_back(self) -> int:
         """Return how many connections there is time to accept now, and again soon; 0: for all."""
-        self._look(self._clock())
+        now = self._clock()
+        if now - self._looked >= BUSY_SECONDS:
+            self._look(now)
         return self._looked_at if self.saturated else 0
 
     def lets_in(self, *, crowded: bool) -> bool:
@@ -278,10 +284,12 @@ class LoopLag:
         longest, self._longest = self._longest, 0.0
         return longest
 
-    def _begin(self, now: float) -> None:
-        if now - self._over >= TURN_SECONDS:
-            self._long.forget()  # the loop has waited for something to do
-        self._began, self._ran = now, self._cpu()
+    def _begin(self) -> None:
+        self._began = now = self._clock()
+        if self._long.since is not None:
+            if now - self._over >= TURN_SECONDS:
+                self._long.forget()  # the loop has waited for something to do
+            self._ran = self._cpu()
         self._call_soon(self._end)
 
     def _end(self) -> None:
@@ -289,29 +297,38 @@ class LoopLag:
         if began is None:
             return
         self._over = now = self._clock()
-        self._turned += now - began
-        self._longest = max(self._longest, now - began)
-        if self._cpu() - self._ran >= self._turn:
+        lasted = now - began
+        self._turned += lasted
+        self._longest = max(self._longest, lasted)
+        suspected = self._long.since is not None
+        # To read the processor time is dear, so that of the first long turn is not known exactly:
+        # it is what was used since it was read before. The next one tells.
+        if lasted >= self._turn and self._cpu() - self._ran >= self._turn:
             self._long.long(began)
-        elif self._long.since is not None:
+            if suspected:
+                self._long_at = now
+        elif suspected:
             self._long.short(now)
-        self._look(now)
+        if now - self._looked >= BUSY_SECONDS:
+            self._look(now)
 
     def _look(self, now: float) -> None:
-        """Find out now and then how busy the process is, and what that leaves to newcomers."""
+        """Find out how busy the process is, and what that leaves to newcomers."""
         lasted = now - self._looked
-        if lasted < BUSY_SECONDS:
-            return
         self._looked = now
         processor = self._processor
         processor.look(now)
+        if self._began is None:
+            self._ran = self._cpu()
         # Other threads may be busy as well, as with a passphrase: then the turns are few.
         busy = processor.busy if self._turned >= TURNED_SHARE * lasted else 0.0
-        self.saturated = busy >= (STILL_SATURATED if self.saturated else SATURATED)
+        used_up = busy >= (STILL_SATURATED if self.saturated else SATURATED)
+        # That newcomers are held back makes turns short. Now and then it is tried without.
+        self.saturated = used_up and now - self._long_at < STANDING_SECONDS
         self._turned = 0.0
         # With a quarter of a processor, a turn of its time lasts four times as long.
-        self._turn = min(TURN_SECONDS, 2 * TURN_SECONDS * max(processor.share, LEAST_SHARE))
-        self._looked_at = max(LEAST_LOOKED_AT, round(LOOKED_AT * processor.share))
+        self._turn = min(TURN_SECONDS, 2 * TURN_SECONDS * max(processor.given, LEAST_SHARE))
+        self._looked_at = max(LEAST_LOOKED_AT, round(LOOKED_AT * processor.given))
         self._room = max(1, round(self._served * NEWCOMERS))
         self._few = round(self._served * FEW_NEWCOMERS) if not self._refused else 0
         self._served = self._refused = 0

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Generator
 from dataclasses import dataclass
+from types import coroutine
 from typing import Any, Final, TypeVar
 
 from ..core.errors import SealyardError
@@ -24,16 +25,8 @@ _running: Way | None = None
 """The way whose coroutine runs now; None in a task."""
 
 
-class _Parked:
-    """Parks the coroutine of a way until the way is resumed."""
-
-    __slots__ = ()
-
-    def __await__(self) -> Generator[_Parked, None, None]:
-        yield self
-
-
-_PARKED: Final = _Parked()
+_PARKED: Final = object()
+"""What a coroutine yields to its way to wait until that is resumed."""
 
 
 class Way:
@@ -42,7 +35,7 @@ class Way:
     `over` is called once with the exception that ended it, None where it has returned.
     """
 
-    __slots__ = ("_cancelled", "_coroutine", "_end", "_future", "_over", "_parked", "_runs")
+    __slots__ = ("_cancelled", "_coroutine", "_end", "_future", "_over", "_parked")
 
     def __init__(
         self, coroutine: Coroutine[Any, Any, None], over: Callable[[BaseException | None], None]
@@ -52,7 +45,6 @@ class Way:
         self._over = over
         self._future: asyncio.Future[Any] | None = None
         self._parked = True
-        self._runs = False
         self._cancelled = False
         self._end: asyncio.Future[None] | None = None
 
@@ -99,11 +91,10 @@ class Way:
     def _step(self, error: BaseException | None) -> None:
         global _running  # noqa: PLW0603 - as asyncio keeps its current task
         coroutine = self._coroutine
-        if coroutine is None or self._runs:
+        if coroutine is None:
             return
         self._parked = False
         before, _running = _running, self
-        self._runs = True
         try:
             while True:
                 waits = coroutine.send(None) if error is None else coroutine.throw(error)
@@ -120,7 +111,6 @@ class Way:
             ended = raised
         finally:
             _running = before
-            self._runs = False
         self._coroutine = None
         if self._end is not None and not self._end.done():
             self._end.set_result(None)
@@ -154,19 +144,20 @@ class Signal:
         """Whether a coroutine waits."""
         return self._way is not None or (self._future is not None and not self._future.done())
 
-    async def wait(self) -> None:
+    @coroutine
+    def wait(self) -> Generator[Any, None, None]:
         """Wait until the signal is set."""
         way = _running
         if way is None:
             self._future = asyncio.get_running_loop().create_future()
             try:
-                await self._future
+                yield from self._future
             finally:
                 self._future = None
             return
         self._way = way
         try:
-            await _PARKED
+            yield _PARKED
         finally:
             self._way = None
 

@@ -14,14 +14,14 @@ def test_the_time_that_it_ran_and_that_it_waited_make_it_busy(tmp_path: Path) ->
     stat.write_text("123 2000000000 7\n")
     processor = ProcessorTime(cpu=lambda: ran[0], schedstat=stat)
     processor.look(10.0)
-    assert (processor.busy, processor.share) == (0, 0)
+    assert (processor.busy, processor.given) == (0, 1)
     ran[0] += 0.25
     stat.write_text("123 2700000000 9\n")
     processor.look(11.0)
-    assert processor.share == 0.25
     assert processor.busy == pytest.approx(0.95)
+    assert processor.given == pytest.approx(0.25 / 0.95)
     processor.look(12.0)
-    assert (processor.busy, processor.share) == (0, 0)
+    assert (processor.busy, processor.given) == (0, 1)
 
 
 @pytest.mark.parametrize("text", [None, "", "odd", "1"])
@@ -35,7 +35,7 @@ def test_where_the_waits_are_not_told_the_quota_says_how_much_there_is(
     processor.look(0.0)
     ran[0] = 0.25
     processor.look(1.0)
-    assert (processor.busy, processor.share) == (1.0, 0.25)
+    assert (processor.busy, processor.given) == (1.0, 0.25)
 
 
 def test_of_this_process_it_can_be_told() -> None:
@@ -43,5 +43,5 @@ def test_of_this_process_it_can_be_told() -> None:
     processor.look(0.0)
     sum(range(100_000))
     processor.look(1.0)
-    assert processor.share > 0
-    assert processor.busy >= processor.share
+    assert processor.busy > 0
+    assert 0 < processor.given <= 1

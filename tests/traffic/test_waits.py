@@ -69,7 +69,11 @@ async def test_a_signal_that_is_set_on_the_way_resumes_nothing() -> None:
 
 async def test_a_signal_serves_tasks_as_well() -> None:
     signal = Signal()
-    task = asyncio.get_running_loop().create_task(signal.wait())
+
+    async def waits() -> None:
+        await signal.wait()
+
+    task = asyncio.get_running_loop().create_task(waits())
     await asyncio.sleep(0)
     assert signal.has_waiter
     signal.set()

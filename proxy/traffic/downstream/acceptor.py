@@ -35,7 +35,8 @@ from .sockets import Sockets, close, open_sockets, port_of
 RESERVED_DESCRIPTORS: Final = 8
 """No client is served with one of the last file descriptors: they are for the health listener,
 for the log and for the upstream."""
-
+_LAST_DESCRIPTORS: Final = 4
+"""With these, one client is refused at a time."""
 
 REASONS: Final = {
     "clients": "`limits.clients` are connected",
@@ -271,9 +272,7 @@ class Acceptor:
                 sock.listen(SHORT_BACKLOG if self._held_back else BACKLOG)
         self._accept_some(listening, looked_at or self._at_once)
         if self._held_back and self._paused is None:
-            self._unwatch()
-            loop = asyncio.get_running_loop()
-            self._paused = loop.call_later(HELD_BACK_SECONDS, self._watch)
+            self._rest(HELD_BACK_SECONDS)
 
     def _accept_some(self, listening: socket.socket, most: int) -> None:
         for _ in range(most):
@@ -285,22 +284,24 @@ class Acceptor:
             except ConnectionAbortedError:
                 continue  # this one has left already
             except OSError:
-                self._rest()
+                self._note("accept")
+                self._rest(self._pause)
+                self._pause = min(2 * self._pause, LONGEST_PAUSE_SECONDS)
                 return
             self._pause = LEAST_PAUSE_SECONDS
+            left = _left_after(sock)
             self._arrived(sock, _address(name))
-            if _left_after(sock) <= RESERVED_DESCRIPTORS:
+            if left <= RESERVED_DESCRIPTORS:
                 self._at_once = 1  # this one first, so that its descriptor comes free
+                if left <= _LAST_DESCRIPTORS:  # the others wait in the kernel, which resets none
+                    self._rest(LEAST_PAUSE_SECONDS if self.tls is None else LONGEST_PAUSE_SECONDS)
                 return
         self._at_once = min(2 * self._at_once, BACKLOG)
 
-    def _rest(self) -> None:
+    def _rest(self, seconds: float) -> None:
         """Accept nothing for a while: the kernel would report the same connection at once."""
-        loop = asyncio.get_running_loop()
-        self._refusals.note("accept", loop.time())
         self._unwatch()
-        self._paused = loop.call_later(self._pause, self._watch)
-        self._pause = min(2 * self._pause, LONGEST_PAUSE_SECONDS)
+        self._paused = asyncio.get_running_loop().call_later(seconds, self._watch)
 
     def _arrived(self, sock: socket.socket, address: str) -> None:
         sock.setblocking(False)  # noqa: FBT003 - the signature of the standard library
@@ -367,10 +368,13 @@ class Acceptor:
                 return client
             reason = client
         self._note(reason)
-        lingers = self._owner.lingers and left > RESERVED_DESCRIPTORS // 2
+        last = left <= _LAST_DESCRIPTORS
+        lingers = self._owner.lingers and not last
         if self.tls is not None and not lingers:
             return None
-        refused = Refused(reason, self.lingering, self._owner.linger if lingers else 0)
+        # With one of the last descriptors it lingers alone: no other is accepted meanwhile.
+        brief = min(LEAST_PAUSE_SECONDS, self._owner.linger) if last else 0
+        refused = Refused(reason, self.lingering, self._owner.linger if lingers else brief)
         self.lingering.add(refused)
         return refused
 

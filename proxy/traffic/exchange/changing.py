@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from ...config.policy import SMALL_BYTES
 from ...core.compiled.block import CompiledBlock
 from ...core.errors import Busy
 from ...core.planning.exchange import Exchange
@@ -93,9 +94,10 @@ class Changing:
                     return message, flowing, None
             case _:
                 whole = await body.read(limit, hold)
-                await hold.reads(len(whole))  # all of it may have come with its head
+                if len(whole) > SMALL_BYTES:
+                    await hold.reads(len(whole))  # all of it may have come with its head
         message, permit = await self._whole(admitted, whole, body.framing, record, hold)
-        hold.becomes(len(message.body or b""))
+        hold.made(message.body)
         return message, body, permit
 
     async def _whole(
@@ -117,9 +119,12 @@ class Changing:
         if long:
             place = await self._place_of_long(admitted)
         elif self._upstream.health.sound:
-            permit = await self._upstream.permits.take(admitted.claim)
+            permits, claim = self._upstream.permits, admitted.claim
+            permit = permits.take_at_once(claim) or await permits.take(claim)
         try:
-            await hold.works_at(whole, limit=self._steps.body_limit(exchange.decision), coded=coded)
+            if coded or len(whole) > SMALL_BYTES:
+                limit = self._steps.body_limit(exchange.decision)
+                await hold.works_at(whole, limit=limit, coded=coded)
             changed = await self._steps.at_once(exchange, whole, record, long=long)
             if changed is not None:
                 return changed, permit
@@ -134,7 +139,7 @@ class Changing:
             if place is not None:
                 place.release("unsent")
 
-    async def incoming(
+    async def incoming(  # noqa: C901 - one way for each kind of answer
         self,
         exchange: Exchange,
         response: UpstreamResponse,
@@ -185,7 +190,8 @@ class Changing:
                 whole = await response.read(limit, hold)
         coded = b"content-encoding" in head.facts
         long = is_long(whole, coded=coded)
-        await hold.works_at(whole, limit=limit, coded=coded, answer=True)
+        if coded or len(whole) > SMALL_BYTES:
+            await hold.works_at(whole, limit=limit, coded=coded, answer=True)
         changed = await steps.at_once(exchange, whole, record, (treatment, head), long=long)
         if changed is not None:
             return changed, response

@@ -289,7 +289,7 @@ class Handler:
                 message = pass_response(exchange, response.head, bodiless=response.bodiless)
             if message.body is not None:
                 if hold is not None:
-                    hold.becomes(len(message.body))
+                    hold.made(message.body)
             elif not response.bodiless and passes_much(response.framing.length):
                 await self._passes(request, response, admitted)
             close = admitted.request.websocket or admitted.request.upgrade

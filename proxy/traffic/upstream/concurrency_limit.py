@@ -38,6 +38,8 @@ from ..policy import (
 
 FEW_ANSWERS: Final = 20
 MANY_ANSWERS: Final = 200
+_LOOKED_AT: Final = 5
+"""After each so many answers it is looked whether they are enough."""
 CUT_TO: Final = 10
 """Then it is halved, but not below this part of the most: long polls, too, are given up late."""
 
@@ -110,13 +112,14 @@ class ConcurrencyLimit:
             self._given_up += 1
         elif self._lowered is not None and now - seconds < began:
             return  # it met those whom the lower limit has kept away since
-        if usual is not None:
+        if usual is not None and seconds > OUTLIER * usual:
             seconds = min(seconds, OUTLIER * max(usual, self._mean))
         self._total += seconds
         self._squares += seconds * seconds
         self._answers += 1
         self._full += full
-        if self._answers >= FEW_ANSWERS and now - began >= WINDOW_SECONDS:
+        count = self._answers
+        if count >= FEW_ANSWERS and not count % _LOOKED_AT and now - began >= WINDOW_SECONDS:
             self._look(now, now - began)
 
     def _look(self, now: float, lasted: float) -> None:

@@ -67,11 +67,20 @@ class Permit:
     __slots__ = ("_flow", "_permits", "began", "beside", "held")
 
     def __init__(self, permits: Permits, flow: Flow) -> None:
+        self.held = False
+        self.beside: tuple[Share, Share] | None = None
         self._permits = permits
         self._flow = flow
         self.began = time.monotonic()
-        self.beside: tuple[Share, Share] | None = None
-        self.held = False
+        # In one step, so that no exception can come between.
+        every, client, route = permits.everything, flow.client, flow.route
+        every.in_use, client.in_use, route.in_use, flow.in_use, self.held = (
+            every.in_use + 1,
+            client.in_use + 1,
+            route.in_use + 1,
+            flow.in_use + 1,
+            True,
+        )
 
     def becomes(self, kind: Kind) -> None:
         """Count beside the permits from now on; do nothing where it does already.
@@ -192,9 +201,7 @@ class Permits:
             self._standing.short(self._loop.time())
         if flow.delay.since is not None:
             flow.delay.short(self._loop.time())
-        permit = Permit(self, flow)
-        self._count(permit, flow, 1)
-        return permit
+        return Permit(self, flow)
 
     async def take(self, claim: Claim) -> Permit:
         """Return a permit as soon as it is the turn of a claim.
@@ -231,9 +238,9 @@ class Permits:
         """Raise Busy where a claim would get neither a permit nor a place in the queue."""
         if self._closed:
             raise Busy("closing")
-        flow = self._flow_of(claim)
-        if self.everything.in_use < self._scale.flow and not flow.route.most:
+        if self.everything.in_use < self._scale.flow and not claim.most:
             return  # a permit is free, as in `take_at_once`
+        flow = self._flow_of(claim)
         now = self._loop.time()
         # What a flow may have in the queue was measured while it stood there.
         late = flow.waiting >= flow.room.most and flow.delay.stands(now)
@@ -275,14 +282,14 @@ class Permits:
             raise Busy(f"{kind}s")
         every, own = self._kinds[kind][0], flow.client.beside.setdefault(kind, Share())
         every.in_use, own.in_use, permit.beside = every.in_use + 1, own.in_use + 1, (every, own)
-        self._count(permit, flow, -1)
+        _count_out(self.everything, permit, flow)
         self._freed(flow)
 
     def take_back(self, permit: Permit, flow: Flow, outcome: Outcome) -> None:
         """Count a permit as free, and give it to who waits."""
         # A flow leaves a part of the limit to others, and so waits before all of it is used.
         full = bool(flow.waiters) or self.everything.in_use >= self._scale.places
-        self._count(permit, flow, -1)
+        _count_out(self.everything, permit, flow)
         self._limit.ended(time.monotonic() - permit.began, outcome, full=full)
         if self._queue.waiters:
             self._freed(flow)
@@ -378,7 +385,6 @@ class Permits:
                 waited = self._loop.time() - waiter.since
                 self.waits, self.waited = self.waits + 1, self.waited + waited
                 permit = Permit(self, waiter.flow)
-                self._count(permit, waiter.flow, 1)
                 self._room.given += 1
                 waiter.flow.room.given += 1
                 waiter.given.set_result(permit)
@@ -388,16 +394,17 @@ class Permits:
             if not self._queue:
                 self._standing.short(self._loop.time())
 
-    def _count(self, permit: Permit, flow: Flow, by: int) -> None:
-        # In one step, so that no exception can come between.
-        every, client, route = self.everything, flow.client, flow.route
-        every.in_use, client.in_use, route.in_use, flow.in_use, permit.held = (
-            every.in_use + by,
-            client.in_use + by,
-            route.in_use + by,
-            flow.in_use + by,
-            by > 0,
-        )
+
+def _count_out(every: Share, permit: Permit, flow: Flow) -> None:
+    # In one step, as it was counted.
+    client, route = flow.client, flow.route
+    every.in_use, client.in_use, route.in_use, flow.in_use, permit.held = (
+        every.in_use - 1,
+        client.in_use - 1,
+        route.in_use - 1,
+        flow.in_use - 1,
+        False,
+    )
 
 
 def _give_back(given: asyncio.Future[Permit]) -> None:

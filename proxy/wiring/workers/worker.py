@@ -17,6 +17,7 @@ from ...keys.operations.verbs import VERBS
 from ...telemetry.logs import code_location
 from ...telemetry.reporter import MessageReporter
 from ...traffic.downstream.sockets import Sockets
+from ...traffic.policy import LEAST_PAUSE_SECONDS
 from ..ipc.channel import Channel, connect, error_to_json, secrets_from_json
 from ..ipc.worker_process import NOT_STARTED
 from ..policy import NAME_BYTES, ORPHAN_GRACE_SECONDS
@@ -161,11 +162,25 @@ class _Worker:
             sidecar.keys.lease.be(bytes.fromhex(message["process"]))
         await sidecar.start()
         self._sidecar = sidecar
+        self._watch_door(sidecar)
+
+    def _watch_door(self, sidecar: Sidecar) -> None:
         if self._door is not None:
             asyncio.get_running_loop().add_reader(self._door, self._take, self._door, sidecar)
 
     def _take(self, door: socket.socket, sidecar: Sidecar) -> bool:
-        """Serve a connection that the supervisor has accepted; return whether there was one."""
+        """Serve a connection that the supervisor has accepted; return whether there was one.
+
+        Without a descriptor for it, it stays where it is: the kernel would drop it, which resets
+        it. The supervisor soon hands over no more, and answers what is left when this one ends.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            door.dup().close()
+        except OSError:
+            loop.remove_reader(door)
+            loop.call_later(LEAST_PAUSE_SECONDS, self._watch_door, sidecar)
+            return False
         try:
             name, found, _, _ = socket.recv_fds(door, NAME_BYTES, 1)
         except (BlockingIOError, InterruptedError):
@@ -179,10 +194,10 @@ class _Worker:
             with contextlib.suppress(OSError):
                 told = bool(door.send(b"t"))
         if not told:  # the supervisor is gone
-            asyncio.get_running_loop().remove_reader(door)
+            loop.remove_reader(door)
             with contextlib.suppress(OSError):
                 door.shutdown(socket.SHUT_RDWR)
-        for number in found:  # none where no descriptor is left
+        for number in found:  # none where another thread has taken the last descriptor
             sock = socket.socket(fileno=number)
             if told:
                 sidecar.lanes[name.decode()].listener.take(sock)

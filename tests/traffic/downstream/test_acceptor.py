@@ -204,6 +204,12 @@ async def sent(client: socket.socket) -> bytes:
     return got
 
 
+async def ended(client: socket.socket) -> bytes:
+    """Return what comes once more; an error where the connection was reset."""
+    async with asyncio.timeout(10):
+        return await asyncio.get_running_loop().sock_recv(client, 1)
+
+
 async def test_b20_the_last_descriptors_are_not_for_clients() -> None:
     async with (
         running(Origin()) as origin,
@@ -223,6 +229,29 @@ async def test_b20_the_last_descriptors_are_not_for_clients() -> None:
         check(Response(answer))
     assert 0 < served <= 6
     assert set(counts) == {"descriptors"}
+
+
+async def test_b20_with_the_last_descriptors_one_after_the_other_is_answered_and_none_reset() -> (
+    None
+):
+    async with running(Origin()) as origin, proxied(local(origin.port)) as ours:
+        assert (await talk(ours.port, get())).status == 200
+        clients = [raw(ours.port) for _ in range(6)]
+        for client in clients:
+            client.send(post(b"x" * 5000))
+        answers = []
+        with descriptors(3):  # the connection to the upstream is idle
+            for client in clients:
+                async with asyncio.timeout(10):
+                    answers.append(await asyncio.get_running_loop().sock_recv(client, 65536))
+            ends = await asyncio.gather(*map(ended, clients))
+        for client in clients:
+            client.close()
+        counts = dict(ours.listener.refusals.counts)
+
+    assert [Response(one).status for one in answers] == [503] * 6
+    assert ends == [b""] * 6
+    assert counts == {"descriptors": 6}
 
 
 async def test_b20_without_a_descriptor_it_rests_and_then_goes_on() -> None:

@@ -355,7 +355,7 @@ def test_b2_a_client_that_leaves_while_its_list_waits_for_keys_gets_nothing_open
     async def run() -> None:
         keys = NoKeysYet()
         keys.go.set()
-        items = [{"content": one} for one in await tokens_for(keys, 3)]
+        items = [{"content": token} for token in await tokens_for(keys, 3)]
         keys.go.clear()
         keys.asked = 0
         body = json.dumps({"items": items}).encode()
@@ -382,14 +382,14 @@ def test_b2_long_lists_whose_clients_leave_are_opened_no_further(way: Way) -> No
 
     async def run() -> None:
         keys = WaitingKeys()
-        items = [{"content": one} for one in await tokens_for(keys, 20)] * 1000
+        items = [{"content": token} for token in await tokens_for(keys, 20)] * 1000
         body = json.dumps({"items": items}).encode()
         head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
         hang = Hanging(head % len(body) + body)
         async with hanging(hang, keys=keys) as ours:
             await each(one(hang, ours) for _ in range(number))
             assert not _opening(ours)
-        assert not [one.name for one in threading.enumerate() if "(_work)" in one.name]
+        assert not [live.name for live in threading.enumerate() if "(_work)" in live.name]
         # Some may be opened before the question is due.
         assert statuses(ours).count(499) >= (number - 1 if way == "reset" else 1)
 

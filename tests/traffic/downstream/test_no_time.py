@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from ipaddress import ip_network
+from pathlib import Path
 
 import pytest
 
+from proxy.process.processor_time import ProcessorTime
 from proxy.traffic.downstream.connections import PerAddress
-from proxy.traffic.policy import BUSY_SECONDS, LEAST_LOOKED_AT, LOOKED_AT, NEWCOMERS
+from proxy.traffic.policy import (
+    BUSY_SECONDS,
+    LEAST_LOOKED_AT,
+    LOOKED_AT,
+    NEWCOMERS,
+    STANDING_SECONDS,
+    TURN_SECONDS,
+)
 from proxy.traffic.turns import LoopLag
 from tests.traffic.ours import local, proxied
 from tests.traffic.wire import Origin, connected, get, post, running, talk
@@ -134,6 +143,7 @@ def test_with_a_quarter_of_a_processor_a_quarter_of_the_connections_is_looked_at
         ran[0] += BUSY_SECONDS / 4
         lag._processor._waited -= BUSY_SECONDS * 3 / 4  # the kernel made it wait
         lag._turned = BUSY_SECONDS  # in turns with requests
+        lag._long_at = now[0]
         found = lag.holds_back()
     assert found == LOOKED_AT / 4
 
@@ -157,3 +167,41 @@ async def test_newcomers_get_a_quarter_of_the_turns_while_all_time_is_used() -> 
     assert sum(lag.lets_in(crowded=True) for _ in range(100)) == 3
     now[0] += BUSY_SECONDS  # other threads were busy, and nobody has asked
     assert not lag.holds_back()
+
+
+async def test_where_all_time_is_used_in_short_turns_nobody_waits_and_all_come_in() -> None:
+    now, ends = [0.0], list[Callable[[], None]]()
+    lag = LoopLag(ends.append, clock=lambda: now[0], cpu=lambda: now[0])
+
+    def turns(seconds: float, each: float) -> list[int]:
+        """Spend so much time in turns of `each`, and return how many are looked at behind them."""
+        found = []
+        for _ in range(round(seconds / each)):
+            lag.refuses("a")
+            now[0] += each
+            ends.pop()()
+            found.append(lag.holds_back())
+        return found
+
+    assert not any(turns(3, TURN_SECONDS / 2))
+    assert turns(0.2, TURN_SECONDS)[-1]
+    # Held back, newcomers make no long turns: after a while it is tried without.
+    held = turns(3, TURN_SECONDS / 10)
+    assert held[: round(0.8 * STANDING_SECONDS / (TURN_SECONDS / 10))].count(0) == 0
+    assert not any(held[round(1.2 * STANDING_SECONDS / (TURN_SECONDS / 10)) :])
+
+
+def test_after_an_idle_time_a_turn_is_not_long_before_others_are() -> None:
+    now, ran, ends = [0.0], [0.0], list[Callable[[], None]]()
+    lag = LoopLag(ends.append, clock=lambda: now[0], cpu=lambda: ran[0])
+    lag._processor = ProcessorTime(cpu=lambda: ran[0], schedstat=Path("nowhere"), quota=1)
+    for each in (0.001, 0.001, TURN_SECONDS / 2):  # the last is a burst
+        lag.refuses("a")
+        now[0] += 1 if each < 0.01 else each
+        ran[0] += each
+        ends.pop()()
+    for _ in range(3):
+        now[0] += BUSY_SECONDS
+        ran[0] += BUSY_SECONDS
+        lag._turned = BUSY_SECONDS
+        assert not lag.holds_back()

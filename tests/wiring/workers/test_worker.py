@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 from proxy.keys.operations.verb import Call, Done
@@ -17,6 +19,7 @@ from proxy.wiring.reload.config_files import Source
 from proxy.wiring.workers.worker import _Worker
 from tests.factories import Ear
 from tests.scenarios.rig import a_configuration
+from tests.traffic.wire import eventually
 from tests.wiring.workers.test_worker_calls import REVOKE
 
 
@@ -120,3 +123,37 @@ async def test_a_drain_does_not_wait_for_a_root(tmp_path: Path) -> None:
     assert sidecar.done == ["drain"]
     sidecar.root_answers.set()
     await asyncio.sleep(0.05)
+
+
+async def test_without_a_descriptor_a_connection_that_is_handed_over_waits() -> None:
+    taken = list[socket.socket]()
+    listener = SimpleNamespace(listener=SimpleNamespace(take=taken.append))
+    door, its_door = socket.socketpair(type=socket.SOCK_SEQPACKET)
+    client, passed = socket.socketpair()
+    worker = _Worker(cast("Any", None), Ear(), {}, None)
+    worker._door = its_door
+    with door, its_door, client, passed:
+        door.setblocking(False)  # noqa: FBT003 - the signature of the standard library
+        its_door.setblocking(False)  # noqa: FBT003 - as above
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        with socket.socket() as probe:
+            lowest = probe.fileno()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
+        try:
+            worker._watch_door(cast("Any", SimpleNamespace(lanes={"api": listener})))
+            socket.send_fds(door, [b"api"], [passed.fileno()])
+            await asyncio.sleep(0.3)
+            assert not taken
+            try:
+                said = door.recv(1)
+            except BlockingIOError:
+                said = b""
+            assert said == b""
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        await eventually(lambda: taken)
+        assert door.recv(1) == b"t"
+        worker._shut_door()
+        with taken[0]:
+            taken[0].send(b"served")
+            assert client.recv(10) == b"served"
