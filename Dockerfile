@@ -18,6 +18,8 @@ RUN python3 -m venv /build/venv \
 COPY LICENSE ./
 COPY native native
 WORKDIR /build/native
+# With it, the time and the name that maturin gives to the list of crates are those of the commit.
+ARG SOURCE_DATE_EPOCH
 RUN mkdir --parents ~/.cargo \
  && cp debian.toml ~/.cargo/config.toml \
  && /build/venv/bin/maturin build --release --strip --compatibility manylinux_2_34 --out /build/wheels
@@ -50,7 +52,7 @@ COPY --chmod=0755 tools/docker/sealyard /opt/sealyard/bin/sealyard
 # sources, so that two builds are the same.
 RUN site="$(/opt/sealyard/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
  && printf '/opt/sealyard/lib/sealyard\n' >"$site/sealyard.pth" \
- && /opt/sealyard/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash "$site" /opt/sealyard/lib/sealyard \
+ && /opt/sealyard/bin/python -m compileall -f -q -j 0 --invalidation-mode unchecked-hash "$site" /opt/sealyard/lib/sealyard \
  && /opt/sealyard/bin/python -c 'from sealyard.core.leaves import FORM; assert FORM == "native"'
 
 FROM ${BASE} AS serving
