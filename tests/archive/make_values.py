@@ -164,6 +164,8 @@ def _equal(kept: Keyring) -> Iterator[dict[str, Any]]:
             yield {
                 "parts": parts,
                 "form": "equal",
+                "secret": one.key.reveal().hex(),
+                "generation": one.generation,
                 "token": session.seal(text, context, cty=cty).decode(),
                 **({"cty": cty} if cty else {}),
                 "plaintext": base64.b64encode(text).decode(),
