@@ -48,11 +48,11 @@ RUN find /opt/sealyard/lib -name '*.so' -exec strip --strip-unneeded {} + \
 # As in the wheel: other packages are called `proxy` too.
 COPY proxy /opt/sealyard/lib/sealyard/sealyard
 COPY --chmod=0755 tools/docker/sealyard /opt/sealyard/bin/sealyard
-# Modules are compiled here, since the image is read-only where it runs; without the times of their
-# sources, so that two builds are the same.
+# Modules are compiled here, since the image is read-only where it runs; by the hashes, not times, of their
+# sources, so that two builds are the same and a derived image may replace a source.
 RUN site="$(/opt/sealyard/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
  && printf '/opt/sealyard/lib/sealyard\n' >"$site/sealyard.pth" \
- && /opt/sealyard/bin/python -m compileall -f -q -j 0 --invalidation-mode unchecked-hash "$site" /opt/sealyard/lib/sealyard \
+ && /opt/sealyard/bin/python -m compileall -f -q -j 0 --invalidation-mode checked-hash "$site" /opt/sealyard/lib/sealyard \
  && /opt/sealyard/bin/python -c 'from sealyard.core.leaves import FORM; assert FORM == "native"'
 
 FROM ${BASE} AS serving
