@@ -18,6 +18,8 @@ RUN python3 -m venv /build/venv \
 COPY LICENSE ./
 COPY native native
 WORKDIR /build/native
+# With it, the time and the name that maturin gives to the list of crates are those of the commit.
+ARG SOURCE_DATE_EPOCH
 RUN mkdir --parents ~/.cargo \
  && cp debian.toml ~/.cargo/config.toml \
  && /build/venv/bin/maturin build --release --strip --compatibility manylinux_2_34 --out /build/wheels
@@ -46,10 +48,11 @@ RUN find /opt/sealyard/lib -name '*.so' -exec strip --strip-unneeded {} + \
 # As in the wheel: other packages are called `proxy` too.
 COPY proxy /opt/sealyard/lib/sealyard/sealyard
 COPY --chmod=0755 tools/docker/sealyard /opt/sealyard/bin/sealyard
-# Modules are compiled here, since the image is read-only where it runs.
+# Modules are compiled here, since the image is read-only where it runs; by the hashes, not times, of their
+# sources, so that two builds are the same and a derived image may replace a source.
 RUN site="$(/opt/sealyard/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
  && printf '/opt/sealyard/lib/sealyard\n' >"$site/sealyard.pth" \
- && /opt/sealyard/bin/python -m compileall -q -j 0 "$site" /opt/sealyard/lib/sealyard \
+ && /opt/sealyard/bin/python -m compileall -f -q -j 0 --invalidation-mode checked-hash "$site" /opt/sealyard/lib/sealyard \
  && /opt/sealyard/bin/python -c 'from sealyard.core.leaves import FORM; assert FORM == "native"'
 
 FROM ${BASE} AS serving
@@ -60,7 +63,7 @@ RUN apt-get update \
  && apt-get install --yes --no-install-recommends nftables libcap2-bin \
  && setcap cap_net_admin+ep /usr/sbin/nft \
  && apt-get purge --yes --auto-remove libcap2-bin \
- && rm -rf /var/lib/apt/lists/* /var/cache/apt /var/log/dpkg.log /var/log/apt
+ && rm -rf /var/lib/apt/lists/* /var/cache/apt /var/cache/ldconfig /var/log/dpkg.log /var/log/apt
 COPY --from=build /opt/sealyard /opt/sealyard
 COPY tools/docker/sbom.py /tmp/sbom.py
 ARG VERSION=0.0.0

@@ -71,14 +71,15 @@ def main(words: list[str]) -> None:
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         folder.chmod(0o700)
-        manifest = _write(folder, name, int(time.time()))
+        manifest = write(folder, name, int(time.time()))
         (folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
         shutil.rmtree(HERE / NEXT, ignore_errors=True)
         shutil.copytree(folder, place, ignore=shutil.ignore_patterns("*.lock"))
     sys.stdout.write(f"wrote {place}\n")
 
 
-def _write(folder: Path, name: str, now: int) -> dict[str, Any]:
+def write(folder: Path, name: str, now: int) -> dict[str, Any]:
+    """Write all files of an archive but its manifest, which is returned; `now` is in seconds."""
     random = drawn(name)
     kept = a_keyring(now, random)
     fork = kept.add("fork", now=now - 700, random=random, marked=True)
@@ -108,7 +109,10 @@ def _write(folder: Path, name: str, now: int) -> dict[str, Any]:
 
 
 def a_keyring(now: int, random: RandomBytes) -> Keyring:
-    """Return a keyring with KEKs in every state, numbers retired, and revocations pruned."""
+    """Return a keyring with KEKs in every state, numbers retired, and revocations pruned.
+
+    One generation of its index is being replaced by the next.
+    """
     kept = create("k1", now=now - 5000, random=random)
     for number in range(2, 8):
         kept = kept.add(f"k{number}", now=now - 5000 + number, random=random)
@@ -123,7 +127,9 @@ def a_keyring(now: int, random: RandomBytes) -> Keyring:
     kept = kept.revoke(record_name(kept.name_key, Scope("clinic", "long ago")), now - 400 * _DAYS)
     for scope in REVOKED:
         kept = kept.revoke(record_name(kept.name_key, scope), now - 1000, now=now)
-    return kept
+    for since in (now - 700, now - 600):
+        kept = kept.rotate_index(now=since, random=random)
+    return kept.turn_index(now=now - 500)
 
 
 def _write_keyrings(

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from proxy.core.crypto import base64url, sealed_stream
 from proxy.core.crypto.context import Context, Scope
+from proxy.core.crypto.equal import EqualSession
 from proxy.core.crypto.joined_names import to_json
 from proxy.core.crypto.secret import SessionKey
 from proxy.core.crypto.session_cipher import Session
@@ -38,6 +39,8 @@ PARTS: Final = {
     "purpose": "archive",
 }
 USUAL: Final = {"tenant": "clinic", "conversation": "c1", "field": "content"}
+DRAWN: Final = tuple(one for one in FORMS if one != "equal")
+"""The forms of tokens under session keys; equal ones are under an index secret."""
 CHUNK: Final = sealed_stream.CHUNK_BYTES
 _PASSPHRASE: Final = "another passphrase of tests"
 _KEYS: Final[dict[str, Use]] = {
@@ -81,7 +84,7 @@ def write_tokens(folder: Path, maker: Maker, keyrings: Mapping[str, Keyring]) ->
 
 
 def _tokens_of_another(kept: Keyring, maker: Maker) -> Iterator[dict[str, Any]]:
-    for form in FORMS:
+    for form in DRAWN:
         for kek in kept.keks:
             reason = "disabled-key" if kek.state == "disabled" else ""
             yield _token(kept, maker, USUAL, kek.id.encode(), form=form, kek=kek.id, reason=reason)
@@ -93,12 +96,12 @@ def _tokens_of_another(kept: Keyring, maker: Maker) -> Iterator[dict[str, Any]]:
 
 def _tokens(kept: Keyring, maker: Maker) -> Iterator[dict[str, Any]]:
     for parts in _combinations():
-        for form in FORMS:
+        for form in DRAWN:
             yield _token(kept, maker, parts, b"part \xf0\x9f\x8c\x8d", form=form)
     for kind in ("body", "stream"):
         yield _token(kept, maker, {**USUAL, "kind": kind}, b"\xff\x00", cty="text/html; charset=x")
     texts = [b"", "Grüße, 世界 🌍 \0".encode(), b"x" * 1024]
-    for form, text in itertools.product(FORMS, texts):
+    for form, text in itertools.product(DRAWN, texts):
         yield _token(kept, maker, USUAL, text, form=form)
         yield _token(kept, maker, USUAL, text, form=form, ephemeral=True)
     for either, text in itertools.product(
@@ -108,7 +111,8 @@ def _tokens(kept: Keyring, maker: Maker) -> Iterator[dict[str, Any]]:
         yield _token(kept, maker, USUAL, text, form=either, cty="json", ephemeral=True)
     yield from _limited(kept, maker)
     yield from _joined(kept, maker)
-    for form in FORMS:
+    yield from _equal(kept)
+    for form in DRAWN:
         yield _poison(kept, maker, form)
 
 
@@ -120,11 +124,11 @@ def _limited(kept: Keyring, maker: Maker) -> Iterator[dict[str, Any]]:
         yield _token(kept, maker, USUAL, b"long ago", form=lasting, **past)
     yield _token(kept, maker, USUAL, b"[1]", cty="json", exp=maker.now + 3600)
     for kek, reason in (("k1", ""), ("k6", ""), ("k3", "disabled-key")):
-        for form in FORMS:
+        for form in DRAWN:
             text = b"of " + kek.encode()
             yield _token(kept, maker, USUAL, text, form=form, kek=kek, reason=reason)
     for conversation in ("5:alice3:bob", "1:5", "3:a:b", "0:", "5:alice3:bo", "01:a", "2:ü"):
-        for form in FORMS:
+        for form in DRAWN:
             parts = {**USUAL, "conversation": conversation}
             yield _token(kept, maker, parts, b"a name with colons", form=form)
     for began, reason in ((maker.now - 2000, "revoked-session"), (maker.now - 1000, "")):
@@ -135,13 +139,38 @@ def _limited(kept: Keyring, maker: Maker) -> Iterator[dict[str, Any]]:
 def _joined(kept: Keyring, maker: Maker) -> Iterator[dict[str, Any]]:
     """Yield tokens of joined names."""
     for name, part, form in itertools.product(
-        (LIST, MEMBERS, NESTED), ("tenant", "conversation", "message"), FORMS
+        (LIST, MEMBERS, NESTED), ("tenant", "conversation", "message"), DRAWN
     ):
         parts = {**USUAL, part: to_json(name)}
         yield _token(kept, maker, parts, b"joined", form=form)
     parts = {"tenant": "clinic", "conversation": ["revoked", "pair"]}
     for began, reason in ((maker.now - 2000, "revoked-session"), (maker.now - 1000, "")):
         yield _token(kept, maker, parts, b"x", began=began, reason=reason)
+
+
+def _equal(kept: Keyring) -> Iterator[dict[str, Any]]:
+    """Yield tokens in the equal form, which nothing is drawn for, of each generation."""
+    of: list[dict[str, Any]] = [
+        {},
+        {"field": "email"},
+        {"tenant": "clinic"},
+        {"tenant": "clinic", "field": "email"},
+    ]
+    of += [{"tenant": to_json(name), "field": "email"} for name in (LIST, MEMBERS, NESTED)]
+    for one, parts, text in itertools.product(kept.index, of, (b"", b"1.10", b"x" * 1024)):
+        context = context_of(parts)
+        session = EqualSession(one.key, one.generation, context.scope)
+        for cty in (None, "json") if text else (None,):
+            yield {
+                "parts": parts,
+                "form": "equal",
+                "secret": one.key.reveal().hex(),
+                "generation": one.generation,
+                "token": session.seal(text, context, cty=cty).decode(),
+                **({"cty": cty} if cty else {}),
+                "plaintext": base64.b64encode(text).decode(),
+                "reason": "revoked-meanwhile" if kept.refused_before(context.scope) else "",
+            }
 
 
 def _combinations() -> Iterator[dict[str, str]]:

@@ -74,6 +74,15 @@ def facts(kept: Keyring) -> dict[str, Any]:
             }
             for one in kept.keks
         ],
+        "index": [
+            {
+                "generation": one.generation,
+                "since": one.since,
+                "turned": one.turned,
+                "key": one.key.reveal().hex(),
+            }
+            for one in kept.index
+        ],
         "identity": kept.identity.reveal().hex(),
         "name key": kept.name_key.reveal().hex(),
         "record key": kept.record_key.reveal().hex(),

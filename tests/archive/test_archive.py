@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -39,12 +40,19 @@ from tests.archive.people import Process, context_of
 pytestmark = pytest.mark.filterwarnings("ignore:EdDSA is deprecated")
 
 
+def test_an_archive_can_be_made_at_any_time(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    made = make.write(tmp_path, "any", int(time.time()))
+
+    assert json.loads((tmp_path / made["items"]["tokens"]).read_text())
+
+
 def test_every_keyring_opens_and_holds_what_it_held(archive: Archive) -> None:
     for item in archive.items["keyrings"]:
         kept = open_keyring(archive.folder / item["file"], archive.root(item))
         found = facts(kept)
         said = item.keys() - {"file", "root", "opened by"}
-        assert said >= {"keks", "name key", "record key", "revocations"}
+        assert said >= {"keks", "index", "name key", "record key", "revocations"}
         assert {name: found[name] for name in said} == {name: item[name] for name in said}
 
 
@@ -73,7 +81,8 @@ async def test_every_token_opens_for_its_context_alone_and_tells_why_not(archive
         if "poison" in item:
             assert poison.planted(keyring, item["token"].encode()) == item["poison"]
         decoded = token.decode(item["token"].encode())
-        assert (decoded.cty, decoded.exp) == (item.get("cty"), item.get("exp"))
+        said = item["form"], item.get("cty"), item.get("exp")
+        assert (decoded.form, decoded.cty, decoded.exp) == said
 
 
 def _by_its_key(item: dict[str, Any], scope: Scope) -> Session:

@@ -14,6 +14,7 @@ from aiohttp import web
 from proxy.demo.stage import stage
 from tests.browser.chromium import MISSING, PROGRAM, Page, chromium
 from tests.browser.screenshot import shown
+from tests.browser.test_demo_page import AXE, PHONE, VIOLATIONS
 from tests.scenarios.rig import TOKEN, Served, backend, served
 from tests.scenarios.test_viewing_parts import RULES as PARTS
 from tests.scenarios.test_viewing_parts import echo, live
@@ -175,6 +176,33 @@ async def test_the_token_is_asked_for_kept_out_of_addresses_and_no_value_shows(
     assert row.split()[0] == "alpha"
     # The two answers of 401, which a browser tells of, and nothing else.
     assert all("401" in one for one in page.complaints)
+
+
+@pytest.mark.skipif(not AXE.exists(), reason="no axe-core here: `./dev test tests/browser`")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [(1280, 900), PHONE], ids=["desk", "phone"])
+async def test_axe_finds_nothing_on_the_page_after_init(
+    tmp_path: Path, scheme: str, size: tuple[int, int]
+) -> None:
+    async with backend() as behind:
+        with served(tmp_path, behind.port, admin_more="status_page: true, tap: true") as ours:
+            await ours.event("server.ready")
+            async with chromium() as page:
+                await page.prefer(prefers_color_scheme=scheme, prefers_reduced_motion="reduce")
+                await page.open(f"http://127.0.0.1:{ours.admin}/", width=size[0], height=size[1])
+                await page.until("!document.getElementById('gate').hidden")
+                await page.value(AXE.read_text() + "\n;undefined")
+                at_the_gate = await page.value(VIOLATIONS)
+                await submit(page, TOKEN)
+                await page.until("document.querySelector('#link.live')")
+                for body in ({"conversationId": "c1", "content": "x"}, {"content": "refused"}):
+                    await post(ours, body)
+                await page.until("document.querySelectorAll('#messages li').length === 2")
+                await page.value(f"ladder({json.dumps(LADDER)}), unruled({json.dumps(UNRULED)})")
+                inside = await page.value(VIOLATIONS)
+
+    assert at_the_gate == []
+    assert inside == []
 
 
 async def test_markup_in_names_is_text(tmp_path: Path) -> None:

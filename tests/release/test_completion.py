@@ -22,8 +22,8 @@ PARTS = {
         "zmodload zsh/zpty; zpty z zsh -f -i;"
         " zpty -w z 'autoload -Uz compinit; compinit -u -D;"
         " source <(sealyard show completion zsh)';"
-        " sleep 2; zpty -n -w z $'sealyard ke\\t'; sleep 4;"
-        " while zpty -r -t z line; do print -r -- $line; done; zpty -d z"
+        " zpty -w z 'print re\"\"ady'; zpty -r -m z line '*ready*'; print -r -- $line;"
+        " zpty -n -w z $'sealyard ke\\t'; zpty -r -m z line '*keys*'; print -r -- $line; zpty -d z"
     ),
 }
 

@@ -6,9 +6,12 @@ What they depend on is in an environment of its own, as the lock pins it: nothin
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import platform
 import subprocess
 import sys
+import sysconfig
 import tarfile
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -19,7 +22,9 @@ import pytest
 from aiohttp import web
 
 from proxy import __version__
+from proxy.core.leaves.choice import EXPECTED
 from tests.servers import await_log, child, free_port, serving
+from tools.release import __main__ as release
 
 ROOT = Path(__file__).parent.parent.parent
 HATCHLING = ROOT / ".venv-build" / "bin" / "hatchling"
@@ -45,16 +50,33 @@ def run(*command: str | Path, folder: Path) -> str:
     return done.stdout
 
 
+def packed(folder: Path) -> None:
+    """Pack the native module of this machine as `./dev release` has it from maturin."""
+    (module,) = Path(sysconfig.get_path("purelib")).glob("sealyard_native*.so")
+    name = f"sealyard_native-{EXPECTED}"
+    tag = f"cp311-abi3-manylinux_2_34_{platform.machine()}"
+    with zipfile.ZipFile(folder / f"{name}-{tag}.whl", "w") as wheel:
+        wheel.write(module, module.name)
+        for file, text in (
+            ("METADATA", f"Metadata-Version: 2.1\nName: sealyard-native\nVersion: {EXPECTED}\n"),
+            ("WHEEL", f"Wheel-Version: 1.0\nRoot-Is-Purelib: false\nTag: {tag}\n"),
+            ("RECORD", f"{module.name},,\n"),
+        ):
+            wheel.writestr(f"{name}.dist-info/{file}", text)
+
+
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the sdist and the wheel; return their folder."""
-    folder = tmp_path_factory.mktemp("dist")
-    run(HATCHLING, "build", "--directory", folder, folder=ROOT)
+    """Build sdist and wheel as `./dev release` does, beside a native wheel; return their folder."""
+    folder, source = tmp_path_factory.mktemp("dist"), tmp_path_factory.mktemp("source")
+    packed(folder)
+    release.source(source, folder)
+    run(HATCHLING, "build", "--directory", folder, folder=source)
     return folder
 
 
-def installed(distribution: Path, folder: Path) -> Path:
-    """Install a distribution into a new environment; return the environment."""
+def installed(distribution: Path, folder: Path, places: Path) -> Path:
+    """Install a distribution into a new environment, without an index; return the environment."""
     environment = folder / "environment"
     run(sys.executable, "-m", "venv", environment, folder=folder)
     python = environment / "bin" / "python"
@@ -73,7 +95,7 @@ def installed(distribution: Path, folder: Path) -> Path:
     # What many distributions have: a package of that name, which must not be taken for ours.
     (site / "proxy").mkdir()
     (site / "proxy" / "__init__.py").write_text(FOREIGN)
-    options = ("--no-index", "--no-deps", "--quiet", "--disable-pip-version-check")
+    options = ("--no-index", "--find-links", places, "--quiet", "--disable-pip-version-check")
     run(python, "-m", "pip", "install", *options, distribution, folder=folder)
     return environment
 
@@ -93,6 +115,10 @@ def works(environment: Path, folder: Path) -> None:
     (foreign,) = (folder / "environment").glob("lib/python*/site-packages/proxy/__init__.py")
     assert foreign.read_text() == FOREIGN
     assert list(foreign.parent.glob("*.py")) == [foreign]
+    assert (
+        json.loads(run(sealyard, "show", "version", "--json", folder=folder))["sealyard-native"]
+        == EXPECTED
+    )
     run(sealyard, "init", home, folder=folder)
     configuration = home / "sealyard.yaml"
     run(sealyard, "validate", "--config", configuration, folder=folder)
@@ -148,13 +174,13 @@ def written(folder: Path) -> Iterator[bytes]:
 
 
 def test_the_wheel_works_in_a_clean_environment(built: Path, tmp_path: Path) -> None:
-    (wheel,) = built.glob("*.whl")
+    (wheel,) = built.glob("*-any.whl")
 
-    works(installed(wheel, tmp_path), tmp_path)
+    works(installed(wheel, tmp_path, built), tmp_path)
 
 
 def test_the_sdist_makes_the_same_wheel(built: Path, tmp_path: Path) -> None:
-    (wheel,), (sdist,) = built.glob("*.whl"), built.glob("*.tar.gz")
+    (wheel,), (sdist,) = built.glob("*-any.whl"), built.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
         archive.extractall(tmp_path, filter="data")
     (source,) = tmp_path.iterdir()
@@ -165,4 +191,4 @@ def test_the_sdist_makes_the_same_wheel(built: Path, tmp_path: Path) -> None:
         first, second = ({each.filename: each.CRC for each in x.infolist()} for x in (one, other))
     assert first == second
     assert {name.partition("/")[0] for name in first if name.endswith(".py")} == {"sealyard"}
-    works(installed(made, tmp_path), tmp_path)
+    works(installed(made, tmp_path, built), tmp_path)

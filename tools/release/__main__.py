@@ -3,6 +3,7 @@
     python -m tools.release prepare VERSION    set the version everywhere, and make its archive
     python -m tools.release check VERSION      is this commit ready to be released as that version?
     python -m tools.release tag VERSION        tag this commit, if it is ready
+    python -m tools.release source FOLDER DIST copy what the distributions are built of
     python -m tools.release finish FOLDER      add chart, pages, kit, licences, provenance, sums
     python -m tools.release compare ONE OTHER  are two builds the same, file by file?
 
@@ -19,6 +20,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+from packaging.utils import parse_wheel_filename
 from packaging.version import Version
 
 from proxy import __version__
@@ -112,6 +114,37 @@ def addresses() -> dict[str, str]:
     return found
 
 
+def native(built: Path) -> str:
+    """Return the requirement of the native wheels in that folder, where one of them fits."""
+    versions, machines = set(), []
+    for wheel in sorted(built.glob("sealyard_native-*.whl")):
+        _, version, _, tags = parse_wheel_filename(wheel.name)
+        versions.add(version)
+        machines += [re.sub(r"^manylinux_\d+_\d+_", "", one.platform) for one in tags]
+    (version,) = versions
+    fits = " or ".join(f'platform_machine == "{one}"' for one in machines)
+    cpython = 'sys_platform == "linux" and implementation_name == "cpython"'
+    return f"sealyard-native=={version}; {cpython} and ({fits})"
+
+
+def source(folder: Path, built: Path) -> None:
+    """Copy what the distributions are built of, so that they ask for the native wheels in `built`.
+
+    A checkout asks for none: it is installed where no wheel is, and before the name is ours on an
+    index, which would give anybody's.
+    """
+    told = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    kept = (
+        one.lstrip("/") for one in told["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]
+    )
+    for one in _said("git", "ls-files", "--", "pyproject.toml", ".gitignore", *kept).splitlines():
+        (folder / one).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / one, folder / one)
+    file = folder / "pyproject.toml"
+    head, begin, rest = re.split("(\ndependencies = .*\n)", file.read_text("utf-8"), maxsplit=1)
+    file.write_text(f"{head}{begin}  '{native(built)}',\n{rest}", "utf-8")
+
+
 def finish(folder: Path) -> None:
     """Add to the distributions in the folder what a release has besides."""
     at = int(os.environ["SOURCE_DATE_EPOCH"])
@@ -163,6 +196,8 @@ def main(action: str, *arguments: str) -> int:
         prepare(*arguments)
     elif action == "tag":
         found = tag(*arguments)
+    elif action == "source":
+        source(*map(Path, arguments))
     elif action == "finish":
         finish(Path(*arguments))
     else:
