@@ -216,10 +216,10 @@ def _notable(raw: RawRequest) -> dict[bytes, list[bytes]]:
     Refuse names of headers that leave two readings.
     """
     names, headers = raw.names, raw.headers
-    noted = names.decided(_note)
+    noted = names[_note]
     if noted is _REFUSED:
         _refuse("parser")
-    notable = {name: names.values(headers, name) for name in noted}
+    notable = {name: names.values_in(headers, name) for name in noted}
     if names.odd and not raw.accepted:
         _add_odd(notable, headers)
     return notable

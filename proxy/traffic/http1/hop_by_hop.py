@@ -93,11 +93,13 @@ def together(one: frozenset[bytes], other: frozenset[bytes]) -> frozenset[bytes]
 
 def passing(headers: Headers, names: HeaderNames, without: Without) -> list[tuple[bytes, bytes]]:
     """Return the headers that are neither dropped nor listed in Connection."""
-    listed = _listed(names.values(headers, b"connection")) if b"connection" in names else None
+    listed = (
+        _listed(names.values_in(headers, b"connection")) if b"connection" in names.places else None
+    )
     if listed:
         places = Without(without.dropped | listed, without.checksums)(names)
     else:
-        places = names.decided(without)
+        places = names[without]
     return [headers[at] for at in places]
 
 

@@ -71,7 +71,7 @@ def _response_lines(frame: Frame, location_rewrite: LocationRewrite) -> list[byt
         dropped = _RESPONSE_FOR_CALLER  # another caller has another representation
     lines = []
     staying = kept(frame, dropped, digests=not altered)
-    if not frame.head.names.decided(_special):
+    if not frame.head.names[_special]:
         lines = list(map(b": ".join, staying))
         staying = []
     for name, value in staying:
@@ -132,7 +132,7 @@ def request_lines(
     target = head.path if head.query is None else f"{head.path}?{head.query}"
     lines = [f"{head.method} {target} HTTP/1.1".encode("ascii")]
     lines += _request_lines(frame, forwarding)
-    if b"host" not in head.names:
+    if b"host" not in head.names.places:
         lines.append(b"Host: " + host)
     if frame.ruled:
         lines.append(b"Accept-Encoding: identity")

@@ -404,9 +404,9 @@ class ResponseReader:
         self, status: int, reason: bytes, headers: Headers, names: HeaderNames, *, old: bool
     ) -> None:
         """Take a head, and make ready for its body."""
-        lengths = names.values(headers, b"content-length")
-        codings = names.values(headers, b"transfer-encoding")
-        options = b",".join(names.values(headers, b"connection")).lower()
+        lengths = names.values_in(headers, b"content-length")
+        codings = names.values_in(headers, b"transfer-encoding")
+        options = b",".join(names.values_in(headers, b"connection")).lower()
         if options or old:
             listed = {one.strip(b" \t") for one in options.split(b",")}
             if b"close" in listed or (old and b"keep-alive" not in listed):
