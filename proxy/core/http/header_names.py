@@ -10,11 +10,12 @@ import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from ..policy import KEPT_HEAD_BYTES, KEPT_HEADS
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 Pick = Callable[[tuple[tuple[bytes, bytes], ...]], tuple[tuple[bytes, bytes], ...]]
 """Picks some of the headers of a head."""
@@ -22,11 +23,18 @@ Pick = Callable[[tuple[tuple[bytes, bytes], ...]], tuple[tuple[bytes, bytes], ..
 _ODD: Final = re.compile(rb"[^0-9A-Za-z:-]")
 
 
+class Decides(Protocol[T_co]):
+    """A function of the names of a head."""
+
+    def __call__(self, names: HeaderNames, /) -> T_co:
+        """Decide."""
+
+
 class HeaderNames(dict[Callable[["HeaderNames"], Any], Any]):
     """The names of a head, in lower case, and what functions make of them: `names[function]`.
 
-    A function is called once for them. It must be the same object each time: what it returns is
-    kept as long as the names.
+    A function is called once for them, and what it returns is kept as long as the names: it must be
+    the same each time, or equal.
 
     Attributes:
         lows: All of them, in order.
@@ -48,7 +56,7 @@ class HeaderNames(dict[Callable[["HeaderNames"], Any], Any]):
 
     if TYPE_CHECKING:
 
-        def __getitem__(self, decide: Callable[[HeaderNames], T]) -> T: ...
+        def __getitem__(self, decide: Decides[T]) -> T: ...
 
     def __missing__(self, decide: Callable[[HeaderNames], T]) -> T:
         """Let a function decide, the first time that it is asked."""
