@@ -20,6 +20,9 @@ T_co = TypeVar("T_co", covariant=True)
 Pick = Callable[[tuple[tuple[bytes, bytes], ...]], tuple[tuple[bytes, bytes], ...]]
 """Picks some of the headers of a head."""
 
+Places = tuple[tuple[bytes, list[int]], ...]
+"""Names, and where each stands."""
+
 _ODD: Final = re.compile(rb"[^0-9A-Za-z:-]")
 
 
@@ -62,6 +65,10 @@ class HeaderNames(dict[Callable[["HeaderNames"], Any], Any]):
         """Let a function decide, the first time that it is asked."""
         found = self[decide] = decide(self)
         return found
+
+    def standing(self, names: frozenset[bytes]) -> Places:
+        """Return some names (lower case) that are there, and where each stands."""
+        return tuple([(name, self.places[name]) for name in self.places if name in names])
 
     def values_in(self, headers: Sequence[tuple[bytes, bytes]], name: bytes) -> list[bytes]:
         """Return every value of the header `name` (lower case), in order."""

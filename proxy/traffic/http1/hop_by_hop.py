@@ -6,7 +6,6 @@ Nothing is added but the framing and the forwarding headers.
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Final, NamedTuple
 
 from ...core.http.header_names import HeaderNames, Pick, picking
@@ -72,7 +71,10 @@ def without(dropped: frozenset[bytes], *, digests: bool, decoded: bool) -> Witho
 def kept(frame: Frame, without: Without) -> Headers:
     """Return the headers to forward, with the new Content-Type."""
     head = frame.head
-    staying = passing(head.headers, head.names, without)
+    if b"connection" in head.names.places:
+        staying = passing(head.headers, head.names, without)
+    else:  # as there, without a call
+        staying = head.names[without](head.headers)
     if frame.media_type is not None:
         staying = _retyped(staying, frame.media_type.encode("ascii"))
     return staying
@@ -80,15 +82,12 @@ def kept(frame: Frame, without: Without) -> Headers:
 
 def passing(headers: Headers, names: HeaderNames, without: Without) -> Headers:
     """Return the headers that are neither dropped nor listed in Connection."""
-    if b"connection" in names.places:
-        listed = _listed(tuple(names.values_in(headers, b"connection")))
-        if listed:
-            return without._replace(dropped=without.dropped | listed)(names)(headers)
+    if listed := _listed(names.values_in(headers, b"connection")):
+        return without._replace(dropped=without.dropped | listed)(names)(headers)
     return names[without](headers)
 
 
-@lru_cache(maxsize=64)
-def _listed(values: tuple[bytes, ...]) -> frozenset[bytes]:
+def _listed(values: list[bytes]) -> frozenset[bytes]:
     """Return the names that Connection removes (RFC 9110 section 7.6.1)."""
     listed = {item.strip(b" \t").lower() for value in values for item in value.split(b",")}
     listed -= {b"", b"close", b"keep-alive"}

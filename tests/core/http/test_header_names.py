@@ -24,6 +24,9 @@ def test_names_and_values_are_those_of_the_head(headers: Headers, name: bytes) -
     assert names.values_in(headers, low) == [
         value for each, value in headers if each.lower() == low
     ]
+    assert names.standing(frozenset({low, b"x-other"})) == (
+        ((low, names.places[low]),) if low in names.places else ()
+    )
     assert names.odd is any(re.search(rb"[^0-9A-Za-z-]", each) for each, _ in headers)
 
 
