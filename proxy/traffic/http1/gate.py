@@ -152,7 +152,12 @@ def admit(raw: RawRequest) -> Admitted:
     Raises:
         TrafficError: The request is malformed or ambiguous, or asks for what is refused.
     """
-    _check_line(raw)
+    if raw.method not in _COMMON or raw.version != HTTP_11:
+        _check_line(raw)
+    if _BAD_TARGET.search(raw.target):
+        raise MalformedRequest(
+            "target-character", detail="Percent-encode it, or set `accept: [raw-targets]`."
+        )
     notable = _notable(raw)
     authority, target = None, raw.target
     if target[:1] != "/":
@@ -205,10 +210,6 @@ def _check_line(raw: RawRequest) -> None:
             if _METHOD.fullmatch(raw.method) is None:
                 _refuse("method")
             raise MethodNotAllowed("unknown-method")
-    if _BAD_TARGET.search(raw.target):
-        raise MalformedRequest(
-            "target-character", detail="Percent-encode it, or set `accept: [raw-targets]`."
-        )
 
 
 def _notable(raw: RawRequest) -> dict[bytes, list[bytes]]:

@@ -82,11 +82,12 @@ class RequestReader:
             raise MalformedRequest("parser")
         method, target, number = first.groups()
         headers, names = found
-        if end - at > line and (
+        size = end - at
+        if size > line and (
             len(target) > line or any(len(one) > line for pair in headers for one in pair)
         ):
             raise HeadTooLarge("line")
-        if end - at > head:
+        if size > head:
             raise HeadTooLarge("head")
         if len(headers) > fields:
             raise HeadTooLarge("headers")
