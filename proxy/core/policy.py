@@ -86,6 +86,7 @@ OPENING_PACKET_BYTES: Final = 64 * 1024
 # --- caches: clients and backends choose what is kept, so it is bounded -----------------------
 KEPT_HEADS: Final = 256  # sets of header names, with what is decided by them
 KEPT_HEAD_BYTES: Final = 2048  # longest such set
+KEPT_FACTS: Final = 256  # values of the headers that rules read, types and directives above all
 KEPT_PATH_CHARS: Final = 128  # longest path that is kept with what rules say of it
 KEPT_NAME_CHARS: Final = 4096  # names of one message that are kept with their contexts
 KEPT_NEEDS: Final = 64  # sets of keys of one context: clients choose the tokens

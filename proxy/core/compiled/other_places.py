@@ -54,7 +54,9 @@ class Elsewhere:
 
     def refuse_in_head(self, head: RequestHead) -> None:
         """Raise ForbiddenValue where a name occurs in the query or in a cookie as well."""
-        query, lines = head.query, head.facts.get(COOKIE) if self._in_cookies else None
+        query, lines = head.query, None
+        if self._in_cookies and COOKIE in head.names.places:
+            lines = head.names.values_in(head.headers, COOKIE)
         if (not query and lines is None) or _is_clear(_text_of(query, lines), self._needles):
             return
         for name, _ in fields_of_query(query or ""):

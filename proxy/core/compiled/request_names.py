@@ -295,13 +295,13 @@ def refuse_second_credential(names: RequestNames, *, in_query: bool, in_cookies:
     Where there is no token, one in the query or in cookies is refused as said.
     """
     head = names.head
-    if not head.query and COOKIE not in head.facts:
+    if not head.query and COOKIE not in head.names.places:
         return
     bearer = names.bearer
     if head.query and (bearer is not None or in_query):
         for name, value in fields_of_query(head.query):
             refuse_credential(name, value, bearer or "")
-    if COOKIE in head.facts and (bearer is not None or in_cookies):
+    if COOKIE in head.names.places and (bearer is not None or in_cookies):
         for name, value in cookies(head):
             if _CREDENTIAL_COOKIES.readings(name) and _token(value) != (bearer or ""):
                 raise AmbiguousRequest("second-credential")

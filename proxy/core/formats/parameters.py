@@ -28,7 +28,7 @@ def fields_of_query(query: str) -> Iterator[tuple[str, str | None]]:
 
 def cookies(head: RequestHead) -> Iterator[tuple[str, str]]:
     """Yield name and value of each cookie, decoded once, as PHP does."""
-    for line in head.facts.get(COOKIE, ()):
+    for line in head.names.values_in(head.headers, COOKIE):
         for one in line.replace(b",", b";").split(b";"):
             name, _, value = one.partition(b"=")
             yield decode_field(name.strip(b" \t")), decode_field(value.strip(b' \t"'))

@@ -8,7 +8,8 @@ from functools import lru_cache
 from typing import Final, Literal
 
 from ..errors import UnsupportedBody
-from .header_names import HeaderNames, names_in
+from ..policy import KEPT_FACTS
+from .header_names import HeaderNames, Pick, names_in, picking
 
 TOKEN: Final = rb"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
 """A token of RFC 9110 section 5.6.2, as a pattern."""
@@ -34,61 +35,67 @@ _READ_BY_RULES: Final = frozenset(
         b"content-md5",
         b"content-type",
         b"expires",
-        b"cookie",
         b"repr-digest",
         b"vary",
         b"x-content-type-options",
     }
 )
-# What a body must not have to be read as it is.
-_NOT_PLAIN: Final = frozenset(
-    {b"content-digest", b"content-encoding", b"content-md5", b"repr-digest"}
-)
+_DIGESTS: Final = frozenset({b"content-digest", b"content-md5", b"repr-digest"})
 
 
 class HeadFacts(dict[bytes, list[bytes]]):
-    """Some headers: their values in order, by name in lower case.
+    """The headers that rules read: their values in order, by name in lower case.
 
-    `plain_json` says that the body is JSON in UTF-8 without Content-Encoding or digest, `by_look`
-    that its type was told by a look at it, `as_page` that a browser may render it as a page,
-    whatever it is read as here. `own_cache` is a cache of `cache_control`.
+    Messages share them (see `facts_of`), so nobody changes them. `lone_type` is the Content-Type
+    where it alone says what the body is, `plain_json` says that this is JSON in UTF-8 without a
+    digest, `by_look` that it was told by a look at the body, `as_page` that a browser may render it
+    as a page, whatever it is read as here. `own_cache` is a cache of `cache_control`.
     """
 
-    __slots__ = ("as_page", "by_look", "own_cache", "plain_json")
+    __slots__ = ("as_page", "by_look", "lone_type", "own_cache", "plain_json")
 
-    def __init__(
-        self,
-        headers: Headers,
-        names: HeaderNames | None = None,
-        *,
-        as_page: bool = False,
-        by_look: bool = False,
-    ) -> None:
-        """Take the headers that rules read; `names` are those of all headers."""
+    def __init__(self, headers: Headers, *, as_page: bool = False, by_look: bool = False) -> None:
+        """Take some headers, of which rules may read only some."""
         super().__init__()
-        if names is None:
-            names = names_in(headers)
-        for name in names.decided(_read_by_rules):
-            self[name] = names.values(headers, name)
+        for name, value in headers:
+            low = name.lower()
+            if low in _READ_BY_RULES:
+                self.setdefault(low, []).append(value)
+        types = self.get(b"content-type", [])
+        lone = len(types) == 1 and b"content-encoding" not in self
+        self.lone_type = types[0] if lone else None
         self.as_page = as_page
         self.by_look = by_look
         self.own_cache: bytes | None = None
-        self.plain_json = not as_page and self._has_plain_json()
+        self.plain_json = (
+            self.lone_type is not None
+            and not as_page
+            and _DIGESTS.isdisjoint(self)
+            and _is_plain_json(self.lone_type)
+        )
 
     def words(self, name: bytes) -> set[bytes]:
         """Return the words of a list in a header, in lower case."""
         values = self.get(name, ())
         return {one.strip(b" \t").lower() for value in values for one in value.split(b",")}
 
-    def _has_plain_json(self) -> bool:
-        types = self.get(b"content-type", ())
-        if len(types) != 1 or not _NOT_PLAIN.isdisjoint(self):
-            return False
-        return _is_plain_json(types[0])
+
+_shared: Final = lru_cache(maxsize=KEPT_FACTS)(HeadFacts)
 
 
-def _read_by_rules(names: HeaderNames) -> tuple[bytes, ...]:
-    return tuple(_READ_BY_RULES & names.places.keys())
+def facts_of(headers: Headers, names: HeaderNames) -> HeadFacts:
+    """Return what rules read of some headers, `names` being theirs.
+
+    Messages say the same again and again; only a digest is that of one body.
+    """
+    pick, shares = names[_read_by_rules]
+    return _shared(pick(headers)) if shares else HeadFacts(pick(headers))
+
+
+def _read_by_rules(names: HeaderNames) -> tuple[Pick, bool]:
+    """Return what picks the headers that rules read, and whether messages can share them."""
+    places = [at for at, low in enumerate(names.lows) if low in _READ_BY_RULES]
+    return picking(places), _DIGESTS.isdisjoint(names.places)
 
 
 def header_values(headers: Headers, name: bytes) -> list[bytes]:
@@ -108,24 +115,24 @@ class RequestHead:
     path: Final[str]
     query: Final[str | None]
     headers: Final[Headers]
-    _names: HeaderNames | None = field(default=None, repr=False, compare=False)
-    _facts: HeadFacts | None = field(default=None, init=False, repr=False, compare=False)
+    names: HeaderNames = field(repr=False, compare=False)
+    facts: HeadFacts = field(init=False, repr=False, compare=False)
 
-    @property
-    def names(self) -> HeaderNames:
-        """The names of the headers."""
-        names = self._names
-        if names is None:
-            names = self._names = names_in(self.headers)
-        return names
-
-    @property
-    def facts(self) -> HeadFacts:
-        """The headers that rules read; the others are not looked at again."""
-        facts = self._facts
-        if facts is None:
-            facts = self._facts = HeadFacts(self.headers, self.names)
-        return facts
+    def __init__(
+        self,
+        method: str,
+        path: str,
+        query: str | None,
+        headers: Headers,
+        names: HeaderNames | None = None,
+    ) -> None:
+        """Take a head; `names` are those of the headers, where they are known."""
+        self.method = method
+        self.path = path
+        self.query = query
+        self.headers = headers
+        self.names = names = names_in(headers) if names is None else names
+        self.facts = facts_of(headers, names)
 
     def without_pages(self) -> RequestHead:
         """Return this head with each Referer cut to its origin; one without an origin is empty."""
@@ -133,7 +140,7 @@ class RequestHead:
             (name, _origin(value)) if name.lower() == b"referer" else (name, value)
             for name, value in self.headers
         )
-        return RequestHead(self.method, self.path, self.query, headers, self._names)
+        return RequestHead(self.method, self.path, self.query, headers, self.names)
 
 
 def _origin(address: bytes) -> bytes:
@@ -148,38 +155,33 @@ class ResponseHead:
     status: Final[int]
     reason: Final[bytes]
     headers: Final[Headers]
-    _names: HeaderNames | None = field(default=None, repr=False, compare=False)
-    _facts: HeadFacts | None = field(default=None, init=False, repr=False, compare=False)
+    names: HeaderNames = field(repr=False, compare=False)
+    facts: HeadFacts = field(init=False, repr=False, compare=False)
 
-    @property
-    def names(self) -> HeaderNames:
-        """The names of the headers."""
-        names = self._names
-        if names is None:
-            names = self._names = names_in(self.headers)
-        return names
-
-    @property
-    def facts(self) -> HeadFacts:
-        """The headers that rules read; the others are not looked at again."""
-        facts = self._facts
-        if facts is None:
-            facts = self._facts = HeadFacts(self.headers, self.names)
-        return facts
+    def __init__(
+        self,
+        status: int,
+        reason: bytes,
+        headers: Headers,
+        names: HeaderNames | None = None,
+        facts: HeadFacts | None = None,
+    ) -> None:
+        """Take a head; `names` and `facts` are those of the headers, or what is to be read."""
+        self.status = status
+        self.reason = reason
+        self.headers = headers
+        self.names = names = names_in(headers) if names is None else names
+        self.facts = facts_of(headers, names) if facts is None else facts
 
     def rewritten(self, headers: Headers) -> ResponseHead:
         """Return this head with other values of the same headers; rules read what they read."""
-        head = ResponseHead(self.status, self.reason, headers, self._names)
-        head._facts = self._facts
-        return head
+        return ResponseHead(self.status, self.reason, headers, self.names, self.facts)
 
     def read_as(self, media: bytes, *, as_page: bool) -> ResponseHead:
         """Return this head as rules read it where a look shows that the body is of another type."""
         others = [pair for pair in self.headers if pair[0].lower() != b"content-type"]
-        head = ResponseHead(self.status, self.reason, self.headers)
-        typed = (*others, (b"Content-Type", media))
-        head._facts = HeadFacts(typed, as_page=as_page, by_look=True)
-        return head
+        facts = HeadFacts((*others, (b"Content-Type", media)), as_page=as_page, by_look=True)
+        return ResponseHead(self.status, self.reason, self.headers, self.names, facts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +212,7 @@ class SocketHead:
 
 Head = RequestHead | ResponseHead | SocketHead
 _NO_NAMES: Final = names_in(())
-_NOTHING_READ_BY_RULES: Final = HeadFacts((), _NO_NAMES)
+_NOTHING_READ_BY_RULES: Final = HeadFacts(())
 
 
 _LIKE_ASCII: Final = re.compile(
@@ -293,7 +295,6 @@ def _may_be_form(essence: str, value: bytes) -> bool:
     return bool(words)
 
 
-@lru_cache(maxsize=256)
 def _is_plain_json(value: bytes) -> bool:
     """Return whether a Content-Type spells that of JSON in UTF-8."""
     media = parse_media_type(value)

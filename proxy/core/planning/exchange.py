@@ -70,7 +70,7 @@ class Exchange(RequestNames):
         Where tags are made, the Referer is cut to its origin: addresses of pages that search often
         have the words.
         """
-        if decision.tagged is not None and b"referer" in head.names:
+        if decision.tagged is not None and b"referer" in head.names.places:
             head = head.without_pages()
         self._decided = decision
         self.decision: Decision

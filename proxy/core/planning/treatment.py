@@ -160,7 +160,9 @@ def treat_response(
     if bodiless:
         block = choose_bodiless(exchange, head)
         return PASS if block is None else HeadOnly(block)
-    key = _decisive(head) if delimited else None
+    # All of a head that chooses its block; None where that is more than a type.
+    lone = head.facts.lone_type
+    key = (head.status, lone) if delimited and lone is not None else None
     known = compiled_rule.chosen.get(key)
     if known is not None:
         return ReadResponse(known)
@@ -188,15 +190,6 @@ def _shows_its_end(block: CompiledBlock, head: ResponseHead) -> bool:
     media = media_type(head.facts)
     is_json = media is not None and media.is_json and block.kind(media) == JSON.kind
     return "undelimited" in block.block.accept and is_json and not block.traits.takes_whole
-
-
-def _decisive(head: ResponseHead) -> tuple[int, bytes] | None:
-    """Return all of a head that chooses its block, None where that is more than a type."""
-    facts = head.facts
-    types = facts.get(b"content-type", ())
-    if len(types) != 1 or b"content-encoding" in facts:
-        return None
-    return head.status, types[0]
 
 
 def treat_seen(

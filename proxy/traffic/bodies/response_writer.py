@@ -156,7 +156,7 @@ class ResponseWriter:
         """Return a head up to its framing."""
         connection = self._connection_header()
         lines = response_lines(message, connection=connection, location_rewrite=location_rewrite)
-        return lines + added_line(self.request_id, message.head.headers)
+        return lines + added_line(self.request_id, message.frame.head.headers)
 
     def _connection_header(self) -> bytes | None:
         """Decide whether the connection persists; return the value of the Connection header."""

@@ -116,7 +116,7 @@ class Callers:
 
         Their twins go too: a backend may take one for the other.
         """
-        if self._folded.isdisjoint(raw.names.decided(_folded)):
+        if self._folded.isdisjoint(raw.names[_folded]):
             return raw
         exact = self._earned(raw, peer)
         kept = tuple(
@@ -129,14 +129,14 @@ class Callers:
     def presented(self, raw: RawRequest, peer: Peer) -> Credentials:
         """Return the credentials of a request that has passed `earned` and the gate."""
         names, headers, table = raw.names, raw.headers, self._table
-        authorization = names.values(headers, _AUTHORIZATION) if table.by_token else []
+        authorization = names.values_in(headers, _AUTHORIZATION) if table.by_token else []
         xfcc: list[bytes] = []
         named: list[tuple[bytes, bytes]] = []
         certificate = b""
         if table.by_connection or table.by_header:
             xfcc = _xfcc_lines(raw) if table.reads_xfcc else []
             for header in table.headers.values():
-                named += [(header, value) for value in names.values(headers, header)]
+                named += [(header, value) for value in names.values_in(headers, header)]
             certificate = peer.certificate
         if len(authorization) <= 1 and not (xfcc or named or certificate):  # nearly always
             digest = _of_bearer(authorization[0]) if authorization else None
@@ -385,7 +385,7 @@ def _caller(one: TokenCaller, token: tokens.SignedToken, ends: float) -> Verifie
 
 def _xfcc_lines(raw: RawRequest) -> list[bytes]:
     """Return what stands in X-Forwarded-Client-Cert and its twins, all lines."""
-    if _XFCC_FOLDED not in raw.names.decided(_folded):
+    if _XFCC_FOLDED not in raw.names[_folded]:
         return []
     return [value for name, value in raw.headers if fold_header(name) == _XFCC_FOLDED]
 

@@ -70,7 +70,7 @@ def decide(rule_table: RuleTable, request: Admitted) -> Decision:
     What a browser asks before it sends a request passes for that one (Fetch, section 4.8).
     """
     head = request.head
-    if head.method == "OPTIONS" and _ORIGIN in head.names:
+    if head.method == "OPTIONS" and _ORIGIN in head.names.places:
         asked = header_values(head.headers, _ASKED)
         preflight = (
             rule_table.preflight(asked[0].decode("latin-1"), request.path) if asked else None

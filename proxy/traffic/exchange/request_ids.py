@@ -9,14 +9,13 @@ id names the request. A listener may add that one to what has none.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
 from dataclasses import replace
-from types import MappingProxyType
 from typing import Final
 
 from ...core.compiled.rule_table import CompiledRule, RuleTable
 from ...core.expressions.name_readings import fold_header
 from ...core.expressions.selectors import NamedSelector
+from ...core.http.header_names import HeaderNames
 from ...core.http.message import header_values
 from ..http1.forwarding_headers import Forwarding
 from ..http1.gate import RawRequest
@@ -24,33 +23,19 @@ from ..http1.outgoing_heads import REQUEST_ID, id_line
 from ..message_record import MessageRecord
 from .admission import AdmittedExchange
 
-Take = Callable[[MessageRecord, bytes], None]
-"""Takes an id from the value of its header, if it is fit."""
-
+_SAMPLED: Final = frozenset(b"13579bdf"[at : at + 1] for at in range(8))
+"""Last digits of flags of traces that are recorded: bit 0 says so."""
 _FIT: Final = re.compile(rb"(?!eyJ|sy1\.)[A-Za-z0-9_.:+/=-]{1,64}")
 _TRACE: Final = re.compile(
     rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]([0-9a-f])(?:-.*)?"
 )
-_SAMPLED: Final = 1
 _FOLDED: Final = fold_header(REQUEST_ID)
 
 
-def take_request_id(record: MessageRecord, value: bytes) -> None:
-    """Take at most 64 letters, digits and `_.:+/=-` that do not begin as a token does."""
-    if _FIT.fullmatch(value):
-        record.own_id, record.request_id = record.request_id, value.decode("ascii")
-
-
-def take_trace(record: MessageRecord, value: bytes) -> None:
-    """Take the trace id of a `traceparent`, and whether the trace is recorded."""
-    if match := _TRACE.fullmatch(value):
-        record.trace_id = match[1].decode("ascii")
-        record.sampled = bool(int(match[2], 16) & _SAMPLED)
-
-
-_BY_HEADER: Final[Mapping[bytes, Take]] = MappingProxyType(
-    {REQUEST_ID: take_request_id, b"traceparent": take_trace}
-)
+def _lone(names: HeaderNames) -> tuple[int | None, int | None]:
+    """Return where X-Request-Id and `traceparent` stand, each if it stands once."""
+    request_id, trace = (names.places.get(one, ()) for one in (REQUEST_ID, b"traceparent"))
+    return request_id[0] if len(request_id) == 1 else None, trace[0] if len(trace) == 1 else None
 
 
 class RequestIds:
@@ -59,22 +44,26 @@ class RequestIds:
     Where a rule reads X-Request-Id as a name, or seals it, that header is a value: it is not taken.
     """
 
-    __slots__ = ("_by_header", "adds")
+    __slots__ = ("_takes_id", "adds")
 
     def __init__(self, rule_table: RuleTable, *, adds: bool = False) -> None:
         self.adds: Final = adds
-        is_value = any(map(_reads_id, rule_table.rules))
-        self._by_header = {
-            name: take for name, take in _BY_HEADER.items() if name != REQUEST_ID or not is_value
-        }
+        self._takes_id = not any(map(_reads_id, rule_table.rules))
 
     def take(self, record: MessageRecord, raw: RawRequest) -> None:
-        """Take what a head has, unless it has it more than once."""
-        places = raw.names.places
-        for name, take in self._by_header.items():
-            at = places.get(name)
-            if at is not None and len(at) == 1:
-                take(record, raw.headers[at[0]][1])
+        """Take what a head has, unless it has it more than once.
+
+        An id has at most 64 letters, digits and `_.:+/=-`, and does not begin as a token does. Of
+        a `traceparent` its trace id is taken, and whether the trace is recorded.
+        """
+        request_id, trace = raw.names[_lone]
+        if request_id is not None and self._takes_id:
+            value = raw.headers[request_id][1]
+            if _FIT.fullmatch(value):
+                record.own_id, record.request_id = record.request_id, value.decode("ascii")
+        if trace is not None and (match := _TRACE.fullmatch(raw.headers[trace][1])):
+            record.trace_id = match[1].decode("ascii")
+            record.sampled = match[2] in _SAMPLED
 
     def added(self, record: MessageRecord) -> bytes | None:
         """Return the id that a response gets if it has none; None where none is added."""

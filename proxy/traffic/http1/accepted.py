@@ -27,7 +27,7 @@ def accepted(raw: RawRequest, accept: frozenset[str]) -> RawRequest:
     """Return a head without what is accepted in it; what else is wrong with it is left there."""
     if "raw-targets" in accept and not raw.target.isascii() and _is_utf8(raw.target):
         raw = replace(raw, target=_NOT_ASCII.sub(lambda one: f"%{ord(one[0]):02X}", raw.target))
-    if "header-underscores" in accept and raw.names.odd and raw.names.decided(_are_clear):
+    if "header-underscores" in accept and raw.names.odd and raw.names[_are_clear]:
         raw = replace(raw, accepted=True)
     return raw
 

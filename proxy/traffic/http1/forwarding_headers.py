@@ -98,7 +98,7 @@ class ForwardingHeaders:
         if trusts(self._trusted, peer.address):
             client = client_name(_client_address(raw.headers, self._trusted, peer.address))
             return _appended(raw.headers, via, address, proto, host, client)
-        told = raw.names.decided(_telling)
+        told = raw.names[_telling]
         return _own(told, via, address, proto, host, client_name(peer.address))
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
 from ...core.errors import MalformedRequest, UnsupportedTransferCoding
@@ -18,22 +19,19 @@ HTTP_11: Final = (1, 1)
 class Framing:
     """The length of a body, None where it is chunked; `present` is False where there is none.
 
-    Final and not frozen, as is every class of which each message makes instances: mypy enforces
-    Final too, and making an instance of a frozen dataclass takes three times as long.
+    `content_length` is None where the body is chunked or ends with the connection; `chunked` says
+    that it goes out in chunks. Messages of one length share it, so nobody changes it.
     """
 
     length: Final[int | None]
     present: Final[bool] = True
+    content_length: int | None = field(init=False, repr=False, compare=False)
+    chunked: bool = field(init=False, repr=False, compare=False)
 
-    @property
-    def content_length(self) -> int | None:
-        """The Content-Length; None where the body is chunked or ends with the connection."""
-        return self.length if self.present else None
-
-    @property
-    def chunked(self) -> bool:
-        """Whether the body goes out in chunks."""
-        return self.present and self.length is None
+    def __post_init__(self) -> None:
+        """Work out what is asked of each message."""
+        self.content_length = self.length if self.present else None
+        self.chunked = self.present and self.length is None
 
 
 ABSENT: Final = Framing(0, present=False)
@@ -57,6 +55,18 @@ _LENGTH: Final = re.compile(rb"[0-9]{1,19}")
 _HIGHEST_LENGTH: Final = 2**63 - 1
 
 
+@lru_cache(maxsize=1024)
+def measured(text: bytes) -> Framing:
+    """Return the framing that a Content-Length tells.
+
+    Raises:
+        ValueError: It is no length, or above 2**63 - 1.
+    """
+    if not _LENGTH.fullmatch(text) or int(text) > _HIGHEST_LENGTH:
+        raise ValueError("no length")
+    return Framing(int(text))
+
+
 def request_framing(version: tuple[int, int], notable: dict[bytes, list[bytes]]) -> Framing:
     """Return how the body is framed, by the headers under their names in lower case.
 
@@ -69,12 +79,12 @@ def request_framing(version: tuple[int, int], notable: dict[bytes, list[bytes]])
         return _coded(version, codings, lengths)
     if lengths is None:
         return ABSENT
-    if len(lengths) != 1 or not _LENGTH.fullmatch(lengths[0]):
+    if len(lengths) != 1:
         raise MalformedRequest("content-length")
-    length = int(lengths[0])
-    if length > _HIGHEST_LENGTH:
-        raise MalformedRequest("content-length")
-    return Framing(length)
+    try:
+        return measured(lengths[0])
+    except ValueError:
+        raise MalformedRequest("content-length") from None
 
 
 def _coded(version: tuple[int, int], codings: list[bytes], lengths: list[bytes] | None) -> Framing:

@@ -14,7 +14,7 @@ from typing import Final, NoReturn
 from ...core.compiled.request_names import OVERRIDING
 from ...core.errors import ExpectationFailed, MalformedRequest, MethodNotAllowed
 from ...core.expressions.name_readings import fold_header
-from ...core.http.header_names import HeaderNames
+from ...core.http.header_names import HeaderNames, Places
 from ...core.http.message import Headers, RequestHead, header_values
 from ...core.http.path import CanonicalPath, canonical
 from ...core.planning.overrides import REROUTING
@@ -100,8 +100,8 @@ _ONCE: Final = frozenset(
 )
 """Headers with one value: of two, one reader takes the first and another the last. Host and what
 frames have refusals of their own."""
-_REFUSED: Final = frozenset({b""})
-"""What is noted of names that leave two readings."""
+_USUAL: Final = frozenset({b"host", b"content-length", b"transfer-encoding", b"connection"})
+"""What asks for nothing beside an answer."""
 _DRAFT: Final = b"sec-websocket-key1"
 """A WebSocket of a draft, whose client sends bytes that no header announces."""
 _WS_KEY: Final = b"sec-websocket-key"
@@ -125,24 +125,24 @@ class Admitted:
     """A request that passed the gate.
 
     Attributes:
+        host: Empty where an HTTP/1.0 client sent none.
         websocket: It is a complete WebSocket handshake (RFC 6455).
         upgrade: It asks for some other protocol; the Upgrade is ignored.
         overrides: The methods that it asks for in headers, which Express, Rails, PHP and Spring can
             be configured to obey.
         reroutes: The values of headers that some frameworks take for the path.
-        host: Empty where an HTTP/1.0 client sent none.
         via: The request has passed another proxy.
     """
 
     head: Final[RequestHead]
     path: Final[CanonicalPath]
     framing: Final[Framing]
+    host: Final[bytes] = b""
     expects_continue: Final[bool] = False
     websocket: Final[bool] = False
     upgrade: Final[bool] = False
     overrides: Final[tuple[str, ...]] = ()
     reroutes: Final[tuple[bytes, ...]] = ()
-    host: Final[bytes] = b""
     via: Final[bool] = False
 
 
@@ -152,41 +152,47 @@ def admit(raw: RawRequest) -> Admitted:
     Raises:
         TrafficError: The request is malformed or ambiguous, or asks for what is refused.
     """
-    _check_line(raw)
+    if raw.method not in _COMMON or raw.version != HTTP_11:
+        _check_line(raw)
+    if _BAD_TARGET.search(raw.target):
+        raise MalformedRequest(
+            "target-character", detail="Percent-encode it, or set `accept: [raw-targets]`."
+        )
     notable = _notable(raw)
-    authority, target = _split_target(raw.target)
+    authority, target = None, raw.target
+    if target[:1] != "/":
+        authority, target = _split_target(target)
     hosts = notable.get(b"host", [])
     headers = _check_host(raw, hosts, authority)
     framing = request_framing(raw.version, notable)
     raw_path, mark, query = target.partition("?")
     path = canonical(raw_path)
-    overrides = _of(OVERRIDING, notable)
+    names = raw.names if headers is raw.headers else None
+    head = RequestHead(raw.method, path.text, query if mark else None, headers, names)
+    admitted = Admitted(head, path, framing, authority or (hosts[0] if hosts else b""))
+    return admitted if notable.keys() <= _USUAL else _asking(admitted, raw, notable)
+
+
+def _asking(admitted: Admitted, raw: RawRequest, notable: dict[bytes, list[bytes]]) -> Admitted:
+    """Return a request with what it asks for beside an answer."""
     upgrade = b"upgrade" in notable
-    websocket = upgrade and _asks_for_websocket(raw, notable, framing)
+    websocket = upgrade and _asks_for_websocket(raw, notable, admitted.framing)
     return Admitted(
-        RequestHead(
-            raw.method,
-            path.text,
-            query if mark else None,
-            headers,
-            raw.names if headers is raw.headers else None,
-        ),
-        path,
-        framing,
+        admitted.head,
+        admitted.path,
+        admitted.framing,
+        admitted.host,
         expects_continue=b"expect" in notable and _expects_continue(raw.version, notable),
         websocket=websocket,
         upgrade=upgrade and not websocket,
-        overrides=tuple([one.decode("latin-1") for one in overrides]) if overrides else (),
+        overrides=tuple(one.decode("latin-1") for one in _of(OVERRIDING, notable)),
         reroutes=_of(REROUTING, notable),
-        host=authority or (hosts[0] if hosts else b""),
         via=b"via" in notable,
     )
 
 
 def _of(names: frozenset[bytes], notable: dict[bytes, list[bytes]]) -> tuple[bytes, ...]:
-    """Return the values of some headers, if there are any."""
-    if names.isdisjoint(notable):
-        return ()
+    """Return the values of some headers."""
     return tuple(value for name in names for value in notable.get(name, ()))
 
 
@@ -204,10 +210,6 @@ def _check_line(raw: RawRequest) -> None:
             if _METHOD.fullmatch(raw.method) is None:
                 _refuse("method")
             raise MethodNotAllowed("unknown-method")
-    if _BAD_TARGET.search(raw.target):
-        raise MalformedRequest(
-            "target-character", detail="Percent-encode it, or set `accept: [raw-targets]`."
-        )
 
 
 def _notable(raw: RawRequest) -> dict[bytes, list[bytes]]:
@@ -216,21 +218,21 @@ def _notable(raw: RawRequest) -> dict[bytes, list[bytes]]:
     Refuse names of headers that leave two readings.
     """
     names, headers = raw.names, raw.headers
-    noted = names.decided(_note)
-    if noted is _REFUSED:
+    noted = names[_note]
+    if noted is None:
         _refuse("parser")
-    notable = {name: names.values(headers, name) for name in noted}
+    notable = {name: [headers[at][1] for at in places] for name, places in noted}
     if names.odd and not raw.accepted:
         _add_odd(notable, headers)
     return notable
 
 
-def _note(names: HeaderNames) -> frozenset[bytes]:
-    """Return which names the gate must know; `_REFUSED` where the names leave two readings."""
+def _note(names: HeaderNames) -> Places | None:
+    """Return where names stand that the gate must know; None where they leave two readings."""
     places = names.places
     if _DRAFT in places or any(len(places.get(one, ())) > 1 for one in _ONCE):
-        return _REFUSED
-    return _NOTABLE & places.keys()
+        return None
+    return names.standing(_NOTABLE)
 
 
 def _add_odd(notable: dict[bytes, list[bytes]], headers: Headers) -> None:
@@ -246,10 +248,8 @@ def _add_odd(notable: dict[bytes, list[bytes]], headers: Headers) -> None:
             notable.setdefault(heeded, []).append(value)
 
 
-def _split_target(target: str) -> tuple[bytes | None, str]:
-    """Return the authority of a target in absolute-form, or None, and the origin-form."""
-    if target.startswith("/"):
-        return None, target
+def _split_target(target: str) -> tuple[bytes, str]:
+    """Return the authority of a target in absolute-form, and the origin-form."""
     absolute = _ABSOLUTE.fullmatch(target)
     if absolute is None:
         _refuse("target-form")

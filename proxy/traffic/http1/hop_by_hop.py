@@ -6,11 +6,9 @@ Nothing is added but the framing and the forwarding headers.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
-from ...core.http.header_names import HeaderNames
+from ...core.http.header_names import HeaderNames, Pick, picking
 from ...core.http.message import Headers
 from ...core.transform import Frame
 from .framing import Framing
@@ -44,78 +42,66 @@ _DIGESTS: Final = frozenset(
 )
 """They vouch for bytes that have been changed (RFC 9530, RFC 9421)."""
 _CHECKSUM: Final = b"x-amz-checksum-"
-_CODING: Final = frozenset({b"content-encoding"})
 
 _PROTECTED: Final = frozenset({b"host", b"authorization", b"cookie", b"set-cookie", b"via"})
 """Connection must not remove these: a client could drop what the upstream relies on."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Without:
-    """Which headers stay where some are dropped; `checksums`: those of S3 are dropped as well.
-
-    Each is one object for its arguments (`_without`), and is looked up as that.
-    """
+class Without(NamedTuple):
+    """Which headers stay where some are dropped; `checksums`: those of S3 are dropped as well."""
 
     dropped: frozenset[bytes]
     checksums: bool = False
 
-    def __call__(self, names: HeaderNames) -> tuple[int, ...]:
-        """Return where those headers stand that stay."""
+    def __call__(self, names: HeaderNames) -> Pick:
+        """Return what picks those headers that stay."""
         dropped = self.dropped
         if self.checksums:
             dropped |= {one for one in names.places if one.startswith(_CHECKSUM)}
-        return tuple([at for at, low in enumerate(names.lows) if low not in dropped])
+        return picking([at for at, low in enumerate(names.lows) if low not in dropped])
 
 
-@lru_cache(maxsize=64)
-def _without(dropped: frozenset[bytes], *, digests: bool, decoded: bool) -> Without:
+def without(dropped: frozenset[bytes], *, digests: bool, decoded: bool) -> Without:
+    """Return which headers stay of a message; digests and codings only if they still hold."""
     if not digests:
         dropped |= _DIGESTS
-    return Without(dropped | _CODING if decoded else dropped, not digests)
+    return Without(dropped | {b"content-encoding"} if decoded else dropped, not digests)
 
 
-def kept(frame: Frame, dropped: frozenset[bytes], *, digests: bool) -> list[tuple[bytes, bytes]]:
-    """Return the headers to forward, with the new Content-Type; digests only if they still hold."""
+def kept(frame: Frame, without: Without) -> Headers:
+    """Return the headers to forward, with the new Content-Type."""
     head = frame.head
-    without = _without(dropped, digests=digests, decoded=frame.decoded)
-    staying = passing(head.headers, head.names, without)
+    if b"connection" in head.names.places:
+        staying = passing(head.headers, head.names, without)
+    else:  # as there, without a call
+        staying = head.names[without](head.headers)
     if frame.media_type is not None:
         staying = _retyped(staying, frame.media_type.encode("ascii"))
     return staying
 
 
-@lru_cache(maxsize=64)
-def together(one: frozenset[bytes], other: frozenset[bytes]) -> frozenset[bytes]:
-    """Return the union of two constant sets of names."""
-    return one | other
-
-
-def passing(headers: Headers, names: HeaderNames, without: Without) -> list[tuple[bytes, bytes]]:
+def passing(headers: Headers, names: HeaderNames, without: Without) -> Headers:
     """Return the headers that are neither dropped nor listed in Connection."""
-    listed = _listed(names.values(headers, b"connection")) if b"connection" in names else None
-    if listed:
-        places = Without(without.dropped | listed, without.checksums)(names)
-    else:
-        places = names.decided(without)
-    return [headers[at] for at in places]
+    if listed := _listed(names.values_in(headers, b"connection")):
+        return without._replace(dropped=without.dropped | listed)(names)(headers)
+    return names[without](headers)
 
 
-def _listed(values: list[bytes]) -> set[bytes]:
+def _listed(values: list[bytes]) -> frozenset[bytes]:
     """Return the names that Connection removes (RFC 9110 section 7.6.1)."""
     listed = {item.strip(b" \t").lower() for value in values for item in value.split(b",")}
     listed -= {b"", b"close", b"keep-alive"}
     listed -= _PROTECTED
-    return {name for name in listed if not name.startswith(b"content-")}
+    return frozenset(name for name in listed if not name.startswith(b"content-"))
 
 
-def _retyped(headers: list[tuple[bytes, bytes]], media_type: bytes) -> list[tuple[bytes, bytes]]:
+def _retyped(headers: Headers, media_type: bytes) -> Headers:
     """Return the headers with one Content-Type, in place of the first one or at the end.
 
     An empty type removes it: what was sealed without a Content-Type is opened without one.
     """
     if not media_type:
-        return [pair for pair in headers if pair[0].lower() != b"content-type"]
+        return tuple(pair for pair in headers if pair[0].lower() != b"content-type")
     result = []
     placed = False
     for name, value in headers:
@@ -126,14 +112,7 @@ def _retyped(headers: list[tuple[bytes, bytes]], media_type: bytes) -> list[tupl
             placed = True
     if not placed:
         result.append((b"Content-Type", media_type))
-    return result
-
-
-def joined(lines: list[bytes], added: Headers) -> bytes:
-    """Return a head up to its framing: the given lines and the added headers."""
-    if added:
-        lines = [*lines, *map(b": ".join, added)]
-    return b"\r\n".join(lines) + b"\r\n"
+    return tuple(result)
 
 
 WHOLE: Final = b"%bContent-Length: %d\r\n\r\n%b"

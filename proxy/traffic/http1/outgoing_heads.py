@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from functools import lru_cache
 from typing import Final
 
 from ...core.formats.token_places import without_tags
@@ -11,12 +13,10 @@ from ...core.http.header_names import HeaderNames
 from ...core.http.message import Headers, RequestHead, ResponseHead, header_values
 from ...core.transform import Forwardable, Frame
 from .forwarding_headers import UNCHANGED, Forwarding
-from .hop_by_hop import HOP_BY_HOP, Without, joined, kept, passing, together
+from .hop_by_hop import HOP_BY_HOP, Without, kept, passing, without
 from .pointing_headers import NO_REWRITE, POINTING, LocationRewrite
 
 REQUEST_ID: Final = b"x-request-id"
-_RULED_RESPONSE: Final = HOP_BY_HOP | {b"accept-ranges"}
-_RESPONSE_FOR_CALLER: Final = _RULED_RESPONSE | {b"etag", b"last-modified"}
 _SWITCHING: Final = Without(HOP_BY_HOP)
 _STRONG_TAG: Final = re.compile(rb'"[^"]*"')
 
@@ -37,12 +37,30 @@ def response_lines(
     head = frame.head
     if not isinstance(head, ResponseHead):
         raise TypeError("a request cannot go to the client")
+    caller = frame.for_caller
+    altered = frame.ruled or frame.changed or caller
     lines = [b"HTTP/1.1 %d %b" % (head.status, head.reason)]
-    lines += _response_lines(frame, location_rewrite)
+    staying = kept(frame, _down(altered=altered, for_caller=caller, decoded=frame.decoded))
+    if head.names[_special]:
+        staying = tuple(_fitting(staying, frame, location_rewrite, altered=altered))
+    lines += map(b": ".join, staying)
+    if altered:
+        lines.append(b"Accept-Ranges: none")
     if connection is not None:
         lines.append(b"Connection: " + connection)
-    whole = joined(lines, frame.added_headers)
+    lines += map(b": ".join, frame.added_headers)
+    lines.append(b"")
+    whole = b"\r\n".join(lines)
     return without_tags(whole) if frame.ruled else whole
+
+
+@lru_cache(maxsize=8)
+def _down(*, altered: bool, for_caller: bool, decoded: bool) -> Without:
+    """Return which headers of a response go on."""
+    dropped = HOP_BY_HOP | {b"accept-ranges"} if altered else HOP_BY_HOP
+    if for_caller:
+        dropped |= {b"etag", b"last-modified"}  # another caller has another representation
+    return without(dropped, digests=not altered, decoded=decoded)
 
 
 def id_line(request_id: bytes) -> bytes:
@@ -64,30 +82,21 @@ def switching_head(head: ResponseHead) -> bytes:
     return b"\r\n".join([*lines, *staying, b"", b""])
 
 
-def _response_lines(frame: Frame, location_rewrite: LocationRewrite) -> list[bytes]:
-    altered, private = frame.ruled or frame.changed or frame.for_caller, frame.private
-    dropped = _RULED_RESPONSE if altered else HOP_BY_HOP
-    if frame.for_caller:
-        dropped = _RESPONSE_FOR_CALLER  # another caller has another representation
-    lines = []
-    staying = kept(frame, dropped, digests=not altered)
-    if not frame.head.names.decided(_special):
-        lines = list(map(b": ".join, staying))
-        staying = []
-    for name, value in staying:
+def _fitting(
+    headers: Headers, frame: Frame, location_rewrite: LocationRewrite, *, altered: bool
+) -> Iterator[tuple[bytes, bytes]]:
+    """Yield headers of a response as they may go on."""
+    for name, value in headers:
         low = name.lower()
-        if private and speaks_to_caches(low):
+        if frame.private and speaks_to_caches(low):
             continue
-        if low != b"etag" or not altered:
-            if low in POINTING:
-                lines.append(b": ".join((name, location_rewrite.of_header(low, value))))
-            else:
-                lines.append(b": ".join((name, value)))
-        elif (weak := _weakened(value)) is not None:
-            lines.append(b": ".join((name, weak)))
-    if altered:
-        lines.append(b"Accept-Ranges: none")
-    return lines
+        if low == b"etag" and altered:
+            if (weak := _weakened(value)) is not None:
+                yield name, weak
+        elif low in POINTING:
+            yield name, location_rewrite.of_header(low, value)
+        else:
+            yield name, value
 
 
 def _special(names: HeaderNames) -> frozenset[bytes]:
@@ -104,8 +113,6 @@ def _weakened(tag: bytes) -> bytes | None:
     return tag if tag.startswith(b'W/"') else None
 
 
-_REQUEST: Final = HOP_BY_HOP | {b"expect"}
-_RULED_REQUEST: Final = _REQUEST | {b"accept-encoding", b"range", b"if-range"}
 _CONDITIONS: Final = frozenset({b"if-modified-since", b"if-none-match", b"if-range", b"range"})
 """What asks for less than an answer, by what was answered before: maybe to another caller."""
 
@@ -130,29 +137,43 @@ def request_lines(
     if not isinstance(head, RequestHead):
         raise TypeError("a response cannot go upstream")
     target = head.path if head.query is None else f"{head.path}?{head.query}"
+    ruled, places = frame.ruled, head.names.places
     lines = [f"{head.method} {target} HTTP/1.1".encode("ascii")]
-    lines += _request_lines(frame, forwarding)
-    if b"host" not in head.names:
+    going = _up(
+        forwarding.dropped,
+        ruled=ruled,
+        for_caller=frame.for_caller,
+        digests=not frame.changed,
+        decoded=frame.decoded,
+    )
+    staying = kept(frame, going)
+    if ruled and not _PRECONDITIONS.isdisjoint(places):
+        staying = tuple((name, _upward(name, value)) for name, value in staying)
+    lines += map(b": ".join, staying)
+    if b"host" not in places:
         lines.append(b"Host: " + host)
-    if frame.ruled:
+    if ruled:
         lines.append(b"Accept-Encoding: identity")
     lines += forwarding.lines
     if websocket:
         # Sec-WebSocket-* are end-to-end by name and have already been copied.
         lines += (b"Connection: Upgrade", b"Upgrade: websocket")
-    return joined(lines, frame.added_headers)
+    lines += map(b": ".join, frame.added_headers)
+    lines.append(b"")
+    return b"\r\n".join(lines)
 
 
-def _request_lines(frame: Frame, forwarding: Forwarding) -> list[bytes]:
-    dropped = _RULED_REQUEST if frame.ruled else _REQUEST
-    if frame.for_caller:
-        dropped = together(dropped, _CONDITIONS)
-    if forwarding.dropped:
-        dropped = together(dropped, forwarding.dropped)
-    staying = kept(frame, dropped, digests=not frame.changed)
-    if not frame.ruled or _PRECONDITIONS.isdisjoint(frame.head.names.places):
-        return list(map(b": ".join, staying))
-    return [b": ".join((name, _upward(name, value))) for name, value in staying]
+@lru_cache(maxsize=64)
+def _up(
+    told: frozenset[bytes], *, ruled: bool, for_caller: bool, digests: bool, decoded: bool
+) -> Without:
+    """Return which headers of a request go on, without those that have `told` of the client."""
+    dropped = HOP_BY_HOP | {b"expect"} | told
+    if ruled:
+        dropped |= {b"accept-encoding", b"range", b"if-range"}
+    if for_caller:
+        dropped |= _CONDITIONS
+    return without(dropped, digests=digests, decoded=decoded)
 
 
 def _upward(name: bytes, value: bytes) -> bytes:

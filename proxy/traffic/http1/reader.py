@@ -13,14 +13,14 @@ from http import HTTPStatus
 from typing import Final, NoReturn
 
 from ...core.errors import HeadTooLarge, MalformedRequest, UpstreamFailed
-from ...core.http.header_names import HeaderNames, names_of
+from ...core.http.header_names import HeaderNames, Places, names_of
 from ...core.http.message import Headers, ResponseHead
 from ...core.leaves import fields as fields_of
 from ...core.leaves.heads import FIELD as _FIELD
 from ...core.leaves.heads import NAME as _NAME
 from ...core.leaves.heads import TEXT as _TEXT
 from ..policy import CHUNK_LINE_BYTES, TRAILER_BYTES
-from .framing import ABSENT, CHUNKED, HTTP_10, HTTP_11, Framing
+from .framing import ABSENT, CHUNKED, HTTP_10, HTTP_11, Framing, measured
 from .gate import RawRequest
 
 _TARGET: Final = rb"[!-~\x80-\xff]"
@@ -82,11 +82,12 @@ class RequestReader:
             raise MalformedRequest("parser")
         method, target, number = first.groups()
         headers, names = found
-        if end - at > line and (
+        size = end - at
+        if size > line and (
             len(target) > line or any(len(one) > line for pair in headers for one in pair)
         ):
             raise HeadTooLarge("line")
-        if end - at > head:
+        if size > head:
             raise HeadTooLarge("head")
         if len(headers) > fields:
             raise HeadTooLarge("headers")
@@ -236,7 +237,7 @@ class BodyReader:
         return at
 
 
-_LENGTH: Final = re.compile(rb"[0-9]{1,18}")
+_LENGTH_DIGITS: Final = 18
 _BODILESS: Final = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
 _OK: Final = HTTPStatus.OK.value
 _SWITCHING: Final = HTTPStatus.SWITCHING_PROTOCOLS.value
@@ -316,9 +317,14 @@ class ResponseReader:
             if rest is None:
                 return b""
             data = rest
-        if self.complete:  # it has no body
-            self._over(data)
-            return b""
+            if self.complete:  # it has no body
+                self._over(data)
+                return b""
+            if len(data) == self.framing.content_length:
+                self.complete = True
+                return data
+            if self.framing.present:
+                self._body = BodyReader(self.framing)
         body = self._body
         if body is None:
             return data  # up to the end of the connection
@@ -404,24 +410,20 @@ class ResponseReader:
         self, status: int, reason: bytes, headers: Headers, names: HeaderNames, *, old: bool
     ) -> None:
         """Take a head, and make ready for its body."""
-        lengths = names.values(headers, b"content-length")
-        codings = names.values(headers, b"transfer-encoding")
-        options = b",".join(names.values(headers, b"connection")).lower()
-        if options or old:
+        noted = {name: [headers[at][1] for at in places] for name, places in names[_note]}
+        if old or b"connection" in noted:
+            options = b",".join(noted.get(b"connection", ())).lower()
             listed = {one.strip(b" \t") for one in options.split(b",")}
             if b"close" in listed or (old and b"keep-alive" not in listed):
                 self.doubt = True
         if status == _SWITCHING:
             self._switch(headers)
-        self.framing = _response_framing(lengths, codings, old=old)
+        self.framing = _response_framing(noted, old=old)
         self.bodiless = self._head_only or status in _BODILESS or status == _SWITCHING
         self.head = ResponseHead(status, reason, headers, names)
         if self.bodiless:
             self.complete = True
-        elif self.framing.present:
-            self._body = BodyReader(self.framing)
-            self.complete = self._body.complete
-        else:
+        elif not self.framing.present:
             self.doubt = True  # the body ends with the connection
 
     def _switch(self, headers: Headers) -> None:
@@ -451,14 +453,23 @@ def _refuse_line(line: bytes) -> NoReturn:
     _refuse("response-status-line")
 
 
-def _response_framing(lengths: list[bytes], codings: list[bytes], *, old: bool) -> Framing:
+def _note(names: HeaderNames) -> Places:
+    """Return where the names stand that tell of the body and of the connection."""
+    return names.standing(_FRAMES | {b"connection"})
+
+
+def _response_framing(noted: dict[bytes, list[bytes]], *, old: bool) -> Framing:
     """Return the framing of a response (RFC 9112 section 6.3); refuse what is ambiguous."""
-    if codings:
+    lengths, codings = noted.get(b"content-length"), noted.get(b"transfer-encoding")
+    if codings is not None:
         if lengths or len(codings) != 1 or codings[0].lower() != b"chunked" or old:
             _refuse("response-framing")
         return CHUNKED
-    if not lengths:
+    if lengths is None:
         return ABSENT
-    if len(lengths) != 1 or not _LENGTH.fullmatch(lengths[0]):
+    if len(lengths) != 1 or len(lengths[0]) > _LENGTH_DIGITS:
         _refuse("response-framing")
-    return Framing(int(lengths[0]))
+    try:
+        return measured(lengths[0])
+    except ValueError:
+        _refuse("response-framing")

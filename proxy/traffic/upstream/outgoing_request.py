@@ -10,7 +10,7 @@ from ...core.http.message import RequestHead
 from ...core.transform import Forwardable
 from ..bodies.transformed import refuse_beside
 from ..http1.framing import ABSENT, LAST_CHUNK, Framing, as_chunk
-from ..http1.hop_by_hop import ONE_WRITE, framed, framed_whole
+from ..http1.hop_by_hop import ONE_WRITE, WHOLE, framed
 from ..interfaces import RequestBody
 from .connection import UpstreamConnection
 
@@ -41,12 +41,13 @@ class OutgoingRequest:
         if payload is None:
             self._head = framed(lines, framing)
         elif payload or framing.present:
-            self._head = framed_whole(lines, len(payload))
+            self._head = WHOLE % (lines, len(payload), b"")
         else:
             self._head = framed(lines, ABSENT)  # a request without a body is forwarded without one
         self._payload = payload
         self._framing = framing
-        self.method = message.head.method if isinstance(message.head, RequestHead) else ""
+        head = message.frame.head
+        self.method = head.method if isinstance(head, RequestHead) else ""
         self.head_only = self.method == "HEAD"
         self._upload = upload
 

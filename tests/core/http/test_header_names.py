@@ -20,8 +20,13 @@ HEADERS = st.lists(st.tuples(NAMES, st.binary(max_size=3)), max_size=6).map(tupl
 def test_names_and_values_are_those_of_the_head(headers: Headers, name: bytes) -> None:
     names, low = names_in(headers), name.lower()
     assert names.lows == tuple(each.lower() for each, _ in headers)
-    assert (low in names) is any(each.lower() == low for each, _ in headers)
-    assert names.values(headers, low) == [value for each, value in headers if each.lower() == low]
+    assert (low in names.places) is any(each.lower() == low for each, _ in headers)
+    assert names.values_in(headers, low) == [
+        value for each, value in headers if each.lower() == low
+    ]
+    assert names.standing(frozenset({low, b"x-other"})) == (
+        ((low, names.places[low]),) if low in names.places else ()
+    )
     assert names.odd is any(re.search(rb"[^0-9A-Za-z-]", each) for each, _ in headers)
 
 
@@ -35,7 +40,7 @@ def test_what_names_decide_is_worked_out_once_for_them() -> None:
     first = names_in(((b"Host", b"a"), (b"Once", b"b")))
     again = names_in(((b"host", b"c"), (b"ONCE", b"d")))
 
-    assert first.decided(decide) == again.decided(decide) == 2
+    assert first[decide] == again[decide] == 2
     assert asked == [first]
 
 

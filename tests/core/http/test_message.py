@@ -104,3 +104,26 @@ def test_names_that_the_reader_has_read_are_not_read_again() -> None:
         assert head.names is names
         assert head.facts[b"content-type"] == [b"a/b"]
     assert SocketHead("request").names.lows == ()
+
+
+def test_messages_that_say_the_same_share_what_rules_read() -> None:
+    said = (b"Content-Type", b"application/json"), (b"Cache-Control", b"no-store")
+    one, other = (ResponseHead(200, b"", (*said, (b"Date", date))) for date in (b"1", b"2"))
+    assert one.facts is other.facts
+    assert one.facts == {b"content-type": [said[0][1]], b"cache-control": [said[1][1]]}
+    digest = (b"Content-MD5", b"x")
+    one, other = (ResponseHead(200, b"", (*said, digest)) for _ in range(2))
+    assert one.facts == other.facts
+    assert one.facts is not other.facts  # a digest comes once
+    assert not one.facts.plain_json
+
+
+def test_only_a_lone_type_says_what_a_body_is() -> None:
+    typed = (b"Content-Type", b"text/plain")
+    for headers, lone in (
+        ((), None),
+        ((typed,), b"text/plain"),
+        ((typed, typed), None),
+        ((typed, (b"Content-Encoding", b"gzip")), None),
+    ):
+        assert ResponseHead(200, b"", headers).facts.lone_type == lone

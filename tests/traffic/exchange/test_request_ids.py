@@ -14,7 +14,7 @@ from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.expressions.selectors import parse_selector
 from proxy.core.expressions.sources import parse_source
 from proxy.core.rules.model import Block, Item, Names
-from proxy.traffic.exchange.request_ids import take_request_id, take_trace
+from proxy.traffic.exchange.request_ids import RequestIds
 from proxy.traffic.message_record import MessageRecord
 from tests.factories import a_rule
 from tests.keys.builders import a_world
@@ -22,6 +22,7 @@ from tests.lanes.both_ways import nothing_is_prepared
 from tests.lanes.test_same_bytes import a_rulebook
 from tests.traffic.ours import PASSING, Ours, local, proxied
 from tests.traffic.wire import Origin, Peer, Response, connected, eventually, running
+from tools.raw_requests import raw_request
 
 CANARY = b"canary-4711"
 JSON = b"Content-Type: application/json"
@@ -222,8 +223,10 @@ async def test_an_id_that_a_rule_reads_as_a_value_is_not_told(
 @given(st.binary(max_size=80))
 def test_an_id_is_short_and_safe_in_a_line_a_header_and_a_terminal(value: bytes) -> None:
     record = MessageRecord("own-1", "api")
-    take_request_id(record, value)
-    take_trace(record, value)
+    headers = ((b"X-Request-Id", value), (b"traceparent", value))
+    RequestIds(RuleTable((), pass_unmatched=True)).take(
+        record, raw_request("GET", "/", (1, 1), headers)
+    )
 
     shown = record.request_id
     assert re.fullmatch(r"[A-Za-z0-9_.:+/=-]{1,64}", shown)
