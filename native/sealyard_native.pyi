@@ -1,5 +1,6 @@
 # What the native module has: proxy/core/leaves explains each function.
 
+from proxy.core.leaves.closed import Closed as Closed
 from proxy.core.leaves.finder import Finder as Finder
 
 __version__: str

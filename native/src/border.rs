@@ -313,6 +313,7 @@ fn put_texts<'py>(
 #[pymodule]
 fn sealyard_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add_class::<json_border::Closed>()?;
     module.add_class::<json_border::Finder>()?;
     module.add_function(wrap_pyfunction!(candidates, module)?)?;
     module.add_function(wrap_pyfunction!(decode, module)?)?;

@@ -15,7 +15,7 @@ const MAX_VALUES: usize = 1_000_000;
 const SELECTED_MAX: usize = 30_000;
 /// Paths of one Finder, so that a mask of them is one word, and steps of one path.
 const PATHS_MAX: usize = 64;
-const STEPS_MAX: usize = 64;
+pub(crate) const STEPS_MAX: usize = 64;
 /// So much is read between two pauses: less than a millisecond.
 const PIECE_BYTES: usize = 256 * 1024;
 /// Shorter strings are read by eight bytes, which costs less than to begin a search.
@@ -79,8 +79,8 @@ impl Node {
 pub type Found = (u64, Vec<Vec<usize>>);
 
 /// One scan of one text. Each of its functions returns None where it is not certain.
-struct Scan<'a, P> {
-    body: &'a [u8],
+pub(crate) struct Scan<'a, P> {
+    pub(crate) body: &'a [u8],
     depth: usize,
     room: usize,
     indexes: Vec<usize>,
@@ -92,6 +92,20 @@ struct Scan<'a, P> {
 }
 
 impl<'a, P: FnMut() -> bool> Scan<'a, P> {
+    /// Begin with a text, and with no values at so many paths.
+    pub(crate) fn new(body: &'a [u8], paths: usize, pause: P) -> Self {
+        Self {
+            body,
+            depth: 0,
+            room: SELECTED_MAX,
+            indexes: Vec::new(),
+            missing: 0,
+            values: vec![Vec::new(); paths],
+            due: PIECE_BYTES,
+            pause,
+        }
+    }
+
     fn text(mut self, root: &Node) -> Option<Found> {
         self.is_in_order()?;
         let start = space(self.body, 0);
@@ -135,9 +149,15 @@ impl<'a, P: FnMut() -> bool> Scan<'a, P> {
         (self.pause)().then_some(())
     }
 
-    fn enter(&mut self) -> Option<()> {
+    /// Go into an object or a list.
+    pub(crate) fn enter(&mut self) -> Option<()> {
         self.depth += 1;
         (self.depth <= MAX_DEPTH).then_some(())
+    }
+
+    /// Go out of it again.
+    pub(crate) fn leave(&mut self) {
+        self.depth -= 1;
     }
 
     fn value(&mut self, at: usize, node: &Node) -> Option<usize> {
@@ -203,7 +223,7 @@ impl<'a, P: FnMut() -> bool> Scan<'a, P> {
                 }
             }
         }
-        self.depth -= 1;
+        self.leave();
         for (place, one) in node.names.iter().enumerate() {
             if seen >> place & 1 == 0 {
                 self.missing |= one.child.below;
@@ -236,12 +256,12 @@ impl<'a, P: FnMut() -> bool> Scan<'a, P> {
             }
             self.indexes.pop();
         }
-        self.depth -= 1;
+        self.leave();
         Some(at + 1)
     }
 
     /// Where a value ends of which nothing else matters.
-    fn skip(&mut self, mut at: usize) -> Option<usize> {
+    pub(crate) fn skip(&mut self, mut at: usize) -> Option<usize> {
         let mut level = 0;
         let mut objects = 0u128; // whether each level is an object, the innermost as the lowest bit
         loop {
@@ -297,7 +317,7 @@ impl<'a, P: FnMut() -> bool> Scan<'a, P> {
     }
 
     /// A member's name as it is spelled, and where its value begins.
-    fn name(&mut self, at: usize) -> Option<(&'a [u8], usize)> {
+    pub(crate) fn name(&mut self, at: usize) -> Option<(&'a [u8], usize)> {
         let end = self.string(at)?;
         let colon = space(self.body, end);
         if *self.body.get(colon)? != b':' {
@@ -307,7 +327,7 @@ impl<'a, P: FnMut() -> bool> Scan<'a, P> {
     }
 
     /// Where a string ends, its quotes included.
-    fn string(&mut self, at: usize) -> Option<usize> {
+    pub(crate) fn string(&mut self, at: usize) -> Option<usize> {
         if *self.body.get(at)? != b'"' {
             return None;
         }
@@ -383,17 +403,7 @@ impl Paths {
     /// Find the values in a text. None where that is not certain, or where `pause`, which is called
     /// between pieces of 256 KiB, returns false.
     pub fn find(&self, body: &[u8], pause: impl FnMut() -> bool) -> Option<Found> {
-        let scan = Scan {
-            body,
-            depth: 0,
-            room: SELECTED_MAX,
-            indexes: Vec::new(),
-            missing: 0,
-            values: vec![Vec::new(); self.count],
-            due: PIECE_BYTES,
-            pause,
-        };
-        scan.text(&self.root)
+        Scan::new(body, self.count, pause).text(&self.root)
     }
 }
 

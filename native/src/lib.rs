@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod base64url;
+pub mod closed;
 pub mod fields;
 pub mod json;
 mod json_names;

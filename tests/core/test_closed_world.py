@@ -28,10 +28,10 @@ from proxy.core.errors import (
 from proxy.core.expressions.selectors import parse_json_selector
 from proxy.core.expressions.sources import JsonSource, NameSource, SameSource, parse_source
 from proxy.core.formats.json.closed import ClosedJson
-from proxy.core.formats.json.text import is_json_text
 from proxy.core.formats.json.walk import SCANNED_MAX
 from proxy.core.http.message import Headers
 from proxy.core.http.path import canonical
+from proxy.core.leaves.strict_json import is_json_text
 from proxy.core.planning.exchange import Exchange, Messages
 from proxy.core.policy import UNLISTED_NAMES
 from proxy.core.rules.conditions import Condition, text_value

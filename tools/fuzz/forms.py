@@ -17,6 +17,7 @@ from proxy.core.errors import MessageError
 from proxy.core.expressions.selectors import Any as Every
 from proxy.core.expressions.selectors import JsonSelector, Step
 from proxy.core.formats.json import Selection
+from proxy.core.leaves.closed import Closed, ClosedPlace
 from proxy.core.leaves.finder import Finder, Found, PlainPath
 
 from . import seeds
@@ -146,9 +147,16 @@ _PATHS: Final = (
     (("a", "b", "a", "b"), ("a", "b", "c"), ("a",)),
 )
 
+_SCALAR: Final[ClosedPlace] = (False, True, {}, {}, None, None)
+_WHOLE: Final[ClosedPlace] = (True, True, {}, {}, None, None)
+_LISTED: Final[tuple[ClosedPlace, ...]] = (
+    (False, False, {"a": _SCALAR, "content": _WHOLE}, {}, None, None),
+    (False, False, {"text": _WHOLE}, {0: _SCALAR}, _SCALAR, _SCALAR),
+)
+
 
 def finder(data: bytes) -> None:
-    """What either form of the Finder finds is what the walk finds, and the same as the other's."""
+    """What either form of the Finder finds is what the walk finds; so with what is `Closed`."""
     if not data:
         return
     paths, body = _PATHS[data[0] % len(_PATHS)], data[1:]
@@ -157,6 +165,10 @@ def finder(data: bytes) -> None:
     for found in (native, python):
         if found is not None and found != walked(paths, body):
             _broken("a Finder finds other values than the walk")
+    place = _LISTED[data[0] % len(_LISTED)]
+    clear = importlib.import_module("sealyard_native").Closed(place).is_clear(body)
+    if clear and not Closed(place).is_clear(body):
+        _broken("a text is clear to native code alone")
 
 
 def walked(paths: tuple[PlainPath, ...], body: bytes) -> Found | None:

@@ -26,11 +26,11 @@ from ..expressions.selectors import (
 from ..expressions.sources import name_sources
 from ..formats.json import FoundValue, Path, unescape
 from ..formats.json.closed import ClosedJson, ClosedNames, refuse
-from ..formats.json.text import is_json_text
 from ..formats.multipart.reader import spell_name
 from ..formats.parameters import fields_of_query
 from ..formats.table import FORMATS
 from ..http.message import Direction, RequestHead
+from ..leaves.strict_json import is_json_text
 from ..policy import SHOWN_CHARS
 from ..rules.model import NAMED_PARTS, Block, Item, Rule
 

@@ -10,6 +10,7 @@ from .choice import FORM, NATIVE, REASON, Form
 
 if FORM == "native":
     from sealyard_native import (
+        Closed,
         Finder,
         candidates,
         decode,
@@ -28,6 +29,7 @@ if FORM == "native":
     )
 else:
     from .base64url import decode, encode
+    from .closed import Closed
     from .finder import Finder
     from .heads import fields
     from .masks import masking
@@ -40,6 +42,7 @@ __all__ = [
     "FORM",
     "NATIVE",
     "REASON",
+    "Closed",
     "Finder",
     "Form",
     "candidates",

@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 Form = Literal["native", "python"]
 
-EXPECTED: Final = "0.7.0"
+EXPECTED: Final = "0.8.0"
 """The one version of `sealyard-native` that has the same functions as the files beside this one."""
 
 OFF: Final = "SEALYARD_NATIVE=0 turns it off"

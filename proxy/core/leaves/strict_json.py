@@ -27,6 +27,11 @@ _LONE_SURROGATE: Final = re.compile(
 _NOT_MARKS: Final = bytes(set(range(256)) - set(b'[]{}"'))
 _STEPS: Final = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")  # as signed bytes: 1 and -1
 _SPACE: Final = re.compile(r"[ \t\n\r]*+")
+_SKIPPED: Final = r"(?:[\s\x00]|\ufeff|\xef\xbb\xbf)*"
+_JSON_TEXT: Final = re.compile(
+    rf'{_SKIPPED}(?:\{{{_SKIPPED}["}}]|\[{_SKIPPED}(?:["{{\[\]0-9-]|true|false|null))', re.ASCII
+)
+"""How a text begins that is an object or a list of JSON to whoever parses it."""
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -37,6 +42,11 @@ def _refuse_constant(name: str) -> NoReturn:
 # `len` swallows numbers without converting them: no digits limit, no overflow, no rounding.
 _DECODER: Final = json.JSONDecoder(parse_int=len, parse_float=len, parse_constant=_refuse_constant)
 scan: Final = c_make_scanner(_DECODER)
+
+
+def is_json_text(text: str) -> bool:
+    """Return whether a text begins as an object or a list of JSON does."""
+    return _JSON_TEXT.match(text) is not None
 
 
 def after_space(text: str, at: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from proxy.core.leaves.closed import Closed
 from proxy.core.leaves.finder import Finder
 from tools.fuzz import forms, sanitized, seeds
 
@@ -15,11 +16,20 @@ native = pytest.importorskip(
 def test_every_native_leaf_is_compared() -> None:
     functions = {one for one in vars(native) if callable(getattr(native, one)) and one[0] != "_"}
 
-    assert functions - {"Finder"} == {name for name, _, _ in forms.pairs()}
+    assert functions - {"Closed", "Finder"} == {name for name, _, _ in forms.pairs()}
 
 
 def test_every_target_under_the_sanitizer_has_seeds() -> None:
     assert all(seeds.native(name) for name in sanitized.targets())
+
+
+def test_a_text_that_is_clear_to_native_code_alone_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Closed, "is_clear", lambda *_: False)
+
+    with pytest.raises(AssertionError, match="clear to native code alone"):
+        forms.finder(bytes((0,)) + b'{"a":1}')
 
 
 def test_a_finder_that_finds_something_else_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

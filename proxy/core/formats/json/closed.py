@@ -11,26 +11,23 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from json.scanner import c_make_scanner  # type: ignore[attr-defined]  # the C scanner itself
-from string import ascii_letters, digits
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ...errors import BodyTooLarge, InvalidBody, UnlistedName
 from ...expressions.selectors import Any as AnyStep
 from ...expressions.selectors import Inside, Step
-from ...leaves.strict_json import after_space, check, scan
+from ...leaves import Closed
+from ...leaves.strict_json import after_space, check, is_json_text, scan
 from ...policy import MOST_SELECTED, SHOWN_CHARS, UNLISTED_NAMES
 from ...slices import pause
 from .lexer import AFTER_ELEMENT, AFTER_MEMBER, LongText, Path, after, enter, member, read_name
-from .text import is_json_text, unescaped
+from .text import unescaped
 from .walk import SCANNED_MAX
 
+if TYPE_CHECKING:  # only the Python form loads it
+    from ...leaves.closed import ClosedPlace
+
 _NAME: Final = re.compile(r"[A-Za-z_$][A-Za-z0-9_.-]{0,63}")
-_USUAL: Final = frozenset(ascii_letters + digits)
-# Objects become tuples of pairs, so that a name that occurs twice is seen twice.
-_PAIRS: Final = c_make_scanner(
-    json.JSONDecoder(parse_int=len, parse_float=len, object_pairs_hook=tuple)
-)
 
 
 class Unlisted(NamedTuple):
@@ -57,8 +54,6 @@ class ListedPlace:
     whole: bool = False
     scalar: bool = False
     text: ListedPlace | None = None
-    ascii_names: dict[str, ListedPlace] = field(default_factory=dict)
-    """The names that a text decoded byte by byte spells as they read."""
 
     def insert(self, steps: tuple[Step, ...], *, whole: bool, members: bool) -> None:
         """List what is at the end of a path of names, elements and texts of JSON.
@@ -91,11 +86,23 @@ class ListedPlace:
             for one in self.names.values():
                 one.join(any_member)
         self.scalar = self.scalar and self.text is None
-        self.ascii_names = {name: one for name, one in self.names.items() if name.isascii()}
         places = *self.names.values(), *self.indexes.values(), self.star, self.member, self.text
         for child in places:
             if child is not None:
                 child.finish()
+
+    @property
+    def compiled(self) -> ClosedPlace:
+        """The place as a leaf reads it, once all is `finish`ed."""
+        return (
+            self.whole,
+            self.scalar,
+            # A text decoded byte by byte spells these alone as they read.
+            {name: one.compiled for name, one in self.names.items() if name.isascii()},
+            {index: one.compiled for index, one in self.indexes.items()},
+            None if self.star is None else self.star.compiled,
+            None if self.member is None else self.member.compiled,
+        )
 
     def join(self, other: ListedPlace) -> None:
         """List here as well what another place lists."""
@@ -136,7 +143,7 @@ class ListedPlace:
 class ClosedJson:
     """The places of JSON that a block lists."""
 
-    __slots__ = ("_root",)
+    __slots__ = ("_closed", "_root")
 
     def __init__(
         self,
@@ -156,6 +163,7 @@ class ClosedJson:
         for steps in plain:
             self._root.insert(steps, whole=False, members=False)
         self._root.finish()
+        self._closed = Closed(self._root.compiled)
 
     def is_clear(self, body: bytes) -> bool:
         """Return whether strict JSON certainly holds nothing that is not listed.
@@ -168,12 +176,7 @@ class ClosedJson:
             except (InvalidBody, BodyTooLarge, UnlistedName):
                 return False
             return True
-        text = body.decode("latin-1")
-        try:
-            document, _ = _PAIRS(text, after_space(text, 0))
-        except (ValueError, StopIteration, RecursionError):
-            return False
-        return _is_clear(document, self._root)
+        return self._closed.is_clear(body)
 
     def refuse_others(self, body: bytes, above: Path = ()) -> None:
         """Raise UnlistedName for the first name or value that is not listed.
@@ -300,36 +303,6 @@ def _shown(step: str | int) -> str:
     if isinstance(step, int):
         return f"[{step}]"
     return f".{step}" if _NAME.fullmatch(step) else f"[{json.dumps(step)}]"
-
-
-def _is_clear(value: Any, place: ListedPlace) -> bool:  # noqa: ANN401, C901, PLR0911 - what the scanner returns, a case for each kind
-    if place.whole or value is None:
-        return True
-    kind = type(value)
-    if kind is tuple:
-        names = place.ascii_names
-        for key, one in value:
-            child = names.get(key, place.member)
-            if child is None:
-                return False
-            # Most values are sealed, or are texts at plain places: those take no call.
-            if child.whole:
-                continue
-            if type(one) is str and child.scalar:
-                if one[:1] not in _USUAL and is_json_text(one):
-                    return False
-            elif not _is_clear(one, child):
-                return False
-        return place.holds_members
-    if kind is list:
-        if not place.holds_elements:
-            return False
-        for index, one in enumerate(value):
-            child = place.element(index)
-            if child is None or not _is_clear(one, child):
-                return False
-        return True
-    return place.scalar and (kind is not str or not is_json_text(value))
 
 
 class _Walk:

@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 from json.encoder import encode_basestring
 from typing import Final
 
 from ...leaves import unquote
 
 _MARKUP: Final = ((b"<", rb"\u003c"), (b">", rb"\u003e"), (b"&", rb"\u0026"))
-
-_SKIPPED: Final = r"(?:[\s\x00]|\ufeff|\xef\xbb\xbf)*"
-_JSON_TEXT: Final = re.compile(
-    rf'{_SKIPPED}(?:\{{{_SKIPPED}["}}]|\[{_SKIPPED}(?:["{{\[\]0-9-]|true|false|null))', re.ASCII
-)
-"""How a text begins that is an object or a list of JSON to whoever parses it."""
 
 
 def unescape(literal: bytes) -> str:
@@ -51,8 +44,3 @@ def shield(text: bytes) -> bytes:
     for mark, spelled in _MARKUP:
         text = text.replace(mark, spelled)
     return text
-
-
-def is_json_text(text: str) -> bool:
-    """Return whether a text begins as an object or a list of JSON does."""
-    return _JSON_TEXT.match(text) is not None

@@ -9,7 +9,7 @@ from typing import Final
 
 from ...errors import BodyTooLarge, InvalidBody
 from ...expressions.name_readings import leads_to_prototype
-from ...leaves.strict_json import after_space, scan
+from ...leaves.strict_json import after_space, is_json_text, scan
 from ...policy import MOST_SELECTED, ODD_NAME_CHARS, PIECE_BYTES
 from ...slices import pause, paused
 from .lexer import (
@@ -26,7 +26,6 @@ from .lexer import (
     read_name,
 )
 from .names import Node
-from .text import is_json_text
 
 _ODD_NAME: Final = 40
 SCANNED_MAX: Final = 4 * PIECE_BYTES
