@@ -391,6 +391,7 @@ def test_places_that_name_the_same_thing_are_equal() -> None:
         ("/api/rooms/r1", {"content": "a", "roomId": "r1"}, True),
         ("/api/rooms/r1?room_id=r1", {"content": "a", "roomId": "r1"}, True),
         ("/api/rooms/r1", {"content": "a", "roomId": "r2"}, False),
+        ("/api/rooms/r1", {"content": "a", "roomId": ""}, False),
         ("/api/rooms/r1?room_id=r2", {"content": "a"}, False),
         ("/api/rooms/r1", {"content": "a", "room_id": "r1"}, False),
     ):
