@@ -1,4 +1,4 @@
-"""The pages of Express and Rails: the rules as they stand there, before the real framework."""
+"""The pages of frameworks: the rules as they stand there, before the real framework."""
 
 from __future__ import annotations
 
@@ -39,10 +39,47 @@ listeners:
 """
 
 
+LARAVEL = "/usr/share/php/Illuminate/Foundation"
+JARS = Path("/usr/share/java")
+TOMCAT = [
+    "annotations-api",
+    "api",
+    "catalina",
+    "coyote",
+    "el-api",
+    "jaspic-api",
+    "jni",
+    "juli",
+    "servlet-api",
+    "util",
+    "util-scan",
+]
+SPRING = ["aop", "beans", "context", "core", "expression", "web", "web.servlet"]
+JAVA = [
+    *(JARS / f"tomcat9-{part}.jar" for part in TOMCAT),
+    *(JARS / f"spring3-{part}.jar" for part in SPRING),
+    *(JARS / f"jackson-{part}.jar" for part in ("annotations", "core", "databind")),
+    JARS / "commons-logging.jar",
+]
+
+
+def spring(folder: Path, port: int) -> list[str]:
+    """Build the application for a Java that this Spring reads, and return what runs it."""
+    path = ":".join(map(str, (folder, *JAVA)))
+    build = [tool("javac"), "--release", "8", "-parameters", "-cp", path, "-d", str(folder)]
+    subprocess.run([*build, str(HERE / "FrameworksSpring.java")], check=True, capture_output=True)
+    run = [tool("java"), "-cp", path, "FrameworksSpring"]
+    return [*run, str(port), str(folder / "kept.json")]
+
+
 def backend(name: str, folder: Path, port: int) -> list[str]:
     if name == "express":
         app = str(HERE / "frameworks_express.cjs")
         return [tool("node"), app, str(port), str(folder / "kept.json"), str(EXPRESS.parent)]
+    if name == "laravel":
+        return [tool("php"), "-S", f"127.0.0.1:{port}", str(HERE / "frameworks_laravel.php")]
+    if name == "spring":
+        return spring(folder, port)
     bind = f"tcp://127.0.0.1:{port}"
     return [tool("puma"), "-q", "-e", "production", "-b", bind, str(HERE / "frameworks_rails.ru")]
 
@@ -55,6 +92,8 @@ def running(name: str, folder: Path) -> Iterator[Client]:
     assert found is not None
     behind, port = free_port(), free_port()
     rules = textwrap.indent(found[1], " " * 6)
+    if name == "laravel":  # as its page says of this server
+        rules = rules.replace("response: {", "response: {accept: undelimited, ")
     text = CONFIGURATION.format(port=port, upstream=behind, rules=rules)
     (folder / "sealyard.yaml").write_text(text, "utf-8")
     command = [sys.executable, "-P", "-m", "proxy"]
@@ -126,4 +165,56 @@ def test_the_rules_of_the_page_of_rails_hold(tmp_path: Path) -> None:
     stored = json.loads(kept)
     assert stored["messages"]["1"]["content"].startswith(TOKEN)
     assert stored["notes"]["1"]["content"].startswith(TOKEN)
+    assert CANARY not in kept
+
+
+@pytest.mark.parametrize(
+    ("name", "room_id", "rows"),
+    [
+        pytest.param(
+            "laravel",
+            "room_id",
+            "data",
+            marks=pytest.mark.skipif(
+                bool(lacking(("php", LARAVEL))),
+                reason="Laravel is not installed: ./dev packages does it",
+            ),
+        ),
+        pytest.param(
+            "spring",
+            "roomId",
+            "content",
+            marks=pytest.mark.skipif(
+                bool(lacking(("javac", *map(str, JAVA)))),
+                reason="Spring is not installed: ./dev packages does it",
+            ),
+        ),
+    ],
+)
+def test_the_rules_of_the_page_hold(tmp_path: Path, name: str, room_id: str, rows: str) -> None:
+    with running(name, tmp_path) as client:
+
+        def told(method: str, path: str, data: object) -> object:
+            answer = client.ask(method, path, data)
+            assert answer.status in {200, 201}, answer
+            return answer.json["data"] if name == "laravel" else answer.json
+
+        sent = {room_id: "r1", "content": CANARY, "kind": "note"}
+        assert told("POST", "/api/messages", sent) == {**sent, "id": 1}
+        changed = {**sent, "id": 1, "content": f"{CANARY}, new"}
+        assert told("PATCH", "/api/messages/1", {"content": changed["content"]}) == changed
+        listed = client.ask("GET", "/api/rooms/r1/messages?page=1")
+        refused = [
+            client.ask("POST", "/api/messages", {**sent, "draft": CANARY}),
+            client.ask("POST", "/api/messages", {**sent, "Content": CANARY}),
+            client.ask("PATCH", "/api/messages/1", {"content": "a", room_id: "r2"}),
+            # Laravel's input() and Spring's @ModelAttribute take these before the path.
+            client.ask("GET", "/api/rooms/r2/messages?room=r1"),
+            client.ask("GET", "/api/rooms/r2/messages", {"room": "r1"}),
+        ]
+        kept = (tmp_path / "kept.json").read_text("utf-8")
+
+    assert (listed.status, listed.json[rows]) == (200, [changed])
+    assert [one.status for one in refused] == [400] * len(refused)
+    assert json.loads(kept)[0]["content"].startswith(TOKEN)
     assert CANARY not in kept

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from proxy.core.compiled.closed_world import ClosedQuery
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.errors import (
+    AmbiguousRequest,
     BodyTooLarge,
     ForbiddenValue,
     InvalidExpression,
@@ -25,7 +26,7 @@ from proxy.core.errors import (
     UnlistedName,
     UnsupportedBody,
 )
-from proxy.core.expressions.selectors import parse_json_selector
+from proxy.core.expressions.selectors import parse_json_selector, parse_selector
 from proxy.core.expressions.sources import JsonSource, NameSource, SameSource, parse_source
 from proxy.core.formats.json.closed import ClosedJson
 from proxy.core.formats.json.walk import SCANNED_MAX
@@ -390,6 +391,7 @@ def test_places_that_name_the_same_thing_are_equal() -> None:
         ("/api/rooms/r1", {"content": "a", "roomId": "r1"}, True),
         ("/api/rooms/r1?room_id=r1", {"content": "a", "roomId": "r1"}, True),
         ("/api/rooms/r1", {"content": "a", "roomId": "r2"}, False),
+        ("/api/rooms/r1", {"content": "a", "roomId": ""}, False),
         ("/api/rooms/r1?room_id=r2", {"content": "a"}, False),
         ("/api/rooms/r1", {"content": "a", "room_id": "r1"}, False),
     ):
@@ -399,6 +401,54 @@ def test_places_that_name_the_same_thing_are_equal() -> None:
         else:
             with pytest.raises(TrafficError):
                 send(made, message)
+
+
+@pytest.mark.parametrize(
+    ("sent", "fits"),
+    [
+        ('{"more":"a"}', True),
+        ('{"room":null}', True),
+        ('{"roomId":"a"}', True),
+        ('{"room":"a"}', False),
+        ('{"Room":"a"}', False),
+        ('{"\\u0072oom":1}', False),
+        ('{"room":{"more":"a"}}', False),
+        ('{"room-":"a"}', False),
+        ("more=a", True),
+        ("room=a", False),
+        ("ROOM=a", False),
+        (parts(("more", "\r\n\r\na")), True),
+        (parts(("room", "\r\n\r\na")), False),
+    ],
+)
+@pytest.mark.parametrize("place", ["path", "query"])
+def test_what_names_a_value_is_never_sealed(sent: str, fits: bool, place: str) -> None:  # noqa: FBT001 - a case
+    headers = JSON_TYPE if sent[0] == "{" else FORM if sent[0] != "-" else PARTS
+    selector = {JSON_TYPE: "$.text", FORM: "form:text", PARTS: "part:text"}[headers]
+    names = replace(NAMES, conversation=parse_source(f"{place}:room"))
+    block = a_block(encrypt=items(f"optional {selector}"), plain=(), others="seal")
+    made = a_rule("POST /api/rooms/{room}", request=replace(block, nothing="pass"), names=names)
+    message = a_message(
+        sent, headers=headers, target="/api/rooms/a" + "?room=a" * (place == "query")
+    )
+    if fits:
+        send(made, message)
+    else:
+        with pytest.raises((AmbiguousRequest, UnlistedName)):
+            send(made, message)
+
+
+@pytest.mark.parametrize("unrelated", ["$.room", "form:room"])
+def test_what_is_unrelated_to_the_path_is_sealed(unrelated: str) -> None:
+    of_form = unrelated.startswith("form")
+    room = NameSource("path", "room")
+    names = replace(NAMES, conversation=SameSource(room, (), (parse_selector(unrelated),)))
+    encrypt = items("optional form:text" if of_form else "optional $.text")
+    block = a_block(encrypt=encrypt, plain=(), others="seal")
+    made = a_rule("POST /api/rooms/{room}", request=replace(block, nothing="pass"), names=names)
+    headers, body = (FORM, "room=CANARY") if of_form else (JSON_TYPE, '{"room":"CANARY"}')
+    message = a_message(body, headers=headers, target="/api/rooms/r1")
+    assert b"CANARY" not in sent(made, message)
 
 
 # --- forms and parts

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, urljoin, urlsplit
 
 from ...core.errors import TrafficError
 from ...core.expressions.name_readings import are_twins
@@ -30,6 +30,8 @@ _TEXTS: Final = frozenset(
 )
 _CONVERSATIONS: Final = ("conversation", "room", "channel", "chat", "thread", "ticket")
 _READS: Final = frozenset({"GET", "HEAD"})
+_PAGES: Final = frozenset({"next", "next_page_url", "prev", "previous", "first", "last"})
+"""Members of answers that hold addresses of other pages."""
 _SUCCESS: Final = range(200, 300)
 
 
@@ -116,7 +118,8 @@ def _take(found: dict[str, SeenRoute], entry: Mapping[str, Any]) -> None:
     pattern = f"{method} {_template(path)}"
     route = found.setdefault(pattern, SeenRoute(pattern))
     route.count += 1
-    for name, value in dict(parse_qsl(url.query, keep_blank_values=True)).items():
+    asked = dict(parse_qsl(url.query, keep_blank_values=True))
+    for name, value in (_linked(entry["response"], request["url"]) | asked).items():
         route.query.setdefault(name, SeenPlace()).add(client, sensitive=_is_sensitive(name, value))
     data = request.get("postData") or {}
     media, body = str(data.get("mimeType", "")).partition(";")[0], data.get("text") or ""
@@ -130,6 +133,23 @@ def _take(found: dict[str, SeenRoute], entry: Mapping[str, Any]) -> None:
             seen[steps] = seen.get(steps, False) or _is_sensitive(_last(steps), value)
     for steps, sensitive in seen.items():
         route.body.setdefault(steps, SeenPlace()).add(client, sensitive=sensitive)
+
+
+def _linked(response: Mapping[str, Any], url: str) -> dict[str, str]:
+    """Return the query by which an answer tells its client to go on at the same path."""
+    headers = (one["value"] for one in response.get("headers", ()) if one["name"].lower() == "link")
+    links = re.findall(r"<([^<>]*)>", ",".join(headers))
+    with contextlib.suppress(ValueError, RecursionError):  # no JSON has no links
+        answer = json.loads((response.get("content") or {}).get("text") or "null")
+        found = _scalars(answer, ())
+        links += [one for steps, one in found if isinstance(one, str) and _PAGES & set(steps)]
+    told: dict[str, str] = {}
+    for link in links:
+        with contextlib.suppress(ValueError):  # no address
+            there = urlsplit(urljoin(url, link))
+            if there.path == urlsplit(url).path:
+                told.update(parse_qsl(there.query, keep_blank_values=True))
+    return told
 
 
 def _is_sensitive(name: str, value: object) -> bool:

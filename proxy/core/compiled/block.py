@@ -174,7 +174,7 @@ class CompiledBlock(MessageMatch):
         self.search = self._place(block.search, first=opened)
         conditions = conditions_of(block, shape)
         read = (*(self._at(one) for one in self.source_index if not one.member_name), *conditions)
-        self.closed = closed_world(block, direction, read)
+        self.closed = closed_world(block, direction, read, self.sources.values())
         self.escape, self.whole_place = _writing(block, direction)
         selectors = (
             *(one.item.selector for one in (*self.encrypt, *self.decrypt, *self.search)),

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Final, TypeVar
 
 from ..errors import ForbiddenValue, InvalidExpression, UnlistedName
-from ..expressions.name_readings import fold_member, words_of
+from ..expressions.name_readings import FieldNames, fold_member, words_of
 from ..expressions.selectors import (
     Any,
     JsonSelector,
@@ -23,7 +23,7 @@ from ..expressions.selectors import (
     Whole,
     is_in_json,
 )
-from ..expressions.sources import name_sources
+from ..expressions.sources import SameSource, Source, name_sources
 from ..formats.json import FoundValue, Path, unescape
 from ..formats.json.closed import ClosedJson, ClosedNames, refuse
 from ..formats.multipart.reader import spell_name
@@ -44,16 +44,18 @@ class ClosedWorld:
     `rest` says how other values are sealed; None: they are refused.
     """
 
-    __slots__ = ("_plain", "json", "names", "rest")
+    __slots__ = ("_labels", "_plain", "_unrelated", "json", "names", "rest")
 
-    def __init__(self, block: Block, sources: Iterable[Selector]) -> None:
-        """Take the lists of a block, and the selectors of the sources that it reads.
+    def __init__(
+        self, block: Block, read: Iterable[Selector], sources: Collection[Source] = ()
+    ) -> None:
+        """Take the lists of a block, the places that it reads, and the sources of its names.
 
         Raises InvalidExpression for a selector with `..`, which stands for no place.
         """
         self.rest: Item | None = block.rest if block.others == "seal" else None
         changed = [one.selector for one in block.items]
-        read = [*sources, *(one.selector for one in block.when)]
+        read = [*read, *(one.selector for one in block.when)]
         if any(map(_is_deep, (*changed, *block.plain))):
             raise InvalidExpression(
                 "`..` stands for no place", hint="write the path, or `others: pass`"
@@ -66,6 +68,12 @@ class ClosedWorld:
         # Where an item applies in some elements alone, its place may be plain in the others.
         self._plain = places[2]
         self.names = self._names(*kinds)
+        known = (one for each in sources for one in name_sources(each))
+        labels = {one.name for one in known if one.place in {"path", "query"}}
+        self._labels = FieldNames(dict(enumerate(labels)))
+        same = [one for each in sources if isinstance(each, SameSource) for one in each.unrelated]
+        self._unrelated = [one.steps for one in same if isinstance(one, JsonSelector)]
+        self._unrelated += [(Step(one.name),) for one in same if isinstance(one, NamedSelector)]
 
     def is_plain(self, found: FoundValue, body: bytes) -> bool:
         """Return whether a value that an item leaves is a scalar at a plain place."""
@@ -78,6 +86,16 @@ class ClosedWorld:
         """Raise UnlistedName for a value that an item leaves, unless its place is plain as well."""
         if not self.is_plain(found, body):
             refuse(found.path)
+
+    def refuse_label(self, path: Path) -> None:
+        """Raise UnlistedName for what would be sealed, and may be what path or query name.
+
+        Binders fill one object from path, query and body: the sealed text would be the name.
+        """
+        if not path or not self._labels.readings(str(path[0])):
+            return
+        if not any(stands_at(steps, path) for steps in self._unrelated):
+            refuse(path)
 
     def _names(self, *kinds: Iterable[Selector]) -> ClosedNames:
         """Return the names of pairs and parts, with the places in those that are JSON texts."""
@@ -95,12 +113,12 @@ class ClosedWorld:
 
 
 def closed_world(
-    block: Block, direction: Direction, sources: Iterable[Selector]
+    block: Block, direction: Direction, read: Iterable[Selector], sources: Collection[Source]
 ) -> ClosedWorld | None:
     """Return what a block of requests lists; None where everything else passes."""
     if direction == "response" or block.others == "pass":
         return None
-    return ClosedWorld(block, sources)
+    return ClosedWorld(block, read, sources)
 
 
 def stands_at(steps: _Steps, path: Path) -> bool:

@@ -99,6 +99,7 @@ def add_other_parts(binder: Binder, others: Sequence[Part], body: bytes) -> None
     for part in others:
         if part.filename is not None:
             refuse((part.name,))
+        closed.refuse_label((part.name,))
         _seal_content(binder, items.placed((part.name,)), part, body)
 
 

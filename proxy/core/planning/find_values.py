@@ -205,6 +205,7 @@ def add_others(binder: Binder, reads: Reads, others: Sequence[FoundValue], body:
         return
     items = OtherItems(binder.compiled, closed.rest)
     for found in paused(others):
+        closed.refuse_label(found.path)
         placed = items.placed(found.path)
         sealing = ItemSealing(reads, placed.item, binder.compiled)
         sealing.add(binder.values, binder.context(placed, found.path), body, found)

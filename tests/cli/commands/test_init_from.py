@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from proxy.cli.support.proposal import UNVETTED, proposed, routes_of
+from proxy.cli.support.proposal import RECORDED, UNVETTED, proposed, routes_of
 from proxy.config.settings import (
     KeySettings,
     ListenerSettings,
@@ -281,3 +281,22 @@ def test_what_are_no_counts_is_told(tmp_path: Path, text: bytes) -> None:
 
     told = invoke("init", str(tmp_path / "new"), "--from", str(tmp_path / "ladder.json"), status=3)
     assert "neither a HAR nor the counts of rules" in told.stderr
+
+
+@pytest.mark.parametrize(
+    ("answer", "named"),
+    [
+        ({"headers": [{"name": "Link", "value": '</api/notes?after=7>; rel="next"'}]}, True),
+        ({"content": {"text": json.dumps({"next": f"{URL}/api/notes?after=7"})}}, True),
+        ({"content": {"text": json.dumps({"_links": {"next": {"href": "?after=7"}}})}}, True),
+        ({"content": {"text": json.dumps({"next": "/api/others?after=7"})}}, False),
+        ({"content": {"text": json.dumps({"text": f"{URL}/api/notes?after=7"})}}, False),
+        ({"content": {"text": json.dumps({"next": "http://[?after=7"})}}, False),
+        ({"content": {"text": "{"}}, False),
+    ],
+)
+def test_names_of_the_next_page_are_proposed(answer: dict[str, Any], named: bool) -> None:  # noqa: FBT001 - a case
+    entry = an_entry(None, "/api/notes?limit=5", method="GET", status=200)
+    entry["response"] |= answer
+    (route,) = routes_of(a_har(entry))
+    assert proposed(route, RECORDED).query == (["after", "limit"] if named else ["limit"])

@@ -199,9 +199,24 @@ RULES: Final = """\
       - name: what is opened
         match: GET /opened
         response: {decrypt: tokens}
+      - name: below the files, the contacts and the rooms
+        match:
+          - POST,PUT,PATCH /files/{id}/**
+          - POST,PUT,PATCH /contact/{id}/**
+          - POST,PUT,PATCH /in/rooms/{room}/**
+        request: reject
       - name: anything else of the interface
         match: /api/{what}
       - name: the rest
         match: /**
 """
-"""As the how-to and the README write them: nothing is said about spellings or other places."""
+"""As the how-to and the README write them: nothing is said about spellings or other places.
+
+But for what `validate` tells: to Echo the last name of a route holds slashes as well.
+"""
+
+IN_BODIES: Final = RULES.replace(
+    "conversation: path:room\n        request: {decrypt: $.content}",
+    "conversation: {from: path:room, also: [$.room]}\n        request: {decrypt: $.content}",
+)
+"""Where others pass: the author knows that Echo takes the room from the body first, and says so."""

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from tests.servers import free_port
 
-from .routes import RULES
+from .routes import IN_BODIES, RULES
 
 ROOT: Final = Path(__file__).parents[3]
 _PATIENCE_SECONDS: Final = 120.0
@@ -98,7 +98,7 @@ def serving(
                 upstream=upstream,
                 listed="" if world == "pass" else _LISTED,
             )
-            text += RULES
+            text += IN_BODIES if world == "pass" else RULES
     (folder / "sealyard.yaml").write_text(text)
     token = folder / "admin.token"
     token.write_text("token-of-the-fuzzer-0123456789\n")
