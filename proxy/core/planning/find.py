@@ -418,7 +418,8 @@ def _add_opened(  # noqa: PLR0913, PLR0917 - what is found, and how it is writte
     exact, in_html = (
         how_to_open(selection, compiled, placed.item, one) for one in (EXACT, IN_HTML)
     )
-    heeds, plain = manner.heeds_whole_values, selection.spell is None and compiled.packets is None
+    heeds = manner.heeds_whole_values
+    plain = type(selection) is JsonSelection and compiled.packets is None
     if plain and not heeds and _open_alike(binder, exact, placed, some, body):
         return
     for found in paused(some):
