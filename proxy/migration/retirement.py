@@ -50,16 +50,19 @@ def retirement(
 def needs_index(keyring: Keyring, reports: Sequence[SignedReport]) -> str:
     """Return why values may need the older of two generations of the index, or an empty text.
 
-    Each report is of `verify`, of one state of its database, and made after processes had turned to
-    the newer generation: no value of the older one is sealed after that.
+    Each report is of `verify`, of one state of its database, and made after every process had
+    turned to the newer generation: no value of the older one is sealed after that.
     """
     former, latest = keyring.index
     if not reports:
         return "nothing was proven: give --report"
     for report in reports:
         reason = _proves(keyring, report)
-        if not latest.turned or report.began <= latest.turned:
-            reason = reason or "values in the form `equal` are sealed by it since: --turn first"
+        if not latest.settled or report.began <= latest.settled:
+            reason = reason or (
+                "values in the form `equal` may be sealed by it since: --turn, and again once every"
+                " process has turned, before `verify`"
+            )
         reason = reason or _of_index(former.generation, report.tally)
         if reason:
             return reason

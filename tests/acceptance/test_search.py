@@ -14,6 +14,7 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from itertools import accumulate
 from pathlib import Path
 from random import Random  # noqa: TID251 - the same texts in every run
 from typing import Any
@@ -100,10 +101,10 @@ def texts(messages: int) -> tuple[list[str], list[str]]:
     """Return messages in which words are as common as in a language (Zipf), and the words."""
     random = Random(11)  # noqa: S311 - no secret
     vocabulary = a_vocabulary(random)
-    weights = [1 / (rank + 3) for rank in range(len(vocabulary))]
+    weights = list(accumulate(1 / (rank + 3) for rank in range(len(vocabulary))))
     made = []
     for _ in range(messages):
-        words = random.choices(vocabulary, weights, k=random.randint(2, 15))
+        words = random.choices(vocabulary, cum_weights=weights, k=random.randint(2, 15))
         made.append(" ".join(one.title() if random.random() < 0.2 else one for one in words) + ".")
     return made, vocabulary
 

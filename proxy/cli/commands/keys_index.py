@@ -60,12 +60,12 @@ def rotate_index(  # noqa: PLR0913 - its options
     The first run makes the secret that fields with an `index` and the form `equal` need. Another
     one makes the next generation: values get tags of both, and searches go by the former one. Once
     every process has it, --turn has values of `form: equal` sealed by it; requests that look for
-    such values are refused (503) from then on. Bring stored rows up to date (`sealyard migrate
-    index`) and prove it (`verify`). --drop ends the former generation, and searches go by the new
+    such values are refused (503) from then on. Once every process has turned, --turn again writes
+    down when: only a later proof counts. Bring stored rows up to date (`sealyard migrate index`)
+    and prove it (`verify`). --drop ends the former generation, and searches go by the new
     one. Values of `form: equal` of a dropped generation never open again, so it exits with 1 where
     no report shows that there are none. KEKs are not touched.
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
-    now = int(time.time())
     if (turn and drop) or ((reports or unproven) and not drop):
         raise click.UsageError("--report and --unproven go with --drop, and --turn without it")
     if (turn or drop) and not anyway:
@@ -74,14 +74,19 @@ def rotate_index(  # noqa: PLR0913 - its options
     if drop:
         changed = _dropped(place, reports, unproven=unproven, yes=yes)
     elif turn:
-        changed = update(place, "keys.index-turn", lambda one: one.turn_index(now=now))
+        # Not the time before `require_state`, which waits for processes: they may turn meanwhile.
+        changed = update(place, "keys.index-turn", lambda one: one.turn_index(now=int(time.time())))
     else:
         changed = update(
-            place, "keys.rotate-index", lambda one: one.rotate_index(now=now, random=os.urandom)
+            place,
+            "keys.rotate-index",
+            lambda one: one.rotate_index(now=int(time.time()), random=os.urandom),
         )
     first, last = changed.index[0].generation, changed.index[-1].generation
     console.say(f"searches go by generation {first} of the index; values get tags up to {last}")
     console.say(f"`form: equal` goes by generation {index_secrets.sealing(changed.index)}")
+    if turn and not changed.index[-1].settled:
+        console.say("distribute the keyring, and run this again once every process has turned")
     tell_reach(fence(place, changed, expect), "know of it", expect=expect)
 
 

@@ -75,6 +75,7 @@ def _rules(rules: list[Row]) -> Iterator[str]:
         numbers = [sum(row["counts"].get(one, 0) for one in each) for each in _COLUMNS.values()]
         last = utc(int(row["last_matched"])) if row["last_matched"] else "-"
         yield f"{name.ljust(width)}{''.join(str(one).rjust(_WIDTH) for one in numbers)}  {last}"
+        yield from (f"  {one}" for one in row["does"] if one.startswith("makes equal tokens"))
 
 
 def _span(seconds: float) -> str:

@@ -20,7 +20,8 @@ from ...config.yaml.nodes import Node, Place, Problems, Scalar
 from ...config.yaml.scalars import expected
 from ...core.callers import VerifiedCaller
 from ...core.crypto.context import Context, Scope
-from ...core.crypto.secret import KEY_BYTES, SessionKey
+from ...core.crypto.equal import EqualSession
+from ...core.crypto.secret import KEY_BYTES, IndexSecret, SessionKey
 from ...core.crypto.session_cipher import Session
 from ...core.crypto.token import ASSUMED_KEK_ID, CTY_JSON, Form
 from ...core.errors import CasesError
@@ -344,7 +345,7 @@ def as_json(value: object) -> str:
 # --- tokens in cases ----------------------------------------------------------------------------
 
 SEALED: Final = "<sealed>"
-_FORMS: Final = ("<sealed short>", "<sealed base64>", "<sealed json>", "<sealed package>")
+_FORMS: Final = tuple(f"<sealed {one}>" for one in ("short", "base64", "equal", "json", "package"))
 
 
 def with_tokens(text: str) -> str:
@@ -359,8 +360,11 @@ def with_tokens(text: str) -> str:
 def _token(mark: str) -> str:
     scope = Scope()
     kind = mark.removeprefix("<sealed").removesuffix(">").strip()
+    secret = os.urandom(KEY_BYTES)
+    if kind == "equal":
+        return EqualSession(IndexSecret(secret), 1, scope).seal(b"x", Context(scope)).decode()
     session = Session(
-        SessionKey(os.urandom(KEY_BYTES)),
+        SessionKey(secret),
         sid=int(time.time()).to_bytes(4) + bytes(8),
         scope=scope,
         kek_id=None if kind == "package" else ASSUMED_KEK_ID,

@@ -326,7 +326,7 @@ class FlatJson:
             if len(spots) != stride:
                 each = False
                 if spots:
-                    _add_opened(values, how, context, body, _apart(spots, stride))
+                    add_opened(values, how, context, body, _apart(spots, stride))
                 continue
             start, end = spots[0], spots[1]
             text = body[start + 1 : end - 1]
@@ -394,7 +394,8 @@ def _add_sealed(
         values.extend(how[0], context, inner, texts)
 
 
-def _add_opened(values: Values, how: Open, context: Context, body: bytes, spots: list[int]) -> None:
+def add_opened(values: Values, how: Open, context: Context, body: bytes, spots: list[int]) -> None:
+    """Add the rows of JSON values of one context, each between two of the `spots`."""
     for some in _portions(spots):
         found: list[Lookup | None] = [*tokens_at(body, some)]
         _refuse_foreign_heads(found)

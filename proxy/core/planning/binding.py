@@ -189,6 +189,10 @@ class Binder:
             return token
         return OpenFailed(TWIN)
 
+    def is_same_for_all(self, placed: Placed) -> bool:
+        """Tell whether all values of an item have one context, and no name has a second reading."""
+        return self._spoiled is None and not placed.shared
+
     def spoils(self, placed: Placed, path: Path) -> bool:
         """Tell whether a value of a response, or a name that binds it, has a second reading."""
         return self._spoiled is not None and self._spoiled.touches(placed, path)

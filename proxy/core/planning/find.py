@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 
 from ..compiled.block import CompiledBlock
 from ..compiled.closed_world import ClosedWorld
+from ..compiled.flat_json import add_opened
 from ..errors import ForbiddenValue, InvalidBody, MissingValue, UnlistedName, UnsupportedBody
 from ..formats import token_places
 from ..formats.body_format import Kind, Selection
@@ -18,6 +20,7 @@ from ..http.message import Head, RequestHead, ResponseHead, SocketHead, media_ty
 from ..leaves.lax_json import masked
 from ..rules.model import Placed
 from ..slices import paused
+from ..values.hows import Open
 from ..values.table import Values
 from .binding import Binder
 from .block_choice import alternatives, choose
@@ -395,23 +398,54 @@ def _add_selected(
             sealing.add(binder.values, binder.context(placed, found.path), body, found)
     manner = Manner(compiled.escape, rendered=rendered)
     for placed in compiled.decrypt:
-        exact, in_html = (
-            how_to_open(selection, compiled, placed.item, one) for one in (EXACT, IN_HTML)
-        )
-        for found in paused(findings.found[placed.index]):
-            if compiled.packets is not None and not is_text(selection, found, body):
-                from .attachments import open_attached  # noqa: PLC0415 - loaded with its rules
-
-                open_attached(binder, placed, found, body)
-                continue
-            token = found_token(selection, binder, placed, found, body)
-            is_html = manner.heeds_whole_values and manner.of_string(found.start).escape == "html"
-            how = in_html if is_html else exact
-            open_value(binder, how, placed, found, token)
+        _add_opened(binder, selection, placed, findings.found[placed.index], body, manner)
     if compiled.search or (binder.exchange.sought and compiled.direction == "response"):
         from .find_searched import add_searches  # noqa: PLC0415 - loaded with its rules
 
         add_searches(binder, selection, findings, body)
+
+
+def _add_opened(  # noqa: PLR0913, PLR0917 - what is found, and how it is written
+    binder: Binder,
+    selection: Selection,
+    placed: Placed,
+    some: Sequence[FoundValue],
+    body: bytes,
+    manner: Manner,
+) -> None:
+    """Add the rows of the values of one item that are opened."""
+    compiled = binder.compiled
+    exact, in_html = (
+        how_to_open(selection, compiled, placed.item, one) for one in (EXACT, IN_HTML)
+    )
+    heeds = manner.heeds_whole_values
+    plain = type(selection) is JsonSelection and compiled.packets is None
+    if plain and not heeds and _open_alike(binder, exact, placed, some, body):
+        return
+    for found in paused(some):
+        if compiled.packets is not None and not is_text(selection, found, body):
+            from .attachments import open_attached  # noqa: PLC0415 - loaded with its rules
+
+            open_attached(binder, placed, found, body)
+            continue
+        token = found_token(selection, binder, placed, found, body)
+        is_html = heeds and manner.of_string(found.start).escape == "html"
+        open_value(binder, in_html if is_html else exact, placed, found, token)
+
+
+def _open_alike(
+    binder: Binder, how: Open, placed: Placed, found: Sequence[FoundValue], body: bytes
+) -> bool:
+    """Add the rows of values that are opened with one context; return whether they are such."""
+    is_same = bool(found) and binder.is_same_for_all(placed)
+    if not is_same or any(one.within is not None for one in found):
+        return False
+    try:
+        context = binder.context(placed, ())
+    except MissingValue:  # it matters for tokens alone
+        return False
+    add_opened(binder.values, how, context, body, [at for one in found for at in one[1:3]])
+    return True
 
 
 def refuse_missing(compiled: CompiledBlock, missing: AbstractSet[int] | None) -> None:

@@ -8,7 +8,7 @@ from ..compiled.block import CompiledBlock
 from ..compiled.kept_elements import KeptElements
 from ..errors import CallerMayNotSearch, OpenFailed, SearchNotSupported, UpstreamFailed
 from ..formats.body_format import Kind
-from ..formats.json import Findings, FoundValue, unescape
+from ..formats.json import Findings, FoundValue, Path, unescape
 from ..formats.token_places import without_tags
 from ..http.message import ResponseHead
 from ..rules.model import Placed
@@ -96,10 +96,14 @@ def _add_sieve(binder: Binder, kept: KeptElements, findings: Findings, body: byt
     if not queries:
         return
     places = findings.found[kept.first]
-    if any(isinstance(one.path[-1], str) for one in places):
-        raise UpstreamFailed("search-answered-by-no-list")
-    numbers = {one.path: at for at, one in enumerate(places)}
-    elements = [Element(one.start, one.end, one.path[:-1]) for one in places]
+    numbers: dict[Path, int] = {}
+    elements: list[Element] = []
+    for at, one in enumerate(places):
+        path = one.path
+        if isinstance(path[-1], str):
+            raise UpstreamFailed("search-answered-by-no-list")
+        numbers[path] = at
+        elements.append(Element(one.start, one.end, path[:-1]))
     values = binder.values
     by_start = {start: row for row, start in enumerate(values.starts)}
     rows: dict[int, tuple[int, str]] = {}
@@ -109,9 +113,11 @@ def _add_sieve(binder: Binder, kept: KeptElements, findings: Findings, body: byt
         for one in findings.found[placed.index]:
             row = by_start[one.start]
             rows[row] = numbers[one.path[: kept.depth]], placed.item.field
-            what, raw = values.what[row], one.raw(body)
-            if isinstance(what, OpenFailed) and what.reason == NO_TOKEN and raw[:1] == b'"':
-                sieve.take(row, unescape(raw).encode())
+            what = values.what[row]
+            if isinstance(what, OpenFailed) and what.reason == NO_TOKEN:
+                raw = one.raw(body)
+                if raw[:1] == b'"':
+                    sieve.take(row, unescape(raw).encode())
     values.sieve = sieve
 
 
@@ -120,12 +126,11 @@ def _add_echoes(binder: Binder, body: bytes) -> None:
 
     Clients get what they have searched for. What lies in a token, or behind one, is none of it.
     """
-    values = binder.values
-    taken = CutSpans([(*values.span(row), b"") for row in range(len(values))])
-    for query in binder.exchange.sought.values():
-        for one in query.echoes(body):
-            if not taken.has(one[0]):
-                values.replaced.append(one)
+    found = [one for query in binder.exchange.sought.values() for one in query.echoes(body)]
+    if found:
+        values = binder.values
+        taken = CutSpans([(*values.span(row), b"") for row in range(len(values))])
+        values.replaced += [one for one in found if not taken.has(one[0])]
 
 
 def told_back(exchange: Exchange, head: ResponseHead) -> ResponseHead:

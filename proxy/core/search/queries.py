@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from ..crypto.context import Context
 from ..errors import IndexIncomplete, NotIndexable, SearchNotSupported, SearchTooBroad
-from ..policy import SEARCHED_WORDS
+from ..policy import INDEXED_CHARS, SEARCHED_WORDS
 from .model import ExactIndex, FieldIndex, WordsIndex, index_scope
 from .normal_forms import normalize
 from .tags import IndexKeys, listed
@@ -142,6 +142,10 @@ class Query:
         try:
             if isinstance(index, ExactIndex):
                 return normalize(index.normalize, text) == self.normal
+            # Between blanks each is a word, whatever stands beside it: no need to look for others.
+            is_plain = text.isascii() and len(text) <= INDEXED_CHARS
+            if is_plain and self.words.issubset(text.lower().split()):
+                return True
             return self.words.issubset(words(text))
         except NotIndexable:
             return False  # it has no tags either

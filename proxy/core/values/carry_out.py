@@ -323,8 +323,8 @@ class CarriedOut:
     def _drop(self, sieve: Sieve) -> list[Span]:
         """Return what is replaced beside the values, once elements have been dropped."""
         values = self._values
-        for stays in sieve.stays:
-            self._count("found" if stays else "filtered")
+        for stay, number in Counter(sieve.stays).items():
+            self._count("found" if stay else "filtered", number)
         cuts, rows = sieve.dropped(values.starts, values.heads, values.replaced)
         for row in rows:
             self.texts[row] = None

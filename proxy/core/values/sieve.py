@@ -48,14 +48,14 @@ class Sieve:
         if row not in self.rows:
             return
         at, field = self.rows[row]
+        fitting = self._fitting[at]
         for query in self._queries:
-            if query.sought.field == field and query not in self._fitting[at]:
+            if query.sought.field == field and query not in fitting:
                 try:
-                    fits = query.fits(text.decode())
+                    if query.fits(text.decode()):
+                        fitting.add(query)
                 except UnicodeDecodeError:
                     continue
-                if fits:
-                    self._fitting[at].add(query)
 
     @property
     def stays(self) -> list[bool]:

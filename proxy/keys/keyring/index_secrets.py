@@ -21,14 +21,15 @@ from .kek import mark_of
 class IndexGeneration:
     """An index secret, the number of its generation, and since when (seconds since 1970).
 
-    `turned` is since when values in the equal form are sealed by it, and no more by the one before
-    it; 0: they are not yet.
+    `turned` is when values in the equal form came to be sealed by it, and no more by the one before
+    it, and `settled` when every process did so; 0: they do not yet, or it is not known.
     """
 
     key: IndexSecret
     generation: int
     since: int
     turned: int = 0
+    settled: int = 0
 
     @property
     def id(self) -> str:
@@ -43,7 +44,7 @@ def check(secrets: Sequence[IndexGeneration]) -> None:
         raise KeyringError(f"a keyring holds at most {MAX_INDEX_SECRETS} index secrets")
     if numbers != sorted(set(numbers)) or any(one < 1 for one in numbers):
         raise KeyringError("the index secrets of a keyring are of rising generations")
-    if any(min(one.since, one.turned) < 0 for one in secrets):
+    if any(min(one.since, one.turned, one.settled) < 0 for one in secrets):
         raise KeyringError("an index secret's time is at least 0")
 
 
@@ -80,5 +81,8 @@ def latest(
     return max(ours, theirs, key=_progress)
 
 
-def _progress(secrets: tuple[IndexGeneration, ...]) -> tuple[int, int, int]:
-    return (secrets[-1].generation, -len(secrets), secrets[-1].turned) if secrets else (0, 0, 0)
+def _progress(secrets: tuple[IndexGeneration, ...]) -> tuple[int, ...]:
+    if not secrets:
+        return ()
+    last = secrets[-1]
+    return last.generation, -len(secrets), last.turned, last.settled

@@ -70,8 +70,8 @@ def encode(keyring: Keyring) -> bytes:
     keys += (_beside("records", one) for one in keyring.records)
     for secret in keyring.index:
         more = {"generation": secret.generation, "since": secret.since}
-        if secret.turned:
-            more["turned"] = secret.turned
+        times = {"turned": secret.turned, "settled": secret.settled}
+        more |= {name: time for name, time in times.items() if time}
         keys.append(_jwk("index", secret.id, secret.key) | more)
     for adopted in keyring.adopted:
         texts = [base64url.encode(key.reveal()).decode() for key in adopted.name_keys]
@@ -186,9 +186,10 @@ def _adopted(jwk: _Members) -> AdoptedKeyring:
 
 def _index(jwk: _Members) -> IndexGeneration:
     kid = jwk.get("kid")
-    turned = _integer(jwk.pop("turned", 0))
+    turned, settled = (_integer(jwk.pop(name, 0)) for name in ("turned", "settled"))
     key = IndexSecret(_material(jwk, "index", _KEY_MEMBERS | {"generation", "since"}))
-    found = IndexGeneration(key, _integer(jwk["generation"]), _integer(jwk["since"]), turned)
+    generation, since = _integer(jwk["generation"]), _integer(jwk["since"])
+    found = IndexGeneration(key, generation, since, turned, settled)
     if kid != found.id:
         raise KeyringError("an index secret has another id")
     return found

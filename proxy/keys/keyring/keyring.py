@@ -136,7 +136,7 @@ class Keyring:
         if self.index:
             contents["index"] = [
                 [derivation.key_thumbprint(one.key).hex(), one.generation, one.since]
-                + [one.turned] * bool(one.turned)
+                + [at for at in (one.turned, one.settled) if at]
                 for one in self.index
             ]
         text = json.dumps(contents, separators=(",", ":"), sort_keys=True).encode()
@@ -422,10 +422,13 @@ class Keyring:
     def turn_index(self, *, now: int) -> Keyring:
         """Return the keyring that seals values in the equal form by its newer generation.
 
+        Where it did so before, every process does by now, which a proof for `drop_index` must know.
         Raises KeyringError where there are no two.
         """
         former, latest = self._two_of_index()
-        return self._changed(index=(former, replace(latest, turned=latest.turned or now)))
+        if latest.turned:
+            return self._changed(index=(former, replace(latest, settled=now)))
+        return self._changed(index=(former, replace(latest, turned=now)))
 
     def drop_index(self) -> Keyring:
         """Return the keyring without the older generation of two; raise KeyringError without."""

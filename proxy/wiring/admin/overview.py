@@ -106,6 +106,8 @@ def _does(direction: str, behaviour: Behaviour) -> Iterator[str]:
             place = "in" if verb == "searches" else "of"
             yield f"{verb} {', '.join(fields)} {place} {direction}s"
         for item in items:
+            if verb == "seals" and item.form == "equal":
+                yield f"makes equal tokens of equal {item.field} in {direction}s"
             if item.audience is not None:
                 yield f"gives {item.field}: {item.audience}"
 

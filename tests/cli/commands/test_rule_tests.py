@@ -334,7 +334,8 @@ def test_a_configuration_that_is_named_wins(file: Path, tmp_path: Path) -> None:
 
 
 def test_tokens_of_every_form_open(file: Path) -> None:
-    for mark in ("<sealed>", "<sealed short>", "<sealed json>", "<sealed package>"):
+    forms = (f"<sealed {one}>" for one in ("short", "equal", "json", "package"))
+    for mark in ("<sealed>", *forms):
         text = CASES.replace("body: {content: <sealed>, m: 1}", f"body: {{content: {mark}, m: 1}}")
         text = text.replace(
             "client: {content: <opened>, m: 1}", "client: {content: <opened>, m: 1}"

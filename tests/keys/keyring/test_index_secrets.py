@@ -110,10 +110,14 @@ def test_values_in_the_equal_form_turn_once_and_a_merge_takes_the_turn() -> None
         first.turn_index(now=NOW)
     both = rotated(first)
     turned = both.turn_index(now=NOW)
-    assert turned.turn_index(now=NOW + 9).index == turned.index
+    settled = turned.turn_index(now=NOW + 9)
+    assert [(one.index[1].turned, one.index[1].settled) for one in (turned, settled)] == [
+        (NOW, 0), (NOW, NOW + 9),
+    ]  # fmt: skip
     assert [sealing(one.index) for one in (a_keyring(), both, turned, turned.drop_index())] == [
         0, 1, 2, 2,
     ]  # fmt: skip
-    assert merge(both, turned, now=NOW).index == merge(turned, both, now=NOW).index == turned.index
-    assert jwk_set.decode(jwk_set.encode(turned)) == turned
-    assert turned.digest != both.digest
+    for one, later in ((both, turned), (turned, settled)):
+        assert merge(one, later, now=NOW).index == merge(later, one, now=NOW).index == later.index
+        assert jwk_set.decode(jwk_set.encode(later)) == later
+        assert later.digest != one.digest
