@@ -141,8 +141,9 @@ def _linked(response: Mapping[str, Any], url: str) -> dict[str, str]:
     links = re.findall(r"<([^<>]*)>", ",".join(headers))
     with contextlib.suppress(ValueError, RecursionError):  # no JSON has no links
         answer = json.loads((response.get("content") or {}).get("text") or "null")
-        found = _scalars(answer, ())
-        links += [one for steps, one in found if isinstance(one, str) and _PAGES & set(steps)]
+        for steps, value in _scalars(answer, ()):
+            if isinstance(value, str) and _PAGES & set(steps):
+                links.append(value)
     told: dict[str, str] = {}
     for link in links:
         with contextlib.suppress(ValueError):  # no address
