@@ -119,8 +119,8 @@ def _take(found: dict[str, SeenRoute], entry: Mapping[str, Any]) -> None:
     route = found.setdefault(pattern, SeenRoute(pattern))
     route.count += 1
     asked = dict(parse_qsl(url.query, keep_blank_values=True))
-    for name, value in (_linked(entry["response"], request["url"]) | asked).items():
-        route.query.setdefault(name, SeenPlace()).add(client, sensitive=_is_sensitive(name, value))
+    for name, text in (_linked(entry["response"], request["url"]) | asked).items():
+        route.query.setdefault(name, SeenPlace()).add(client, sensitive=_is_sensitive(name, text))
     data = request.get("postData") or {}
     media, body = str(data.get("mimeType", "")).partition(";")[0], data.get("text") or ""
     seen: dict[tuple[str, ...], bool] = {}
