@@ -119,8 +119,8 @@ def _take(found: dict[str, SeenRoute], entry: Mapping[str, Any]) -> None:
     route = found.setdefault(pattern, SeenRoute(pattern))
     route.count += 1
     asked = dict(parse_qsl(url.query, keep_blank_values=True))
-    for name, value in (_linked(entry["response"], request["url"]) | asked).items():
-        route.query.setdefault(name, SeenPlace()).add(client, sensitive=_is_sensitive(name, value))
+    for name, text in (_linked(entry["response"], request["url"]) | asked).items():
+        route.query.setdefault(name, SeenPlace()).add(client, sensitive=_is_sensitive(name, text))
     data = request.get("postData") or {}
     media, body = str(data.get("mimeType", "")).partition(";")[0], data.get("text") or ""
     seen: dict[tuple[str, ...], bool] = {}
@@ -141,8 +141,9 @@ def _linked(response: Mapping[str, Any], url: str) -> dict[str, str]:
     links = re.findall(r"<([^<>]*)>", ",".join(headers))
     with contextlib.suppress(ValueError, RecursionError):  # no JSON has no links
         answer = json.loads((response.get("content") or {}).get("text") or "null")
-        found = _scalars(answer, ())
-        links += [one for steps, one in found if isinstance(one, str) and _PAGES & set(steps)]
+        for steps, value in _scalars(answer, ()):
+            if isinstance(value, str) and _PAGES & set(steps):
+                links.append(value)
     told: dict[str, str] = {}
     for link in links:
         with contextlib.suppress(ValueError):  # no address
