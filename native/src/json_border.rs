@@ -91,7 +91,9 @@ fn place(from: &Bound<'_, PyAny>, steps: usize) -> PyResult<Place> {
     };
     let (whole, scalar, names, indexes, star, member): Parts<'_> = from.extract()?;
     let child = |one: &Bound<'_, PyAny>| place(one, rest);
-    let names = names.iter().map(|(name, one)| Ok((name.as_bytes().into(), child(one)?)));
+    let names = names
+        .iter()
+        .map(|(name, one)| Ok((name.as_bytes().into(), child(one)?)));
     let indexes = indexes.iter().map(|(index, one)| Ok((*index, child(one)?)));
     Ok(Place {
         whole,

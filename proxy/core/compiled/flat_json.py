@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from operator import itemgetter
 from typing import Final, Literal, NamedTuple, TypeGuard, cast
 
 from ..crypto.context import Context, Scope
@@ -25,7 +27,7 @@ from ..slices import pause
 from ..values.hows import Open, Seal
 from ..values.key_needs import UNIT_BITS, Needs
 from ..values.outcomes import NOTHING_GOT, Got, Outcome
-from ..values.strings import UsualSpots, UsualTexts, UsualTokens
+from ..values.strings import UsualTexts, UsualTokens
 from ..values.table import UNBOUND, Lookup, Values, lookup
 
 _PARTS: Final[tuple[NamedPart, ...]] = ("tenant", "conversation", "message")
@@ -127,8 +129,11 @@ class FlatJson:
 
     `finder` finds the values. `at_will`: all that is sealed is optional. `sources` are those of the
     names that are not constant, each with its index in the message, None where it lies elsewhere.
-    `required` is the mask of what must not be missing. `usual` is what the block does, sealing or
-    opening, if it does one of them and its tokens are of no special kind; else it is empty.
+    `required` is the mask of what must not be missing. `named_in_head`: a name lies in the head;
+    else `given` are the names that lie outside of a message, with what is kept of its request, once
+    those are known. `shows`: callers may get less than a value. `usual` is what the block does,
+    sealing or opening, if it does one of them and its tokens are of no special kind; else it is
+    empty.
     """
 
     __slots__ = (
@@ -143,9 +148,13 @@ class FlatJson:
         "_parents",
         "_parts",
         "_seals",
+        "_single",
         "at_will",
         "finder",
+        "given",
+        "named_in_head",
         "required",
+        "shows",
         "sources",
         "usual",
     )
@@ -199,12 +208,23 @@ class FlatJson:
         named = [(at, sources[part]) for at, part in enumerate(_PARTS) if part in bound]
         self.usual: Final = _usual(encrypt, decrypt)
         self._lying = tuple((one.index, strides[one.index]) for one in (*encrypt, *decrypt))
+        self._single: Callable[[Places], Iterable[Sequence[int]]] | None = None
+        if self._lying and all(stride == _PLACE for _, stride in self._lying):
+            indexes = [index for index, _ in self._lying]
+            # Of one index, the getter returns no sequence.
+            keys = indexes if len(indexes) > 1 else [slice(one, one + 1) for one in indexes]
+            self._single = itemgetter(*keys)
+        self.shows: Final = any(
+            how.item is not None and how.item.shown for _, how, _ in self._opens
+        )
         self._constants = {at: one.name for at, one in named if _is_constant(one)}
         named = [(at, one) for at, one in named if at not in self._constants]
         self._parts = tuple(at for at, _ in named)
         self.sources = tuple((one, _index(one, here)) for _, one in named)
         self._here = self._read_here([here[one] for one in keeps])
         self._bound: dict[object, tuple[Bound, Kept]] = {}
+        self.named_in_head: Final = any(isinstance(one, NameSource) for one, _ in self.sources)
+        self.given: tuple[Sequence[JsonSource], GivenNames] | None = None
 
     def _read_here(self, keeps: Sequence[int]) -> tuple[_Named, ...]:
         """Return what is read from the message at hand: first what is kept, in its order."""
@@ -275,13 +295,18 @@ class FlatJson:
         contexts = tuple(_context(item, parts, scopes) for item in self._items)
         return Bound(contexts, len(self._seals)), tuple(leaves)
 
-    def spots(self, places: Places, contexts: tuple[Context, ...]) -> UsualSpots:
+    def spots(
+        self, places: Places, contexts: tuple[Context, ...]
+    ) -> tuple[list[int], tuple[Context, ...]]:
         """Return where each value begins and ends, and its context, item after item.
 
         The same `contexts` are returned where there is one value of each item.
         """
-        spots: list[int] = []
-        counts: list[int] = []
+        if self._single is not None:  # each path has one value, or none
+            spots = [*chain.from_iterable(self._single(places))]
+            if len(spots) == _PLACE * len(contexts):
+                return spots, contexts
+        spots, counts = [], []
         for index, stride in self._lying:
             lying = places[index]
             spots += lying if stride == len(lying) == _PLACE else _apart(lying, stride)
@@ -289,7 +314,7 @@ class FlatJson:
         if counts.count(1) != len(counts):
             each = zip(contexts, counts, strict=True)
             contexts = tuple([one for context, count in each for one in (context,) * count])
-        return UsualSpots(spots, contexts)
+        return spots, contexts
 
     def shown(self, places: Places) -> Got:
         """Return what callers get of the values at these places, all of which are opened."""

@@ -14,18 +14,24 @@ def given_names(exchange: Exchange, flat: FlatJson) -> GivenNames | None:
 
     Raises MessageError as the exchange does.
     """
+    keeps, known = exchange.keeps, flat.given
+    if known is not None and known[0] is keeps:  # the rule alone decides them
+        return known[1]
     names: list[str] = []
     kept: list[tuple[int, int]] = []
     for at, (source, index) in enumerate(flat.sources):
         name: str | None = ""
         if index is None and isinstance(source, JsonSource):
-            kept.append((at, exchange.keeps.index(source)))
+            kept.append((at, keeps.index(source)))
         elif isinstance(source, NameSource):
             name = exchange.name(source)
             if name is None:
                 return None
         names.append(name or "")
-    return GivenNames(tuple(names), tuple(kept))
+    given = GivenNames(tuple(names), tuple(kept))
+    if not flat.named_in_head:
+        flat.given = keeps, given
+    return given
 
 
 def add_flat(values: Values, exchange: Exchange, flat: FlatJson, body: bytes) -> bool:

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
 from typing import Final, Protocol, TypeVar
 
 from ..compiled.block import CompiledBlock
@@ -34,9 +33,9 @@ from ..policy import BODY_TOKEN_BYTES
 from ..values.carry_out import CarriedOut
 from ..values.hows import How, Open, Seal
 from ..values.key_needs import NO_KEYS, Keys, Needs
-from ..values.outcomes import Got, Outcome, no_tally
+from ..values.outcomes import NOTHING_GOT, Got, Outcome, no_tally
 from ..values.strings import Changed as ChangedBody
-from ..values.strings import UsualTexts, UsualTokens, texts_in, tokens_in
+from ..values.strings import texts_in, tokens_in
 from ..values.table import Values, What, is_parts, lookup
 from .added_headers import added_to_request, added_to_response
 from .forwardable import Changed, Frame, mint_changed
@@ -63,18 +62,21 @@ class WarmKeys(Protocol):
 
 
 class Prepared(ABC):
-    """What is done to the bodies of messages with one head; those of a stream end at `until`."""
+    """What is done to the bodies of messages with one head."""
 
-    __slots__ = ("_for_caller", "_head", "_opaque", "_ruled", "_varies", "until")
+    __slots__ = ("_exchange", "_head", "_opaque")
 
     def __init__(self, exchange: Exchange, head: Head, *, opaque: bool = False) -> None:
         """Take what the head says; `opaque` says that bodies are sealed as a whole."""
+        self._exchange = exchange
         self._head = head
-        self._ruled = exchange.decision.may_read_response
-        self._varies = exchange.decision.varies
-        self._for_caller = exchange.decision.for_caller
-        self.until: Final = math.inf if exchange.until is None else exchange.until
         self._opaque = opaque
+
+    @property
+    def until(self) -> float:
+        """When those of a stream end, in seconds since 1970."""
+        until = self._exchange.until
+        return math.inf if until is None else until
 
     @abstractmethod
     def change(
@@ -88,25 +90,24 @@ class Prepared(ABC):
 
     def frame(self, counts: Mapping[Outcome, int], media: str | None) -> Frame:
         """Return all of a message but its body, for these outcomes and this new type."""
-        return Frame(
-            self._head,
-            changed=bool(counts),
-            ruled=self._ruled,
-            private=_OPENED in counts,
-            for_caller=self._for_caller,
-            media_type=media,
-            added_headers=self._added(counts),
-        )
-
-    def _added(self, counts: Mapping[Outcome, int]) -> Headers:
-        if isinstance(self._head, RequestHead):
-            return added_to_request(self._head, counts)
-        if isinstance(self._head, ResponseHead):
+        head, decision = self._head, self._exchange.decision
+        added: Headers = ()
+        if isinstance(head, RequestHead):
+            added = added_to_request(head, counts)
+        elif isinstance(head, ResponseHead):
             opaque = self._opaque and _SEALED in counts
-            return added_to_response(
-                self._head, counts, self._varies, opaque=opaque, for_caller=self._for_caller
+            added = added_to_response(
+                head, counts, decision.varies, opaque=opaque, for_caller=decision.for_caller
             )
-        return ()
+        return Frame(
+            head,
+            changed=bool(counts),
+            ruled=decision.may_read_response,
+            private=_OPENED in counts,
+            for_caller=decision.for_caller,
+            media_type=media,
+            added_headers=added,
+        )
 
 
 def carried_out(
@@ -127,7 +128,7 @@ def carried_out(
 class PreparedJson(Prepared):
     """JSON in which values lie at plain paths."""
 
-    __slots__ = ("_compare", "_cuts", "_flat", "_given", "_most", "_tags_members")
+    __slots__ = ("_compiled", "_flat", "_given")
 
     def __init__(
         self, exchange: Exchange, compiled: CompiledBlock, flat: FlatJson, head: Head
@@ -136,19 +137,15 @@ class PreparedJson(Prepared):
 
         Raises MessageError as the exchange does, KeyError where a name is missing.
         """
-        super().__init__(exchange, head)
-        self._flat = flat
-        self._cuts = isinstance(head, ResponseHead) or getattr(head, "direction", "") == "response"
-        self._most = compiled.block.max_values
-        self._tags_members = exchange.decision.tagged or frozenset()
+        self._exchange = exchange
+        self._head = head
+        self._opaque = False
+        self._compiled: Final = compiled
+        self._flat: Final = flat
         given = given_names(exchange, flat)
         if given is None:
             raise KeyError
         self._given: Final = given
-        sources = compiled.sources_elsewhere
-        self._compare: Callable[[bytes], None] | None = None
-        if sources is not None and sources.reads_members and isinstance(head, RequestHead):
-            self._compare = partial(sources.compare_body, exchange, head, JSON)
 
     def change(
         self, body: bytes, keys: WarmKeys, now: float, kept: Kept = (), *, any_number: bool = False
@@ -170,8 +167,8 @@ class PreparedJson(Prepared):
 
         As `change`, but it remembers nothing.
         """
-        flat = self._flat
-        if self._cuts and without_tags(body, self._tags_members) is not body:
+        flat, compiled = self._flat, self._compiled
+        if b"~" in body and self._has_tags(body):
             return None
         try:
             places = flat.find(body)
@@ -180,48 +177,52 @@ class PreparedJson(Prepared):
             named = flat.bind(body, places, self._given, kept)
             if named is None:
                 return None
-            if self._compare is not None:  # a parameter of the query must not be another here
-                self._compare(body)
-            bound, leaves = named
-            most = self._most if any_number else min(self._most, MOST_VALUES)
-            done = self._carried_out(body, places, bound, keys, now, most)
+            sources, head = compiled.sources_elsewhere, self._head
+            if sources is not None and sources.reads_members and isinstance(head, RequestHead):
+                # A parameter of the query must not be another here.
+                sources.compare_body(self._exchange, head, JSON, body)
+            most = compiled.block.max_values
+            if most > MOST_VALUES and not any_number:
+                most = MOST_VALUES
+            done = self._carried_out(body, places, named[0], keys, now, most)
         except SealyardError:
             return None
-        return None if done is None else (done, leaves, flat.shown(places))
+        if done is None:
+            return None
+        return done, named[1], flat.shown(places) if flat.shows else NOTHING_GOT
+
+    def _has_tags(self, body: bytes) -> bool:
+        """Return whether tags have to be taken from a body, which goes to a client."""
+        head, members = self._head, self._exchange.decision.tagged or frozenset()
+        cuts = isinstance(head, ResponseHead) or getattr(head, "direction", "") == "response"
+        return cuts and without_tags(body, members) is not body
 
     def _carried_out(  # noqa: PLR0913, PLR0917 - what `changed` has found
         self, body: bytes, places: Places, bound: Bound, keys: WarmKeys, now: float, most: int
     ) -> ChangedBody | None:
         """Return what a body becomes; None where it is planned."""
-        usual, found = self._usual(body, places, bound, min(most, MOST_VALUES)), None
+        flat, found, usual = self._flat, None, None
+        if bound.scope is not None and flat.usual:
+            spots, contexts = flat.spots(places, bound.contexts)
+            if 0 < len(contexts) <= min(most, MOST_VALUES):
+                read = texts_in if flat.usual == "seals" else tokens_in
+                usual = read(body, spots, contexts)
         if usual is not None:
             found = keys.resolve_warm(bound.needs_of(usual, len(body)))
             changed = None if found is None else usual.changed(body, found)
             if changed is not False:
                 return changed
         values = Values()
-        needs = self._flat.fill(values, body, places, bound)
+        needs = flat.fill(values, body, places, bound)
         count = len(values)
         # A message in which nothing is sealed, where that is at will, is counted by its plan.
-        at_will = self._flat.at_will and not any(type(how) is Seal for how in values.hows)
+        at_will = flat.at_will and not any(type(how) is Seal for how in values.hows)
         if count > most or at_will or not count:
             return (body, {}, {}, NO_KEYS, no_tally) if not count and not at_will else None
         done = carried_out(values, needs, keys, now, found)
         if done is None:
             return None
         return done.spliced(body), done.counts, done.proven, done.found, done.tally
-
-    def _usual(
-        self, body: bytes, places: Places, bound: Bound, most: int
-    ) -> UsualTexts | UsualTokens | None:
-        """Return the values if all of them are usual strings of one scope."""
-        flat = self._flat
-        if bound.scope is None or not flat.usual:
-            return None
-        spots = flat.spots(places, bound.contexts)
-        if not 0 < len(spots.contexts) <= most:
-            return None
-        return texts_in(body, spots) if flat.usual == "seals" else tokens_in(body, spots)
 
 
 class PreparedWhole(Prepared):
@@ -278,7 +279,7 @@ class PreparedWhole(Prepared):
 class PreparedRecords:
     """The records of a stream that have come together: all of them are changed, or none."""
 
-    __slots__ = ("_frame", "_kept", "_one", "_sentinels", "_usual")
+    __slots__ = ("_frame", "_kept", "_one", "_sentinels", "_until", "_usual")
 
     def __init__(
         self,
@@ -294,13 +295,14 @@ class PreparedRecords:
         self._usual = body_format.usual
         self._sentinels = sentinels
         self._kept = kept
+        self._until = one.until
 
     def change(self, records: bytes, keys: WarmKeys, now: float) -> Changed | None:
         """Return whole records changed, or None where they are to be planned.
 
         `now` is in seconds since 1970.
         """
-        if now >= self._one.until:
+        if now >= self._until:
             return None
         changed: list[bytes] = []
         shown: dict[tuple[str, Outcome], int] = {}
@@ -351,12 +353,13 @@ def _add(totals: dict[_K, int], counts: Mapping[_K, int]) -> None:
 class PreparedMessages:
     """The messages of a WebSocket that go in one direction."""
 
-    __slots__ = ("_one", "_sentinels")
+    __slots__ = ("_one", "_sentinels", "_until")
 
     def __init__(self, one: PreparedJson, sentinels: frozenset[bytes]) -> None:
         """Take what is done to their JSON, and the messages that pass unread."""
         self._one = one
         self._sentinels = sentinels
+        self._until = one.until
 
     def change(self, body: bytes, keys: WarmKeys, now: float) -> Changed | None:
         """Return a message changed, or None where it is to be planned.
@@ -364,6 +367,6 @@ class PreparedMessages:
         `now` is in seconds since 1970.
         """
         sentinel = self._sentinels and body.strip(_BLANK) in self._sentinels
-        if sentinel or now >= self._one.until:
+        if sentinel or now >= self._until:
             return None
         return self._one.change(body, keys, now)

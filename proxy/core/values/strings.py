@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Literal, NamedTuple, cast
+from typing import Literal, NamedTuple
 
 from ..crypto.aead import Parts
 from ..crypto.context import Context
@@ -25,34 +25,36 @@ Changed = tuple[bytes, Mapping[Outcome, int], Mapping[Session, int], Keys, Tally
 keys that it was changed with, and whose values they were."""
 
 
-class UsualSpots(NamedTuple):
-    """Where strings lie in a body, start and end with their quotes, and what each is bound to."""
+class UsualTexts(NamedTuple):
+    """Texts that are to be sealed.
+
+    `places` are where they lie in a body, start and end with their quotes; `contexts` what each is
+    bound to.
+    """
 
     places: list[int]
     contexts: tuple[Context, ...]
-
-
-class UsualTexts(NamedTuple):
-    """UsualTexts that are to be sealed."""
-
-    spots: UsualSpots
     texts: list[bytes]
 
     def changed(self, body: bytes, keys: Keys) -> Changed:
         """Return the body with its texts sealed; their places are apart."""
-        places, contexts = self.spots
+        places, contexts, texts = self
         session = keys.sealing[contexts[0].scope]
         heads = session.heads(contexts)
-        ivs, sealed = session.seal_all(self.texts, heads)
+        ivs, sealed = session.seal_all(texts, heads)
         new = put_tokens(body, places, [*heads], ivs, sealed)
         assert new is not None  # noqa: S101 - the finder found them apart
         return new, {"sealed": len(sealed)}, {}, keys, no_tally
 
 
 class UsualTokens(NamedTuple):
-    """UsualTokens of texts without an end that are to be opened, and the session that all name."""
+    """Tokens of texts without an end that are to be opened, and the session that all name.
 
-    spots: UsualSpots
+    `places` and `contexts` are as of UsualTexts.
+    """
+
+    places: list[int]
+    contexts: tuple[Context, ...]
     tokens: list[Parts]
     key_id: KeyId
 
@@ -62,49 +64,51 @@ class UsualTokens(NamedTuple):
         False if none was tried: a head is not that of its context, or the session must not open.
         As many are tried in all, whatever the cause.
         """
-        places, contexts = self.spots
-        of_one = contexts[0].scope, self.key_id
+        places, contexts, sealed, key_id = self
+        of_one = contexts[0].scope, key_id
         session = keys.opening.get(of_one)
         if session is None or keys.refusals.get(of_one) is not None:
             return False
-        if not session.wrote([head for head, _, _ in self.tokens], contexts):
+        if not session.wrote([one[0] for one in sealed], contexts):
             return False
-        texts = session.open_all(self.tokens)
+        texts = session.open_all(sealed)
         new = None if texts is None else put_texts(body, places, texts)
-        count = len(self.tokens)
         if new is None:
             return None
+        count = len(sealed)
         return new, {"opened": count}, {session: count}, keys, self.tally
 
     def tally(self) -> dict[tuple[str, Outcome], int]:
         """Return how many values of each field were opened."""
-        return Counter((one.field or one.kind or "", "opened") for one in self.spots.contexts)
+        return Counter((one.field or one.kind or "", "opened") for one in self.contexts)
 
 
-def texts_in(body: bytes, spots: UsualSpots) -> UsualTexts | None:
+def texts_in(body: bytes, places: list[int], contexts: tuple[Context, ...]) -> UsualTexts | None:
     """Return the texts that are to be sealed; None where one is no usual one."""
-    texts = texts_at(body, spots.places) if _are_short(body, spots.places) else None
-    return None if texts is None else UsualTexts(spots, texts)
+    if len(body) >= tokens.LARGE and not _are_short(body, places):
+        return None
+    texts = texts_at(body, places)
+    return None if texts is None else UsualTexts(places, contexts, texts)
 
 
-def tokens_in(body: bytes, spots: UsualSpots) -> UsualTokens | None:
+def tokens_in(body: bytes, places: list[int], contexts: tuple[Context, ...]) -> UsualTokens | None:
     """Return the tokens that are to be opened; None where one is no usual one."""
-    found = tokens_at(body, spots.places) if _are_short(body, spots.places) else [None]
+    if len(body) >= tokens.LARGE and not _are_short(body, places):
+        return None
+    found = tokens_at(body, places)
     if None in found:
         return None
-    usual = cast("list[Parts]", found)
+    usual: list[Parts] = found  # type: ignore[assignment]  # no None
     try:
-        headers = [decode_header(head) for head, _, _ in usual]
+        headers = map(decode_header, [one[0] for one in usual])
+        kinds = {(key_id, cty, exp) for key_id, _, cty, exp in headers}
     except OpenFailed:
         return None
-    kinds = {(one.key_id, one.cty, one.exp) for one in headers}
     key_id, cty, exp = kinds.pop()
-    return UsualTokens(spots, usual, key_id) if not kinds and cty is None is exp else None
+    return None if kinds or cty or exp is not None else UsualTokens(places, contexts, usual, key_id)
 
 
 def _are_short(body: bytes, places: list[int]) -> bool:
     """Return whether no string is so long that base64 by vector instructions is faster."""
-    if len(body) < tokens.LARGE:  # as nearly always
-        return True
     lengths = (end - start for start, end in zip(places[::2], places[1::2], strict=True))
     return len(body) <= USUAL_BYTES and max(lengths, default=0) < tokens.LARGE

@@ -9,7 +9,7 @@ import pytest
 from proxy.core.compiled.flat_json import Bound
 from proxy.core.values.hows import Seal
 from proxy.core.values.key_needs import Needs, weight
-from proxy.core.values.strings import UsualSpots, UsualTexts
+from proxy.core.values.strings import UsualTexts
 from proxy.core.values.table import Values
 from proxy.keys.operations import values
 from proxy.keys.operations.values import ToSeal
@@ -69,5 +69,5 @@ async def test_a_value_that_an_operator_seals_counts_by_its_length() -> None:
 
 @pytest.mark.parametrize(("size", "counts"), [(100, 1), (40_000, 3)])
 def test_values_at_plain_paths_count_by_the_length_of_the_body(size: int, counts: int) -> None:
-    usual = UsualTexts(UsualSpots([], (CONTEXT,)), [b"x" * size])
+    usual = UsualTexts([], (CONTEXT,), [b"x" * size])
     assert Bound((CONTEXT,), 1).needs_of(usual, size + 10).seals == {SCOPE: counts}
