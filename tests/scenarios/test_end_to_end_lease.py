@@ -70,7 +70,7 @@ async def test_a_withdrawal_ends_sealing_and_opening_with_the_lease(
     """For senders and for readers, also for those whose keys the process has used just before."""
     serving = 2 if options else 1
     with kms_double() as kms:
-        async with a_leased_world(tmp_path, kms, "6s", options) as world:
+        async with a_leased_world(tmp_path, kms, "12s", options) as world:
             said = canary()
             before = await world.send(said, "bob")
             cold = await world.send(canary(), "bob", "eve")
