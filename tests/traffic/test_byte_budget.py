@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import random  # noqa: TID251 - a course that can be had again
+import socket
+from typing import cast
 
 import pytest
 
@@ -410,6 +412,35 @@ async def test_a_client_that_leaves_at_whichever_byte_leaves_nothing_held(
             await asyncio.sleep(0.1)
             client.writer.transport.abort()
         await eventually(lambda: not (budget.used or budget.watched or budget.waiting))
+
+
+@pytest.mark.parametrize("path", [b"/sealed", b"/passed"])
+async def test_short_answers_that_are_not_read_are_counted_until_their_client_leaves(
+    path: bytes,
+) -> None:
+    async def short(peer: Peer, _: Origin) -> None:
+        while True:
+            await peer.request()
+            peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 16000\r\n\r\n" + b"x" * 16_000)
+
+    budget = ByteBudget(1 << 30)
+    asked = KEPT % (path, 15, b'{"content":"a"}')
+    async with (
+        running(Origin(short)) as origin,
+        proxied(
+            local(origin.port), rule_table=RULES, keys=a_world().sessions, budget=budget
+        ) as ours,
+        connected(ours.port) as client,
+    ):
+        client.writer.transport.get_extra_info("socket").setsockopt(
+            socket.SOL_SOCKET, socket.SO_RCVBUF, 4096
+        )
+        cast("asyncio.Transport", client.writer.transport).pause_reading()
+        client.send(asked * 1000)
+        await eventually(lambda: budget.used > 64 * 1024 and budget.watched)
+        assert list(budget._clients) == ["127.0.0.1"]
+        client.writer.transport.abort()
+        await eventually(lambda: not (budget.used or budget.watched or budget._clients))
 
 
 async def test_what_comes_behind_an_upgrade_is_counted_once() -> None:

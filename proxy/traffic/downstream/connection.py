@@ -152,7 +152,7 @@ class ClientConnection(ClientLifecycle):
         """Count the bytes of requests to come; where there is no memory for them, drop them."""
         queue = self._queue
         if queue is None:
-            queue = self._queue = Hold(self._owner.budget, client_name(self.peer.address))
+            queue = self._queue = self._hold()
         left = len(self._buffer) - self._at
         queue.becomes(left if left > SMALL_BYTES else 0)
         if not (queue.size and self._owner.budget.short):
@@ -189,6 +189,8 @@ class ClientConnection(ClientLifecycle):
         else:
             if self.present is not None and self.present.held is not None:
                 self._watch(self.present.held)
+            elif self.present is None and self._kept is None:  # short answers that are not read
+                self._keep(self._hold())
             self._write_deadline = self._loop.time() + self._owner.timeouts.write
 
     def resume_writing(self) -> None:
@@ -295,8 +297,8 @@ class ClientConnection(ClientLifecycle):
         request, self.present, self._way = self.present, None, None
         body, self._body = self._body, None
         self._reading_body = False  # an upload that is given up sees that later
-        if request is not None and request.held is not None:
-            self._keep(request.held)
+        if request is not None and (request.held is not None or self._paused):
+            self._keep(request.held or self._hold())
         if self._queue is not None:
             self._queue.becomes(len(self._buffer) - self._at)
         if error is None and request is not None:
@@ -309,14 +311,18 @@ class ClientConnection(ClientLifecycle):
             raise error
         self._owner.failed(error)
 
+    def _hold(self) -> Hold:
+        return Hold(self._owner.budget, client_name(self.peer.address))
+
     def _keep(self, held: Hold) -> None:
         """Hold the memory of an answer until its client has read it."""
         transport = self._transport
         if held.size:
             self.flush()
-        if transport is None or not (held.size and self._paused):
+        if transport is None or not self._paused:
             held.release()
             return
+        self._let_go()
         self._kept = held
         held.becomes(self.unsent())
         self._watch(held)
