@@ -80,7 +80,7 @@ def same(body: bytes) -> list[bool]:
     strict, said = is_strict(body), []
     for one, other in FORMS:
         said.append(other.is_clear(body))
-        assert said[-1] == (strict and one.is_clear(body))
+        assert said[-1] == (one.is_clear(body) and strict)
     return said
 
 
