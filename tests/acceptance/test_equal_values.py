@@ -189,12 +189,16 @@ class Sealyard:
 
 
 def add(reader: Reader, table: str, number: int, email: str) -> int:
-    status: int = reader.ask("POST", f"/{table}", {"id": number, "email": email})[0]
-    return status
+    return reader.answer("POST", f"/{table}", {"id": number, "email": email})[0]
+
+
+def got(reader: Reader, target: str) -> object:
+    status, _, text = reader.answer("GET", target)
+    return status, json.loads(text)
 
 
 def found(reader: Reader, email: str) -> object:
-    return reader.ask("GET", f"/users?email={quote(email)}")
+    return got(reader, f"/users?email={quote(email)}")
 
 
 def email(number: int) -> str:
@@ -218,7 +222,7 @@ def compared(folder: Path, database: Database) -> None:
             for at in range(20):
                 assert found(reader, email(at)) == (200, [{"id": at, "email": email(at)}])
             assert found(reader, email(20)) == (200, [])
-            assert reader.ask("GET", "/bought") == (200, joined)
+            assert got(reader, "/bought") == (200, joined)
         for _ in range(2):  # no process runs: all have turned
             front.command("keys", "rotate-index", "--turn")
         with front.reader() as reader:
@@ -235,13 +239,13 @@ def compared(folder: Path, database: Database) -> None:
             database.run("DELETE FROM users WHERE id = ?", (98,))
             front.command("migrate", "index", "job.yaml")
             front.command("migrate", "verify", "job.yaml", "--report", "proof.jws")
-            assert reader.ask("GET", "/bought") == (200, joined)
+            assert got(reader, "/bought") == (200, joined)
         front.command(*drop, "--report", "proof.jws")
         with front.reader() as reader:
             assert add(reader, "users", 97, email(7)) == 409
             for at in range(21):
                 assert found(reader, email(at)) == (200, [{"id": at, "email": email(at)}])
-            assert reader.ask("GET", "/bought") == (200, joined)
+            assert got(reader, "/bought") == (200, joined)
     stored = database.run("SELECT email FROM users UNION ALL SELECT email FROM orders", ())
     assert {one[:8] for (one,) in stored} == {"sy1.CAAC"}  # of generation 2
     assert b"ann.1@" not in b"".join(one.read_bytes() for one in folder.rglob("*") if one.is_file())

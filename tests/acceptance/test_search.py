@@ -227,6 +227,7 @@ def find_all(name: str, tmp_path: Path, messages: int) -> None:
             rows = [{"id": 0, "content": text} for text in made[at : at + BATCH]]
             sealing.ask("POST", f"/rooms/{ROOM}/messages", {"messages": rows})
         backend.put(collector.sealed)
+        reader.close()  # idle for longer than connections are kept: it opens another
         assert found(canary) == Counter([made[WRITTEN // 2], made[messages // 2]])
         assert found(f"{canary}neverwritten") == Counter()
         random = Random(5)  # noqa: S311 - no secret
