@@ -124,6 +124,7 @@ RENEW_TRIES: Final = 4  # where the row or the log of fences is not as it was le
 LEASE_MARGIN_SECONDS: Final = 0.5  # a verb waits so much longer for a row that does not change
 LEASE_POLL_SECONDS: Final = 0.1
 LEASE_WAIT_SECONDS: Final = 8.0  # a verb waits no longer, below the deadline of its call
+MOST_REPLICA_LAG_SECONDS: Final = 2  # a master goes on alone for so long: failovers take longer
 LEASE_KEEP_SECONDS: Final = 15.0  # a row stands so long
 BURY_SECONDS: Final = 15.0  # a new process looks so long for the row of the one before it
 AWAY_KEEP_SECONDS: Final = 24 * 3600.0  # that of a process that may seal without the store

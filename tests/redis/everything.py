@@ -10,7 +10,7 @@ from proxy.keys.stores import FoundRecords, Offer, open_store
 
 RIGHTS = (
     "~sealyard:* &sealyard:* -@all +select +evalsha +eval +get +set +pttl +time"
-    " +publish +subscribe +unsubscribe +ping"
+    " +publish +subscribe +unsubscribe +ping +info"
 )
 OFFER = Offer("n", b"one", ttl_ms=10_000, key_id="s1", keep_ms=20_000)
 ENVIRON = {"PASSWORD": "correct", "WRONG": "wrong"}

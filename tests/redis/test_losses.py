@@ -202,24 +202,29 @@ async def test_an_erasure_looks_again_once_it_has_settled(
     await one.store.close()
 
 
-@pytest.mark.parametrize("guarded", [True, False])
+@pytest.mark.parametrize(
+    ("guarded", "without_store"), [(True, False), (False, True), (False, False)]
+)
 async def test_of_two_masters_in_a_split_none_lets_acknowledge_what_is_lost(
     tmp_path: Path,
     guarded: bool,  # noqa: FBT001 - a case
+    without_store: bool,  # noqa: FBT001 - a case
 ) -> None:
     """A process stays with the old master, and the revocation is written to the new one."""
-    folders = [tmp_path / name for name in ("old", "new")]
+    folders = [tmp_path / name for name in ("old", "new", "replica")]
     for one in folders:
         one.mkdir()
     options = ("--min-replicas-to-write", "1", "--min-replicas-max-lag", "2") if guarded else ()
     old = Server(folders[0], options)
-    new = Server(folders[1], ("--replicaof", "127.0.0.1", str(old.port)))
-    for server in (old, new):
+    new = Server(folders[1], ("--replicaof", "127.0.0.1", str(old.port), *options))
+    replica = Server(folders[2], ("--replicaof", "127.0.0.1", str(new.port)))
+    for server in (old, new, replica):
         await asyncio.to_thread(server.start)
     await asyncio.to_thread(
         until, lambda: b"master_link_status:up" in new.command("INFO", "replication")
     )
-    other = Member(open_store("redis", options=old.settings), without_store=not guarded)
+    await asyncio.to_thread(until, lambda: b"state=online" in new.command("INFO", "replication"))
+    other = Member(open_store("redis", options=old.settings), without_store=without_store)
     reached = a_member(new, "durable")
     other.lease._name = "elsewhere:1"  # a process of another pod
     try:
@@ -234,9 +239,48 @@ async def test_of_two_masters_in_a_split_none_lets_acknowledge_what_is_lost(
                     with pytest.raises(KeyUnavailable):
                         await other.sealed()
                 else:
-                    assert (answer.complete, answer.missed) == (False, ("elsewhere:1",))
+                    named = ("elsewhere:1",) if without_store else ()
+                    unknown = "clients of another master of Redis (min-replicas-to-write is 0)"
+                    assert (answer.complete, answer.missed) == (False, (*named, unknown))
+                    await other.sealed()  # it goes on, and the answer has not said otherwise
     finally:
         for member in (other, reached):
             await member.store.close()
-        for server in (old, new):
+        for server in (old, new, replica):
             server.kill()
+
+
+@pytest.mark.parametrize(
+    ("commands", "problem"),
+    [
+        ([], ""),
+        ([("CONFIG", "SET", "repl-backlog-size", "1mb"), ("PSYNC", "?", "-1")], "is 0"),
+        ([("ACL", "SETUSER", "default", "-info")], "INFO is not permitted"),
+    ],
+)
+async def test_who_may_be_elsewhere_is_none_only_of_a_redis_that_had_no_replica(
+    server: Server, commands: list[tuple[str, ...]], problem: str
+) -> None:
+    one = a_member(server, "durable")
+    for words in commands:
+        await asyncio.to_thread(server.command, *words)
+    said = await one.store.elsewhere()
+    assert (problem in said) if problem else said == ""
+    await one.store.close()
+
+
+@pytest.mark.parametrize(
+    ("lag", "denied", "problem"), [("2", "-config", ""), ("2", "", ""), ("10", "", "is above 2")]
+)
+async def test_a_master_that_goes_on_alone_for_long_is_told(
+    server: Server, lag: str, denied: str, problem: str
+) -> None:
+    one = a_member(server, "durable")
+    server.command("CONFIG", "SET", "min-replicas-max-lag", lag, "min-replicas-to-write", "1")
+    server.command("REPLICAOF", "127.0.0.1", "1")
+    server.command("REPLICAOF", "NO", "ONE")
+    if denied:
+        server.command("ACL", "SETUSER", "default", denied)
+    said = await one.store.elsewhere()
+    assert (problem in said) if problem else said == ""
+    await one.store.close()

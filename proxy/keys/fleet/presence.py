@@ -173,7 +173,8 @@ async def reached(
     `clock` returns seconds since 1970. The end of the lease of a process that seals without the
     store says nothing: it is not reached. Nor are the processes of an adopted keyring: what they
     seal opens here, and they read another log. Nor are those whose rows cannot be read and are
-    renewed: they have another record key. Raises StoreFailed where the store does not answer.
+    renewed: they have another record key. Nor are clients of another copy of the store. Raises
+    StoreFailed where the store does not answer.
     """
     watched, ids = _Watched(), {one.id for one in events}
     told: set[bytes] = set()  # a row names the last fences alone: what it has said stays said
@@ -191,6 +192,8 @@ async def reached(
             missed = sorted(one.name for one in waiting if one.goes_on or one not in ended)
             missed += sorted(f"unreadable row {one}" for one in strange if one in watched.renewed)
             others = await _adopted_in_use(store, keyring, now)
+            elsewhere = await store.elsewhere()
+            missed += [elsewhere] if elsewhere else []
             return Reach(tuple(knowing), (*missed, *others), least)
         await asyncio.sleep(policy.LEASE_POLL_SECONDS)
 

@@ -169,6 +169,10 @@ class GuardedStore:
         """Do as the store inside."""
         return await self._ask("runs", self._store.runs)
 
+    async def elsewhere(self) -> str:
+        """Do as the store inside."""
+        return await self._ask("elsewhere", self._store.elsewhere)
+
     async def settled(self, name: str) -> Settled | None:
         """Do as the store inside, with more patience: disks are written once a second."""
         return await self._patiently(SETTLE_SECONDS, lambda: self._store.settled(name))

@@ -136,6 +136,10 @@ class SqliteStore:
         """Return 0: it loses nothing without losing this process's connection for good."""
         return 0
 
+    async def elsewhere(self) -> str:
+        """Return that there is no other copy."""
+        return ""
+
     async def settled(self, name: str) -> Settled | None:
         """Return None: there are no replicas, and what is acknowledged is where it stays."""
         return None

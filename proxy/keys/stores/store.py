@@ -279,6 +279,13 @@ class Store(Protocol):
         """
         ...
 
+    async def elsewhere(self) -> str:
+        """Return who may have written to another copy of the store, unknown to this one.
+
+        It is empty where there is one copy, or one that takes no writes alone.
+        """
+        ...
+
     async def dump(self) -> dict[str, bytes]:
         """Return every record by its place, to look for leaks."""
         ...

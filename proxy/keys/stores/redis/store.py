@@ -10,7 +10,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Final, TypeVar
 
-from ....config.settings import RedisSettings
+from ....config.settings import RedisSentinels, RedisSettings
 from ...policy import (
     DISK_MS,
     FENCE_MS,
@@ -41,7 +41,7 @@ from ..store import (
     fence_ms,
     key_place,
 )
-from . import replies, scripts
+from . import replication, replies, scripts
 from .client import Then, translated
 from .connection import Answer, AnsweredError, Connection, Word
 from .scripts import PROBE, Script
@@ -68,6 +68,7 @@ class RedisStore:
         """Connect to nothing yet; raise UnfitEnvironment for TLS files that cannot be used."""
         self._prefix = f"{settings.prefix}:{FORMAT}"
         self._reach = reach(settings, environ)
+        self._replicated = isinstance(settings.address, RedisSentinels)
         self._listening: asyncio.Task[None] | None = None
         self._closed = False
         self._ahead: float | None = None
@@ -208,6 +209,14 @@ class RedisStore:
             for node in await self._reach.nodes():
                 await node.ask("PING")
         return sum(one.runs for one in self._reach.clocks)
+
+    async def elsewhere(self) -> str:
+        """Return that clients of another master may seal, unless a master alone takes no writes."""
+        async with translated():
+            for node in await self._reach.nodes():
+                if problem := await replication.problem_of(node, replicated=self._replicated):
+                    return f"clients of another master of Redis ({problem})"
+        return ""
 
     async def settled(self, name: str) -> Settled:
         """Wait for a replica and for the disk, over the connection of a write behind the others."""
