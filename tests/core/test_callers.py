@@ -998,6 +998,19 @@ def test_a_body_that_flows_is_given_to_each_caller(caller: str) -> None:
     assert flow.length(len(stream)) == len(out)
 
 
+def test_prepared_answers_tell_only_of_what_is_there_and_has_an_audience() -> None:
+    block = a_block(decrypt=[seen("$.content"), seen("$.more"), an_item("$.open_to_all")])
+    head = a_response()
+    body = json.dumps({"content": sealed(CANARY), "open_to_all": sealed("x", "open_to_all")})
+    exchange = asked(listening(block), "doctor").exchange
+    way = prepare_response(exchange, treat_response(exchange, head), head)
+    assert isinstance(way, Prepared)
+    changed = way.change(body.encode(), Warm(), NOW)
+    assert changed is not None
+    assert changed.shown == {("content", "opened"): 1}
+    assert changed.counts == {"opened": 2}
+
+
 def test_prepared_records_end_with_the_credential() -> None:
     head = typed("text/event-stream")
     record = f"data: {json.dumps({'content': sealed(CANARY)})}\n\n".encode()
