@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any, Protocol
 
 from ..core.callers import VerifiedCaller
+from ..core.errors import TrafficError
 from ..core.http.message import ResponseHead
 from ..core.transform import Forwardable
 from ..core.values.key_needs import Opening
@@ -238,3 +239,13 @@ class Listener(Protocol):
 
     async def close(self) -> None:
         """Drop what is left."""
+
+
+class Answerer(Protocol):
+    """Responds to all requests that arrive."""
+
+    def handle(self, request: Request) -> Coroutine[Any, Any, None]:
+        """Respond to one request."""
+
+    def reject(self, error: TrafficError) -> Problem:
+        """Return the response to what is not a valid request."""

@@ -45,11 +45,11 @@ from proxy.keys.sessions.sessions import Sessions
 from proxy.keys.sessions.settings import SessionSettings
 from proxy.traffic.byte_budget import ByteBudget, Hold, Holding
 from proxy.traffic.callers.callers import Callers, CallerVerdict
-from proxy.traffic.downstream.connection import Answerer, ClientConnection
+from proxy.traffic.downstream.connection import ClientConnection
 from proxy.traffic.http1.forwarding_headers import Peer as BrowserPeer
 from proxy.traffic.http1.gate import RawRequest
 from proxy.traffic.http1.problem import Problem
-from proxy.traffic.interfaces import RawConnection
+from proxy.traffic.interfaces import Answerer, RawConnection
 from proxy.traffic.policy import MOST_RETRIES
 from proxy.traffic.slices import Run, Slices, T
 from proxy.traffic.upstream.connection import UpstreamConnection

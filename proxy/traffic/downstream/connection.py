@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any, Final, Protocol, cast
+from typing import Final, Protocol, cast
 
 from ...config.policy import SMALL_BYTES
 from ...core.errors import Busy, SlowRequest, TrafficError
@@ -13,7 +12,7 @@ from ..http1.forwarding_headers import client_name
 from ..http1.framing import Framing
 from ..http1.problem import Problem, problem
 from ..http1.reader import RequestReader, behind_empty_lines
-from ..interfaces import Receiver, Reported, Reports, Request
+from ..interfaces import Answerer, Receiver, Reported, Reports
 from ..timers import NEVER
 from ..waits import Signal, Way
 from .client_lifecycle import CONTINUE, ClientLifecycle, ConnectionOwner, reset
@@ -27,16 +26,6 @@ _IN_A_ROW: Final = 32
 _LATE: Final = problem(Busy("loop-lag"), "")
 _AWAY: Final = _LATE.render(connection=b"close", head_only=False)
 _AWAY_HEAD: Final = _LATE.render(connection=b"close", head_only=True)
-
-
-class Answerer(Protocol):
-    """Responds to all requests that arrive."""
-
-    def handle(self, request: Request) -> Coroutine[Any, Any, None]:
-        """Respond to one request."""
-
-    def reject(self, error: TrafficError) -> Problem:
-        """Return the response to what is not a valid request."""
 
 
 class ClientOwner(ConnectionOwner, Protocol):

@@ -16,13 +16,13 @@ from ...process import descriptors
 from ..byte_budget import ByteBudget
 from ..http1.forwarding_headers import client_name, trusts
 from ..http1.problem import Problem, deliberate
-from ..interfaces import Listener
+from ..interfaces import Answerer, Listener
 from ..policy import IDLE_GRACE_SECONDS, LAST_LOOK_SECONDS, MOST_PORTS_TOLD
 from ..timers import RepeatingTimer, interval
 from ..turns import LoopLag, WriteBuffer
 from .acceptor import NO_PROXIES, Acceptor, FrontProxies, Refusals
 from .client_lifecycle import ClientLifecycle
-from .connection import Answerer, ClientConnection
+from .connection import ClientConnection
 from .connections import Connections
 from .sockets import Sockets
 
