@@ -119,8 +119,7 @@ class Changing:
         if long:
             place = await self._place_of_long(admitted)
         elif self._upstream.health.sound:
-            permits, claim = self._upstream.permits, admitted.claim
-            permit = permits.take_at_once(claim) or await permits.take(claim)
+            permit = await self._upstream.permits.take(admitted.claim)
         try:
             if coded or len(whole) > SMALL_BYTES:
                 limit = self._steps.body_limit(exchange.decision)
