@@ -112,9 +112,7 @@ class Hold:
 
     def made(self, body: bytes | None) -> None:
         """Hold what has come of the work at a body, unless it is short; None is no body."""
-        size = 0 if body is None or len(body) <= SMALL_BYTES else len(body)
-        if size != self.size:
-            self.becomes(size)
+        self.becomes(0 if body is None or len(body) <= SMALL_BYTES else len(body))
 
     def grows(self, size: int, *, answer: bool = False) -> None:
         """Hold so many bytes of what has come uncalled, for which nobody can wait.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable
 from http import HTTPStatus
 from typing import Protocol
@@ -60,7 +61,7 @@ class Connection(Protocol):
         """Drop the connection, so that the client sees that its response was cut."""
 
 
-class ResponseWriter:
+class ResponseWriter(ABC):
     """The response to a request that has arrived as `raw`.
 
     `answered` says that it has begun; `keep`, from then on, whether the connection may carry
@@ -83,9 +84,9 @@ class ResponseWriter:
         """Who sent the request."""
         return self._link.peer
 
+    @abstractmethod
     def _ends(self) -> bool:
         """Whether the request itself makes its connection end with the response."""
-        raise NotImplementedError
 
     async def relay(
         self,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import partial
 
-from ...config.policy import SMALL_BYTES
 from ...core.compiled.block import CompiledBlock
 from ...core.errors import Busy
 from ...core.planning.exchange import Exchange
@@ -94,8 +93,7 @@ class Changing:
                     return message, flowing, None
             case _:
                 whole = await body.read(limit, hold)
-                if len(whole) > SMALL_BYTES:
-                    await hold.reads(len(whole))  # all of it may have come with its head
+                await hold.reads(len(whole))  # all of it may have come with its head
         message, permit = await self._whole(admitted, whole, body.framing, record, hold)
         hold.made(message.body)
         return message, body, permit
@@ -121,9 +119,7 @@ class Changing:
         elif self._upstream.health.sound:
             permit = await self._upstream.permits.take(admitted.claim)
         try:
-            if coded or len(whole) > SMALL_BYTES:
-                limit = self._steps.body_limit(exchange.decision)
-                await hold.works_at(whole, limit=limit, coded=coded)
+            await hold.works_at(whole, limit=self._steps.body_limit(exchange.decision), coded=coded)
             changed = await self._steps.at_once(exchange, whole, record, long=long)
             if changed is not None:
                 return changed, permit
@@ -138,7 +134,7 @@ class Changing:
             if place is not None:
                 place.release("unsent")
 
-    async def incoming(  # noqa: C901 - one way for each kind of answer
+    async def incoming(
         self,
         exchange: Exchange,
         response: UpstreamResponse,
@@ -189,8 +185,7 @@ class Changing:
                 whole = await response.read(limit, hold)
         coded = b"content-encoding" in head.facts
         long = is_long(whole, coded=coded)
-        if coded or len(whole) > SMALL_BYTES:
-            await hold.works_at(whole, limit=limit, coded=coded, answer=True)
+        await hold.works_at(whole, limit=limit, coded=coded, answer=True)
         changed = await steps.at_once(exchange, whole, record, (treatment, head), long=long)
         if changed is not None:
             return changed, response

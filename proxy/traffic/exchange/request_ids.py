@@ -23,8 +23,8 @@ from ..http1.outgoing_heads import REQUEST_ID, id_line
 from ..message_record import MessageRecord
 from .admission import AdmittedExchange
 
-_SAMPLED: Final = frozenset(b"13579bdf"[at : at + 1] for at in range(8))
-"""Last digits of flags of traces that are recorded: bit 0 says so."""
+_SAMPLED: Final = 1
+"""The flag of traces that are recorded."""
 _FIT: Final = re.compile(rb"(?!eyJ|sy1\.)[A-Za-z0-9_.:+/=-]{1,64}")
 _TRACE: Final = re.compile(
     rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]([0-9a-f])(?:-.*)?"
@@ -63,7 +63,7 @@ class RequestIds:
                 record.own_id, record.request_id = record.request_id, value.decode("ascii")
         if trace is not None and (match := _TRACE.fullmatch(raw.headers[trace][1])):
             record.trace_id = match[1].decode("ascii")
-            record.sampled = match[2] in _SAMPLED
+            record.sampled = bool(int(match[2], 16) & _SAMPLED)
 
     def added(self, record: MessageRecord) -> bytes | None:
         """Return the id that a response gets if it has none; None where none is added."""

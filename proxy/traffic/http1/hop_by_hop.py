@@ -71,10 +71,7 @@ def without(dropped: frozenset[bytes], *, digests: bool, decoded: bool) -> Witho
 def kept(frame: Frame, without: Without) -> Headers:
     """Return the headers to forward, with the new Content-Type."""
     head = frame.head
-    if b"connection" in head.names.places:
-        staying = passing(head.headers, head.names, without)
-    else:  # as there, without a call
-        staying = head.names[without](head.headers)
+    staying = passing(head.headers, head.names, without)
     if frame.media_type is not None:
         staying = _retyped(staying, frame.media_type.encode("ascii"))
     return staying
@@ -82,8 +79,10 @@ def kept(frame: Frame, without: Without) -> Headers:
 
 def passing(headers: Headers, names: HeaderNames, without: Without) -> Headers:
     """Return the headers that are neither dropped nor listed in Connection."""
-    if listed := _listed(names.values_in(headers, b"connection")):
-        return without._replace(dropped=without.dropped | listed)(names)(headers)
+    if b"connection" in names.places:
+        listed = _listed(names.values_in(headers, b"connection"))
+        if listed:
+            return without._replace(dropped=without.dropped | listed)(names)(headers)
     return names[without](headers)
 
 
