@@ -49,6 +49,8 @@ _SLOWEST: Final = ("--durations=30", "--durations-min=3")
 """Each run tells which tests took longest, in seconds: where CI's time goes."""
 MOST_UNSTEADY: Final = 3
 """So many tests of a run may fail beside others and pass by themselves."""
+_TOLD_LINES: Final = 30
+"""Of what a failed check printed, so many lines are told again at the end."""
 _DEAREST: Final = 40
 """So many files are told whose tests take longest."""
 _STDERR: Final = os.dup(2)
@@ -303,13 +305,18 @@ class Checks:
         self._pool.shutdown()
 
     def passed(self) -> Log:
-        """Wait for their end and return how many there were; raise Ended if one failed."""
+        """Wait for their end and return how many there were.
+
+        Raise Ended if one failed, with the end of what each of those printed: what they printed at
+        once stands far above.
+        """
         if failed := self._failed.result():
-            raise Ended(1, f"failed: {', '.join(failed)}.", len(failed))
+            told = "\n".join((f"failed: {', '.join(failed)}.", *failed.values()))
+            raise Ended(1, told, len(failed))
         return Log(ran=len(self._commands))
 
-    def _run(self) -> list[str]:
-        failed = []
+    def _run(self) -> dict[str, str]:
+        failed = {}
         for command in self._commands:
             done = subprocess.run(  # noqa: S603 - a command of this repository
                 [ROOT / "dev", *command],
@@ -322,7 +329,7 @@ class Checks:
             told = " ".join(("./dev", *command))
             say(f"== {told}\n{done.stdout.rstrip()}")
             if done.returncode:
-                failed.append(told)
+                failed[told] = "\n".join(done.stdout.splitlines()[-_TOLD_LINES:])
         return failed
 
 

@@ -204,7 +204,7 @@ def test_the_files_whose_tests_take_longest_are_told() -> None:
 
 
 def test_checks_run_beside_and_are_counted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (tmp_path / "dev").write_text("#!/bin/sh\nexit $1\n")
+    (tmp_path / "dev").write_text("#!/bin/sh\necho said by $1\nexit $1\n")
     (tmp_path / "dev").chmod(0o755)
     monkeypatch.setattr(suite, "ROOT", tmp_path)
     with suite.Checks(["0"], ["0"]) as checks:
@@ -214,7 +214,8 @@ def test_checks_run_beside_and_are_counted(monkeypatch: pytest.MonkeyPatch, tmp_
     with suite.Checks(["3"], ["0"], ["4"]) as checks, pytest.raises(suite.Ended) as caught:
         checks.passed()
 
-    assert (caught.value.failed, str(caught.value)) == (2, "failed: ./dev 3, ./dev 4.")
+    told = "failed: ./dev 3, ./dev 4.\nsaid by 3\nsaid by 4"
+    assert (caught.value.failed, str(caught.value)) == (2, told)
 
 
 # --- Where each test runs --------------------------------------------------------------------

@@ -24,7 +24,8 @@ _SHARE_OF_EXAMPLES: Final = 4
 
 A share of fewer seconds is left to coverage alone.
 """
-_TOLD_LINES: Final = 12
+_TOLD_LINES: Final = 30
+"""Of a crash: the law, where it was broken, and the input."""
 _USAGE: Final = "usage: ./dev fuzz SECONDS [TARGET] | --again FILE; targets: "
 
 
