@@ -66,7 +66,9 @@ def parts() -> list[bytes]:
 def tokens() -> list[bytes]:
     """Return tokens that open, and some that do not."""
     files = [json.loads((_VECTORS / name).read_text()) for name in ("sy1.json", "base64.json")]
-    return _short([one["token"].encode() for file in files for one in file["must_open"]])
+    tokens = [one["token"].encode() for file in files for one in file["must_open"]]
+    equal = json.loads((_VECTORS / "wire" / "equal.json").read_text())
+    return _short(tokens + [one["token"].encode() for one in equal["vectors"]])
 
 
 def bodies_with_tokens() -> list[bytes]:

@@ -337,18 +337,23 @@ def parser(data: bytes) -> None:
         one = token.decode(data)
     except OpenFailed:
         return
-    if one.form == "base64":
-        spelled = token.to_base64(one.head + one.iv + one.sealed)
-    elif one.form == "jwe":
-        header = token.decode_header(one.head)
-        spelled = token_text(
-            token.encode_header(header.key_id, header.commitment, header.cty, header.exp),
-            one.iv,
-            one.sealed,
-        )
-    else:
-        head = token.short_head(one.key_id, json=one.cty is not None)
-        spelled = token.encode_short(head + one.iv + one.commitment, one.sealed)
+    json = one.cty is not None
+    match one.form:
+        case "base64":
+            spelled = token.to_base64(one.head + one.iv + one.sealed)
+        case "jwe":
+            header = token.decode_header(one.head)
+            spelled = token_text(
+                token.encode_header(header.key_id, header.commitment, header.cty, header.exp),
+                one.iv,
+                one.sealed,
+            )
+        case "short":
+            head = token.short_head(one.key_id, json=json)
+            spelled = token.encode_short(head + one.iv + one.commitment, one.sealed)
+        case "equal":
+            head = token.equal_head(one.key_id.kek_number or 0, json=json)
+            spelled = token.encode_short(head.removeprefix(token.SHORT_PREFIX) + one.iv, one.sealed)
     if spelled != data:
         _broken("a token has two spellings")
     try:
