@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ..callers import ANYONE
 from ..errors import AmbiguousRequest, InvalidExpression, RejectedByRule
-from ..expressions.routes import Pattern, RouteTable
+from ..expressions.routes import Pattern, Reached, RouteTable
 from ..expressions.sources import (
     AskSource,
     FirstSource,
@@ -51,7 +51,8 @@ class CompiledRule:
     """A rule with its blocks made ready. An empty tuple lets the direction pass unread.
 
     `varies` are the request headers that bind what a response holds; `seals_response` says that
-    some block encrypts responses, `opens_response` that some block decrypts them. `names` are those
+    some block encrypts responses, `opens_response` that some block decrypts them, `by_caller` that
+    what it answers depends on who asks. `names` are those
     that bind values and are read from the head of requests; `query` lists the names that a query
     may hold, `headers` those that headers may have, None where that is any. `asks` are names that
     the backend is asked for.
@@ -66,6 +67,7 @@ class CompiledRule:
     varies: tuple[bytes, ...]
     seals_response: bool
     opens_response: bool
+    by_caller: bool
     names: NamesOfHead | None = None
     query: ClosedQuery | None = None
     asks: Mapping[AskSource, NamedPart] = field(default_factory=dict)
@@ -152,7 +154,7 @@ class Decision:
         self.may_read_response = reads or tagged is not None
         self.may_open_response = bool(compiled_rule and compiled_rule.opens_response)
         self.varies = compiled_rule.varies if compiled_rule else ()
-        self.for_caller = compiled_rule is not None and compiled_rule.rule.by_caller
+        self.for_caller = compiled_rule is not None and compiled_rule.by_caller
         self._views: dict[str, Decision] = {}
 
     def seen_by(self, caller: str) -> Decision:
@@ -242,7 +244,7 @@ class RuleTable:
 
     def rules_path(self, path: CanonicalPath) -> bool:
         """Return whether a rule in force takes requests to this path, be it in a laxer reading."""
-        return bool(self._enforced.of_path(path))
+        return bool(self._enforced.at(path).patterns())
 
     def preflight(self, asked: str, path: CanonicalPath) -> Decision | None:
         """Return the decision for what a browser asks before it sends a request with a method.
@@ -264,13 +266,14 @@ class _Routes(NamedTuple):
     pass_unmatched: bool
 
     def preflight(self, asked: str, path: CanonicalPath) -> Decision | None:
-        found = self._find("OPTIONS", path, websocket=False)
+        reached, enforced = self._at(path)
+        found = _found(reached, enforced, "OPTIONS")
         if found is not None and found[1].methods:
             return None
-        taken = self.enforced.find(asked, path)
+        taken = enforced.first(asked)
         if taken is None:
             return None
-        other = self.others.preflight(self.enforced.of_path(path), taken[0])
+        other = self.others.preflight(enforced.patterns(), taken[0])
         if other is None:
             return None
         return Decision(None, ruled=True, other=other, tagged=self.tagged)
@@ -281,12 +284,13 @@ class _Routes(NamedTuple):
         path: CanonicalPath,
         websocket: bool,  # noqa: FBT001 - of a function with a cache
     ) -> Decision:
-        found = self._find(method, path, websocket=websocket)
-        overridable = self._overridable(method, path, None if found is None else found[0])
+        reached, enforced = self._at(path)
+        found = _found(reached, enforced, method, websocket=websocket)
+        overridable = self._overridable(method, reached, None if found is None else found[0])
         if found is None:
-            ruled = self.enforced.of_path(path)
+            ruled = enforced.patterns()
             other = self.others.at(ruled, None)
-            if websocket and (other is not None or self.enforced.find(method, path) is not None):
+            if websocket and (other is not None or enforced.first(method) is not None):
                 # A handshake must not carry messages around the rules of its route.
                 raise RejectedByRule("upgrade-on-ruled-route")
             if not self.pass_unmatched:
@@ -302,7 +306,7 @@ class _Routes(NamedTuple):
         compiled_rule = self.rules[index]
         captures = MappingProxyType(pattern.captures(path))
         if compiled_rule.rule.observes:
-            ruled = self.enforced.of_path(path)
+            ruled = enforced.patterns()
             return Decision(
                 None,
                 captures,
@@ -319,7 +323,7 @@ class _Routes(NamedTuple):
             raise refusal
         other = None
         if not compiled_rule.takes_no_body and not self.others.closes(index):
-            other = self.others.at(self.enforced.of_path(path), (index, pattern))
+            other = self.others.at(enforced.patterns(), (index, pattern))
         return Decision(
             compiled_rule,
             captures,
@@ -329,25 +333,26 @@ class _Routes(NamedTuple):
             tagged=self.tagged,
         )
 
-    def _find(
-        self, method: str, path: CanonicalPath, *, websocket: bool
-    ) -> tuple[int, Pattern] | None:
-        """Return the first match; raise AmbiguousRequest where rules that are in force disagree."""
-        try:
-            return self.table.find(method, path, websocket=websocket)
-        except AmbiguousRequest:
-            if self.enforced is self.table:
-                raise
-            return self.enforced.find(method, path, websocket=websocket)
+    def _at(self, path: CanonicalPath) -> tuple[Reached, Reached]:
+        """Return what all rules have at a path, and what those that are in force have."""
+        reached = self.table.at(path)
+        return reached, reached if self.enforced is self.table else self.enforced.at(path)
 
-    def _overridable(self, method: str, path: CanonicalPath, taking: int | None) -> bool:
+    def _overridable(self, method: str, reached: Reached, taking: int | None) -> bool:
         if method != _OVERRIDDEN:
             return False
-        return any(
-            other != taking and self.rules[other].guards
-            for one in self.methods
-            for other in self.table.takers(one, path)
-        )
+        takers = reached.takers(self.methods)
+        return any(one != taking and self.rules[one].guards for one in takers)
+
+
+def _found(
+    reached: Reached, enforced: Reached, method: str, *, websocket: bool = False
+) -> tuple[int, Pattern] | None:
+    """Return the first match; raise AmbiguousRequest where rules that are in force disagree."""
+    try:
+        return reached.first(method, websocket=websocket)
+    except AmbiguousRequest:
+        return enforced.first(method, websocket=websocket)
 
 
 def _tagged(rules: Sequence[Rule]) -> frozenset[str] | None:
@@ -404,7 +409,8 @@ def _compile(rule: Rule, sealed: frozenset[str]) -> CompiledRule:
         raise InvalidExpression("`header:` stands in the only block of responses")
     if any(one.websocket for one in rule.patterns):
         _refuse_misfits(request, response, keeps)
-    varies = tuple(sorted({*_varies(response), *(rule.deciding if rule.by_caller else ())}))
+    by_caller = rule.by_caller
+    varies = tuple(sorted({*_varies(response), *(rule.deciding if by_caller else ())}))
     return CompiledRule(
         rule,
         request,
@@ -412,6 +418,7 @@ def _compile(rule: Rule, sealed: frozenset[str]) -> CompiledRule:
         varies,
         seals_response=any(one.block.encrypt for one in response),
         opens_response=any(one.block.decrypt for one in response),
+        by_caller=by_caller,
         names=_of_head((*request, *response)),
         query=closed_query(rule, sealed),
         headers=closed_headers(rule),

@@ -6,8 +6,9 @@ The table is a trie: finding a rule takes as long with ten thousand rules as wit
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 from ..errors import AmbiguousRequest, InvalidExpression, MalformedRequest
@@ -225,6 +226,52 @@ class _Node:
     rests: list[_End] = field(default_factory=list)
 
 
+_ORDER: Final = attrgetter("order")
+
+
+class Reached(NamedTuple):
+    """The patterns that match one path: as it is, in its shadow, and in each other reading."""
+
+    exact: Sequence[_End]
+    lax: Sequence[_End]
+    others: tuple[tuple[PathReading, Sequence[_End]], ...]
+
+    def first(self, method: str, *, websocket: bool = False) -> tuple[int, Pattern] | None:
+        """Return the first rule's index and its pattern that take a request, or None.
+
+        Raises AmbiguousRequest where a laxer reading of the path would meet another rule.
+        """
+        found = _first(self.exact, method, websocket=websocket)
+        if self.lax is not self.exact:
+            lax = _first(self.lax, method, websocket=websocket)
+            if (found and found.rule) != (lax and lax.rule):
+                raise AmbiguousRequest("two-readings-of-path")
+        for reading, ends in self.others:
+            other = _first(ends, method, websocket=websocket)
+            if other is not None and _contradicts(found, reading, other):
+                raise AmbiguousRequest("two-readings-of-path")
+        return None if found is None else (found.rule, found.pattern)
+
+    def takers(self, methods: Iterable[str]) -> set[int]:
+        """Return the rules that take a request with one of these methods, in any reading."""
+        found = (
+            _first(ends, method, websocket=False) for method in methods for ends in self._readings()
+        )
+        return {one.rule for one in found if one is not None}
+
+    def patterns(self) -> dict[int, list[Pattern]]:
+        """Return the patterns by rule, whatever their methods."""
+        found: dict[int, list[Pattern]] = {}
+        for ends in self._readings():
+            for one in ends:
+                found.setdefault(one.rule, []).append(one.pattern)
+        return found
+
+    def _readings(self) -> list[Sequence[_End]]:
+        own = [self.exact] if self.lax is self.exact else [self.exact, self.lax]
+        return [*own, *(ends for _, ends in self.others)]
+
+
 class RouteTable:
     """Finds the first of many patterns for a path, and refuses paths with two readings."""
 
@@ -252,6 +299,18 @@ class RouteTable:
                 end = _End(order, index, pattern.rest or below, others, pattern)
                 _insert(self._alike, end, others)
 
+    def at(self, path: CanonicalPath) -> Reached:
+        """Return the patterns that match this path with any method, in each reading.
+
+        Raises AmbiguousRequest where there are more than PATH_READINGS.
+        """
+        exact = _reached(self._canonical, path.segments)
+        lax = exact
+        if not self._folded or path.shadow != path.segments:
+            lax = _reached(self._shadow, path.shadow)
+        others = path.may_be_file or self._alike is not None
+        return Reached(exact, lax, tuple(self._others(path)) if others else ())
+
     def find(
         self, method: str, path: CanonicalPath, *, websocket: bool = False
     ) -> tuple[int, Pattern] | None:
@@ -259,48 +318,15 @@ class RouteTable:
 
         Raises AmbiguousRequest where a laxer reading of the path would meet another rule.
         """
-        found = _find(self._canonical, path.segments, method, websocket=websocket)
-        if self._folded and path.shadow == path.segments:
-            lax = found
-        else:
-            lax = _find(self._shadow, path.shadow, method, websocket=websocket)
-        if (found and found.rule) != (lax and lax.rule):
-            raise AmbiguousRequest("two-readings-of-path")
-        if path.may_be_file or self._alike is not None:
-            for reading, other in self._others(method, path, websocket=websocket):
-                if _contradicts(found, reading, other):
-                    raise AmbiguousRequest("two-readings-of-path")
-        return None if found is None else (found.rule, found.pattern)
+        return self.at(path).first(method, websocket=websocket)
 
-    def takers(self, method: str, path: CanonicalPath) -> frozenset[int]:
-        """Return the rules that match this method and path, in any reading."""
-        found = (
-            _find(self._canonical, path.segments, method, websocket=False),
-            _find(self._shadow, path.shadow, method, websocket=False),
-            *(end for _, end in self._others(method, path, websocket=False)),
-        )
-        return frozenset(one.rule for one in found if one is not None)
-
-    def of_path(self, path: CanonicalPath) -> dict[int, list[Pattern]]:
-        """Return the patterns that match this path with any method, in any reading, by rule."""
-        walks = [(self._canonical, path.segments), (self._shadow, path.shadow)]
-        walks += [(root, one.segments) for one in self._readings(path) for root in self._roots()]
-        found: dict[int, list[Pattern]] = {}
-        for root, segments in walks:
-            for ends in _reached(root, segments):
-                for one in ends:
-                    found.setdefault(one.rule, []).append(one.pattern)
-        return found
-
-    def _others(
-        self, method: str, path: CanonicalPath, *, websocket: bool
-    ) -> Iterator[tuple[PathReading, _End]]:
+    def _others(self, path: CanonicalPath) -> Iterator[tuple[PathReading, list[_End]]]:
         """Yield the patterns that match the path in each reading other than path and shadow."""
         for reading in self._readings(path):
             for root in self._roots():
-                end = _find(root, reading.segments, method, websocket=websocket)
-                if end is not None:
-                    yield reading, end
+                ends = _reached(root, reading.segments)
+                if ends:
+                    yield reading, ends
 
     def _roots(self) -> tuple[_Node, ...]:
         return (self._shadow,) if self._alike is None else (self._shadow, self._alike)
@@ -355,27 +381,18 @@ def _insert(node: _Node, end: _End, segments: tuple[str | None, ...]) -> None:
     (node.rests if end.rest else node.ends).append(end)
 
 
-def _find(root: _Node, segments: tuple[str, ...], method: str, *, websocket: bool) -> _End | None:
-    """Return the first pattern's end for a path."""
-    best: _End | None = None
-    for ends in _reached(root, segments):
-        best = _first(ends, best, method, websocket=websocket)
-    return best
-
-
-def _reached(root: _Node, segments: tuple[str, ...]) -> Iterator[list[_End]]:
-    """Yield the ends of the patterns for a path, whatever their methods."""
+def _reached(root: _Node, segments: tuple[str, ...]) -> list[_End]:
+    """Return the ends of the patterns for a path, whatever their methods, in their order."""
+    ends: list[_End] = []
     waiting = [(root, 0)]
     while waiting:
         node, depth = waiting.pop()
         child: _Node | None = node
         while child is not None:
             node = child
-            if node.rests:
-                yield node.rests
+            ends += node.rests
             if depth == len(segments):
-                if node.ends:
-                    yield node.ends
+                ends += node.ends
                 break
             segment = segments[depth]
             depth += 1
@@ -385,14 +402,14 @@ def _reached(root: _Node, segments: tuple[str, ...]) -> Iterator[list[_End]]:
                     child = node.any
                 else:
                     waiting.append((node.any, depth))
+    ends.sort(key=_ORDER)
+    return ends
 
 
-def _first(ends: list[_End], best: _End | None, method: str, *, websocket: bool) -> _End | None:
-    """Return the first of `ends`, or the best so far, that matches such a request."""
+def _first(ends: Sequence[_End], method: str, *, websocket: bool) -> _End | None:
+    """Return the first of `ends` that matches such a request."""
     for end in ends:
-        if best is not None and end.order >= best.order:
-            break
         pattern = end.pattern
         if pattern.websocket == websocket and pattern.takes(method):
             return end
-    return best
+    return None
