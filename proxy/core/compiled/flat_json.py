@@ -31,6 +31,8 @@ from ..values.strings import UsualTexts, UsualTokens
 from ..values.table import UNBOUND, Lookup, Values, lookup
 
 _PARTS: Final[tuple[NamedPart, ...]] = ("tenant", "conversation", "message")
+_UNNAMED: Final = len(_PARTS)
+"""Where a part of a context stands that no name binds: behind all of them."""
 _REMEMBERED: Final = 1024
 """So many names are kept with their contexts: clients choose them, so not without end."""
 _QUOTE: Final = ord('"')
@@ -137,6 +139,7 @@ class FlatJson:
     """
 
     __slots__ = (
+        "_binds",
         "_bound",
         "_closed",
         "_constants",
@@ -217,8 +220,10 @@ class FlatJson:
         self.shows: Final = any(
             how.item is not None and how.item.shown for _, how, _ in self._opens
         )
-        self._constants = {at: one.name for at, one in named if _is_constant(one)}
-        named = [(at, one) for at, one in named if at not in self._constants]
+        self._binds = tuple(_bind_of(item) for item in self._items)
+        constants = {at: one.name for at, one in named if _is_constant(one)}
+        self._constants = tuple(constants.get(at) for at in range(_UNNAMED + 1))
+        named = [(at, one) for at, one in named if at not in constants]
         self._parts = tuple(at for at, _ in named)
         self.sources = tuple((one, _index(one, here)) for _, one in named)
         self._here = self._read_here([here[one] for one in keeps])
@@ -288,12 +293,23 @@ class FlatJson:
                 names[at] = text
             if keeps:
                 leaves.append(text)
-        parts = self._constants | dict(zip(self._parts, names, strict=True))
-        if sum(map(len, parts.values())) * len(self._items) > USUAL_BOUND_CHARS:
+        parts: list[str | None] = [*self._constants]
+        for at, name in zip(self._parts, names, strict=True):
+            parts[at] = name
+        if sum([len(one) for one in parts if one]) * len(self._items) > USUAL_BOUND_CHARS:
             return None
+        return Bound(self._contexts(parts), len(self._seals)), tuple(leaves)
+
+    def _contexts(self, parts: Sequence[str | None]) -> tuple[Context, ...]:
+        """Return the context of each item's values; equal scopes are one object."""
         scopes: dict[tuple[str | None, str | None], Scope] = {}
-        contexts = tuple(_context(item, parts, scopes) for item in self._items)
-        return Bound(contexts, len(self._seals)), tuple(leaves)
+        contexts = []
+        for tenant, conversation, message, field, purpose in self._binds:
+            scope = scopes.get(of := (parts[tenant], parts[conversation]))
+            if scope is None:
+                scope = scopes[of] = Scope(*of)
+            contexts.append(Context(scope, field, parts[message], purpose))
+        return tuple(contexts)
 
     def spots(
         self, places: Places, contexts: tuple[Context, ...]
@@ -521,14 +537,10 @@ def _is_constant(source: Source) -> TypeGuard[NameSource]:
     return isinstance(source, NameSource) and source.place == "const"
 
 
-def _context(
-    item: Item, parts: Mapping[int, str], scopes: dict[tuple[str | None, str | None], Scope]
-) -> Context:
-    """Return the context of an item's values; equal scopes are one object."""
+def _bind_of(item: Item) -> tuple[int, int, int, str | None, str | None]:
+    """Return the places of the names that bind an item, _UNNAMED where none does, and the rest."""
     tenant, conversation, message = (
-        parts[at] if part in item.bind else None for at, part in enumerate(_PARTS)
+        at if part in item.bind else _UNNAMED for at, part in enumerate(_PARTS)
     )
-    scope = scopes.setdefault((tenant, conversation), Scope(tenant, conversation))
     field = item.field if "field" in item.bind else None
-    purpose = item.purpose if "purpose" in item.bind else None
-    return Context(scope, field, message, purpose)
+    return tenant, conversation, message, field, item.purpose if "purpose" in item.bind else None

@@ -25,6 +25,7 @@ from .prepare import (
     prepare_response,
 )
 from .prepared import (
+    KeysOfOne,
     Prepared,
     PreparedJson,
     PreparedMessages,
@@ -38,6 +39,7 @@ __all__ = [
     "Changed",
     "Forwardable",
     "Frame",
+    "KeysOfOne",
     "Prepared",
     "PreparedJson",
     "PreparedMessages",

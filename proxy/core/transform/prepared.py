@@ -61,16 +61,40 @@ class WarmKeys(Protocol):
         """Keep sessions under which so many tags have verified."""
 
 
-class Prepared(ABC):
-    """What is done to the bodies of messages with one head."""
+class KeysOfOne:
+    """The keys of one message, which were waited for."""
 
-    __slots__ = ("_exchange", "_head", "_opaque")
+    __slots__ = ("_found", "_needs")
+
+    def __init__(self, needs: Needs, found: Keys) -> None:
+        """Take what it `lacks`, and what was found."""
+        self._needs: Final = needs
+        self._found: Final = found
+
+    def resolve_warm(self, needs: Needs) -> Keys | None:
+        """Return the sessions, if they are those that were waited for."""
+        return self._found if needs == self._needs else None
+
+    def remember(self, sessions: Mapping[Session, int]) -> None:
+        """Do nothing: what is sealed verifies no tag."""
+
+
+class Prepared(ABC):
+    """What is done to the bodies of messages with one head.
+
+    `lacks` are the keys for the last body, if all of it can be sealed once they are there.
+    """
+
+    __slots__ = ("_exchange", "_head", "_opaque", "lacks")
+
+    lacks: Needs | None
 
     def __init__(self, exchange: Exchange, head: Head, *, opaque: bool = False) -> None:
         """Take what the head says; `opaque` says that bodies are sealed as a whole."""
         self._exchange = exchange
         self._head = head
         self._opaque = opaque
+        self.lacks = None
 
     @property
     def until(self) -> float:
@@ -137,9 +161,7 @@ class PreparedJson(Prepared):
 
         Raises MessageError as the exchange does, KeyError where a name is missing.
         """
-        self._exchange = exchange
-        self._head = head
-        self._opaque = False
+        super().__init__(exchange, head)
         self._compiled: Final = compiled
         self._flat: Final = flat
         given = given_names(exchange, flat)
@@ -208,18 +230,23 @@ class PreparedJson(Prepared):
                 read = texts_in if flat.usual == "seals" else tokens_in
                 usual = read(body, spots, contexts)
         if usual is not None:
-            found = keys.resolve_warm(bound.needs_of(usual, len(body)))
-            changed = None if found is None else usual.changed(body, found)
+            needs = bound.needs_of(usual, len(body))
+            found = keys.resolve_warm(needs)
+            if found is None:
+                # How long it takes to refuse a token must not tell whether its key was there.
+                self.lacks = needs if flat.usual == "seals" else None
+                return None
+            changed = usual.changed(body, found)
             if changed is not False:
                 return changed
         values = Values()
-        needs = flat.fill(values, body, places, bound)
+        known = flat.fill(values, body, places, bound)
         count = len(values)
         # A message in which nothing is sealed, where that is at will, is counted by its plan.
         at_will = flat.at_will and not any(type(how) is Seal for how in values.hows)
         if count > most or at_will or not count:
             return (body, {}, {}, NO_KEYS, no_tally) if not count and not at_will else None
-        done = carried_out(values, needs, keys, now, found)
+        done = carried_out(values, known, keys, now, found)
         if done is None:
             return None
         return done.spliced(body), done.counts, done.proven, done.found, done.tally

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 from ...core.compiled.block import CompiledBlock
 from ...core.crypto.session_cipher import Session
-from ...core.errors import Unopened
+from ...core.errors import SealyardError, Unopened
 from ...core.formats.body_format import Kind
 from ...core.http.message import RequestHead, ResponseHead
 from ...core.planning.exchange import Exchange, Messages
 from ...core.planning.treatment import ResponseTreatment
 from ...core.transform import (
     Changed,
+    KeysOfOne,
+    Prepared,
     PreparedJson,
     PreparedMessages,
     PreparedRecords,
@@ -28,6 +30,7 @@ from ...core.values.key_needs import Attempt, Keys, Needs
 from ..interfaces import OpensLog
 from ..message_record import MessageRecord
 from ..slices import Slices, may_go_at_once, may_go_in_records
+from ..waits import outliving
 
 if TYPE_CHECKING:  # imported where the configuration has it
     from ...telemetry.tap import Tap
@@ -97,21 +100,18 @@ class PreparedSteps:
 
         It is the request, whose names are kept for its response, or the `answer` treated so.
         """
-        if record.watch is not None or (self.tap is not None and self.tap.watched):
-            return None  # whoever watches sees what was planned
-        if answer is None:
-            prepared = prepare_request(exchange)
-        elif exchange.decision.observes is not None:
-            return None
-        else:
-            prepared = prepare_response(exchange, *answer)
-        if prepared is None or isinstance(prepared, Changed):
+        prepared = self._prepared(exchange, record, answer)
+        if prepared is None:
             return None
         kept = () if answer is None else exchange.kept
         now, began = self.clock(), time.perf_counter()
         changed = None
         if not long or may_go_at_once(body):
             changed = prepared.change(body, self.keys, now, kept)
+            if prepared.lacks is not None:
+                keys = KeysOfOne(prepared.lacks, await self.resolve(prepared.lacks, record))
+                now, began = self.clock(), time.perf_counter()
+                changed = prepared.change(body, keys, now, kept)
         if changed is None and long and isinstance(prepared, PreparedJson):
             async with self.slices.turn(long=long, answer=answer is not None) as run:
                 began = time.perf_counter()
@@ -123,6 +123,34 @@ class PreparedSteps:
                 self._count(changed, record)
                 record.changed(began)
         return changed
+
+    def _prepared(
+        self,
+        exchange: Exchange,
+        record: MessageRecord,
+        answer: tuple[ResponseTreatment, ResponseHead] | None,
+    ) -> Prepared | None:
+        if record.watch is not None or (self.tap is not None and self.tap.watched):
+            return None  # whoever watches sees what was planned
+        if answer is None:
+            prepared = prepare_request(exchange)
+        elif exchange.decision.observes is not None:
+            return None
+        else:
+            prepared = prepare_response(exchange, *answer)
+        return None if isinstance(prepared, Changed) else prepared
+
+    async def resolve(self, needs: Needs, record: MessageRecord) -> Keys:
+        """Return the keys of a message, waiting for the store if need be.
+
+        What is agreed with the store is agreed on, also where the client has gone.
+        """
+        try:
+            return await outliving(self.keys.resolve(needs))
+        except SealyardError as error:
+            if record.watch is not None:
+                record.watch.without_keys(error.code)
+            raise
 
     async def write_down(self, record: MessageRecord) -> None:
         """Write down what was opened of a message, before it goes on.

@@ -21,7 +21,6 @@ from ...core.compiled.rule_table import Decision, RuleTable
 from ...core.errors import (
     OpenFailed,
     RejectedByRule,
-    SealyardError,
     TrafficError,
     UnlistedName,
     Unopened,
@@ -64,7 +63,6 @@ from ..policy import MOST_CLAIMS
 from ..slices import Run, Slices
 from ..turns import LoopLag
 from ..upstream.permits import Claim
-from ..waits import outliving
 from .admission import AdmittedExchange, decide, refuse_other_routes
 from .ladder import Ladder
 from .place_names import PlaceNames
@@ -381,18 +379,6 @@ class Steps(PreparedSteps):
             return self.keys.resolve_warm(plan.needs)
         return NO_KEYS
 
-    async def resolve(self, plan: Plan, record: MessageRecord) -> Keys:
-        """Return the keys of a plan, waiting for the store if need be.
-
-        What is agreed with the store is agreed on, also where the client has gone.
-        """
-        try:
-            return await outliving(self.keys.resolve(plan.needs))
-        except SealyardError as error:
-            if record.watch is not None:
-                record.watch.without_keys(error.code)
-            raise
-
     def apply(
         self, plan: Plan, keys: Keys, record: MessageRecord, *, piece: Piece = ""
     ) -> Forwardable:
@@ -408,7 +394,7 @@ class Steps(PreparedSteps):
         """Carry out a plan; wait for its keys if need be, and between slices if it `run`s so."""
         keys = await run(self.warm, plan)
         if keys is None:
-            keys = await self.resolve(plan, record)
+            keys = await self.resolve(plan.needs, record)
         return await self.apply_in_turn(plan, keys, record, run, piece=piece)
 
     async def apply_in_turn(

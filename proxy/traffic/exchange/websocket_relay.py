@@ -432,7 +432,7 @@ class _Half:
                 arrived = await run(self.source.reader.unpacked, arrived)
             plan = plan or await run(self._plan, arrived)
             assert plan is not None  # noqa: S101 - for the type checker
-            keys = await steps.resolve(plan, self._record())
+            keys = await steps.resolve(plan.needs, self._record())
             if self._relay.over:
                 return
             message = await steps.apply_in_turn(plan, keys, self._record(), run, piece="message")
