@@ -37,6 +37,8 @@ from proxy.core.slices import pausing
 from proxy.core.transform import (
     Forwardable,
     Frame,
+    KeysOfOne,
+    Prepared,
     PreparedJson,
     apply,
     plan_request,
@@ -396,6 +398,45 @@ def test_keys_that_are_not_at_hand_are_left_to_the_general_way() -> None:
         if rule is ONE_OPENED:
             done, _ = answered(rule, json.dumps({"content": a_token(b"a")}), keys)
             assert done is None
+
+
+def test_what_is_sealed_is_changed_once_its_keys_are_there() -> None:
+    class Cold(Warm):
+        def resolve_warm(self, needs: Needs) -> Keys | None:
+            return None
+
+    body = b'{"conversationId":"c1","content":"hello"}'
+    way, trip = ways_of(RULES[0], a_message(body), Cold())
+    assert way is not None
+    assert isinstance(way.prepared, Prepared)
+    assert way.change(body, NOW) is None
+    lacks = way.prepared.lacks
+    assert lacks is not None
+    assert lacks == plan_request(trip.exchange, body).needs
+
+    assert way.prepared.change(body, KeysOfOne(lacks, keys_for(lacks)), NOW) is not None
+    others = KeysOfOne(Needs({}), keys_for(lacks))
+    assert way.prepared.change(body, others, NOW) is None
+    others.remember({})  # nothing was opened under them
+
+
+def test_what_is_opened_waits_for_its_keys_in_its_plan_alone() -> None:
+    """Else a refusal would take longer where the key was not there."""
+
+    class Cold(Warm):
+        def resolve_warm(self, needs: Needs) -> Keys | None:
+            return None
+
+    trip = Trip((ONE_OPENED,), a_message())
+    answer = a_response()
+    way = Preparing(Cold()).response(trip.exchange, treat_response(trip.exchange, answer), answer)
+    assert way is not None
+    assert isinstance(way.prepared, Prepared)
+
+    body = json.dumps({"content": a_token(b"a")}).encode()
+    assert way.change(body, NOW, ("c1",)) is None
+
+    assert way.prepared.lacks is None
 
 
 def test_a_message_that_passes_is_the_same_each_time() -> None:

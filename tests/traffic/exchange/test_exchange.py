@@ -381,3 +381,38 @@ async def test_b15_events_that_are_no_json_pass_as_they_come() -> None:
         client.send(get(b"/open"))
 
         assert (await client.until(b"\n\n\r\n")).endswith(b"data: %b\n\n\r\n" % CANARY)
+
+
+async def test_a_new_conversation_asks_for_its_key_once() -> None:
+    """So each value of its first message counts once for the bounds of its session."""
+    sessions, asked = a_world().sessions, list[str]()
+
+    class Asked:
+        shut = frozenset[tuple[str, str]]()
+
+        def resolve_warm(self, needs: Needs) -> Keys | None:
+            asked.append("at hand?")
+            return sessions.resolve_warm(needs)
+
+        async def resolve(self, needs: Needs) -> Keys:
+            asked.append("wait")
+            return await sessions.resolve(needs)
+
+        def remember(self, found: Iterable[Session]) -> None:
+            raise AssertionError
+
+        def refused(self, unopened: Sequence[Unopened], attempt: Attempt) -> bool:
+            raise AssertionError
+
+    origin, body = Origin(), b'{"content":"%b"}' % CANARY
+    async with (
+        running(origin),
+        proxied(local(origin.port), rule_table=a_rulebook(), keys=Asked()) as ours,
+    ):
+        for _ in range(2):
+            response = await talk(ours.port, post(body, JSON, target=b"/seal"))
+            assert response.status == 200
+
+    assert asked == ["at hand?", "wait", "at hand?"]
+    assert all(CANARY not in one.body for one in origin.seen)
+    assert len({json.loads(one.body)["content"] for one in origin.seen}) == len(origin.seen)
