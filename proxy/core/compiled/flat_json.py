@@ -71,7 +71,7 @@ class GivenNames(NamedTuple):
 class Bound:
     """The contexts that some names make, in the order of the items, and the keys for them."""
 
-    __slots__ = ("_needs", "_opens", "_sealing", "contexts", "scope")
+    __slots__ = ("_needs", "_opens", "_repeated", "_sealing", "contexts", "scope")
 
     def __init__(self, contexts: tuple[Context, ...], seals: int) -> None:
         """Take the contexts, the first of which are for sealing."""
@@ -85,6 +85,20 @@ class Bound:
             counts[one.scope] = counts.get(one.scope, 0) + 1
         self._sealing: Final = Needs(counts)
         self._needs: Final[dict[object, Needs]] = {}
+        self._repeated: tuple[list[int], tuple[Context, ...]] = [], ()
+
+    def of_each(self, counts: list[int]) -> tuple[Context, ...]:
+        """Return the context of each value, where items have so many values.
+
+        That is the same object for the same counts in a row, as lists by the page have them.
+        """
+        if counts.count(1) == len(counts):
+            return self.contexts
+        if counts != self._repeated[0]:
+            each = zip(self.contexts, counts, strict=True)
+            contexts = tuple([one for context, count in each for one in (context,) * count])
+            self._repeated = counts, contexts
+        return self._repeated[1]
 
     def needs_of(self, usual: UsualTexts | UsualTokens, size: int) -> Needs:
         """Return the keys for usual strings of a body of `size` bytes.
@@ -311,26 +325,18 @@ class FlatJson:
             contexts.append(Context(scope, field, parts[message], purpose))
         return tuple(contexts)
 
-    def spots(
-        self, places: Places, contexts: tuple[Context, ...]
-    ) -> tuple[list[int], tuple[Context, ...]]:
-        """Return where each value begins and ends, and its context, item after item.
-
-        The same `contexts` are returned where there is one value of each item.
-        """
+    def spots(self, places: Places, bound: Bound) -> tuple[list[int], tuple[Context, ...]]:
+        """Return where each value begins and ends, and its context, item after item."""
         if self._single is not None:  # each path has one value, or none
             spots = [*chain.from_iterable(self._single(places))]
-            if len(spots) == _PLACE * len(contexts):
-                return spots, contexts
+            if len(spots) == _PLACE * len(bound.contexts):
+                return spots, bound.contexts
         spots, counts = [], []
         for index, stride in self._lying:
             lying = places[index]
             spots += lying if stride == len(lying) == _PLACE else _apart(lying, stride)
             counts.append(len(lying) // stride)
-        if counts.count(1) != len(counts):
-            each = zip(contexts, counts, strict=True)
-            contexts = tuple([one for context, count in each for one in (context,) * count])
-        return spots, contexts
+        return spots, bound.of_each(counts)
 
     def shown(self, places: Places) -> Got:
         """Return what callers get of the values at these places, all of which are opened."""

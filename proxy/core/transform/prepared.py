@@ -225,7 +225,7 @@ class PreparedJson(Prepared):
         """Return what a body becomes; None where it is planned."""
         flat, found, usual = self._flat, None, None
         if bound.scope is not None and flat.usual:
-            spots, contexts = flat.spots(places, bound.contexts)
+            spots, contexts = flat.spots(places, bound)
             if 0 < len(contexts) <= min(most, MOST_VALUES):
                 read = texts_in if flat.usual == "seals" else tokens_in
                 usual = read(body, spots, contexts)

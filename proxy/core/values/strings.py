@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from operator import sub
 from typing import Literal, NamedTuple
 
 from ..crypto.aead import Parts
@@ -100,7 +101,7 @@ def tokens_in(body: bytes, places: list[int], contexts: tuple[Context, ...]) -> 
         return None
     usual: list[Parts] = found  # type: ignore[assignment]  # no None
     try:
-        headers = map(decode_header, [one[0] for one in usual])
+        headers = map(decode_header, {one[0] for one in usual})
         kinds = {(key_id, cty, exp) for key_id, _, cty, exp in headers}
     except OpenFailed:
         return None
@@ -110,5 +111,5 @@ def tokens_in(body: bytes, places: list[int], contexts: tuple[Context, ...]) -> 
 
 def _are_short(body: bytes, places: list[int]) -> bool:
     """Return whether no string is so long that base64 by vector instructions is faster."""
-    lengths = (end - start for start, end in zip(places[::2], places[1::2], strict=True))
+    lengths = map(sub, places[1::2], places[::2])
     return len(body) <= USUAL_BYTES and max(lengths, default=0) < tokens.LARGE
