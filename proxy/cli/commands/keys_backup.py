@@ -60,10 +60,11 @@ def export(
     sealyard keys export backup.jwe
     sealyard keys export backup.jwe --backup-passphrase-file backup.pass
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
+    root = passphrase_root(backup_passphrase_env, backup_passphrase_file)
+    root.fetch().require_strength()
     keyring = file.open_keyring(place.path, place.roots)
     asked(keyring.require_signed)
     place.write_down(keyring, "keys.export", backup=str(backup))
-    root = passphrase_root(backup_passphrase_env, backup_passphrase_file)
     file.create_keyring(backup, keyring, root, backup=True)
     console.say(f"wrote {backup}; keep it and its passphrase in separate places")
     tell(keyring)
