@@ -138,7 +138,14 @@ async def _lease(process: Process, random: RandomBytes) -> Report:
     keyring, number = process.keyring, random(presence.PROCESS_BYTES)
     marks, seen = presence.marks_of(keyring), int(process.now * 1000)
     report = Report(
-        number, seen, keyring.generation, keyring.digest, marks, goes_on=True, name="archive:1"
+        number,
+        seen,
+        keyring.generation,
+        keyring.digest,
+        marks,
+        goes_on=True,
+        name="archive:1",
+        names=presence.names_of(keyring),
     )
     name, place = keyring_marker.name_of(keyring), presence.place_of(number)
     record = presence.encode(report, f"{name}:{place}", keyring.record_key)

@@ -16,6 +16,7 @@ from proxy.keys.fleet import fence_log, keyring_marker, lease, presence
 from proxy.keys.fleet.fence_log import FenceEvent, FenceLog
 from proxy.keys.keyring import merging
 from proxy.keys.keyring.keyring import create, shown
+from proxy.keys.operations import erase_receipt
 from proxy.keys.policy import FENCES, LEASE_SECONDS, PROCESS_NAME_BYTES
 from proxy.process import place
 from tests.keys.builders import SCOPE, seal_need
@@ -266,6 +267,32 @@ async def test_processes_with_another_record_key_are_not_reached(
     await other.lease.renew()  # and it is killed
     async with running(one):
         assert (await Desk(one.sessions).run("revoke", SCOPE)).complete
+
+
+async def test_an_erasure_by_a_keyring_that_lacks_names_of_the_fleet_is_not_complete(
+    subject: Subject,
+) -> None:
+    """It leaves the key that is kept under the name which it does not know."""
+    now = int(time.time())
+    turned = KEYRING.begin_names(now=now, random=os.urandom).turn_names(now=now)
+    older = Member(Line(subject.another()), mode="ephemeral")
+    older.sessions.lease = None
+    later = Member(Line(subject.another()), mode="ephemeral", keyring=turned)
+    async with running(later):
+        await later.sealed()
+        answer = await Desk(older.sessions).run("erase", SCOPE)
+        names = [place.sessions for place in turned.places_of(SCOPE)]
+        left = sum([len(await later.store.kept(name)) for name in names])
+        assert (left, answer.complete, answer.processes) == (1, False, 1)
+        assert answer.missed is not None
+        assert "knows names that this keyring lacks" in answer.missed[0]
+        reached = erase_receipt.verified(str(answer.receipt).encode(), answer.key or {})
+        assert reached is not None
+        assert reached["reached"] is False
+        other = Member(Line(subject.another()), mode="ephemeral", keyring=turned)
+        other.sessions.lease = None
+        answer = await Desk(other.sessions).run("erase", SCOPE)
+        assert (len(answer.erased or ()), answer.complete) == (1, True)
 
 
 async def test_a_process_that_ends_takes_its_row_along(subject: Subject) -> None:

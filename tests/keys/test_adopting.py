@@ -105,6 +105,30 @@ def test_what_it_has_got_since_is_adopted_again() -> None:
     assert again.not_before("A" * 22) == 7
 
 
+def test_an_older_backup_that_is_adopted_again_takes_no_name_and_no_record_key_away() -> None:
+    ours, theirs = a_pair()
+    turned = theirs.begin_names(now=NOW, random=some_bytes).turn_names(now=NOW)
+    later = turned.leak_records(now=NOW, random=some_bytes)
+    both = adopted(adopted(ours, theirs), later)
+    assert both.adopted[0].record_key == later.record_key
+    assert adopted(both, theirs).adopted == both.adopted
+
+
+@pytest.mark.parametrize("ours_is_later", [True, False])
+def test_a_merge_takes_all_names_of_what_both_have_adopted(
+    ours_is_later: bool,  # noqa: FBT001 - a case
+) -> None:
+    ours, theirs = a_pair()
+    turned = theirs.begin_names(now=NOW, random=some_bytes).turn_names(now=NOW)
+    later = turned.leak_records(now=NOW, random=some_bytes)
+    before = adopted(ours, theirs)
+    after = adopted(before, later)
+    pair = (after, before) if ours_is_later else (before, after)
+    (found,) = merge(*pair, now=NOW).adopted
+    assert found == after.adopted[0]
+    assert set(after.names_of(SCOPE)) == set(merge(*pair, now=NOW).names_of(SCOPE))
+
+
 async def test_an_adoption_ends_when_none_of_its_keks_opens_any_more() -> None:
     ours, theirs = a_pair()
     token = await a_token(a_world(keyring=theirs))

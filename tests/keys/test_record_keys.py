@@ -172,6 +172,22 @@ def test_what_is_no_record_counts_on_unless_the_key_has_leaked(change: object) -
     assert (private_key.keyring_opener(before) in openers) is scheduled
 
 
+def test_a_key_that_leaked_in_one_state_of_a_keyring_counts_for_nothing_once_they_are_merged() -> (
+    None
+):
+    before = a_keyring()
+    by_schedule, after_a_leak = turned(next_one(before)), leaked(before)
+    for pair in ((by_schedule, after_a_leak), (after_a_leak, by_schedule)):
+        both = again(merge(*pair, now=NOW))
+        assert both.record_key == pair[0].record_key
+        states = {one.state for one in both.records if one.key == alone(before)}
+        assert states == {"leaked"}
+        token, _ = poison.make(before, NOW, Looks("jwe", 9), random=some_bytes)
+        assert poison.planted(both, token.encode()) is None
+    begun = next_one(before)
+    assert merge(begun, begun, now=NOW).records == begun.records
+
+
 async def a_store(keyring: Keyring) -> tuple[World, bytes, bytes]:
     """Return a process with a token that opens and one that is revoked in the store alone."""
     time = Time()

@@ -12,6 +12,7 @@ import click
 from ...core.crypto.derivation import audit_key
 from ...core.errors import UnfitEnvironment
 from ...keys.audit import verification
+from ...keys.fleet import presence
 from ...keys.fleet.presence import FleetView
 from ...keys.keyring import file, kek, merging
 from ...keys.keyring.keyring import Keyring
@@ -60,10 +61,11 @@ def export(
     sealyard keys export backup.jwe
     sealyard keys export backup.jwe --backup-passphrase-file backup.pass
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
+    root = passphrase_root(backup_passphrase_env, backup_passphrase_file)
+    root.fetch().require_strength()
     keyring = file.open_keyring(place.path, place.roots)
     asked(keyring.require_signed)
     place.write_down(keyring, "keys.export", backup=str(backup))
-    root = passphrase_root(backup_passphrase_env, backup_passphrase_file)
     file.create_keyring(backup, keyring, root, backup=True)
     console.say(f"wrote {backup}; keep it and its passphrase in separate places")
     tell(keyring)
@@ -211,6 +213,16 @@ def _lost(view: FleetView, backup: Path, restored: Keyring) -> Iterator[str]:
         yield (
             "they keep them until they end; what these sealed opens nowhere after that: look for a"
             " later backup, or for the file of a process"
+        )
+    if any(one.names - presence.names_of(restored) for one in view.reports):
+        yield (
+            f"running processes have a name key that {backup} lacks: once they end, what was"
+            " revoked under it opens again: look for a later backup, or for the file of a process"
+        )
+    if view.strange:
+        yield (
+            f"the store has records of another record key than {backup}: it was rotated since, and"
+            " whoever has the one of the backup may forge what it believes: look for a later backup"
         )
 
 

@@ -86,6 +86,12 @@ class KeyringError(OperatorError):
     title = "The keyring cannot be used."
 
 
+class PassphraseError(KeyringError):
+    """A passphrase is missing, or too weak to protect something new."""
+
+    title = "The passphrase cannot be used."
+
+
 class RootUnavailable(KeyringError):
     """No root opens the keyring now, and a key service among them might later."""
 

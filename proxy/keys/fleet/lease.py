@@ -237,6 +237,7 @@ class Lease:
             frozenset(list(self._learned)[-MOST_LEARNED:]),
             self._without_store,
             self._name,
+            presence.names_of(keyring),
         )
         record = presence.encode(report, f"{name}:{self._place}", keyring.record_key)
         seconds = AWAY_KEEP_SECONDS if self._without_store else LEASE_KEEP_SECONDS

@@ -2,9 +2,9 @@
 
 A row stands beside the keyring's marker and the log of fences. Form: u8 version ‖ u64be seen
 (milliseconds since 1970) ‖ process:8 ‖ u64be generation ‖ digest:16 ‖ u8 whether it seals without
-the store ‖ u8 length of its name ‖ u8 number of fences ‖ name ‖ id:8 of each fence that it has
-learned, the last MOST_LEARNED ‖ for each KEK that opens the first 8 bytes of its thumbprint ‖
-HMAC:32, which covers its place.
+the store ‖ u8 length of its name ‖ u8 number of fences ‖ u16be number of name keys ‖ name ‖ id:8 of
+each fence that it has learned, the last MOST_LEARNED ‖ for each name key, and then for each KEK
+that opens, the first 8 bytes of its thumbprint ‖ HMAC:32, which covers its place.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from ...core.crypto import base64url
+from ...core.crypto import base64url, derivation
 from ...core.crypto.derivation import DIGEST_BYTES, KEYRING_ID_BYTES
 from ...core.crypto.secret import RecordKey
 from .. import policy
@@ -33,16 +33,18 @@ VERSION: Final = 1
 PROCESS_BYTES: Final = 8
 
 _LABEL: Final = b"sealyard/v1/record/keyring-process\x00"
-_HEAD: Final = struct.Struct(f">BQ{PROCESS_BYTES}sQ{DIGEST_BYTES}s?BB")
+_HEAD: Final = struct.Struct(f">BQ{PROCESS_BYTES}sQ{DIGEST_BYTES}s?BBH")
 _MARK_BYTES: Final = 8
+_KNOWS_MORE: Final = "(it knows names that this keyring lacks: use the later file)"
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
     """The row of a process: which keyring it uses, and which KEKs open there.
 
-    `seen` is in milliseconds; `learned` are the ids of the last fences that it has learned. With
-    `goes_on` it seals without the store, so that the end of its lease says nothing.
+    `seen` is in milliseconds; `learned` are the ids of the last fences that it has learned, `names`
+    the name keys under which it finds records. With `goes_on` it seals without the store, so that
+    the end of its lease says nothing.
     """
 
     process: bytes
@@ -53,6 +55,7 @@ class Report:
     learned: frozenset[bytes] = frozenset()
     goes_on: bool = False
     name: str = ""
+    names: frozenset[bytes] = frozenset()
 
     def has(self, entry: KekEntry) -> bool:
         """Whether a KEK opens there."""
@@ -68,6 +71,14 @@ def marks_of(keyring: Keyring, *, seals: bool = True) -> frozenset[bytes]:
     return frozenset(
         kek.thumbprint[:_MARK_BYTES] for kek in keyring.keks if kek.state not in unused
     )
+
+
+def names_of(keyring: Keyring) -> frozenset[bytes]:
+    """Return what a row says of the name keys."""
+    others = (one.key for one in keyring.names)
+    adopted = (key for one in keyring.adopted for key in one.name_keys)
+    keys = (keyring.name_key, *others, *adopted)
+    return frozenset(derivation.key_thumbprint(key)[:_MARK_BYTES] for key in keys)
 
 
 def place_of(process: bytes) -> str:
@@ -173,9 +184,11 @@ async def reached(
     `clock` returns seconds since 1970. The end of the lease of a process that seals without the
     store says nothing: it is not reached. Nor are the processes of an adopted keyring: what they
     seal opens here, and they read another log. Nor are those whose rows cannot be read and are
-    renewed: they have another record key. Nor are clients of another copy of the store. Raises
+    renewed: they have another record key. Nor are clients of another copy of the store. What is
+    done by a keyring that lacks a name key of theirs misses what they keep under it. Raises
     StoreFailed where the store does not answer.
     """
+    names = names_of(keyring)
     watched, ids = _Watched(), {one.id for one in events}
     told: set[bytes] = set()  # a row names the last fences alone: what it has said stays said
     least = 1 if expected is None else expected
@@ -191,6 +204,7 @@ async def reached(
         if (len(ended) == len(waiting) and not open_ones) or time.monotonic() > deadline:
             missed = sorted(one.name for one in waiting if one.goes_on or one not in ended)
             missed += sorted(f"unreadable row {one}" for one in strange if one in watched.renewed)
+            missed += sorted(f"{one.name} {_KNOWS_MORE}" for one in found if one.names - names)
             others = await _adopted_in_use(store, keyring, now)
             elsewhere = await store.elsewhere()
             missed += [elsewhere] if elsewhere else []
@@ -214,9 +228,9 @@ def encode(report: Report, name: str, key: RecordKey) -> bytes:
         report.name.encode()[: policy.PROCESS_NAME_BYTES],
     )
     of_keyring = report.seen, report.process, report.generation, digest
-    sizes = len(named), len(report.learned)
+    sizes = len(named), len(report.learned), len(report.names)
     head = _HEAD.pack(VERSION, *of_keyring, report.goes_on, *sizes)
-    marks = b"".join((*sorted(report.learned), *sorted(report.keks)))
+    marks = b"".join((*sorted(report.learned), *sorted(report.names), *sorted(report.keks)))
     return records.sign(head + named + marks, _LABEL, name, key)
 
 
@@ -225,14 +239,16 @@ def decode(record: bytes, name: str, key: RecordKey) -> Report:
     values = records.verified(record, _LABEL, name, key)
     if len(values) < _HEAD.size or values[0] != VERSION:
         raise RecordUnknown("record-version")
-    _, seen, process, generation, digest, goes_on, length, fences = _HEAD.unpack_from(values)
+    _, seen, process, generation, digest, goes_on, *sizes = _HEAD.unpack_from(values)
+    length, fences, keys = sizes
     named, rest = values[_HEAD.size :][:length], values[_HEAD.size + length :]
     marks = [rest[at : at + _MARK_BYTES] for at in range(0, len(rest), _MARK_BYTES)]
-    if len(named) != length or len(rest) % _MARK_BYTES or len(marks) < fences:
+    if len(named) != length or len(rest) % _MARK_BYTES or len(marks) < fences + keys:
         raise RecordUnknown("record-version")
-    learned, keks = frozenset(marks[:fences]), frozenset(marks[fences:])
+    learned, names = frozenset(marks[:fences]), frozenset(marks[fences : fences + keys])
+    keks = frozenset(marks[fences + keys :])
     text, told = base64url.encode(digest).decode(), named.decode("utf-8", "replace")
-    return Report(process, seen, generation, text, keks, learned, goes_on, told)
+    return Report(process, seen, generation, text, keks, learned, goes_on, told, names)
 
 
 NAME: Final = "keyrings"
@@ -287,21 +303,21 @@ def _near(at: int, now: float) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class FleetView:
-    """The marker, if an authentic one exists, the live processes, and other keyrings' ids."""
+    """The marker, if an authentic one exists, the live processes, and other keyrings' ids.
+
+    `strange` says that marker or rows were written with another record key.
+    """
 
     marker: Marker | None
     reports: tuple[Report, ...]
     others: tuple[str, ...]
+    strange: bool = False
 
     @property
     def generation(self) -> int:
         """The highest generation that is known."""
         generations = [report.generation for report in self.reports]
         return max([*generations, 0 if self.marker is None else self.marker.generation])
-
-    def lacking(self, entry: KekEntry) -> int:
-        """Return how many live processes do not have a KEK."""
-        return sum(not report.has(entry) for report in self.reports)
 
     def unknown(self, keyring: Keyring) -> tuple[frozenset[bytes], int]:
         """Return which KEKs of live processes a keyring lacks, and how many processes have them.
@@ -336,5 +352,6 @@ async def asked(store: Store, keyring: Keyring, *, clock: Callable[[], float]) -
     except RecordRefused:
         marker = None
     found = decode_roster(await guarded.note(NAME))
-    reports = tuple(await rows(guarded, keyring))
-    return FleetView(marker, reports, found.others(keyring.id, clock()))
+    reports, strange = await _read(guarded, keyring)
+    unread = bool(strange or (record and marker is None))
+    return FleetView(marker, tuple(reports), found.others(keyring.id, clock()), unread)

@@ -37,11 +37,10 @@ def merge(keyring: Keyring, other: Keyring, *, now: int) -> Keyring:
     used = keyring.record_key, keyring.records
     own, records = joined(used, (other.record_key, other.records), now=now)
     index = index_secrets.latest(keyring.index, other.index)
-    unchanged = keyring.keks, keyring.names, *used, keyring.index
-    if (keks, names, own, records, index) == unchanged:
+    adopted = _adopted(keyring, other)
+    unchanged = keyring.keks, keyring.names, *used, keyring.index, keyring.adopted
+    if (keks, names, own, records, index, adopted) == unchanged:
         return merged
-    known = {one.id for one in keyring.adopted}
-    adopted = tuple(one for one in other.adopted if one.id not in known)
     taken = frozenset(kek.number for kek in keks)
     return replace(
         merged,
@@ -50,7 +49,7 @@ def merge(keyring: Keyring, other: Keyring, *, now: int) -> Keyring:
         record_key=own,
         records=records,
         index=index,
-        adopted=keyring.adopted + adopted,
+        adopted=adopted,
         generation=max(keyring.generation, other.generation) + 1,
         retired=(keyring.retired | other.retired) - taken,
     )
@@ -73,10 +72,14 @@ def adopt(keyring: Keyring, other: Keyring, *, now: int) -> Keyring:
             _require_distinct(ours, entry)
         if entry.number in keyring.retired:
             raise KeyringError(f"a KEK that was destroyed here had the number of {entry.id} there")
-    since = next((one.since for one in keyring.adopted if one.id == other.id), now)
     names = (other.name_key, *(one.key for one in other.names))
-    adopted = tuple(one for one in keyring.adopted if one.id != other.id)
-    adopted += (AdoptedKeyring(other.id, names, other.record_key, since),)
+    one = AdoptedKeyring(other.id, names, other.record_key, now)
+    before = next((one for one in keyring.adopted if one.id == other.id), None)
+    if before is not None:
+        older = before.record_key not in (other.record_key, *(each.key for each in other.records))
+        one = _both(before, one) if older else _both(one, before)
+        one = replace(one, since=before.since)
+    adopted = (*(each for each in keyring.adopted if each.id != other.id), one)
     taken = tuple(
         replace(kek, adopted=other.id, state="decrypt" if kek.state == "primary" else kek.state)
         for kek in theirs
@@ -94,6 +97,19 @@ _ANOTHER = (
     "it is another keyring, {other}, and not a state of {own}: its conversations have other names"
     " in the store. To open its tokens, too, adopt it: `sealyard keys adopt`"
 )
+
+
+def _adopted(keyring: Keyring, other: Keyring) -> tuple[AdoptedKeyring, ...]:
+    """Return what either has adopted, with the name keys of both and the later one's record key."""
+    later, earlier = (other, keyring) if other.generation > keyring.generation else (keyring, other)
+    found = {one.id: one for one in later.adopted}
+    found |= {one.id: _both(found.get(one.id, one), one) for one in earlier.adopted}
+    return tuple(found.values())
+
+
+def _both(later: AdoptedKeyring, earlier: AdoptedKeyring) -> AdoptedKeyring:
+    more = tuple(key for key in earlier.name_keys if key not in later.name_keys)
+    return replace(later, name_keys=later.name_keys + more)
 
 
 def _keks(keyring: Keyring, other: Keyring) -> tuple[KekEntry, ...]:

@@ -59,7 +59,8 @@ Used = tuple[RecordKey, tuple[OtherRecordKey, ...]]
 def joined(ours: Used, theirs: Used, *, now: int) -> Used:
     """Return the record keys of two states of a keyring, of which the later one is in use.
 
-    Where neither knows the other's, ours is, and theirs is former from `now` on.
+    Where neither knows the other's, ours is, and theirs is former from `now` on. Of the states that
+    another key has in the two, the one in which it counts for less holds.
     """
     if any(one.key == ours[0] for one in theirs[1]):  # they went further
         ours, theirs = theirs, ours
@@ -67,6 +68,11 @@ def joined(ours: Used, theirs: Used, *, now: int) -> Used:
     listed = (*theirs[1], OtherRecordKey(theirs[0], "former", now))
     more = (one for one in listed if not any(one.key == key for key in known))
     return ours[0], (
-        *ours[1],
+        *(_strictest(one, listed) for one in ours[1]),
         *(replace(one, state="ended") if one.state == "next" else one for one in more),
     )
+
+
+def _strictest(one: OtherRecordKey, others: Sequence[OtherRecordKey]) -> OtherRecordKey:
+    same = (each for each in others if each.key == one.key)
+    return max((one, *same), key=lambda each: STATES.index(each.state))

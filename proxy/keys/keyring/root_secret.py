@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.hashes import SHA512
 from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
 
 from ...core.crypto.secret import KEY_BYTES, Secret
-from ...core.errors import KeyringError
+from ...core.errors import KeyringError, PassphraseError
 from ...process.hardening import overwrite
 from .. import policy
 
@@ -211,12 +211,12 @@ class Passphrase:
         return weakness(self.__text)
 
     def require_strength(self) -> None:
-        """Raise KeyringError when the passphrase is too weak to protect something new.
+        """Raise PassphraseError when the passphrase is too weak to protect something new.
 
         It still opens what it already protects.
         """
         if (lacks := self.weakness) is not None:
-            raise KeyringError(f"a new passphrase {lacks}; choose another")
+            raise PassphraseError(f"a new passphrase {lacks}; choose another")
 
     def __del__(self) -> None:
         """Overwrite it.

@@ -34,11 +34,9 @@ class IndexInUse:
     def sealing(self, scope: Scope, *, seeks: bool) -> Session:
         """Return who seals in the equal form; `seeks` says that stored values are looked for.
 
-        Raises KeyUnavailable without an index secret, and once the scope was revoked; for who seeks
-        IndexIncomplete while stored values are being sealed anew.
+        Raises KeyUnavailable once the scope was revoked; for who seeks IndexIncomplete while stored
+        values are being sealed anew.
         """
-        if not self.keys:
-            raise KeyUnavailable("no-index-secret")
         if self._revoked(scope):
             raise KeyUnavailable(REVOKED)
         if seeks and len(self.keys) > 1 and self._secrets[-1].turned:
@@ -49,7 +47,6 @@ class IndexInUse:
     def opening(self, scope: Scope, generation: int) -> tuple[Session, str | None]:
         """Return who opens in the equal form, or a decoy and why nothing must open."""
         known = next((one for one in self.keys if one.generation == generation), self._unknown)
-        refusal = "unknown-key" if known is self._unknown else None
-        if self._revoked(scope):
-            refusal = refusal or REVOKED
-        return known.equal(scope), refusal
+        if known is self._unknown:
+            return known.equal(scope), "unknown-key"
+        return known.equal(scope), REVOKED if self._revoked(scope) else None

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 from weakref import WeakValueDictionary
 
 from ...core.crypto.context import Scope
+from ...core.crypto.derivation import SID_BYTES
 from ...core.crypto.session_cipher import Session
 from ...core.errors import KeyUnavailable, Unopened
 from ...core.values.key_needs import NO_KEYS, Attempt, Keys, Needs
@@ -44,10 +45,9 @@ from .session_start import SessionStarter
 from .settings import Lookups, SessionMode, SessionSettings, SessionView, require_possible
 from .shared_clock import SharedClock
 
-if TYPE_CHECKING:  # only for a store that processes share
-    from ..fleet.fence_log import FenceEvent
-if TYPE_CHECKING:  # loaded with rules that have an index
+if TYPE_CHECKING:  # loaded where a store is shared, or where there is an index secret
     from ...core.search.tags import IndexKeys
+    from ..fleet.fence_log import FenceEvent
     from .index_in_use import IndexInUse
 
 __all__ = ["SessionMode", "SessionSettings", "Sessions"]
@@ -76,8 +76,6 @@ class Sessions:
     `clock` returns seconds since 1970. No key bytes are held here, only sessions.
     """
 
-    _index: IndexInUse | None = None
-
     def __init__(  # noqa: PLR0913 - what the wiring hands in, each by name
         self,
         keyring: Keyring,
@@ -94,8 +92,7 @@ class Sessions:
         require_possible(settings, mode)
         self.keyring = keyring
         """The keyring in use."""
-        self._keks = OneKeyring(keyring)
-        self._usable = _usable(keyring)
+        self._keks, self._usable = OneKeyring(keyring), _usable(keyring)
         self._settings = settings
         self.notice = notice
         self.ephemeral = mode == "ephemeral"
@@ -133,7 +130,7 @@ class Sessions:
             clock=clock,
             begun=begun,
             leased=lambda: self.leased,
-            equal=lambda scope, generation: self._in_use.opening(scope, generation),  # noqa: PLW0108 - it is made anew
+            equal=self._opening_equal,
         )
         self._fences = partial(
             Fences,
@@ -173,6 +170,7 @@ class Sessions:
         """Whether opening is refused because the audit log cannot be written."""
         self.withdrawn = False
         """Whether sealing and opening are refused because the lease of the root has ended."""
+        self._index = self._in_use()
         self.lease: Lease | None = None
         """The lease under which this process seals; None where no other process is to be told."""
         self.sealing_until = math.inf
@@ -339,27 +337,34 @@ class Sessions:
         """Refuse to open anything from now on, or allow it again."""
         self.blocked = blocked
 
-    @property
-    def _in_use(self) -> IndexInUse:
-        if self._index is None:
-            from .index_in_use import IndexInUse  # noqa: PLC0415 - loaded with its rules
+    def _in_use(self) -> IndexInUse | None:
+        """Return the index secrets in use; None, and nothing is loaded for them, without any."""
+        if self.withdrawn or not self.keyring.index:
+            return None
+        from .index_in_use import IndexInUse  # noqa: PLC0415 - loaded where there are some
 
-            listed = () if self.withdrawn else self.keyring.index
-            self._index = IndexInUse(listed, revoked=self.revocations.not_before)
-        return self._index
+        return IndexInUse(self.keyring.index, revoked=self.revocations.not_before)
+
+    def _opening_equal(self, scope: Scope, generation: int) -> tuple[Session, str | None]:
+        if self._index is None:
+            return self._durable.decoy(scope, bytes(SID_BYTES)), "unknown-key"
+        return self._index.opening(scope, generation)
 
     @property
     def index(self) -> Sequence[IndexKeys]:
         """What makes tags, of each generation of the index secret, the older one first."""
-        return self._in_use.keys
+        return () if self._index is None else self._index.keys
 
     def equal(self, scope: Scope, *, seeks: bool = False) -> Session:
-        """Return who seals in the equal form, as `IndexInUse.sealing` does."""
-        return self._in_use.sealing(scope, seeks=seeks)
+        """Return who seals in the equal form, as `IndexInUse.sealing`; KeyUnavailable if nobody."""
+        if self._index is None:
+            raise KeyUnavailable("no-index-secret")
+        return self._index.sealing(scope, seeks=seeks)
 
     def withdraw(self, *, withdrawn: bool) -> None:
         """Drop all session keys; refuse to seal and open from now on, or allow it again."""
-        self.withdrawn, self._index = withdrawn, None
+        self.withdrawn = withdrawn
+        self._index = self._in_use()
         self._forget()
 
     async def write_down(self, event: str, **values: Value) -> None:
@@ -403,7 +408,8 @@ class Sessions:
     def replace_keyring(self, keyring: Keyring) -> None:
         """Use another keyring. Plans already resolved keep the sessions they have."""
         if keyring != self.keyring:
-            self.keyring, self._index = keyring, None
+            self.keyring = keyring
+            self._index = self._in_use()
             if self._key_events is not None:
                 self._key_events.replace_record_key(keyring.record_key)
             self.revocations.replace_keyring(keyring)

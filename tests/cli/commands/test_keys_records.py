@@ -13,6 +13,7 @@ from click.testing import Result
 
 from proxy.cli.commands import keys_records
 from proxy.config.settings import SecretReference
+from proxy.keys.fleet import keyring_marker
 from proxy.keys.keyring.file import open_keyring
 from proxy.keys.keyring.keyring import Keyring
 from proxy.keys.keyring.roots import FileRoot
@@ -20,6 +21,7 @@ from proxy.keys.stores import open_store
 from proxy.keys.stores.records import encode_revocation
 from tests.cli.conftest import Run, invoke
 from tests.keys.builders import SCOPE
+from tests.keys.members import Member
 
 CONFIG = """\
 version: 1
@@ -36,6 +38,7 @@ NAMED = ("--tenant", "clinic", "--conversation", "c1")
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run `sealyard` in a folder with a keyring and a store."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SEALYARD_BACKUP_PASSPHRASE", "a phrase for the backup")
     monkeypatch.setenv("SEALYARD_PARTICIPANT_PASSPHRASE", "a phrase for the key of alice")
     Path("sealyard.yaml").write_text(CONFIG)
 
@@ -49,6 +52,14 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 def a_keyring() -> Keyring:
     return open_keyring(Path("keyring.jwe"), FileRoot(SecretReference(file=Path("root.key"))))
+
+
+async def a_process_of_the_keyring() -> None:
+    """Leave the row of a process that uses the keyring as it is, and its marker."""
+    process = Member(open_store("sqlite:sessions.db", environ={}), keyring=a_keyring())
+    await keyring_marker.put(process.sessions.store, process.keyring)
+    await process.lease.renew()
+    await process.store.close()
 
 
 def kids(run: Run) -> list[str]:
@@ -162,6 +173,33 @@ def test_what_is_revoked_while_the_question_is_read_is_in_the_keyring(
     Path("confirmed").write_text("")
     run(*ROTATE, "--compromised", "--fingerprints", "confirmed")
     assert a_keyring().refused_before(SCOPE) == 9
+
+
+def test_a_backup_of_before_a_leak_is_told_from_the_store(run: Run) -> None:
+    """Whoever has the leaked key would be believed by what starts with it."""
+    asyncio.run(a_process_of_the_keyring())
+    run("keys", "export", "backup.jwe")
+    Path("confirmed").write_text("")
+    run(*ROTATE, "--compromised", "--fingerprints", "confirmed", "--yes")
+    asyncio.run(a_process_of_the_keyring())
+    Path("keyring.jwe").rename("lost.jwe")
+    told = run("keys", "import", "backup.jwe", status=2).stderr
+    assert "the store has records of another record key than backup.jwe" in told
+    assert "name key" not in told
+
+
+def test_a_backup_of_before_a_turn_of_names_is_told_from_the_processes(run: Run) -> None:
+    run("keys", "export", "backup.jwe")
+    for _ in range(2):
+        run("keys", "rotate-names", "--anyway")
+    Path("keyring.jwe").rename("lost.jwe")
+    assert "name key" not in run("keys", "import", "backup.jwe", status=2).stderr
+    Path("lost.jwe").rename("keyring.jwe")
+    asyncio.run(a_process_of_the_keyring())
+    Path("keyring.jwe").rename("lost.jwe")
+    told = run("keys", "import", "backup.jwe", status=2).stderr
+    assert "running processes have a name key that backup.jwe lacks" in told
+    assert "another record key" not in told
 
 
 def test_a_mode_is_given(run: Run) -> None:

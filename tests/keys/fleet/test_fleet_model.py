@@ -26,8 +26,9 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 
 from proxy.core.crypto.context import Scope
 from proxy.core.crypto.session_cipher import Session
+from proxy.core.crypto.token import decode
 from proxy.core.errors import KeyUnavailable
-from proxy.core.values.key_needs import Standing
+from proxy.core.values.key_needs import Needs, Standing
 from proxy.keys import policy
 from proxy.keys.fleet import fence_log, keyring_marker, lease
 from proxy.keys.operations.session_operations import SessionResult
@@ -48,6 +49,7 @@ SCALED: Final = {
     "LEASE_POLL_SECONDS": 0.01,
     "LEASE_WAIT_SECONDS": 0.6,
 }
+ASKED_AGAIN: Final = 40
 MEMBERS: Final = 3
 SCOPES: Final = (Scope("clinic", "c1"), Scope("clinic", "c2"))
 WHO: Final = st.integers(0, MEMBERS - 1)
@@ -135,17 +137,30 @@ class Fleet(RuleBasedStateMachine):
         for member in self.members:
             session_control.know(member.sessions, name, least)
 
-    async def opens(self, text: bytes, scope: Scope, at: Member | None = None) -> bool:
-        """Return whether a text opens, at a process that has just begun unless one is named."""
-        from proxy.core.crypto.token import decode  # noqa: PLC0415 - for this alone
-        from proxy.core.values.key_needs import Needs  # noqa: PLC0415 - as above
+    async def why_shut(self, text: bytes, scope: Scope, at: Member | None = None) -> str | None:
+        """Return why a text does not open, None if it does; "503" where that is not known now.
 
-        reader = at or self.reader()
-        need = scope, decode(text).key_id
+        That is at a process that has just begun unless one is named.
+        """
+        reader, need = at or self.reader(), (scope, decode(text).key_id)
         try:
-            return need in (await reader.sessions.resolve(Needs({}, frozenset({need})))).opening
+            keys = await reader.sessions.resolve(Needs({}, frozenset({need})))
         except KeyUnavailable:
-            return False
+            return "503"
+        return keys.refusals[need]
+
+    async def lost(self, one: Sent) -> str | None:
+        """Return why a message opens nowhere, None if it opens.
+
+        On a machine that stands still for longer than a scaled lease, a process that has just begun
+        may have none: it asks again.
+        """
+        for _ in range(ASKED_AGAIN):
+            why = await self.why_shut(one.text, one.scope)
+            if why != "503":
+                return why
+            await asyncio.sleep(SCALED["RENEW_SECONDS"])
+        return "503"
 
     # --- messages ---------------------------------------------------------------------------------
 
@@ -184,7 +199,8 @@ class Fleet(RuleBasedStateMachine):
                     return
             DRAWN["acknowledged"] += 1
             meets = any(verb.scope == one.scope for verb in self.verbs)
-            assert meets or await self.opens(one.text, one.scope), "acknowledged and lost"
+            why = None if meets else await self.lost(one)
+            assert why is None, f"acknowledged and lost: {why}"
 
         self.run(answering())
 
@@ -227,7 +243,7 @@ class Fleet(RuleBasedStateMachine):
                 # Leases are for sealing: who has none opens what is in its memory for as long as
                 # `revocation_max_age`, since it has not heard of the erasure.
                 for at in (None, *(who for who in self.members if who.lease.held)):
-                    assert not await self.opens(one.text, one.scope, at), "opened after a receipt"
+                    assert await self.why_shut(one.text, one.scope, at), "opened after a receipt"
 
         self.run(looking())
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Final
 
 from ....config.settings import SecretReference
-from ....core.errors import KeyringError
+from ....core.errors import KeyringError, PassphraseError
 from ....process import hardening
 from ... import private_file
 from ...policy import MAX_PASSPHRASE_BYTES
@@ -111,7 +111,7 @@ class PassphraseRoot(LocalRoot):
     environ: Mapping[str, str] = field(repr=False)
 
     def fetch(self) -> Passphrase:
-        """Return the passphrase; raise KeyringError when it is missing or empty."""
+        """Return the passphrase; raise PassphraseError when it is missing or empty."""
         name, path = self.reference.env or "", self.reference.file
         if path is not None:
             line = private_file.read_secret_line(path, MAX_PASSPHRASE_BYTES)
@@ -123,6 +123,6 @@ class PassphraseRoot(LocalRoot):
             found = Passphrase(text) if text else None
         if found is None:
             if path is not None:
-                raise KeyringError(f"{path} holds no passphrase; write it there")
-            raise KeyringError(f"the environment variable `{name}` holds no passphrase; set it")
+                raise PassphraseError(f"{path} holds no passphrase; write it there")
+            raise PassphraseError(f"the environment variable `{name}` holds no passphrase; set it")
         return found
