@@ -451,6 +451,50 @@ def test_what_is_unrelated_to_the_path_is_sealed(unrelated: str) -> None:
     assert b"CANARY" not in sent(made, message)
 
 
+@pytest.mark.parametrize("records", [False, True])
+@pytest.mark.parametrize(
+    ("others", "said", "reason"),
+    [
+        ("refuse", "", "unlisted-name"),
+        ("refuse", "also", "name-differs"),
+        ("seal", "", "unlisted-name"),
+        ("seal", "also", "name-differs"),
+        ("seal", "unrelated", ""),
+        ("pass", "", ""),
+        ("pass", "also", "name-differs"),
+    ],
+)
+def test_elements_of_a_body_name_nothing_else(
+    records: bool,  # noqa: FBT001 - a case
+    others: Others,
+    said: str,
+    reason: str,
+) -> None:
+    at = "$." if records else "$[*]."
+    also = (parse_source(f"{at}room"),) if said == "also" else ()
+    unrelated = (parse_selector(f"{at}room"),) if said == "unrelated" else ()
+    source = SameSource(NameSource("path", "room"), also, unrelated)  # type: ignore[arg-type]  # in JSON
+    block = a_block(encrypt=items(f"{at}text"), plain=(), others=others)
+    block = replace(block, records=parse_json_selector("$") if records else None)
+    names = replace(NAMES, conversation=source)
+    made = a_rule("POST /api/rooms/{room}", request=block, names=names)
+
+    def ask(room: str) -> bytes:
+        body = json.dumps([{"text": CANARY, "room": "r1"}, {"text": CANARY, "room": room}])
+        return sent(made, a_message(body, target="/api/rooms/r1"))
+
+    if reason:
+        with pytest.raises(TrafficError) as caught:
+            ask("mallory")
+        assert caught.value.reason == reason
+    else:
+        body = ask("mallory")
+        assert CANARY.encode() not in body
+        assert (b"mallory" in body) is (others == "pass")
+    if said == "also":
+        assert CANARY.encode() not in ask("r1")
+
+
 # --- forms and parts
 
 TEXT_PART = ("operations", '\r\n\r\n{"query":"q","variables":{"text":"CANARY","room":"r"}}')

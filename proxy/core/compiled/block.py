@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -37,7 +37,7 @@ from ..http.message import Direction
 from ..rules.conditions import Conditions
 from ..rules.model import NAMED_PARTS, Block, Item, NamedPart, Names, Placed, value_place
 from .batches import around
-from .closed_world import closed_world
+from .closed_world import ClosedWorld
 from .element_conditions import conditions_of, in_elements
 from .flat_json import FlatJson, is_simple
 from .message_match import MessageMatch
@@ -174,7 +174,7 @@ class CompiledBlock(MessageMatch):
         self.search = self._place(block.search, first=opened)
         conditions = conditions_of(block, shape)
         read = (*(self._at(one) for one in self.source_index if not one.member_name), *conditions)
-        self.closed = closed_world(block, direction, read, self.sources.values())
+        self.closed = self._closed(read)
         self.escape, self.whole_place = _writing(block, direction)
         selectors = (
             *(one.item.selector for one in (*self.encrypt, *self.decrypt, *self.search)),
@@ -249,6 +249,13 @@ class CompiledBlock(MessageMatch):
             source: (first + at, single_from(self._at(source)))
             for at, source in enumerate(dict.fromkeys(wanted))
         }
+
+    def _closed(self, read: Iterable[Selector]) -> ClosedWorld | None:
+        """Return what a block of requests lists; None where everything else passes."""
+        if self.direction == "response" or self.block.others == "pass":
+            return None
+        record = () if self.shape is None else self.shape.steps
+        return ClosedWorld(self.block, read, self.sources.values(), record)
 
     def _at(self, source: JsonSource) -> JsonSelector | NamedSelector:
         """Return where a source is read in the body."""
