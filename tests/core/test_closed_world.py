@@ -596,6 +596,7 @@ PAIRS = rule(
     [
         ("id=1&note=CANARY&payload=" + quote_plus('{"text":"CANARY","room":"r"}'), True),
         ("id&note=CANARY", True),
+        ("&id=1&&note=CANARY&", True),
         ("id=1&payload=" + quote_plus('{"text":"CANARY","more":"CANARY"}'), False),
         ("id=1&note=CANARY&other=CANARY", False),
         ("id=1&note=CANARY&=CANARY", False),
@@ -791,7 +792,9 @@ def test_the_rest_of_forms_and_parts_is_sealed() -> None:
     sealed = sent(made, a_message("id=1&note=a&more=CANARY", headers=FORM))
     assert b"CANARY" not in sealed
     assert sealed.startswith(b"id=1&note=")
-    assert sent(made, a_message("id=1&more", headers=FORM)) == b"id=1&more"
+    refused(made, "id=1&CANARY", FORM, reason="name-as-data")
+    assert sent(made, a_message("id=1&more=", headers=FORM)).startswith(b"id=1&more=")
+    assert sent(made, a_message("id&note&", headers=FORM)) == b"id&note&"
     refused(made, "id=1&a+b=1", FORM, reason="name-as-data")
     made = rule("optional part:note", plain=["part:id"], others="seal")
     body = parts(("id", "\r\n\r\n1"), ("more", "\r\n\r\nCANARY"))
