@@ -473,7 +473,7 @@ def test_elements_of_a_body_name_nothing_else(
     at = "$." if records else "$[*]."
     also = (parse_source(f"{at}room"),) if said == "also" else ()
     unrelated = (parse_selector(f"{at}room"),) if said == "unrelated" else ()
-    source = SameSource(NameSource("path", "room"), also, unrelated)  # type: ignore[arg-type]  # in JSON
+    source = SameSource(NameSource("path", "room"), also, unrelated)
     block = a_block(encrypt=items(f"{at}text"), plain=(), others=others)
     block = replace(block, records=parse_json_selector("$") if records else None)
     names = replace(NAMES, conversation=source)

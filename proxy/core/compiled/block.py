@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -174,7 +174,11 @@ class CompiledBlock(MessageMatch):
         self.search = self._place(block.search, first=opened)
         conditions = conditions_of(block, shape)
         read = (*(self._at(one) for one in self.source_index if not one.member_name), *conditions)
-        self.closed = self._closed(read)
+        self.closed = (
+            ClosedWorld(block, read, self.sources.values(), () if shape is None else shape.steps)
+            if direction == "request" and block.others != "pass"
+            else None
+        )
         self.escape, self.whole_place = _writing(block, direction)
         selectors = (
             *(one.item.selector for one in (*self.encrypt, *self.decrypt, *self.search)),
@@ -249,13 +253,6 @@ class CompiledBlock(MessageMatch):
             source: (first + at, single_from(self._at(source)))
             for at, source in enumerate(dict.fromkeys(wanted))
         }
-
-    def _closed(self, read: Iterable[Selector]) -> ClosedWorld | None:
-        """Return what a block of requests lists; None where everything else passes."""
-        if self.direction == "response" or self.block.others == "pass":
-            return None
-        record = () if self.shape is None else self.shape.steps
-        return ClosedWorld(self.block, read, self.sources.values(), record)
 
     def _at(self, source: JsonSource) -> JsonSelector | NamedSelector:
         """Return where a source is read in the body."""
@@ -353,8 +350,8 @@ class CompiledBlock(MessageMatch):
             or bound - self.sources.keys()
         ):
             return None
-        simple = all(map(is_simple, (*self.sources.values(), *self.keeps)))
-        if not simple or self._does_more():
+        names = (*self.sources.values(), *self.keeps)
+        if self._does_more() or not all(map(is_simple, names)):
             return None
         return FlatJson(
             selection.finder,

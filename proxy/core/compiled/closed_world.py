@@ -47,15 +47,9 @@ class ClosedWorld:
     __slots__ = ("_labels", "_plain", "_unrelated", "json", "names", "rest")
 
     def __init__(
-        self,
-        block: Block,
-        read: Iterable[Selector],
-        sources: Collection[Source] = (),
-        record: _Steps = (),
+        self, block: Block, read: Iterable[Selector], sources: Collection[Source], record: _Steps
     ) -> None:
-        """Take the lists of a block, the places that it reads, the sources of its names.
-
-        `record` leads to what the places that are unrelated to a name are relative to.
+        """Take the lists of a block, what it reads, its names, and the way to each `record`.
 
         Raises InvalidExpression for a selector with `..`, which stands for no place.
         """
@@ -98,8 +92,7 @@ class ClosedWorld:
 
         Binders fill one object from path, query and body: the sealed text would be the name.
         """
-        name = next((step for step in path if isinstance(step, str)), None)
-        if name is None or not self._labels.readings(name):
+        if not self._labels.readings(next((one for one in path if isinstance(one, str)), "")):
             return
         if not any(stands_at(steps, path) for steps in self._unrelated):
             refuse(path)

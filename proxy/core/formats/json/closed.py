@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 
 from ...errors import BodyTooLarge, InvalidBody, UnlistedName
 from ...expressions.selectors import Any as AnyStep
@@ -275,7 +275,7 @@ def scalars(body: bytes) -> list[Unlisted]:
     return walk.found
 
 
-def refuse(path: Path, reason: str = "unlisted-name") -> None:
+def refuse(path: Path, reason: str = "unlisted-name") -> NoReturn:
     """Raise UnlistedName for the place at a path."""
     shown = "".join(_shown(step) for step in path)
     if len(shown) > SHOWN_CHARS:
