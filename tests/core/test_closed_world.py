@@ -281,6 +281,18 @@ def test_a_place_of_any_depth_is_none() -> None:
     passes(rule("$..content", others="pass"), {"a": {"content": "x"}})
 
 
+@pytest.mark.parametrize(
+    ("body", "place"),
+    [({"id": "[1]"}, "$.id"), ({"id": {}}, "$.id"), ({"list": ["a", [CANARY]]}, "$.list[1]")],
+)
+def test_the_answer_tells_what_a_plain_place_does_not_take(body: object, place: str) -> None:
+    made = rule("optional $.note", plain=["$.id", "$.list.*"], nothing="pass")
+    told = "A plain place has no object, no list and no JSON in a text"
+    assert refused(made, body).detail == f"{told}: {place}"
+    assert refused(made, {"more": CANARY}).detail == "Neither sealed nor `plain`: $.more"
+    assert refused(PAIRS, "note=a&id=[1]", FORM).detail == f"{told}: $.id"
+
+
 def test_the_answer_shows_the_place_and_not_the_value() -> None:
     made = rule("$.content", plain=["$.a.*.b"])
     assert "$.a[1].x" in refused(made, {"content": CANARY, "a": [{}, {"x": CANARY}]}).detail
@@ -780,9 +792,8 @@ def test_many_names_are_data() -> None:
     many = {f"n{at}": at for at in range(UNLISTED_NAMES + 1)}
     refused(made, {"content": "a", **many}, reason="name-as-data")
     made = rule("optional form:note", others="seal")
-    passes(made, "&".join([*many][1:] * 2), FORM)
-    for pairs in ("&".join(many), "=&".join(many)):
-        refused(made, pairs, FORM, reason="name-as-data")
+    passes(made, "=1&".join([*many][1:] * 2) + "=", FORM)
+    refused(made, "=&".join(many) + "=", FORM, reason="name-as-data")
     made = rule("optional part:note", others="seal")
     refused(made, parts(*((one, "\r\n\r\n1") for one in many)), PARTS, reason="name-as-data")
 
