@@ -281,6 +281,18 @@ def test_a_place_of_any_depth_is_none() -> None:
     passes(rule("$..content", others="pass"), {"a": {"content": "x"}})
 
 
+@pytest.mark.parametrize(
+    ("body", "place"),
+    [({"id": "[1]"}, "$.id"), ({"id": {}}, "$.id"), ({"list": ["a", [CANARY]]}, "$.list[1]")],
+)
+def test_the_answer_tells_what_a_plain_place_does_not_take(body: object, place: str) -> None:
+    made = rule("optional $.note", plain=["$.id", "$.list.*"], nothing="pass")
+    told = "A plain place has no object, no list and no JSON in a text"
+    assert refused(made, body).detail == f"{told}: {place}"
+    assert refused(made, {"more": CANARY}).detail == "Neither sealed nor `plain`: $.more"
+    assert refused(PAIRS, "note=a&id=[1]", FORM).detail == f"{told}: $.id"
+
+
 def test_the_answer_shows_the_place_and_not_the_value() -> None:
     made = rule("$.content", plain=["$.a.*.b"])
     assert "$.a[1].x" in refused(made, {"content": CANARY, "a": [{}, {"x": CANARY}]}).detail
@@ -451,6 +463,50 @@ def test_what_is_unrelated_to_the_path_is_sealed(unrelated: str) -> None:
     assert b"CANARY" not in sent(made, message)
 
 
+@pytest.mark.parametrize("records", [False, True])
+@pytest.mark.parametrize(
+    ("others", "said", "reason"),
+    [
+        ("refuse", "", "unlisted-name"),
+        ("refuse", "also", "name-differs"),
+        ("seal", "", "unlisted-name"),
+        ("seal", "also", "name-differs"),
+        ("seal", "unrelated", ""),
+        ("pass", "", ""),
+        ("pass", "also", "name-differs"),
+    ],
+)
+def test_elements_of_a_body_name_nothing_else(
+    records: bool,  # noqa: FBT001 - a case
+    others: Others,
+    said: str,
+    reason: str,
+) -> None:
+    at = "$." if records else "$[*]."
+    also = (parse_source(f"{at}room"),) if said == "also" else ()
+    unrelated = (parse_selector(f"{at}room"),) if said == "unrelated" else ()
+    source = SameSource(NameSource("path", "room"), also, unrelated)
+    block = a_block(encrypt=items(f"{at}text"), plain=(), others=others)
+    block = replace(block, records=parse_json_selector("$") if records else None)
+    names = replace(NAMES, conversation=source)
+    made = a_rule("POST /api/rooms/{room}", request=block, names=names)
+
+    def ask(room: str) -> bytes:
+        body = json.dumps([{"text": CANARY, "room": "r1"}, {"text": CANARY, "room": room}])
+        return sent(made, a_message(body, target="/api/rooms/r1"))
+
+    if reason:
+        with pytest.raises(TrafficError) as caught:
+            ask("mallory")
+        assert caught.value.reason == reason
+    else:
+        body = ask("mallory")
+        assert CANARY.encode() not in body
+        assert (b"mallory" in body) is (others == "pass")
+    if said == "also":
+        assert CANARY.encode() not in ask("r1")
+
+
 # --- forms and parts
 
 TEXT_PART = ("operations", '\r\n\r\n{"query":"q","variables":{"text":"CANARY","room":"r"}}')
@@ -552,6 +608,7 @@ PAIRS = rule(
     [
         ("id=1&note=CANARY&payload=" + quote_plus('{"text":"CANARY","room":"r"}'), True),
         ("id&note=CANARY", True),
+        ("&id=1&&note=CANARY&", True),
         ("id=1&payload=" + quote_plus('{"text":"CANARY","more":"CANARY"}'), False),
         ("id=1&note=CANARY&other=CANARY", False),
         ("id=1&note=CANARY&=CANARY", False),
@@ -735,9 +792,8 @@ def test_many_names_are_data() -> None:
     many = {f"n{at}": at for at in range(UNLISTED_NAMES + 1)}
     refused(made, {"content": "a", **many}, reason="name-as-data")
     made = rule("optional form:note", others="seal")
-    passes(made, "&".join([*many][1:] * 2), FORM)
-    for pairs in ("&".join(many), "=&".join(many)):
-        refused(made, pairs, FORM, reason="name-as-data")
+    passes(made, "=1&".join([*many][1:] * 2) + "=", FORM)
+    refused(made, "=&".join(many) + "=", FORM, reason="name-as-data")
     made = rule("optional part:note", others="seal")
     refused(made, parts(*((one, "\r\n\r\n1") for one in many)), PARTS, reason="name-as-data")
 
@@ -747,7 +803,9 @@ def test_the_rest_of_forms_and_parts_is_sealed() -> None:
     sealed = sent(made, a_message("id=1&note=a&more=CANARY", headers=FORM))
     assert b"CANARY" not in sealed
     assert sealed.startswith(b"id=1&note=")
-    assert sent(made, a_message("id=1&more", headers=FORM)) == b"id=1&more"
+    refused(made, "id=1&CANARY", FORM, reason="name-as-data")
+    assert sent(made, a_message("id=1&more=", headers=FORM)).startswith(b"id=1&more=")
+    assert sent(made, a_message("id&note&", headers=FORM)) == b"id&note&"
     refused(made, "id=1&a+b=1", FORM, reason="name-as-data")
     made = rule("optional part:note", plain=["part:id"], others="seal")
     body = parts(("id", "\r\n\r\n1"), ("more", "\r\n\r\nCANARY"))

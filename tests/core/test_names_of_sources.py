@@ -392,6 +392,13 @@ def test_a_claim_that_stands_twice_is_none() -> None:
         ("mine%252f..%252fvictim", "dots-in-name"),
         ("x%2f.", "dots-in-name"),
         (".%2fvictim", "dots-in-name"),
+        ("victim%2f", "dots-in-name"),
+        ("victim%5c", "dots-in-name"),
+        ("%2fvictim", "dots-in-name"),
+        ("mine%2f%2fvictim", "two-readings-of-path"),
+        ("victim%252f", "dots-in-name"),
+        ("mine%ef%bc%8f..%ef%bc%8fvictim", "dots-in-name"),
+        ("%e5%ae%a4", "wrong-context"),
         ("a.b%25c", "wrong-context"),
     ],
 )

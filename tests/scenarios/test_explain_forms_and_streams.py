@@ -25,6 +25,7 @@ from tests.scenarios.explained_and_served import (
     settings_of,
 )
 from tests.scenarios.rig import TOKEN
+from tests.scenarios.test_explain_is_serve import WORLDS
 
 LARGE = CANARY * 5000
 """More than fits into a token: it becomes a sealed stream."""
@@ -62,7 +63,6 @@ OPTIONS = st.fixed_dictionaries(
         "case_variants": st.sampled_from(["refuse", "allow"]),
         "elsewhere": st.sampled_from(["refuse", "allow"]),
         "mode": st.sampled_from(["enforce", "permissive until 2999-01-01"]),
-        "only": st.sampled_from([[], ["other"]]),
         "type": st.sampled_from(["multipart/form-data", FORM.decode(), "*/*"]),
     },
 )
@@ -73,15 +73,20 @@ def form_rules(draw: st.DrawFn) -> list[dict[str, Any]]:
     """Draw rules for forms."""
     made = []
     for number in range(5):
-        items = draw(st.lists(draw(st.sampled_from([PARTS, PAIRS])), min_size=1, max_size=2))
+        kind, places = draw(st.sampled_from([("part", PARTS), ("form", PAIRS)]))
+        items = draw(st.lists(places, min_size=1, max_size=2, unique=True))
         action = draw(st.sampled_from(["encrypt", "encrypt", "decrypt"]))
         if action == "decrypt":
             items = [one.replace(" as tight", "").replace(" as short", "") for one in items]
-        rule = {
-            "name": f"rule {number}",
-            "match": f"POST /r{number}/{{id}}",
-            "request": {action: items, **draw(OPTIONS)},
-        }
+        block: dict[str, Any] = {action: items, "others": draw(WORLDS), **draw(OPTIONS)}
+        if block["others"] != "pass" and draw(st.booleans()):
+            block["plain"] = f"{kind}:other"
+        if all(one.startswith("optional") for one in items) and action == "encrypt":
+            block["nothing"] = draw(st.sampled_from(["pass", "refuse"]))
+        rule = {"name": f"rule {number}", "match": f"POST /r{number}/{{id}}", "request": block}
+        if block["others"] == "seal":
+            rule["response"] = {"decrypt": "tokens", "on_error": "keep"}
+            block["filenames"] = draw(st.sampled_from(["seal", "replace", "plain"]))
         if possible([rule]):
             made.append(rule)
     assume(made)
@@ -205,7 +210,10 @@ def stream_rules(draw: st.DrawFn) -> list[dict[str, Any]]:
         items = draw(READING if action == "decrypt" else SEALING)
         rule["response"] = {action: items, **options}
         if draw(st.booleans()):
-            rule["request"] = {"encrypt": draw(SEALING)}
+            rule["request"] = {
+                "encrypt": draw(SEALING),
+                "others": draw(st.sampled_from(["refuse", "pass"])),
+            }
         if possible([rule]):
             made.append(rule)
     assume(made)

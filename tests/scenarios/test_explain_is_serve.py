@@ -42,34 +42,44 @@ ITEMS = st.sampled_from(
     ]
 )  # fmt: skip
 OPENS = st.sampled_from(["$.a", "optional $.a", "tokens", "optional $..a", "header:x-note as a"])
-OTHERS = st.fixed_dictionaries(
-    {},
-    optional={
-        "on_error": st.sampled_from(["reject", "keep"]),
-        "already_sealed": st.sampled_from(["seal", "keep", "reject"]),
-        "case_variants": st.sampled_from(["refuse", "allow"]),
-        "elsewhere": st.sampled_from(["refuse", "allow"]),
-        "expires": st.sampled_from(["1h", "never"]),
-        "bind": st.sampled_from([["tenant", "conversation"], ["tenant", "field"]]),
-        "mode": st.sampled_from(["enforce", "permissive until 2999-01-01"]),
-        "escape": st.sampled_from(["auto", "html", "none"]),
-    },
-)
+OPTIONS = {
+    "already_sealed": st.sampled_from(["seal", "keep", "reject"]),
+    "case_variants": st.sampled_from(["refuse", "allow"]),
+    "elsewhere": st.sampled_from(["refuse", "allow"]),
+    "bind": st.sampled_from([["tenant", "conversation"], ["tenant", "field"]]),
+    "mode": st.sampled_from(["enforce", "permissive until 2999-01-01"]),
+}
+SEALING = {**OPTIONS, "expires": st.sampled_from(["1h", "never"])}
+OPENING = {
+    "bind": OPTIONS["bind"],
+    "on_error": st.sampled_from(["reject", "keep"]),
+    "escape": st.sampled_from(["auto", "html", "none"]),
+}
+PLAIN = st.sampled_from(["$.{b,secret}", "$.{c,A}", "$.list.*.a", "$.{d,e}", "$.plain.*"])
+WORLDS = st.sampled_from(["refuse", "seal", "pass"])
 CONVERSATIONS = st.sampled_from(["const:c1", "$.c", "header:x-room", "query:room", "path:id"])
 
 
 @st.composite
 def blocks(draw: st.DrawFn, *, response: bool) -> dict[str, Any]:
     """Draw a block, most of them possible."""
-    action = draw(st.sampled_from(["encrypt", "decrypt"]))
-    items = draw(st.lists(OPENS if action == "decrypt" else ITEMS, min_size=1, max_size=2))
+    action = draw(st.sampled_from(["encrypt", "encrypt", "decrypt"]))
+    chosen = OPENS if action == "decrypt" else ITEMS
+    items = draw(st.lists(chosen, min_size=1, max_size=2, unique=True))
+    options = OPTIONS
     if response:
         items = [one for one in items if "query:" not in one] or ["$.a"]
-    block: dict[str, Any] = {action: items, **draw(OTHERS)}
-    if not response and draw(st.booleans()):
-        block["others"] = draw(st.sampled_from(["refuse", "seal", "pass"]))
-        if block["others"] != "pass":
-            block["plain"] = draw(st.sampled_from(["$.{d,e}", "$.plain.*", "form:d", "part:d"]))
+        options = SEALING if action == "encrypt" else OPENING
+    block: dict[str, Any] = {
+        action: items,
+        **draw(st.fixed_dictionaries({}, optional=options)),
+    }
+    if action == "encrypt" and all(one.startswith("optional") for one in items):
+        block["nothing"] = draw(st.sampled_from(["pass", "refuse"]))
+    if not response:
+        block["others"] = draw(WORLDS)
+        if block["others"] != "pass" and draw(st.booleans()):
+            block["plain"] = draw(PLAIN)
     return block
 
 
@@ -82,9 +92,13 @@ def rules(draw: st.DrawFn, number: int) -> dict[str, Any]:
         "match": draw(st.sampled_from([pattern, f"POST {pattern}", f"POST,PUT {pattern}"])),
         "conversation": draw(CONVERSATIONS),
     }
-    request = draw(st.one_of(blocks(response=False), st.just("pass"), st.just("reject")))
+    drawn = blocks(response=False)
+    request = draw(st.one_of(drawn, drawn, drawn, st.sampled_from(["pass", "reject"])))
     rule["request"] = request
-    if draw(st.booleans()):
+    if isinstance(request, dict) and request.get("others") == "seal":
+        bound = {"bind": request["bind"]} if "bind" in request else {}
+        rule["response"] = {"decrypt": "tokens", "on_error": "keep", **bound}
+    elif draw(st.booleans()):
         rule["response"] = draw(blocks(response=True))
     if draw(st.integers(0, 6)) == 0:
         rule["mode"] = "observe"

@@ -37,7 +37,7 @@ from ..http.message import Direction
 from ..rules.conditions import Conditions
 from ..rules.model import NAMED_PARTS, Block, Item, NamedPart, Names, Placed, value_place
 from .batches import around
-from .closed_world import closed_world
+from .closed_world import ClosedWorld
 from .element_conditions import conditions_of, in_elements
 from .flat_json import FlatJson, is_simple
 from .message_match import MessageMatch
@@ -174,7 +174,11 @@ class CompiledBlock(MessageMatch):
         self.search = self._place(block.search, first=opened)
         conditions = conditions_of(block, shape)
         read = (*(self._at(one) for one in self.source_index if not one.member_name), *conditions)
-        self.closed = closed_world(block, direction, read, self.sources.values())
+        self.closed = (
+            ClosedWorld(block, read, self.sources.values(), () if shape is None else shape.steps)
+            if direction == "request" and block.others != "pass"
+            else None
+        )
         self.escape, self.whole_place = _writing(block, direction)
         selectors = (
             *(one.item.selector for one in (*self.encrypt, *self.decrypt, *self.search)),
@@ -346,8 +350,8 @@ class CompiledBlock(MessageMatch):
             or bound - self.sources.keys()
         ):
             return None
-        simple = all(map(is_simple, (*self.sources.values(), *self.keeps)))
-        if not simple or self._does_more():
+        names = (*self.sources.values(), *self.keeps)
+        if self._does_more() or not all(map(is_simple, names)):
             return None
         return FlatJson(
             selection.finder,

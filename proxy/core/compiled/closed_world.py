@@ -29,7 +29,7 @@ from ..formats.json.closed import ClosedJson, ClosedNames, refuse
 from ..formats.multipart.reader import spell_name
 from ..formats.parameters import fields_of_query
 from ..formats.table import FORMATS
-from ..http.message import Direction, RequestHead
+from ..http.message import RequestHead
 from ..leaves.strict_json import is_json_text
 from ..policy import SHOWN_CHARS
 from ..rules.model import NAMED_PARTS, Block, Item, Rule
@@ -47,9 +47,9 @@ class ClosedWorld:
     __slots__ = ("_labels", "_plain", "_unrelated", "json", "names", "rest")
 
     def __init__(
-        self, block: Block, read: Iterable[Selector], sources: Collection[Source] = ()
+        self, block: Block, read: Iterable[Selector], sources: Collection[Source], record: _Steps
     ) -> None:
-        """Take the lists of a block, the places that it reads, and the sources of its names.
+        """Take the lists of a block, what it reads, its names, and the way to each `record`.
 
         Raises InvalidExpression for a selector with `..`, which stands for no place.
         """
@@ -72,7 +72,7 @@ class ClosedWorld:
         labels = {one.name for one in known if one.place in {"path", "query"}}
         self._labels = FieldNames(dict(enumerate(labels)))
         same = [one for each in sources if isinstance(each, SameSource) for one in each.unrelated]
-        self._unrelated = [one.steps for one in same if isinstance(one, JsonSelector)]
+        self._unrelated = [(*record, *one.steps) for one in same if isinstance(one, JsonSelector)]
         self._unrelated += [(Step(one.name),) for one in same if isinstance(one, NamedSelector)]
 
     def is_plain(self, found: FoundValue, body: bytes) -> bool:
@@ -92,7 +92,7 @@ class ClosedWorld:
 
         Binders fill one object from path, query and body: the sealed text would be the name.
         """
-        if not path or not self._labels.readings(str(path[0])):
+        if not self._labels.readings(next((one for one in path if isinstance(one, str)), "")):
             return
         if not any(stands_at(steps, path) for steps in self._unrelated):
             refuse(path)
@@ -110,15 +110,6 @@ class ClosedWorld:
                     within.setdefault(_name(one), ([], [], []))[at].append(one.inner.steps)
         inner = {name: ClosedJson(*places) for name, places in within.items()}
         return ClosedNames(changed, plain, inner, seals=self.rest is not None)
-
-
-def closed_world(
-    block: Block, direction: Direction, read: Iterable[Selector], sources: Collection[Source]
-) -> ClosedWorld | None:
-    """Return what a block of requests lists; None where everything else passes."""
-    if direction == "response" or block.others == "pass":
-        return None
-    return ClosedWorld(block, read, sources)
 
 
 def stands_at(steps: _Steps, path: Path) -> bool:

@@ -17,7 +17,7 @@ from ..crypto.context import Context, Scope
 from ..crypto.joined_names import Name
 from ..crypto.token import CTY_JSON, PREFIXES, KeyId, decode_header
 from ..errors import OpenFailed
-from ..expressions.sources import JsonSource, NameSource, Source
+from ..expressions.sources import JsonSource, NameSource, SameSource, Source, giving, json_sources
 from ..formats.json import Selection, unescape, unescaped
 from ..formats.json.closed import ClosedJson
 from ..leaves import Finder, tokens_at
@@ -51,11 +51,12 @@ Kept = tuple[Name | None, ...]
 
 
 class _Named(NamedTuple):
-    """A name that is read from the message at hand: where, which it is, and whether it is kept."""
+    """A name of the message at hand: where, which it is, if kept, or only compared with that."""
 
     place: int
     at: int
     keeps: bool
+    same: bool = False
 
 
 class GivenNames(NamedTuple):
@@ -239,8 +240,14 @@ class FlatJson:
         self._constants = tuple(constants.get(at) for at in range(_UNNAMED + 1))
         named = [(at, one) for at, one in named if at not in constants]
         self._parts = tuple(at for at, _ in named)
-        self.sources = tuple((one, _index(one, here)) for _, one in named)
-        self._here = self._read_here([here[one] for one in keeps])
+        self.sources = tuple((giving(one), _index(one, here)) for _, one in named)
+        self._here = self._read_here([here[one] for one in keeps]) + tuple(
+            _Named(here[place], at, keeps=False, same=True)
+            for at, (_, one) in enumerate(named)
+            if isinstance(one, SameSource)
+            for place in json_sources(one)
+            if place in here
+        )
         self._bound: dict[object, tuple[Bound, Kept]] = {}
         self.named_in_head: Final = any(isinstance(one, NameSource) for one, _ in self.sources)
         self.given: tuple[Sequence[JsonSource], GivenNames] | None = None
@@ -298,8 +305,12 @@ class FlatJson:
                 return None
             names[at] = name
         leaves: list[Name | None] = []
-        for (_, at, keeps), literal in zip(self._here, spelled, strict=True):
+        for (_, at, keeps, same), literal in zip(self._here, spelled, strict=True):
             text = None if literal is None else _name_of(literal)
+            if same:
+                if literal is not None and text != names[at]:
+                    return None
+                continue
             # A name that only the response needs may be missing.
             if not text and (literal is not None or at != _NOWHERE):
                 return None
@@ -516,7 +527,10 @@ def _portions(spots: list[int]) -> Iterator[list[int]]:
 
 
 def is_simple(source: Source) -> bool:
-    """Return whether a source gives one text, where it is read from the message at a plain path."""
+    """Return whether a source gives one text, all places of it in the message at plain paths."""
+    if isinstance(source, SameSource):
+        simple = isinstance(source.source, NameSource) and source.source.place != "const"
+        return simple and all(isinstance(one, JsonSource) and is_simple(one) for one in source.also)
     if isinstance(source, JsonSource):
         steps = source.selector.steps
         return not source.member_name and all(isinstance(one.key, str) for one in steps)

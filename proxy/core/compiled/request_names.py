@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import Final
+from unicodedata import normalize
 from urllib.parse import parse_qsl, unquote
 
 from ..callers import VerifiedCaller
@@ -172,7 +173,8 @@ def asked_in_query(query: str | None) -> tuple[str, ...]:
 
 
 _DECODES: Final = 4
-_CLIMBING: Final = re.compile(r"(?:\A|[/\\])\.\.? *[/\\]|[/\\]\.\.? *\Z")
+_PIECED: Final = re.compile(r"[./\\%]|[^\x00-\x7f]")
+_VANISHING: Final = re.compile(r"(?:\A|[/\\])(?:\.\.? *)?[/\\]|[/\\](?:\.\.? *)?\Z")
 
 
 def refuse_other_segments(name: str) -> None:
@@ -180,11 +182,12 @@ def refuse_other_segments(name: str) -> None:
     if ";" in name:
         # Servlets, and not they alone, take what follows for parameters.
         raise AmbiguousRequest("parameters-in-name")
-    if "." not in name and "%" not in name:
+    if not _PIECED.search(name):
         return
-    # Tomcat, where it decodes slashes, climbs in `a%2F..%2Fb` and reads `b`.
+    # Tomcat, where it decodes slashes, makes `b` of `a%2F..%2Fb`, `b%2F` and `%2Fb`: no piece
+    # between slashes may be one that is left out of a path.
     for _ in range(_DECODES):
-        if _CLIMBING.search(name):
+        if _VANISHING.search(normalize("NFKC", name)):
             raise AmbiguousRequest("dots-in-name")
         name = unquote(name, errors="replace")
 

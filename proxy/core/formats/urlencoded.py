@@ -25,7 +25,7 @@ from .body_format import BodyFormat, PlacedToken
 from .escaping import Manner
 from .json import Findings, FoundValue
 from .json import Selection as JsonSelection
-from .json.closed import ClosedNames, note_unlisted
+from .json.closed import ClosedNames, note_unlisted, refuse
 from .json.lexer import Layer
 from .json.nested import Mapped, Text, look_within
 from .parameters import decode_field
@@ -279,11 +279,14 @@ class FormSelection:
     ) -> None:
         """Find a pair that is not listed among the `others`, or why it must not be there."""
         name, start, end = pair
+        if not name and start is None:
+            return  # nothing stands between two `&`
         try:
             if not closed.lists(name):
+                if start is None:  # to some it is a value that has no name
+                    refuse((name,), "name-as-data")
                 note_unlisted(unlisted, (name,))
-                if start is not None:
-                    findings.others.append(FoundValue((name,), start, end))
+                findings.others.append(FoundValue((name,), start, end))
             elif start is not None:
                 value = body[start:end]
                 closed.look_at(name, decode(value))

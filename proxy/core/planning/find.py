@@ -34,7 +34,6 @@ from .find_values import (
     how_to_open,
     is_text,
     open_value,
-    others_in_json,
 )
 from .find_whole import add_whole
 from .flat_values import add_flat
@@ -356,7 +355,7 @@ def _add_others(  # noqa: PLR0913, PLR0917 - the message and what is known of it
                 closed.refuse_unmet(one, body)
         else:
             others = [one for one in unmet if not closed.is_plain(one, body)]
-            others += others_in_json(closed.json, body)
+            others += [FoundValue(*one) for one in closed.json.others(body)]
             add_others(binder, JsonSelection, others, body)
     except UnlistedName as error:
         if compiled.block.permissive_until is None:

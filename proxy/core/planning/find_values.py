@@ -15,7 +15,6 @@ from ..formats.embedded_tokens import FoundToken
 from ..formats.escaping import TextPlace
 from ..formats.json import FoundValue, Path
 from ..formats.json import Selection as JsonSelection
-from ..formats.json.closed import ClosedJson
 from ..formats.json.lexer import Within
 from ..formats.urlencoded import FormSelection
 from ..rules.model import Item, Placed
@@ -209,8 +208,3 @@ def add_others(binder: Binder, reads: Reads, others: Sequence[FoundValue], body:
         placed = items.placed(found.path)
         sealing = ItemSealing(reads, placed.item, binder.compiled)
         sealing.add(binder.values, binder.context(placed, found.path), body, found)
-
-
-def others_in_json(closed: ClosedJson, body: bytes) -> list[FoundValue]:
-    """Return every scalar of a JSON text that is not listed; raise as `ClosedJson.others`."""
-    return [FoundValue(*one) for one in closed.others(body)]

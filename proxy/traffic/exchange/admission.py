@@ -59,6 +59,10 @@ def raised(rule_table: RuleTable | None, request: Admitted) -> Raised | None:
     try:
         decision = decide(rule_table, request)
         refuse_other_routes(rule_table, request, decision)
+        if (other := decision.other) is not None:
+            other.refuse_names(request.head)
+            if request.framing.length != 0:  # one in chunks may yet be empty
+                other.refuse()
     except TrafficError as error:
         return Raised(None, error.reason)
     return Raised(decision)

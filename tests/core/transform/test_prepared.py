@@ -21,7 +21,8 @@ from proxy.core.compiled.flat_json import FlatJson, GivenNames, Kept
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.crypto.session_cipher import Session
 from proxy.core.errors import KeyUnavailable, SealyardError
-from proxy.core.expressions.sources import parse_source
+from proxy.core.expressions.selectors import parse_json_selector
+from proxy.core.expressions.sources import JsonSource, NameSource, SameSource, parse_source
 from proxy.core.formats.json import Selection
 from proxy.core.http.message import Headers
 from proxy.core.leaves import FORM
@@ -70,6 +71,14 @@ OUTSIDE: Final = Names(
     parse_source("header:x-tenant"), parse_source("query:room"), parse_source("$.id")
 )
 DEEP: Final = Names(parse_source("path:tenant"), parse_source("$.meta.room"))
+SAME: Final = Names(
+    parse_source("const:clinic"),
+    SameSource(
+        NameSource("query", "room"),
+        (JsonSource(parse_json_selector("$.conversationId")),),
+        (parse_json_selector("$.id"),),
+    ),
+)
 WITH_MESSAGE: Final = ("tenant", "conversation", "message", "field")
 
 LISTS: Final = a_rule(
@@ -103,6 +112,18 @@ RULES: Final[tuple[Rule, ...]] = (
         request=a_block(encrypt=["optional $.meta[*][*].content"]),
         response=a_block(decrypt=["$.meta[*].meta[*].content"]),
         names=HERE,
+    ),
+    a_rule(
+        request=a_block(
+            encrypt=["$.content"], plain=["$.id", "$.subject", "$.meta.room"], others="refuse"
+        ),
+        response=a_block(decrypt=["$.content"]),
+        names=SAME,
+    ),
+    a_rule(
+        request=a_block(encrypt=["optional $.content", "optional $.subject"]),
+        response=a_block(decrypt=["$.content"], names=replace(SAME, tenant=None)),
+        names=SAME,
     ),
 )
 
@@ -259,7 +280,8 @@ def by_way(way: Changing | None, keys: Warm, body: bytes, kept: Kept = (), **how
 def target_of(rule: Rule) -> str:
     """Return a target that a rule takes."""
     path = "/api/acme" if "{tenant}" in rule.patterns[0].text else "/api/messages"
-    return f"{path}?room=r1" if rule.names is OUTSIDE else path
+    rooms = {OUTSIDE: "?room=r1", SAME: "?room=c1"}
+    return path + next((one for names, one in rooms.items() if rule.names is names), "")
 
 
 @st.composite
@@ -1075,3 +1097,27 @@ def test_a_list_may_hold_a_head_that_is_spelled_otherwise_beside_what_is_no_toke
 
     assert done is None  # what stays is told by the plan
     assert planned is not None
+
+
+@pytest.mark.parametrize(
+    ("members", "passes"),
+    [
+        ({}, True),
+        ({"conversationId": "c1"}, True),
+        ({"conversationId": "c2"}, False),
+        ({"conversationId": None}, True),
+        ({"conversationId": 17}, False),
+    ],
+)
+def test_a_place_that_names_the_same_is_compared_on_the_way(
+    members: dict[str, object],
+    passes: bool,  # noqa: FBT001 - a case
+) -> None:
+    (rule,) = [one for one in RULES if one.names is SAME and one.blocks_of("request")[0].plain]
+    body = json.dumps({"content": "a", "id": "x", **members}).encode()
+    message = a_message(body, target=target_of(rule), headers=JSON_TYPE)
+    keys = Warm()
+
+    way = Preparing(keys).request(Trip((rule,), message).exchange)
+
+    assert (by_way(way, keys, body) is not None) is passes

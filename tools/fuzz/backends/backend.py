@@ -133,7 +133,7 @@ class Backend:
         raw = case.render(marks)
         answer = await client.ask(raw)
         for delay in _AGAIN_SECONDS if case.honest else ():
-            if answer.status or answer.hung:
+            if answer.hung or (answer.status and answer.code != _LATE):
                 break
             await asyncio.sleep(delay)
             answer = await client.ask(raw)
@@ -213,9 +213,11 @@ _OPENABLE: Final = frozenset({"messages", "room", "queue", "hooks", "bulk"})
 _CLOSED: Final = frozenset({"unlisted-name", "name-as-data"})
 """Codes with which closed rules refuse honest messages that have more than they list."""
 _AGAIN_SECONDS: Final = (0.5, 1, 2, 4)
-"""A busy Sealyard closes new connections: honest clients then try again."""
+"""A busy Sealyard closes new connections, a busy backend is late: honest clients try again."""
 _BUSY: Final = "busy"
 """The code that tells of the machine, not of the message."""
+_LATE: Final = "upstream-timeout"
+"""The code that may tell of either: the machine has time for one of several."""
 
 
 def _told(body: bytes) -> list[Reading]:

@@ -145,12 +145,13 @@ def nested(fields: dict[str, str]) -> dict[str, object]:
 
 def _body(draft: Draft, fields: dict[str, str], rng: random.Random) -> None:
     more = rng.choice((0, 0, 1, 3))
+    named = draft.route.conversation  # of which an honest client has one
     if draft.kind in {"json", "records", "events"}:
         draft.members = [
             (json.dumps(name), json.dumps(value)) for name, value in nested(fields).items()
         ]
         draft.members += [
-            (_json(name, rng), _json(value, rng))
+            (_json(name, rng), _json(VICTIM if name == named else value, rng))
             for name, value in rng.sample(_EXTRA_MEMBERS, more)
         ]
         rng.shuffle(draft.members)

@@ -216,7 +216,7 @@ But for what `validate` tells: to Echo the last name of a route holds slashes as
 """
 
 IN_BODIES: Final = RULES.replace(
-    "conversation: path:room\n        request: {decrypt: $.content}",
-    "conversation: {from: path:room, also: [$.room]}\n        request: {decrypt: $.content}",
+    "conversation: path:room\n        request",
+    "conversation: {from: path:room, also: [$.room]}\n        request",
 )
 """Where others pass: the author knows that Echo takes the room from the body first, and says so."""

@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 
 from ...errors import BodyTooLarge, InvalidBody, UnlistedName
 from ...expressions.selectors import Any as AnyStep
@@ -27,6 +27,8 @@ from .walk import SCANNED_MAX
 if TYPE_CHECKING:  # only the Python form loads it
     from ...leaves.closed import ClosedPlace
 
+_UNLISTED: Final = "Neither sealed nor `plain`"
+_NO_SCALAR: Final = "A plain place has no object, no list and no JSON in a text"
 _NAME: Final = re.compile(r"[A-Za-z_$][A-Za-z0-9_.-]{0,63}")
 
 
@@ -265,7 +267,7 @@ class ClosedNames:
         if inner is not None:
             inner.refuse_others(text, (name,))
         elif name in self._plain and is_json_text(text.decode(errors="replace")):
-            refuse((name,))
+            refuse((name,), told=_NO_SCALAR)
 
 
 def scalars(body: bytes) -> list[Unlisted]:
@@ -275,12 +277,12 @@ def scalars(body: bytes) -> list[Unlisted]:
     return walk.found
 
 
-def refuse(path: Path, reason: str = "unlisted-name") -> None:
+def refuse(path: Path, reason: str = "unlisted-name", told: str = _UNLISTED) -> NoReturn:
     """Raise UnlistedName for the place at a path."""
     shown = "".join(_shown(step) for step in path)
     if len(shown) > SHOWN_CHARS:
         shown = f"{shown[: SHOWN_CHARS - 1]}…"
-    raise UnlistedName(reason, detail=f"Neither sealed nor `plain`: ${shown}", path=path)
+    raise UnlistedName(reason, detail=f"{told}: ${shown}", path=path)
 
 
 def look_like_a_name(path: Path) -> None:
@@ -345,7 +347,7 @@ class _Walk:
         if place is not None and place.text is not None:
             self._look_within(place.text, at, end, path)
         elif place is None or not place.scalar or opening in "{[" or self._is_json(at, end):
-            self._tell(path, at, end)
+            self._tell(path, at, end, listed=place is not None and place.scalar)
         return end
 
     def _object(self, at: int, place: ListedPlace | None, path: Path) -> int:
@@ -399,9 +401,9 @@ class _Walk:
         text = unescaped(literal) if b"\\" in literal else literal[1:-1]
         return is_json_text(text.decode())
 
-    def _tell(self, path: Path, at: int, end: int) -> None:
+    def _tell(self, path: Path, at: int, end: int, *, listed: bool) -> None:
         if not self._seals:
-            refuse(path)
+            refuse(path, told=_NO_SCALAR if listed else _UNLISTED)
         self.found.append(Unlisted(path, at, end))
         if len(self.found) > MOST_SELECTED and not self._any_name:
             raise BodyTooLarge("too-many-selected-values")
