@@ -69,7 +69,9 @@ async def test_a_polite_client_waits_for_refusals_and_not_for_signatures(
     write_keys(tmp_path, "ES256")
     token = signed()
     forged = f"{token[:-8]}AAAAAAAA"
-    alone, refused, attacked = [], [], []
+    alone: list[float] = []
+    refused: list[float] = []
+    attacked: list[float] = []
     async with (
         backend() as behind,
         aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"}) as session,
