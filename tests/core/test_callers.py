@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -655,6 +656,18 @@ def test_a_mask_never_shows_a_whole_text(
 )
 def test_clusters_are_those_of_the_standard(text: str, count: int) -> None:
     assert len(clusters(text)) == count
+
+
+@pytest.mark.timing
+def test_a_sign_of_very_many_characters_takes_the_time_of_its_length() -> None:
+    def took(marks: int) -> float:
+        began = time.thread_time()
+        assert len(clusters("a" + "\u0301" * marks)) == 1
+        return time.thread_time() - began
+
+    took(1000)
+    # Ten times the marks: what copied the sign for each mark took 112 times as long.
+    assert took(400_000) < 40 * min(took(40_000) for _ in range(3))
 
 
 @given(st.text("aé漢\uac00\n", min_size=1, max_size=9), st.text("aé漢\uac00\n", max_size=9))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from functools import lru_cache
 from typing import Final
@@ -15,12 +16,23 @@ _IN_BYTES: Final = BULLET.encode()
 _ESCAPED: Final = rb"\u2022"
 _EMAIL_BULLETS: Final = 3
 _MARKS: Final = frozenset({"Mn", "Me", "Mc", "Cf"})
-_JOINER: Final = "\u200d"
-_MODIFIERS: Final = range(0x1F3FB, 0x1F400)
-_FLAGS: Final = range(0x1F1E6, 0x1F200)
-_HANGUL: Final = range(0xAC00, 0xD7A4)
-_JAMO: Final = range(0x1100, 0x1200)
-_LATER_JAMO: Final = range(0x1160, 0x1200)
+_KINDS: Final = (
+    ("R", range(0x0D, 0x0E)),
+    ("N", range(0x0A, 0x0B)),
+    ("Z", range(0x200D, 0x200E)),
+    ("M", range(0x1F3FB, 0x1F400)),
+    ("F", range(0x1F1E6, 0x1F200)),
+    ("J", range(0x1100, 0x1160)),
+    ("L", range(0x1160, 0x1200)),
+    ("H", range(0xAC00, 0xD7A4)),
+)
+"""Characters that have a rule of their own: line ends, the joiner, modifiers, flags, Hangul."""
+_ALONE: Final = frozenset("CHNOS")
+"""The kinds that join nothing but other kinds."""
+_CLUSTER: Final = re.compile(
+    "RN|[RNC]|(?:FF?|[^RNCF])(?:[MZ]|(?<=Z)(?:S|FF?)|(?<=[HJL])L|(?<=[JL])H)*+"
+).finditer
+"""A cluster as the kinds of its characters; a search for the next one takes no step back."""
 
 
 def is_masked(text: bytes) -> bool:
@@ -72,44 +84,18 @@ def clusters(text: str) -> list[str]:
 
     As UAX #29 has them, but for scripts whose clusters are longer there; such a sign is cut.
     """
-    if (text.isascii() and "\r" not in text) or all(map(_is_alone, text)):
+    if (text.isascii() and "\r" not in text) or _ALONE.issuperset(map(_kind, set(text))):
         return list(text)
-    found: list[str] = []
-    before, calm, flags = "", True, 0
-    for one in text:
-        flags = flags + 1 if ord(one) in _FLAGS else 0
-        alone = _is_alone(one)
-        if not (alone and calm) and before and _joins(before, one, flags):
-            found[-1] += one
-        else:
-            found.append(one)
-        before, calm = one, alone
-    return found
+    kinds = "".join(map(_kind, text))
+    return [text[one.start() : one.end()] for one in _CLUSTER(kinds)]
 
 
 @lru_cache(maxsize=4096)
-def _is_alone(one: str) -> bool:
-    """Return whether a character joins no other such character, before it or after it."""
+def _kind(one: str) -> str:
+    """Return a letter for what decides whether a character is of a cluster with its neighbours."""
     code = ord(one)
-    parts = code in _MODIFIERS or code in _FLAGS or code in _JAMO or one == "\r"
-    return not parts and unicodedata.category(one) not in _MARKS
-
-
-def _joins(before: str, one: str, flags: int) -> bool:
-    """Return whether a character is of the same cluster as the one before it.
-
-    `flags` counts regional indicators up to this one: two of them are one flag.
-    """
-    if one == "\n" and before == "\r":
-        return True
-    if unicodedata.category(before) == "Cc":
-        return False
-    code = ord(one)
-    if code in _MODIFIERS or unicodedata.category(one) in _MARKS:
-        return True
-    if before == _JOINER:
-        return unicodedata.category(one) == "So"
-    if code in _FLAGS:
-        return not flags % 2
-    syllable = ord(before) in _HANGUL or ord(before) in _JAMO
-    return syllable and (code in _LATER_JAMO or (ord(before) in _JAMO and code in _HANGUL))
+    for kind, codes in _KINDS:
+        if code in codes:
+            return kind
+    category = unicodedata.category(one)
+    return "M" if category in _MARKS else {"Cc": "C", "So": "S"}.get(category, "O")

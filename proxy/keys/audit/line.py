@@ -139,13 +139,15 @@ def stamp(at: float) -> str:
 
 def begun(at: float, event: str) -> bytes:
     """Return the members that each line begins with, as `spelled` does."""
-    return _begun(int(at * 1000), event)
+    milliseconds = int(at * 1000)
+    return _begun(milliseconds // 1000, event) % (milliseconds % 1000)
 
 
 @lru_cache(maxsize=64)
-def _begun(milliseconds: int, event: str) -> bytes:
-    """Return them once for the lines of a group, which nearly always share a few times."""
-    return spelled({"at": stamp(milliseconds / 1000), "event": event})
+def _begun(second: int, event: str) -> bytes:
+    """Return them once for the lines of a second, but for three digits of the time."""
+    at, more = stamp(second), spelled({"event": event}).replace(b"%", b"%%")
+    return b',"at":"%b"%b' % (at.replace(".000", ".%03d").encode("ascii"), more)
 
 
 def _bounded(value: Value | tuple[str, ...]) -> Value | tuple[str, ...]:

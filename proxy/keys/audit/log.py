@@ -219,12 +219,12 @@ def _members(tail: Tail, entries: Sequence[Entry], *, headless: bool) -> Iterato
         own["audit.torn"] = torn
     for event, fields in own.items():
         yield line.begun(entries[0].at, event) + who + line.spelled(fields)
-    for entry in entries:
+    for event, at, values, more in entries:
         shown = b""
-        if entry.values:
-            given = entry.values.items()
+        if values:
+            given = values.items()
             shown = line.spelled({name: one for name, one in given if name not in line.RESERVED})
-        yield line.begun(entry.at, entry.event) + who + shown + entry.more
+        yield b"%b%b%b%b" % (line.begun(at, event), who, shown, more)
 
 
 def _later(one: Head | None, other: Head | None) -> Head | None:

@@ -10,7 +10,6 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import NamedTuple
 
 from ...core.crypto.secret import AuditKey
 from ...core.errors import KeyUnavailable, UnfitEnvironment
@@ -20,10 +19,8 @@ from .head_record import Head
 from .line import Value, Values
 from .log import AuditLog, Entry
 
-
-class _Waiting(NamedTuple):
-    entry: Entry
-    done: asyncio.Future[None] | None
+_Waiting = tuple[Entry, asyncio.Future[None] | None]
+"""An event that is to be written, and what is done then, if an operation waits for it."""
 
 
 class Trail:
@@ -91,7 +88,7 @@ class Trail:
         `more` is what of its values has been `spelled` already.
         """
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._take(_Waiting(Entry(event, self._log.clock(), values, more), done))
+        self._take(Entry(event, self._log.clock(), values, more), done)
         self._urgent.set()
         return done
 
@@ -101,7 +98,7 @@ class Trail:
 
     def note_spelled(self, event: str, values: Values, more: bytes = b"") -> None:
         """Do as `note`; `more` is as in `writing`."""
-        self._take(_Waiting(Entry(event, self._log.clock(), values, more), None))
+        self._take(Entry(event, self._log.clock(), values, more), None)
 
     async def close(self) -> None:
         """Write what still waits, in one last try that takes a few seconds at most."""
@@ -114,12 +111,12 @@ class Trail:
         if self._head is not None:
             self._anchored(self._head)
 
-    def _take(self, one: _Waiting) -> None:
-        if one.done is None and len(self._pending) >= policy.MOST_KEPT:
+    def _take(self, entry: Entry, done: asyncio.Future[None] | None) -> None:
+        if done is None and len(self._pending) >= policy.MOST_KEPT:
             self._lost += 1
             self.failures += 1
             return
-        self._pending.append(one)
+        self._pending.append((entry, done))
         if self._flushing is None or self._flushing.done():
             self._flushing = asyncio.get_running_loop().create_task(self._flush())
 
@@ -139,9 +136,9 @@ class Trail:
         batch = [
             self._pending.popleft() for _ in range(min(len(self._pending), policy.MOST_AT_ONCE))
         ]
-        if any(one.done is not None for one in self._pending):
+        if any(done is not None for _, done in self._pending):
             self._urgent.set()  # they wait no longer than for this write
-        entries = [one.entry for one in batch]
+        entries = [entry for entry, _ in batch]
         lost = self._lost
         if lost:
             entries.append(Entry("audit.lost", self._log.clock(), {"number": lost}))
@@ -166,9 +163,9 @@ class Trail:
         self._settle(failing=False)
         if self._watching is None and not self._closing:
             self._watching = asyncio.get_running_loop().create_task(self._watch())
-        for one in batch:
-            if one.done is not None and not one.done.done():
-                one.done.set_result(None)
+        for _, done in batch:
+            if done is not None and not done.done():
+                done.set_result(None)
         return True
 
     async def _watch(self) -> None:
@@ -185,20 +182,20 @@ class Trail:
     def _did_not_write(self, batch: list[_Waiting], error: UnfitEnvironment) -> None:
         self.failures += 1 if self.failing else len(batch)
         kept: list[_Waiting] = []
-        for one in batch:
-            if one.done is None:
-                kept.append(one)
+        for entry, done in batch:
+            if done is None:
+                kept.append((entry, None))
             elif self.blocks:
-                if not one.done.done():
-                    one.done.set_exception(error)
+                if not done.done():
+                    done.set_exception(error)
             else:
                 # The operation happens all the same, and is written once that is possible.
-                kept.append(_Waiting(one.entry, None))
-                if not one.done.done():
-                    one.done.set_result(None)
+                kept.append((entry, None))
+                if not done.done():
+                    done.set_result(None)
         if not kept and not self._pending:
             # Something to retry with, until the log can be written.
-            kept.append(_Waiting(Entry("audit.failed", self._log.clock(), {}), None))
+            kept.append((Entry("audit.failed", self._log.clock(), {}), None))
         self._pending.extendleft(reversed(kept))
         self._failed(error.reason)
         self._settle(failing=True)

@@ -108,16 +108,16 @@ class OpenLines:
         if key is not self._key:
             self._key = key
             self._known.clear()
-        caller = one.caller
-        who = None if caller is None else (caller.name, caller.issuer, caller.subject)
-        which = one.listener, one.rule, one.direction, who, one.purpose, *one.counts.items()
+        listener, rule, direction, request_id, caller, purpose, sessions, counts, _ = one
+        who = ("",) if caller is None else (caller.name, caller.issuer, caller.subject)
+        which = listener, rule, direction, purpose, *who, *counts.items()
         about = self._known.peek(which) or self._kept(which, self._about(one, key))
-        told = b'%b,"request_id":"%b"' % (about, one.request_id.encode("ascii"))
-        some = tuple(one.sessions)
+        some = tuple(sessions)
         if len(some) == 1:  # nearly always; a session itself is not kept here, nor its keys
             session = some[0].sid, some[0].scope
             named = self._known.peek(session) or self._kept(session, self._spelled(some))
-            return [told + named]
+            return [b'%b,"request_id":"%b"%b' % (about, request_id.encode("ascii"), named)]
+        told = b'%b,"request_id":"%b"' % (about, request_id.encode("ascii"))
         starts = range(0, len(some) or 1, OPENED_SCOPES)
         return [told + self._spelled(some[at : at + OPENED_SCOPES]) for at in starts]
 
