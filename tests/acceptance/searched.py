@@ -258,16 +258,20 @@ def _parse_pages(ask: Asked, words: str) -> Iterator[list[str]]:
 
 
 def _apollo_pages(ask: Asked, words: str) -> Iterator[list[str]]:
-    found = '{messages(room: "r1", first: 1000000, words: %s) {room messages {id text}}}'
-    by_variable = {"query": f"query ($words: String) {found % '$words'}"}
-    bodies: list[dict[str, object]] = [
-        {**by_variable, "variables": {"words": words}},
-        {"query": f"query {found % json.dumps(words)}"},
-        {"query": f"query ($words: String = {json.dumps(words)}) {found % '$words'}"},
-    ]
-    each = [ask("POST", "/graphql", one)["data"]["messages"]["messages"] for one in bodies]
-    assert each[0] == each[1] == each[2]
-    yield [one["text"] for one in each[0]]
+    at, total, most = 0, 1, 10 * ROWS
+    while at < total:
+        page = f'room: "r1", first: {most}, skip: {at}, words: %s'
+        found = f"{{messages({page}) {{room total messages {{id text}}}}}}"
+        by_variable = {"query": f"query ($words: String) {found % '$words'}"}
+        bodies: list[dict[str, object]] = [
+            {**by_variable, "variables": {"words": words}},
+            {"query": f"query {found % json.dumps(words)}"},
+            {"query": f"query ($words: String = {json.dumps(words)}) {found % '$words'}"},
+        ]
+        each = [ask("POST", "/graphql", one)["data"]["messages"] for one in bodies]
+        assert each[0] == each[1] == each[2]
+        yield [one["text"] for one in each[0]["messages"]]
+        at, total = at + most, each[0]["total"]
 
 
 _KINTO: Final = f"/v1/buckets/clinic/collections/{ROOM}/records"
