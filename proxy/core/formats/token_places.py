@@ -10,7 +10,7 @@ from typing import Final
 
 from ..crypto.token import BASE64_PREFIX, JWE_PREFIX, SHORT_PREFIX
 from ..leaves import candidates
-from ..leaves.tokens import TAGS, TAGS_PATTERN
+from ..leaves.tokens import LEFT_TAGS_PATTERN, TAGS, TAGS_PATTERN
 from ..policy import LARGE_BYTES, PIECE_BYTES
 from ..slices import pause, paused
 from .json.text import quote
@@ -22,6 +22,7 @@ _ESCAPED: Final = re.compile(
     rb"%s[A-Za-z0-9+]*+(?:(?:\\*+/|\\++u002[bBfF])[A-Za-z0-9+]*+)*+(?:=|\\++u003[dD]){0,2}"
     % BASE64_PREFIX
 )
+_MARK: Final = re.compile(b"[~%]")
 _ESCAPE: Final = re.compile(rb"\\++(?:u00(2[bBfF]|3[dD]))?")
 
 
@@ -40,30 +41,35 @@ def _has(text: bytes, prefix: bytes) -> bool:
     return False
 
 
-def candidates_in(text: bytes, *, escaped: bool = False) -> Iterator[tuple[int, int]]:
+def candidates_in(
+    text: bytes, *, escaped: bool = False, tags: re.Pattern[bytes] = TAGS_PATTERN
+) -> Iterator[tuple[int, int]]:
     """Yield where something in a text looks like a token, in order and apart.
 
-    `escaped`: it is the literal of a JSON string, in which base64 may be spelled with escapes.
+    The `tags` behind it are part of it. `escaped`: it is the literal of a JSON string, in which
+    base64 may be spelled with escapes.
     """
-    found = _of_other_forms(text)
+    spans = _of_other_forms(text)
     if _has(text, BASE64_PREFIX):
         pattern = _ESCAPED if escaped else _BASE64
-        found = merge(found, (one.span() for one in paused(pattern.finditer(text))))
+        spans = merge(spans, (one.span() for one in paused(pattern.finditer(text))))
     at = 0
-    for start, end in found:
+    for start, end in spans:
         if start >= at:
-            tags = TAGS_PATTERN.match(text, end) if text.startswith(b"~", end) else None
-            at = end if tags is None else tags.end()
+            found = tags.match(text, end) if text.startswith((b"~", b"%7"), end) else None
+            at = end if found is None else found.end()
             yield start, at
 
 
-def without_tags(text: bytes, members: frozenset[str] = frozenset()) -> bytes:
+def without_tags(text: bytes, members: frozenset[str] | None = frozenset()) -> bytes:
     """Return a text in which no tags stand behind tokens, whatever becomes of these.
 
-    Those in `members` of JSON by these names are left out, too.
+    Those in `members` of JSON by these names are left out, too. None: the listener makes no tags,
+    so what is no whole tag is none.
     """
-    if b"~" not in text:
+    if b"~" not in text and (members is None or b"%7" not in text):
         return text
+    pattern = TAGS_PATTERN if members is None else LEFT_TAGS_PATTERN
     pieces: list[bytes] = []
     if members:
         at = 0
@@ -75,10 +81,10 @@ def without_tags(text: bytes, members: frozenset[str] = frozenset()) -> bytes:
         return text
     pieces = []
     at = 0
-    for start, end in candidates_in(text, escaped=True):
-        tags = text.find(b"~", start, end)
-        if tags >= 0:
-            pieces.append(text[at:tags])
+    for start, end in candidates_in(text, escaped=True, tags=pattern):
+        tags = _MARK.search(text, start, end)
+        if tags is not None:
+            pieces.append(text[at : tags.start()])
             at = end
     return b"".join((*pieces, text[at:])) if at else text
 

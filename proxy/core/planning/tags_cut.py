@@ -8,7 +8,7 @@ from typing import Final
 from ..errors import UpstreamFailed
 from ..formats.json.text import quote
 from ..http.message import ResponseHead
-from ..leaves.tokens import JWE_PREFIX, TAGS, TAGS_PATTERN
+from ..leaves.tokens import JWE_PREFIX, LEFT_TAGS_PATTERN, TAGS
 from ..policy import PIECE_BYTES
 
 _CHARS: Final = b"A-Za-z0-9_-"
@@ -16,7 +16,7 @@ _TIME: Final = 11
 """Characters of the time in the short form, up to which it is a token for sure."""
 _BEGINNING: Final = re.compile(rb"%b|sy1\.A[%b]{%d}" % (JWE_PREFIX, _CHARS, _TIME))
 _REST: Final = re.compile(rb"[.%b]*+" % _CHARS)
-_MAYBE_TAGS: Final = re.compile(rb"~[a-z2-7~]*+")
+_MAYBE_TAGS: Final = re.compile(rb"[~%][a-z2-7~%E]*+")
 _SPACE: Final = rb"[ \t\r\n]*+"
 _OPEN_MEMBER: Final = re.compile(rb"%b(?::%b(?:\"[a-z2-7~]*+)?)?" % (_SPACE, _SPACE))
 _OPEN_SHORT: Final = re.compile(rb"s(?:y(?:1(?:\.(?:A[%b]{,%d})?)?)?)?" % (_CHARS, _TIME - 1))
@@ -89,7 +89,7 @@ class TagsCut:
             open_ended = (at if maybe is None else maybe.end()) == len(text)
             if open_ended and not last and len(text) - at <= PIECE_BYTES:
                 break
-            tags = None if maybe is None else TAGS_PATTERN.match(text, at)
+            tags = None if maybe is None else LEFT_TAGS_PATTERN.match(text, at)
             if tags is not None:
                 pieces.append(text[copied:at])
                 at = copied = tags.end()
