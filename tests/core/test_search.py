@@ -112,7 +112,7 @@ def query_of(done: Applied) -> str:
 
 
 def tag(word: str) -> str:
-    return f"~{INDEX_KEYS.word_tag(SCOPE, 'content', word)}~"
+    return f"~{INDEX_KEYS.word_tags(SCOPE, 'content', [word])[0]}~"
 
 
 def sealed(text: str, form: Form = "jwe") -> str:

@@ -22,7 +22,6 @@ _ESCAPED: Final = re.compile(
     rb"%s[A-Za-z0-9+]*+(?:(?:\\*+/|\\++u002[bBfF])[A-Za-z0-9+]*+)*+(?:=|\\++u003[dD]){0,2}"
     % BASE64_PREFIX
 )
-_MARK: Final = re.compile(b"[~%]")
 _ESCAPE: Final = re.compile(rb"\\++(?:u00(2[bBfF]|3[dD]))?")
 
 
@@ -41,23 +40,20 @@ def _has(text: bytes, prefix: bytes) -> bool:
     return False
 
 
-def candidates_in(
-    text: bytes, *, escaped: bool = False, tags: re.Pattern[bytes] = TAGS_PATTERN
-) -> Iterator[tuple[int, int]]:
+def candidates_in(text: bytes, *, escaped: bool = False) -> Iterator[tuple[int, int]]:
     """Yield where something in a text looks like a token, in order and apart.
 
-    The `tags` behind it are part of it. `escaped`: it is the literal of a JSON string, in which
-    base64 may be spelled with escapes.
+    `escaped`: it is the literal of a JSON string, in which base64 may be spelled with escapes.
     """
-    spans = _of_other_forms(text)
+    found = _of_other_forms(text)
     if _has(text, BASE64_PREFIX):
         pattern = _ESCAPED if escaped else _BASE64
-        spans = merge(spans, (one.span() for one in paused(pattern.finditer(text))))
+        found = merge(found, (one.span() for one in paused(pattern.finditer(text))))
     at = 0
-    for start, end in spans:
+    for start, end in found:
         if start >= at:
-            found = tags.match(text, end) if text.startswith((b"~", b"%7"), end) else None
-            at = end if found is None else found.end()
+            tags = TAGS_PATTERN.match(text, end) if text.startswith(b"~", end) else None
+            at = end if tags is None else tags.end()
             yield start, at
 
 
@@ -73,7 +69,7 @@ def without_tags(text: bytes, members: frozenset[str] | None = frozenset()) -> b
     pieces: list[bytes] = []
     if members:
         at = 0
-        for one in paused(_in_members(members).finditer(text)):
+        for one in paused(in_members(members).finditer(text)):
             pieces.append(text[at : one.end("name")])
             at = one.end()
         text = b"".join((*pieces, text[at:])) if at else text
@@ -81,16 +77,17 @@ def without_tags(text: bytes, members: frozenset[str] | None = frozenset()) -> b
         return text
     pieces = []
     at = 0
-    for start, end in candidates_in(text, escaped=True, tags=pattern):
-        tags = _MARK.search(text, start, end)
+    for _, end in _of_other_forms(text):  # in base64 none stand behind it
+        tags = pattern.match(text, end)
         if tags is not None:
-            pieces.append(text[at : tags.start()])
-            at = end
+            pieces.append(text[at:end])
+            at = tags.end()
     return b"".join((*pieces, text[at:])) if at else text
 
 
 @lru_cache
-def _in_members(members: frozenset[str]) -> re.Pattern[bytes]:
+def in_members(members: frozenset[str]) -> re.Pattern[bytes]:
+    """Return a pattern of tags in members of JSON by these names; what is before is its `name`."""
     names = b"|".join(re.escape(quote(one).encode()) for one in sorted(members))
     return re.compile(rb"(?P<name>(?:%b)[ \t\r\n]*+:[ \t\r\n]*+\")(?:%b|~)(?=\")" % (names, TAGS))
 

@@ -7,8 +7,9 @@ from typing import Final
 
 from ..errors import UpstreamFailed
 from ..formats.json.text import quote
+from ..formats.token_places import in_members
 from ..http.message import ResponseHead
-from ..leaves.tokens import JWE_PREFIX, LEFT_TAGS_PATTERN, TAGS
+from ..leaves.tokens import JWE_PREFIX, LEFT_TAGS_PATTERN
 from ..policy import PIECE_BYTES
 
 _CHARS: Final = b"A-Za-z0-9_-"
@@ -52,10 +53,7 @@ class TagsCut:
     def __init__(self, members: frozenset[str]) -> None:
         """Begin with nothing seen."""
         self._names = [quote(one).encode() for one in sorted(members)]
-        self._members: re.Pattern[bytes] | None = None
-        if members:
-            name = rb"(?:%b)%b:%b\"" % (b"|".join(map(re.escape, self._names)), _SPACE, _SPACE)
-            self._members = re.compile(rb"(%b)(?:%b|~)(?=\")" % (name, TAGS))
+        self._members = in_members(members) if members else None
         self._held = b""
         self._in_token = False
 
@@ -73,7 +71,7 @@ class TagsCut:
 
     def _cut(self, text: bytes, *, last: bool) -> bytes:
         if self._members is not None:
-            text = self._members.sub(rb"\1", text)
+            text = self._members.sub(rb"\g<name>", text)
         pieces: list[bytes] = []
         at = copied = 0
         while True:
