@@ -36,11 +36,11 @@ use = egg:kinto
 kinto.storage_backend = kinto.core.storage.memory
 kinto.cache_backend = kinto.core.cache.memory
 kinto.permission_backend = kinto.core.permission.memory
-kinto.includes = kinto.plugins.accounts{plugins}
+kinto.includes = kinto.plugins.accounts {plugin}
 kinto.experimental_collection_schema_validation = true
 kinto.account_create_principals = system.Everyone
 kinto.bucket_create_principals = system.Authenticated
-kinto.paginate_by = 100
+kinto.paginate_by = {page}
 multiauth.policies = account
 multiauth.policy.account.use = kinto.plugins.accounts.authentication.AccountsAuthenticationPolicy
 [loggers]
@@ -161,7 +161,9 @@ def running(command: list[str], port: int, log: Path, **environment: str) -> Ite
 
 
 @contextmanager
-def kinto(folder: Path, *, threads: int = 4, history: bool = True) -> Iterator[Process]:
+def kinto(
+    folder: Path, *, threads: int = 4, plugin: str = "kinto.plugins.history", page: int = 100
+) -> Iterator[Process]:
     """Run a Kinto of its own with an account and nothing else.
 
     With one thread it compares `If-Match` and writes without another request in between. In memory,
@@ -169,10 +171,10 @@ def kinto(folder: Path, *, threads: int = 4, history: bool = True) -> Iterator[P
     """
     port = free_port()
     ini = folder / "kinto.ini"
-    plugins = " kinto.plugins.history" if history else ""
-    ini.write_text(_INI.format(port=port, threads=threads, plugins=plugins))
+    ini.write_text(_INI.format(port=port, threads=threads, plugin=plugin, page=page))
+    environment = {"PYTHONWARNINGS": "ignore", "PYTHONPATH": str(ROOT)}
     command = [str(KINTO), "start", "--ini", str(ini), "--port", str(port)]
-    with running(command, port, folder / "kinto.log", PYTHONWARNINGS="ignore") as process:
+    with running(command, port, folder / "kinto.log", **environment) as process:
         account = Client(port).ask(
             "PUT", "/v1/accounts/ada", {"data": {"password": "password-of-ada"}}
         )

@@ -128,18 +128,16 @@ def _service(store: Store) -> Iterator[tuple[int, Put]]:
 
 @contextmanager
 def _kinto(folder: Path) -> Iterator[Running]:
-    with kinto(folder, history=False) as process:
+    plugin = f"{__package__}.kinto_records"
+    with kinto(folder, plugin=plugin, page=10 * ROWS) as process:
         client = Client(process.port)
         for path in ("/v1/buckets/clinic", _KINTO.removesuffix("/records")):
             assert client.ask("PUT", path).status == 201
 
         def put(sealed: Sequence[str]) -> None:
-            for at in range(0, len(sealed), 25):  # more are refused
-                some = sealed[at : at + 25]
-                requests = [{"body": {"data": {"content": one}}} for one in some]
-                batch = {"defaults": {"method": "POST", "path": _KINTO}, "requests": requests}
-                told = client.ask("POST", "/v1/batch", batch).json["responses"]
-                assert {one["status"] for one in told} == {201}
+            for at in range(0, len(sealed), ROWS):
+                told = client.ask("POST", f"/v1/kept/{ROOM}", sealed[at : at + ROWS])
+                assert told.status == 200, told.body
 
         def kept() -> Mapping[str, bytes]:
             return {"Kinto's memory": process.memory(), **files_of(folder)}
@@ -258,16 +256,20 @@ def _parse_pages(ask: Asked, words: str) -> Iterator[list[str]]:
 
 
 def _apollo_pages(ask: Asked, words: str) -> Iterator[list[str]]:
-    found = '{messages(room: "r1", first: 1000000, words: %s) {room messages {id text}}}'
-    by_variable = {"query": f"query ($words: String) {found % '$words'}"}
-    bodies: list[dict[str, object]] = [
-        {**by_variable, "variables": {"words": words}},
-        {"query": f"query {found % json.dumps(words)}"},
-        {"query": f"query ($words: String = {json.dumps(words)}) {found % '$words'}"},
-    ]
-    each = [ask("POST", "/graphql", one)["data"]["messages"]["messages"] for one in bodies]
-    assert each[0] == each[1] == each[2]
-    yield [one["text"] for one in each[0]]
+    at, total, most = 0, 1, 10 * ROWS
+    while at < total:
+        page = f'room: "r1", first: {most}, skip: {at}, words: %s'
+        found = f"{{messages({page}) {{room total messages {{id text}}}}}}"
+        by_variable = {"query": f"query ($words: String) {found % '$words'}"}
+        bodies: list[dict[str, object]] = [
+            {**by_variable, "variables": {"words": words}},
+            {"query": f"query {found % json.dumps(words)}"},
+            {"query": f"query ($words: String = {json.dumps(words)}) {found % '$words'}"},
+        ]
+        each = [ask("POST", "/graphql", one)["data"]["messages"] for one in bodies]
+        assert each[0] == each[1] == each[2]
+        yield [one["text"] for one in each[0]["messages"]]
+        at, total = at + most, each[0]["total"]
 
 
 _KINTO: Final = f"/v1/buckets/clinic/collections/{ROOM}/records"
@@ -297,7 +299,7 @@ SEARCHED: Final[Mapping[str, Searched]] = {
         heading="Kinto",
         write=lambda text: ("POST", _KINTO, {"data": {"content": text}}),
         pages=_linked(
-            f"{_KINTO}?like_content=WORDS&_limit={ROWS}",
+            f"{_KINTO}?like_content=WORDS&_limit={10 * ROWS}",
             "data",
             "content",
             lambda page: _after_host(page["header"]("Next-Page")),

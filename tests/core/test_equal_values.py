@@ -7,11 +7,13 @@ from dataclasses import replace
 
 import pytest
 
+from proxy.core.callers import VerifiedCaller
 from proxy.core.crypto import token
 from proxy.core.crypto.context import Context, Scope
-from proxy.core.errors import IndexIncomplete, KeyUnavailable
+from proxy.core.errors import CallerMayNotSearch, IndexIncomplete, KeyUnavailable
 from proxy.core.explain.dry_run import assumed_keys, with_trial_sealing
 from proxy.core.expressions.sources import parse_source
+from proxy.core.rules.audience import CallerAudience, Mask, Shown
 from proxy.core.rules.model import Item, Names, Part, Rule
 from proxy.core.transform import Applied, apply, plan_request
 from proxy.core.values.key_needs import Keys, KeysInUse, Unrevoked
@@ -69,6 +71,30 @@ def test_a_search_gets_the_token_and_waits_while_values_are_sealed_anew() -> Non
     assert b"email=" + SEALED in repr(head).encode()
     with pytest.raises(IndexIncomplete, match="being-sealed-anew"):
         applied(rule(equal("query:email", seeks=True), pattern), asked)
+
+
+@pytest.mark.parametrize("shown", [Mask(), "token", "absent", "refuse"])
+def test_who_does_not_get_the_values_may_not_look_for_one(shown: Shown) -> None:
+    """An answer with a mask in it would tell that there is such a value."""
+    get = replace(rule(equal("query:email", seeks=True), "GET /api/find"), name="find")
+    request, response = get.request, get.response
+    assert isinstance(request, tuple)
+    assert isinstance(response, tuple)
+    callers = ("ada", "bob")
+    audience = CallerAudience((("ada", "value"), ("bob", shown)))
+    block = replace(
+        response[0], decrypt=tuple(replace(one, audience=audience) for one in response[0].decrypt)
+    )
+    listed = replace(get, name="list", request=(), response=(block,), callers=callers)
+    listed = replace(listed, patterns=a_rule("GET /api/messages").patterns)
+    find = replace(get, response=(), callers=callers)
+    asked = a_message("", method="GET", target="/api/find?email=ann%40example.com")
+    for name, refusal in (("ada", IndexIncomplete), ("bob", CallerMayNotSearch)):
+        trip = Trip((find, listed), asked)
+        trip.exchange.caller = VerifiedCaller(name)
+        plan = plan_request(trip.exchange, b"")
+        with pytest.raises(refusal):
+            apply(plan, keys_for(plan.needs), NOW)
 
 
 def test_without_an_index_secret_nothing_is_sealed() -> None:

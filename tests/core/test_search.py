@@ -112,7 +112,7 @@ def query_of(done: Applied) -> str:
 
 
 def tag(word: str) -> str:
-    return f"~{INDEX_KEYS.word_tag(SCOPE, 'content', word)}~"
+    return f"~{INDEX_KEYS.word_tags(SCOPE, 'content', [word])[0]}~"
 
 
 def sealed(text: str, form: Form = "jwe") -> str:
@@ -622,6 +622,14 @@ def test_who_does_not_get_the_values_of_a_field_may_not_search_it(
         else:
             with pytest.raises((CallerMayNotSearch, CallerMayNotOpen)):
                 asked(trip)
+
+
+def test_a_field_that_no_rule_gives_a_caller_is_searched_by_none() -> None:
+    _, delete = for_callers(ada="value")
+    trip = a_trip("content=a@example.org", delete, method="DELETE")
+    trip.exchange.caller = VerifiedCaller("ada")
+    with pytest.raises(CallerMayNotSearch):
+        asked(trip)
 
 
 def test_what_is_left_out_of_a_dropped_element_is_dropped_with_it() -> None:

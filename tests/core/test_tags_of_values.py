@@ -215,7 +215,9 @@ BARE = cut(SEALED).token
         ({"content": SEALED, "other": [SEALED]}, {"content": "Call Ann", "other": [BARE]}),
         ({"content": "~abcde~"}, None),
         ({"other": "~abcde~"}, {"other": "~abcde~"}),
-        ({"other": BARE + "~abcd"}, {"other": BARE + "~abcd"}),
+        ({"other": BARE + "~abcd"}, {"other": BARE}),
+        ({"content": SEALED[:-2]}, {"content": "Call Ann"}),
+        ({"other": BARE + "~Abcd"}, {"other": BARE + "~Abcd"}),
     ],
 )
 def test_answers_have_no_tags_behind_any_token(answer: object, clear: object) -> None:

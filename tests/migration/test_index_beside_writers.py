@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,10 +19,11 @@ from tools.bench.migration.places import PLACES
 ROWS = int(os.environ.get("INDEXED_ROWS", "3000"))
 UPDATES = 200
 KINDS = [
-    pytest.param("postgresql", marks=servers.needs_postgresql),
-    pytest.param("mariadb", marks=servers.needs_mariadb),
-    "sqlite",
+    pytest.param("postgresql", 4, marks=servers.needs_postgresql),
+    pytest.param("mariadb", 4, marks=servers.needs_mariadb),
+    ("sqlite", 1),
 ]
+"""Each with its connections: one that waits for a server reaches 100 updates a second at most."""
 
 
 def generations(keyring: Keyring) -> list[IndexKeys]:
@@ -36,11 +38,16 @@ def untagged(execute: Execute, index: Sequence[IndexKeys], versions: dict[int, i
     )
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.timing
+@pytest.mark.parametrize(("kind", "connections"), KINDS)
 def test_beside_200_updates_a_second_no_row_is_lost_or_without_its_tags(
-    kind: str, tmp_path: Path
+    kind: str, connections: int, tmp_path: Path
 ) -> None:
-    with PLACES[kind](tmp_path) as database:
+    """No database waits for the disk: a file of SQLite's that does takes 60 updates a second."""
+    with (
+        tempfile.TemporaryDirectory(dir="/dev/shm") as memory,
+        PLACES[kind](Path(memory)) as database,
+    ):
         database.fill(ROWS)
         job = job_of(database)
         bench = Bench(tmp_path, job)
@@ -54,11 +61,12 @@ def test_beside_200_updates_a_second_no_row_is_lost_or_without_its_tags(
         versions: dict[int, int] = {}
         # The same updates, by who no longer has the index, while its tags are dropped.
         for verb, has in ((("index",), index), (("index", "--drop"), [])):
-            writer = Writer(database.connect, keyring, ROWS, UPDATES, versions, has)
+            writer = Writer(database.connect, keyring, ROWS, UPDATES, versions, has, connections)
             with writer:
                 assert bench.run("migrate", verb[0], "index.yaml", *verb[1:]).status == 0
-            assert writer.updates > 0
-            print(f"{kind}: {' '.join(verb)}: {writer.updates / writer.seconds:.0f} updates/s")  # noqa: T201 - a figure
+            rate = writer.updates / writer.seconds
+            assert rate >= 0.9 * UPDATES, str(writer.spent)
+            print(f"{kind}: {' '.join(verb)}: {rate:.0f} updates/s, {writer.spent}")  # noqa: T201 - a figure
             with database.connect() as execute:
                 left = examine(execute, keyring, ROWS, versions)
                 assert (left.rows, left.plain, left.doubled, left.lost) == (ROWS, 0, 0, 0)

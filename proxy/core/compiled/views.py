@@ -27,13 +27,15 @@ _EVERY: Final = Whole.TOKENS.value
 class Returns(NamedTuple):
     """The fields of a listener of which a caller may hold something else than the value.
 
-    `refused` are those that it does not get at all. `tokens` as a field stands for all of them.
+    Of `unseen` ones it gets something else at least once, of `unread` ones that or nothing, and of
+    `valued` ones it gets the value somewhere. `tokens` as a field stands for all of them.
     """
 
     masked: frozenset[str]
     handed: frozenset[str]
     unseen: frozenset[str]
-    refused: frozenset[str]
+    unread: frozenset[str]
+    valued: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,9 @@ _OVERRIDING: Final = frozenset(map(fold_header, OVERRIDING))
 
 def returns(rules: Iterable[Rule], caller: str) -> Returns:
     """Return of which fields a caller may send back what is no value."""
-    masked, handed, unseen, refused = set(), set(), set(), set()
+    masked, handed, unseen, unread, valued = (set[str]() for _ in Returns._fields)
+    if caller == OPERATOR:
+        valued.add(_EVERY)
     for item in _opened(rules):
         if item.audience is None:
             continue
@@ -104,11 +108,14 @@ def returns(rules: Iterable[Rule], caller: str) -> Returns:
             masked.add(item.field)
         if "token" in outcomes:
             handed.add(item.field)
-        if caller != OPERATOR and item.audience.to(caller) not in {"value", "refuse"}:
+        shown = "value" if caller == OPERATOR else item.audience.to(caller)
+        if shown == "value":
+            valued.add(item.field)
+            continue
+        unread.add(item.field)
+        if shown != "refuse":
             unseen.add(item.field)
-        elif caller != OPERATOR and item.audience.to(caller) == "refuse":
-            refused.add(item.field)
-    return Returns(*map(frozenset, (masked, handed, unseen, refused)))
+    return Returns(*map(frozenset, (masked, handed, unseen, unread, valued)))
 
 
 def _opened(rules: Iterable[Rule]) -> Iterator[Item]:
@@ -163,9 +170,12 @@ def _sealing(block: Block, back: Returns) -> Block:
 
 
 def _searched(item: Item, back: Returns) -> Item:
-    """Return an item of a search; who does not get the values of its field may not search it."""
-    unread = back.unseen | back.refused
-    return replace(item, unseen=item.field in unread or _EVERY in unread)
+    """Return an item of a search; who does not get the values of its field may not search it.
+
+    An answer tells whether there is such a value, whatever the caller gets of it.
+    """
+    names = {item.field, _EVERY}
+    return replace(item, unseen=bool(names & back.unread) or not names & back.valued)
 
 
 def _sealed(item: Item, back: Returns, *, named: bool = True) -> Item:
@@ -174,10 +184,12 @@ def _sealed(item: Item, back: Returns, *, named: bool = True) -> Item:
     def has(fields: frozenset[str]) -> bool:
         return bool(fields) if not named else item.field in fields or _EVERY in fields
 
-    masked, handed, unseen, _ = map(has, back)
+    if item.seeks:
+        item = _searched(item, back)
+    masked, handed, unseen = map(has, (back.masked, back.handed, back.unseen))
     if not (masked or handed or unseen):
         return item
-    return replace(item, masked=masked, handed=handed, unseen=unseen)
+    return replace(item, masked=masked, handed=handed, unseen=unseen or item.unseen)
 
 
 def _shown(item: Item, caller: str) -> Item:

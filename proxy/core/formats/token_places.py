@@ -10,7 +10,7 @@ from typing import Final
 
 from ..crypto.token import BASE64_PREFIX, JWE_PREFIX, SHORT_PREFIX
 from ..leaves import candidates
-from ..leaves.tokens import TAGS, TAGS_PATTERN
+from ..leaves.tokens import LEFT_TAGS_PATTERN, TAGS, TAGS_PATTERN
 from ..policy import LARGE_BYTES, PIECE_BYTES
 from ..slices import pause, paused
 from .json.text import quote
@@ -57,17 +57,19 @@ def candidates_in(text: bytes, *, escaped: bool = False) -> Iterator[tuple[int, 
             yield start, at
 
 
-def without_tags(text: bytes, members: frozenset[str] = frozenset()) -> bytes:
+def without_tags(text: bytes, members: frozenset[str] | None = frozenset()) -> bytes:
     """Return a text in which no tags stand behind tokens, whatever becomes of these.
 
-    Those in `members` of JSON by these names are left out, too.
+    Those in `members` of JSON by these names are left out, too. None: the listener makes no tags,
+    so what is no whole tag is none.
     """
-    if b"~" not in text:
+    if b"~" not in text and (members is None or b"%7" not in text):
         return text
+    pattern = TAGS_PATTERN if members is None else LEFT_TAGS_PATTERN
     pieces: list[bytes] = []
     if members:
         at = 0
-        for one in paused(_in_members(members).finditer(text)):
+        for one in paused(in_members(members).finditer(text)):
             pieces.append(text[at : one.end("name")])
             at = one.end()
         text = b"".join((*pieces, text[at:])) if at else text
@@ -75,16 +77,17 @@ def without_tags(text: bytes, members: frozenset[str] = frozenset()) -> bytes:
         return text
     pieces = []
     at = 0
-    for start, end in candidates_in(text, escaped=True):
-        tags = text.find(b"~", start, end)
-        if tags >= 0:
-            pieces.append(text[at:tags])
-            at = end
+    for _, end in _of_other_forms(text):  # in base64 none stand behind it
+        tags = pattern.match(text, end)
+        if tags is not None:
+            pieces.append(text[at:end])
+            at = tags.end()
     return b"".join((*pieces, text[at:])) if at else text
 
 
 @lru_cache
-def _in_members(members: frozenset[str]) -> re.Pattern[bytes]:
+def in_members(members: frozenset[str]) -> re.Pattern[bytes]:
+    """Return a pattern of tags in members of JSON by these names; what is before is its `name`."""
     names = b"|".join(re.escape(quote(one).encode()) for one in sorted(members))
     return re.compile(rb"(?P<name>(?:%b)[ \t\r\n]*+:[ \t\r\n]*+\")(?:%b|~)(?=\")" % (names, TAGS))
 

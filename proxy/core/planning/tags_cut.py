@@ -7,8 +7,9 @@ from typing import Final
 
 from ..errors import UpstreamFailed
 from ..formats.json.text import quote
+from ..formats.token_places import in_members
 from ..http.message import ResponseHead
-from ..leaves.tokens import JWE_PREFIX, TAGS, TAGS_PATTERN
+from ..leaves.tokens import JWE_PREFIX, LEFT_TAGS_PATTERN
 from ..policy import PIECE_BYTES
 
 _CHARS: Final = b"A-Za-z0-9_-"
@@ -16,7 +17,7 @@ _TIME: Final = 11
 """Characters of the time in the short form, up to which it is a token for sure."""
 _BEGINNING: Final = re.compile(rb"%b|sy1\.A[%b]{%d}" % (JWE_PREFIX, _CHARS, _TIME))
 _REST: Final = re.compile(rb"[.%b]*+" % _CHARS)
-_MAYBE_TAGS: Final = re.compile(rb"~[a-z2-7~]*+")
+_MAYBE_TAGS: Final = re.compile(rb"[~%][a-z2-7~%E]*+")
 _SPACE: Final = rb"[ \t\r\n]*+"
 _OPEN_MEMBER: Final = re.compile(rb"%b(?::%b(?:\"[a-z2-7~]*+)?)?" % (_SPACE, _SPACE))
 _OPEN_SHORT: Final = re.compile(rb"s(?:y(?:1(?:\.(?:A[%b]{,%d})?)?)?)?" % (_CHARS, _TIME - 1))
@@ -52,10 +53,7 @@ class TagsCut:
     def __init__(self, members: frozenset[str]) -> None:
         """Begin with nothing seen."""
         self._names = [quote(one).encode() for one in sorted(members)]
-        self._members: re.Pattern[bytes] | None = None
-        if members:
-            name = rb"(?:%b)%b:%b\"" % (b"|".join(map(re.escape, self._names)), _SPACE, _SPACE)
-            self._members = re.compile(rb"(%b)(?:%b|~)(?=\")" % (name, TAGS))
+        self._members = in_members(members) if members else None
         self._held = b""
         self._in_token = False
 
@@ -73,7 +71,7 @@ class TagsCut:
 
     def _cut(self, text: bytes, *, last: bool) -> bytes:
         if self._members is not None:
-            text = self._members.sub(rb"\1", text)
+            text = self._members.sub(rb"\g<name>", text)
         pieces: list[bytes] = []
         at = copied = 0
         while True:
@@ -89,7 +87,7 @@ class TagsCut:
             open_ended = (at if maybe is None else maybe.end()) == len(text)
             if open_ended and not last and len(text) - at <= PIECE_BYTES:
                 break
-            tags = None if maybe is None else TAGS_PATTERN.match(text, at)
+            tags = None if maybe is None else LEFT_TAGS_PATTERN.match(text, at)
             if tags is not None:
                 pieces.append(text[copied:at])
                 at = copied = tags.end()

@@ -100,7 +100,7 @@ class Query:
         index, field = self.sought.index, self.sought.field
         scope = index_scope(index.scope, context.scope)
         if self.normal is None:
-            tag = keys.word_tag(scope, field, self.sent)
+            (tag,) = keys.word_tags(scope, field, (self.sent,))
         else:
             tag = keys.exact_tag(scope, field, self.normal)
         self._tag = tag

@@ -60,12 +60,8 @@ class IndexKeys:
         self.equal = lru_cache(INDEX_KEYS)(self._make_equal)
         """Seals and opens values of a scope in the equal form."""
 
-    def word_tag(self, scope: Scope, field: str, word: str) -> str:
-        """Return the tag of a word, as `words` has it: 5 characters."""
-        return self.word_tags(scope, field, (word,))[0]
-
     def word_tags(self, scope: Scope, field: str, words: Sequence[str]) -> list[str]:
-        """Return the tag of each word, by one encryption of all.
+        """Return the tag of each word, as `words` has it, by one encryption of all: 5 characters.
 
         A block is the length of the word in UTF-8, the word and zeros, or 255 and the beginning of
         its SHA-256 where it does not fit. The first 20 bits of the encrypted block are the tag.
@@ -90,10 +86,6 @@ class IndexKeys:
         digest = hmac.digest(self._exact_key(scope, field), normal.encode(), "sha256")
         bits = int.from_bytes(digest[:_EXACT_BYTES]) << 2  # 13 pairs of characters have 130
         return self.mark + "".join([_PAIRS[bits >> at & 1023] for at in _FROM_RIGHT])
-
-    def exact_tags(self, scope: Scope, field: str, normals: Iterable[str]) -> list[str]:
-        """Return the tag of each normal form."""
-        return [self.exact_tag(scope, field, one) for one in normals]
 
     def _make_equal(self, scope: Scope) -> EqualSession:
         return EqualSession(self._secret, self.generation, scope)

@@ -173,7 +173,7 @@ def plan_records(
 ) -> Plan:
     """Return what a block does to a piece of a body of records: some whole ones, or none."""
     if _is_answer(head):
-        records = without_tags(records, exchange.decision.tagged or frozenset())
+        records = without_tags(records, exchange.decision.tagged)
     values, count = piece_values(exchange, compiled, head, records)
     ruled = exchange.decision.may_read_response
     needs, until = values.needs(), exchange.until
@@ -201,7 +201,7 @@ def _plan(  # noqa: PLR0913 - the message and what is known of it
         head = as_asked(exchange, head)
     coded = body
     if cuts and _is_answer(head):
-        body = without_tags(body, decision.tagged or frozenset())
+        body = without_tags(body, decision.tagged)
     cut = body is not coded
     if body and compiled is not None and type(head) is ResponseHead:
         body = _joined(exchange, compiled, head, body)

@@ -215,7 +215,7 @@ class PreparedJson(Prepared):
 
     def _has_tags(self, body: bytes) -> bool:
         """Return whether tags have to be taken from a body, which goes to a client."""
-        head, members = self._head, self._exchange.decision.tagged or frozenset()
+        head, members = self._head, self._exchange.decision.tagged
         cuts = isinstance(head, ResponseHead) or getattr(head, "direction", "") == "response"
         return cuts and without_tags(body, members) is not body
 

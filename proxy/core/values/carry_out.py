@@ -14,6 +14,7 @@ from ..crypto.session_cipher import Session
 from ..crypto.token import KeyId, Token, decode_header, without_tags
 from ..errors import (
     CallerMayNotOpen,
+    CallerMayNotSearch,
     ForbiddenValue,
     IndexIncomplete,
     MaskedValue,
@@ -238,6 +239,8 @@ class CarriedOut:
         exp = item.expires and expiry(self._now, item.expires)
         session = self.found.sealing[context.scope]
         if item.form == "equal":
+            if item.seeks and item.unseen:
+                raise CallerMayNotSearch("caller-may-not-search")
             session = self.found.standing.equal(context.scope, seeks=item.seeks)
         for row in range(at, end):
             looks = row in values.alike and (item.handed or block.already_sealed != "seal")

@@ -18,7 +18,7 @@ const typeDefs = `
   enum Field { id text }
   type Message { id: ID!, text: String!, title: String }
   type One { room: ID!, message: Message! }
-  type Several { room: ID!, messages: [Message!]! }
+  type Several { room: ID!, messages: [Message!]!, total: Int }
   type Query {
     message(room: ID!, id: ID!): One!
     messages(room: ID!, first: Int, skip: Int, newest: Boolean, text: String, words: String, by: Field): Several!
@@ -49,9 +49,11 @@ const resolvers = {
   Query: {
     message: (_, where) => one(where),
     async messages(_, { room, first, skip, newest, text, words, by }) {
-      const found = rows().where({ room, ...(text === undefined ? {} : { text }) }).orderBy(by ?? 'id', newest ? 'desc' : 'asc');
+      const found = rows().where({ room, ...(text === undefined ? {} : { text }) });
       if (words) found.whereLike('text', `%${words}%`);
-      return { room, messages: await found.limit(first ?? 100).offset(skip ?? 0) };
+      const total = async () => Number((await found.clone().count())[0].count);
+      const page = found.clone().orderBy(by ?? 'id', newest ? 'desc' : 'asc').limit(first ?? 100).offset(skip ?? 0);
+      return { room, messages: await page, total };
     },
   },
   Mutation: {

@@ -64,6 +64,28 @@ def test_it_cuts_what_is_cut_from_answers_that_are_read(
     assert passed([bytes((one,)) for one in body]) == without_tags(body, MEMBERS)
 
 
+@pytest.mark.parametrize("token", [TOKEN, SHORT])
+@pytest.mark.parametrize("tags", [WORDS, EXACT + EXACT[1:]])
+@pytest.mark.parametrize("mark", [b"~", b"%7E", b"%7e"])
+def test_a_preview_that_ends_within_tags_has_none_of_them(
+    token: bytes, tags: bytes, mark: bytes
+) -> None:
+    spelled = tags.replace(b"~", mark)
+    ends = range(len(mark), len(spelled) + 1)
+    for end, behind in itertools.product(ends, (b"", b'"', b"...", b"&page=2")):
+        body = token + spelled[:end] + behind
+        assert without_tags(body, frozenset()) == token + behind
+        assert passed([body]) == passed([body[:-3], body[-3:]]) == token + behind
+
+
+@pytest.mark.parametrize("behind", [b"~Ann", b"~ ~", b"~well-known", b"~x_y", b"%20is", b"%7Bx"])
+def test_a_text_beside_a_token_that_is_no_tag_stays(behind: bytes) -> None:
+    for token in (TOKEN, SHORT):
+        body = b" ".join((token + behind, token))
+        left = body.replace(b"~ ~", b" ~")
+        assert passed([body]) == without_tags(body, MEMBERS) == left
+
+
 def test_records_are_not_held_back() -> None:
     flow = TagsCut(MEMBERS)
     record = b'data: {"tags":"~abcde~","content":"' + TOKEN + WORDS + b'"}\n\n'

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final, Self
 
 from proxy.core.crypto import token
@@ -81,11 +82,26 @@ def tags_of(index: Sequence[IndexKeys], number: int, version: int = 0) -> list[s
 
 
 @dataclass(slots=True)
+class Spent:
+    """Seconds of the threads of a writer: computing, ready without a processor, and in all."""
+
+    computing: float = 0.0
+    ready: float = 0.0
+    whole: float = 0.0
+
+    def __str__(self) -> str:
+        """Say what a writer waited for: what is left is the database, or its own pace."""
+        shares = (round(100 * one / self.whole) for one in (self.computing, self.ready))
+        return "{}% computing, {}% waiting for a processor".format(*shares)
+
+
+@dataclass(slots=True)
 class Writer:
     """An application behind its sidecar: it updates rows, sealed, so many times a second.
 
     It writes each sealed, with the next version of its text, and with the tags of its words if it
-    has an `index`. Where it cannot write, it raises why when it ends.
+    has an `index`, over so many `connections`, each of which has rows of its own. Where it cannot
+    write, it raises why when it ends.
     """
 
     connect: Connect
@@ -94,49 +110,66 @@ class Writer:
     rate: float
     versions: dict[int, int] = field(default_factory=dict)
     index: Sequence[IndexKeys] = ()
+    connections: int = 1
     seconds: float = 0.0
     updates: int = 0
-    _failed: Exception | None = None
+    spent: Spent = field(default_factory=Spent)
+    _began: float = 0.0
+    _failed: list[Exception] = field(default_factory=list)
     _stop: threading.Event = field(default_factory=threading.Event)
-    _thread: threading.Thread | None = None
+    _counting: threading.Lock = field(default_factory=threading.Lock)
+    _threads: list[threading.Thread] = field(default_factory=list)
 
     def __enter__(self) -> Self:
         """Begin to write."""
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
+        self._began = time.monotonic()
+        for at in range(self.connections):
+            self._threads.append(threading.Thread(target=self._run, args=(at,)))
+            self._threads[-1].start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop after the update that is under way."""
+        """Stop after the updates that are under way."""
         self._stop.set()
-        if self._thread is not None:
-            self._thread.join()
-        if self._failed is not None:
-            raise self._failed
+        for one in self._threads:
+            one.join()
+        self.seconds = time.monotonic() - self._began
+        if self._failed:
+            raise self._failed[0]
 
-    def _run(self) -> None:
-        began = time.monotonic()
+    def _run(self, at: int) -> None:
         try:
-            self._write()
+            self._write(at)
         except Exception as error:  # noqa: BLE001 - of a thread, raised by the one that waits
-            self._failed = error
-        self.seconds = time.monotonic() - began
+            self._failed.append(error)
+        computing, ready, _ = Path("/proc/thread-self/schedstat").read_text("ascii").split()
+        with self._counting:
+            self.spent.computing += int(computing) / 1e9
+            self.spent.ready += int(ready) / 1e9
+            self.spent.whole += time.monotonic() - self._began
 
-    def _write(self) -> None:
+    def _write(self, at: int) -> None:
         sid = int(time.time()).to_bytes(4) + secrets.token_bytes(8)
-        began = time.monotonic()
+        sessions: dict[Scope, Session] = {}
+        pace, done, own = self.rate / self.connections, 0, range(at + 1, self.rows + 1)
+        own = own[:: self.connections]
         with self.connect() as execute:
             while not self._stop.is_set():
-                number = secrets.randbelow(self.rows) + 1
+                number = secrets.choice(own)
                 version = self.versions.get(number, 0) + 1
                 bound = context(number)
-                session = durable_session(self.keyring.primary, sid, bound.scope)
+                session = sessions.get(bound.scope)
+                if session is None:
+                    session = durable_session(self.keyring.primary, sid, bound.scope)
+                    sessions[bound.scope] = session
                 sealed = session.seal(letter(number, version).encode(), bound).decode()
                 sealed = behind(sealed, tags_of(self.index, number, version))
                 execute("UPDATE messages SET content = %s WHERE id = %s", (sealed, number))
                 self.versions[number] = version
-                self.updates += 1
-                self._stop.wait(max(began + self.updates / self.rate - time.monotonic(), 0))
+                done += 1
+                with self._counting:
+                    self.updates += 1
+                self._stop.wait(max(self._began + done / pace - time.monotonic(), 0))
 
 
 @dataclass(frozen=True, slots=True)
