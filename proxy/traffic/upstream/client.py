@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-import time
 from dataclasses import replace
 from typing import Final
 
@@ -21,11 +20,9 @@ from ..http1.reader import ResponseReader
 from ..interfaces import RequestBody
 from ..policy import BEGINNING_SECONDS
 from ..slices import AT_ONCE
-from ..timers import RepeatingTimer, interval
 from ..turns import WriteBuffer
 from ..waits import in_task
 from .connection import UpstreamConnection
-from .health import UpstreamHealth
 from .limit import FixedLimit
 from .outgoing_request import OutgoingRequest, Upload
 from .permits import Claim, Kind, Permit, Permits
@@ -45,11 +42,9 @@ class HttpUpstream:
         "_limits",
         "_server_name",
         "_timeouts",
-        "_timer",
         "_tls",
         "_write_buffer",
         "address",
-        "health",
         "long_requests",
         "names",
         "permits",
@@ -78,18 +73,11 @@ class HttpUpstream:
         self.permits: Final = Permits(self._limits, self._timeouts)
         # What waits there and for a permit is to be answered within `timeouts.queue`.
         half = replace(self._timeouts, queue=self._timeouts.queue / 2)
-        self.long_requests: Final = Permits(self._limits, half, FixedLimit(AT_ONCE))
+        self.long_requests: Final = Permits(
+            self._limits, half, FixedLimit(AT_ONCE), self.permits.health
+        )
         """The rights of long requests to be worked at before they are sent."""
-        self._timer = RepeatingTimer(
-            self.long_requests.check,
-            interval=interval(half),
-            rests=lambda: not self.long_requests.waiting,
-        )
-        self.long_requests.wake = self._timer.start
-        self.health: Final = UpstreamHealth(self._limits, self._timeouts)
-        self.pool: Final = Pool(
-            self._connect, self.permits, self.health, self._limits, self._timeouts
-        )
+        self.pool: Final = Pool(self._connect, self._limits, self._timeouts)
 
     async def send(  # noqa: C901, PLR0913 - what one request consists of, each by name; one walk
         self,
@@ -118,40 +106,35 @@ class HttpUpstream:
         payload = message.body if message.body is not None else body.take()
         upload = Upload(body, self._limits.window) if payload is None else None
         outgoing = OutgoingRequest(message, lines, payload, body.framing, upload)
-        if permit is None and payload is not None and kind is None and self.health.sound:
+        if permit is None and payload is not None and kind is None:
             permit = self.permits.take_at_once(claim)
         fresh = False
         try:
             if upload is not None:
                 kind = await self._begun(outgoing, claim, kind)
             while True:
-                trial = self.health.admit()
+                if permit is None:
+                    permit = await self.permits.take(claim)
+                permit.begins()
+                if kind is not None:
+                    permit.becomes(kind)
+                connection = None if fresh else self.pool.take_idle(permit)
+                if connection is None:
+                    connection = await self.pool.acquire(permit, fresh=fresh)
                 try:
-                    if permit is None:
-                        permit = await self.permits.take(claim)
-                    # How long it was prepared says nothing of the upstream.
-                    permit.began = time.monotonic()
-                    if kind is not None:
-                        permit.becomes(kind)
-                    connection = None if fresh else self.pool.take_idle(permit, trial)
-                    if connection is None:
-                        connection = await self.pool.acquire(permit, trial, fresh=fresh)
-                    try:
-                        connection.begin(head_only=outgoing.head_only, upgrade=kind == "websocket")
-                        uploading = outgoing.start(connection, self._timeouts.response)
-                        head = await connection.head()
-                        self.health.answered(head.status, trial)
-                        return PooledResponse(self.pool, connection, head, uploading)
-                    except BaseException as error:
-                        self.pool.drop(connection)
-                        if not (
-                            isinstance(error, UpstreamFailed)
-                            and outgoing.repeatable(connection)
-                            and self.health.may_retry()
-                        ):
-                            raise
-                finally:
-                    self.health.breaker.released(trial)  # if its end has told nothing
+                    connection.begin(head_only=outgoing.head_only, upgrade=kind == "websocket")
+                    uploading = outgoing.start(connection, self._timeouts.response)
+                    head = await connection.head()
+                    permit.answered(head.status)
+                    return PooledResponse(self.pool, connection, head, uploading)
+                except BaseException as error:
+                    self.pool.drop(connection)
+                    if not (
+                        isinstance(error, UpstreamFailed)
+                        and outgoing.repeatable(connection)
+                        and self.permits.health.may_retry()
+                    ):
+                        raise
                 permit, fresh = None, True  # once more, where that is safe
         except BaseException:
             outgoing.stop()
@@ -161,7 +144,6 @@ class HttpUpstream:
 
     async def close(self) -> None:
         """Drop all connections."""
-        self._timer.stop()
         self.long_requests.close()
         self.permits.close()
         self.pool.close()
