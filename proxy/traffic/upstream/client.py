@@ -12,7 +12,7 @@ from typing import Final
 
 from ...config.limits import Timeouts, TrafficLimits
 from ...config.settings import Address, TcpAddress
-from ...core.errors import UpstreamFailed, UpstreamTimeout
+from ...core.errors import Busy, UpstreamFailed, UpstreamTimeout
 from ...core.transform import Forwardable
 from ..http1.forwarding_headers import UNCHANGED, Forwarding
 from ..http1.outgoing_heads import request_lines
@@ -27,8 +27,6 @@ from .limit import FixedLimit
 from .outgoing_request import OutgoingRequest, Upload
 from .permits import Claim, Kind, Permit, Permits
 from .pool import Pool, PooledResponse
-
-__all__ = ["HttpUpstream", "PooledResponse"]
 
 _HTTP_PORT: Final = 80
 _HTTPS_PORT: Final = 443
@@ -100,8 +98,9 @@ class HttpUpstream:
         """
         kind: Kind | None = None
         if websocket:
-            self.permits.refuse_if_full_of("websocket", claim)
             kind = "websocket"
+            if not self.permits.has_room(kind, claim):
+                raise Busy("websockets")
         lines = request_lines(message, host=self._host, forwarding=forwarding, websocket=websocket)
         payload = message.body if message.body is not None else body.take()
         upload = Upload(body, self._limits.window) if payload is None else None

@@ -40,7 +40,6 @@ FEW_ANSWERS: Final = 20
 MANY_ANSWERS: Final = 200
 _LOOKED_AT: Final = 5
 """After each so many answers it is looked whether they are enough."""
-_TELLS_NOTHING: Final = frozenset({"failed", "cut", "unconnected", "unsent"})
 CUT_TO: Final = 10
 """Then it is halved, but not below this part of the most: long polls, too, are given up late."""
 
@@ -101,7 +100,7 @@ class ConcurrencyLimit:
         nothing of how busy the upstream is; what its client has given up says as much as that it
         takes longer than that.
         """
-        if outcome in _TELLS_NOTHING:
+        if outcome in {"failed", "cut", "unconnected", "unsent"}:
             return
         now, usual = self._clock(), self.usual
         began = self._began

@@ -41,26 +41,20 @@ class UpstreamHealth:
         self._saved_answers = MOST_RETRIES * ANSWERS_PER_RETRY
 
     def refuse_if_resting(self) -> None:
-        """Raise UpstreamResting where `admit` would."""
+        """Raise UpstreamResting while the upstream has failed, and is left alone."""
         if self.breaker.refuses:
-            raise self._resting()
+            error = UpstreamResting()
+            error.retry_after = max(1, math.ceil(self.breaker.seconds_left))
+            raise error
 
     def admit(self) -> int:
-        """Let a request go upstream; the caller reports how it ended.
+        """Let a request go upstream; `answered` or `ended` is to follow.
 
-        Return its number where it is the breaker's trial, else NO_TRIAL.
-
-        Raises:
-            UpstreamResting: The upstream has failed, and is left alone.
+        Return its number where it is the breaker's trial, else NO_TRIAL. Raise as above.
         """
-        if not self.breaker.admits():
-            raise self._resting()
+        self.refuse_if_resting()
+        self.breaker.admits()
         return self.breaker.trial
-
-    def _resting(self) -> UpstreamResting:
-        error = UpstreamResting()
-        error.retry_after = max(1, math.ceil(self.breaker.seconds_left))
-        return error
 
     def answered(self, status: int, trial: int) -> None:
         """Take note of the head of a response."""

@@ -289,11 +289,6 @@ class Permits:
             flow.delay.long(now)
             raise Busy("queue-full")
 
-    def refuse_if_full_of(self, kind: Kind, claim: Claim) -> None:
-        """Raise Busy where there is no room for another of a kind."""
-        if not self.has_room(kind, claim):
-            raise Busy(f"{kind}s")
-
     def has_room(self, kind: Kind, claim: Claim) -> bool:
         """Return whether there is room for another of a kind."""
         return self._has_room(kind, self._flow_of(claim).client)

@@ -21,6 +21,7 @@ from tests.traffic.wire import (
     Origin,
     Peer,
     Response,
+    connected,
     eventually,
     get,
     obliging,
@@ -63,6 +64,16 @@ async def test_five_failures_to_connect_open_it_and_the_refusal_says_for_how_lon
         assert refused.values(b"sealyard-error") == [b"upstream-resting"]
         assert CANARY not in refused.raw
         assert ours.upstream.permits.health.breaker.state == "open"
+
+
+async def test_while_it_is_open_nothing_is_read_of_a_body() -> None:
+    asked = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 11\r\nExpect: 100-continue\r\n\r\n"
+    async with before(free_port()) as ours, connected(ours.port) as client:
+        await statuses(ours, 5)
+        client.send(asked)
+        refused = await client.response()
+
+    assert (refused.status, refused.values(b"sealyard-error")) == (503, [b"upstream-resting"])
 
 
 @pytest.mark.timing
