@@ -48,10 +48,7 @@ class UpstreamHealth:
             raise error
 
     def admit(self) -> int:
-        """Let a request go upstream; `answered` or `ended` is to follow.
-
-        Return its number where it is the breaker's trial, else NO_TRIAL. Raise as above.
-        """
+        """As above; return the number of a request that is the breaker's trial, else NO_TRIAL."""
         self.refuse_if_resting()
         self.breaker.admits()
         return self.breaker.trial
