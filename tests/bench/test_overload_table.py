@@ -15,7 +15,7 @@ import pytest
 from tools.bench import cpu, load
 from tools.bench.overload import table
 from tools.bench.overload.page import PAGE, TABLE, render_table
-from tools.bench.overload.proxies import Proxy, for_table
+from tools.bench.overload.proxies import Proxy, absent_from_table, for_table
 from tools.bench.overload.quota import limited
 from tools.bench.overload.record import Delivered
 from tools.bench.overload.table import SHARES, TIMES, Cell, from_json, render, to_json, works
@@ -81,6 +81,7 @@ def test_every_kind_of_message_is_one_that_sealyard_is_told_of() -> None:
     ]
     assert SHARES == (1.0, 0.5, 0.3, 0.25)
     assert for_table()[0].peer.name == "Sealyard"
+    assert len(for_table()) + len(absent_from_table()) == 3
 
 
 @pytest.mark.timing

@@ -29,7 +29,7 @@ from ..works import Work, a_message, a_text
 from . import table
 from .clients import Asked, Plan
 from .page import write_page, write_table
-from .proxies import Proxy, for_table, proxies
+from .proxies import Proxy, absent_from_table, for_table, proxies
 from .record import Delivered, Phases, Record, delivered
 
 LONG_SECONDS: Final = 120
@@ -121,6 +121,11 @@ def _table(options: argparse.Namespace) -> int:
         if not options.proxy
         or any(name.casefold() in one.name.casefold() for name in options.proxy)
     ]
+    absent = [] if options.proxy else absent_from_table()
+    if absent:
+        say("; ".join(absent))
+        if options.write:
+            return 2
     seconds = table.QUICK_SECONDS if options.quick else table.CELL_SECONDS
     about = _about(seconds)
     kept = _kept(about) if options.resume else []

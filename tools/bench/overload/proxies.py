@@ -110,7 +110,16 @@ def _envoys() -> list[Proxy]:
 
 
 def for_table() -> list[Proxy]:
-    """Return Sealyard, and those that refuse or order by load as it does."""
+    """Return Sealyard, and those that refuse or order by load as it does and can run here."""
+    return [one for one in _of_table() if one.peer.absent() is None]
+
+
+def absent_from_table() -> list[str]:
+    """Return why others of them cannot run here."""
+    return [f"{one.name}: {why}" for one in _of_table() if (why := one.peer.absent()) is not None]
+
+
+def _of_table() -> tuple[Proxy, ...]:
     known, admin = haproxy.PEERS[0], free_port()
 
     def prepare(place: Place) -> list[str]:
@@ -118,12 +127,11 @@ def for_table() -> list[Proxy]:
         return ["haproxy", "-db", "-f", str(conf)]
 
     peer = Peer(known.name, _PASSES, known.absent, known.version, prepare)
-    every = (
+    return (
         _sealyard(),
         Proxy(peer, "a priority class by rate", admin, ("/ready",)),
         *(one for one in _envoys() if one.limits == "overload manager"),
     )
-    return [one for one in every if one.peer.absent() is None]
 
 
 def _nginxes() -> list[Proxy]:
