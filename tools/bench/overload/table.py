@@ -11,11 +11,13 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from .. import load
 from ..cells import say
+from ..peers import Peer
 from ..running import Running, a_backend, started
 from ..works import Work, a_message, a_text
 from .proxies import Proxy
@@ -117,22 +119,30 @@ def _row(  # noqa: PLR0913, PLR0917 - what a row consists of
     row: dict[float, Cell],
 ) -> Iterator[Cell]:
     """Measure what a row lacks."""
-    module = ("tools.bench.overload.backend", "0", "0")
-    with (
-        a_backend(*module) as backend,
-        started(proxy.peer, backend) as running,
-        limited(running.pid, share) as by,
-    ):
-        try:
-            capacity = next((one.found.capacity for one in row.values()), 0)
-            capacity = capacity or capacity_of(running, work, _CAPACITY_SECONDS)
-        except load.LoadFailed as error:  # it refuses at its capacity, as where others work here
-            say(f"no row: {error}")
-            return
-        phases = Phases(_CALM_SECONDS, seconds, _AFTER_SECONDS)
+    capacity = next((one.found.capacity for one in row.values()), 0)
+    try:
+        if not capacity:
+            with _loaded(proxy.unlimited or proxy.peer, share) as (running, _):
+                capacity = capacity_of(running, work, _CAPACITY_SECONDS)
+    except load.LoadFailed as error:  # it refuses at its capacity, as where others work here
+        say(f"no row: {error}")
+        return
+    phases = Phases(_CALM_SECONDS, seconds, _AFTER_SECONDS)
+    with _loaded(proxy.peer, share) as (running, by):
         for times in (one for one in TIMES if one not in row):
             found = overload(proxy, running, work, capacity, times, phases)
             yield Cell(work.title, share, by, times, found)
+
+
+@contextmanager
+def _loaded(peer: Peer, share: float) -> Iterator[tuple[Running, str]]:
+    """Run a peer with its part of a processor before a fast backend; yield how that is kept."""
+    with (
+        a_backend("tools.bench.overload.backend", "0", "0") as backend,
+        started(peer, backend) as running,
+        limited(running.pid, share) as by,
+    ):
+        yield running, by
 
 
 def capacity_of(running: Running, work: Work, seconds: int) -> float:
