@@ -6,9 +6,8 @@ from typing import Final, Literal, Protocol
 
 Outcome = Literal["answered", "failed", "cut", "timeout", "abandoned", "unconnected", "unsent"]
 """How a request ended. `answered`: all of the response came. `failed`, `timeout`: by the upstream.
-`cut`: so has a new connection, before it gave a response. `abandoned`: the client left, or the
-response did not come to its end. `unconnected`: there was no connection. `unsent`: nothing was sent
-upstream."""
+`cut`: a new connection, before any response. `unconnected`: there was none. `abandoned`: the client
+left, or the response did not come to its end. `unsent`: nothing was sent upstream."""
 
 
 class Limit(Protocol):
