@@ -98,16 +98,15 @@ def problem(  # noqa: PLR0913 - what one response consists of, most by name
     status, headers, before, behind = written(
         error.code, error.title, status, error.retry_after, detail, allow, form
     )
-    ids = ""
-    if request_id:  # empty before a request was read
-        ids = f',"instance":{encode_basestring(request_id)}'
+    # The request id is empty before a request was read.
+    ids = f',"instance":{encode_basestring(request_id)}' if request_id else ""
     if trace_id:
         ids += f',"trace_id":{encode_basestring(trace_id)}'
+    own: Headers = ((b"X-Request-Id", request_id.encode("ascii")),) if named else ()
     if now is not None:
-        headers += ((b"Date", _date(int(now))),)
-    if named:
-        headers += ((b"X-Request-Id", request_id.encode("ascii")),)
-    return Problem(status, headers, b"%b%b%b" % (before, ids.encode(), behind))
+        own += ((b"Date", _date(int(now))),)
+    body = b"%b%b%b" % (before, ids.encode(), behind)
+    return Problem(status, (*headers[:3], *own, *headers[3:]), body)
 
 
 @lru_cache(maxsize=256)
