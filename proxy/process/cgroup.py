@@ -14,15 +14,16 @@ from typing import Final
 
 MOUNT: Final = Path("/sys/fs/cgroup")
 _MEMBERSHIP: Final = Path("/proc/self/cgroup")
+_MEMORY: Final = (("memory.max", ""), ("memory.high", ""), ("memory.limit_in_bytes", "memory"))
 _UNLIMITED: Final = 1 << 62
 """Version 1 says so by the highest multiple of a page."""
 
 
 def memory_limit(mount: Path = MOUNT, membership: Path = _MEMBERSHIP) -> int | None:
-    """Return how many bytes the processes of the group may hold; None: there is no limit."""
+    """Return how many bytes the group may hold, unthrottled as well; None: there is no limit."""
     found = [
         int(text)
-        for name, controller in (("memory.max", ""), ("memory.limit_in_bytes", "memory"))
+        for name, controller in _MEMORY
         for folder in _folders(mount, membership, controller)
         if (text := _read(folder / name)).isdecimal()
     ]

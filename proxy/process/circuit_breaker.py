@@ -29,7 +29,6 @@ class CircuitBreaker:
         "_rest",
         "_since",
         "_trials",
-        "calm",
         "opened",
         "trial",
     )
@@ -52,8 +51,6 @@ class CircuitBreaker:
         self._trials = 0
         self.trial = NO_TRIAL
         """The number of the trial under way. Right behind `admits`: of what it has let through."""
-        self.calm = True
-        """Whether it is closed, and nothing has failed since a success: another changes nothing."""
         self.opened = 0
         """How many times it has opened."""
 
@@ -71,11 +68,16 @@ class CircuitBreaker:
             return 0.0
         return self._since + self._present_rest - self._clock()
 
+    @property
+    def refuses(self) -> bool:
+        """Whether no request may pass now."""
+        return self._since is not None and (bool(self.trial) or self._resting(self._since))
+
     def admits(self) -> bool:
         """Whether a request may pass now; the caller then reports how it ended, with `trial`."""
         if self._since is None:
             return True
-        if self.trial or self._resting(self._since):
+        if self.refuses:
             return False
         self._trials += 1
         self.trial = self._trials
@@ -85,14 +87,12 @@ class CircuitBreaker:
         """Close."""
         self._since, self._in_a_row, self.trial = None, 0, NO_TRIAL
         self._present_rest = self._rest
-        self.calm = True
 
     def failed(self, trial: int, *, slow: bool = False) -> None:
         """Open after one slow failure, several fast ones in a row, or a trial in vain."""
         tried = self._since is not None
         if tried and (not trial or trial != self.trial):
             return  # it began before
-        self.calm = False
         self._in_a_row += 1
         if tried:
             self._present_rest = min(2 * self._present_rest, self._longest_rest)

@@ -35,6 +35,7 @@ MOST_OUTLIVING: Final = 1024
 
 # --- connections of clients -------------------------------------------------------------------
 BACKLOG: Final = 1024  # connections that wait to be accepted
+UNSENT_BYTES: Final = 128 * 1024  # of one client that the kernel keeps before they can be sent
 PROBE_SECONDS: Final = 1.0  # time in which the owner of an existing Unix socket must answer
 # First and longest pause before the next accept where descriptors have run out.
 LEAST_PAUSE_SECONDS: Final = 0.1

@@ -274,11 +274,6 @@ class LoopLag:
         self._room -= 1
         return self._room >= 0
 
-    @property
-    def stands(self) -> bool:
-        """Whether turns have been long for STANDING_SECONDS."""
-        return self._long.stands(self._clock())
-
     def longest(self) -> float:
         """Return the longest turn in seconds since this was last asked."""
         longest, self._longest = self._longest, 0.0

@@ -1,19 +1,25 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from tools.bench import cpu
+from tools.bench import cpu, load
+from tools.bench.overload import table
 from tools.bench.overload.page import PAGE, TABLE, render_table
-from tools.bench.overload.proxies import for_table
+from tools.bench.overload.proxies import Proxy, absent_from_table, for_table
 from tools.bench.overload.quota import limited
 from tools.bench.overload.record import Delivered
-from tools.bench.overload.table import SHARES, TIMES, Cell, render, to_json, works
+from tools.bench.overload.table import SHARES, TIMES, Cell, from_json, render, to_json, works
+from tools.bench.works import Work
 
 FOUND = Delivered(
     proxy="Sealyard",
@@ -75,6 +81,7 @@ def test_every_kind_of_message_is_one_that_sealyard_is_told_of() -> None:
     ]
     assert SHARES == (1.0, 0.5, 0.3, 0.25)
     assert for_table()[0].peer.name == "Sealyard"
+    assert len(for_table()) + len(absent_from_table()) == 3
 
 
 @pytest.mark.timing
@@ -90,3 +97,65 @@ def test_a_quota_is_kept_in_whatever_way() -> None:
             process.kill()
     assert by in {"cgroup", "stopped"}
     assert share <= 0.4
+
+
+def test_what_this_machine_could_not_ask_is_told() -> None:
+    row = [Cell("short", 1.0, "whole", times, replace(FOUND, offered=2000)) for times in TIMES]
+    told = render(row).splitlines()[-1]
+
+    assert told.count("(offered 2.0 times)") == 2  # of three and of five
+
+
+def test_a_table_that_was_ended_goes_on_with_the_cell_it_lacks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[tuple[str, float, float]] = []
+
+    @contextlib.contextmanager
+    def nothing(*_: object) -> Iterator[SimpleNamespace]:
+        yield SimpleNamespace(pid=0)
+
+    def found(
+        proxy: Proxy, _: object, work: Work, capacity: float, times: float, __: object
+    ) -> Delivered:
+        asked.append((work.title, capacity, times))
+        return replace(FOUND, proxy=proxy.peer.name, limits=proxy.limits, capacity=capacity)
+
+    for one in ("a_backend", "started", "limited"):
+        monkeypatch.setattr(table, one, nothing)
+    monkeypatch.setattr(table, "capacity_of", lambda *_: 7.0)
+    proxy, shares = for_table()[0], [1.0]
+
+    def measured(kept: list[Cell]) -> list[Cell]:
+        rows = table.cells(
+            [proxy], found, seconds=1, kinds=["short", "passing"], shares=shares, kept=kept
+        )
+        return list(rows)
+
+    whole = measured([])
+    assert len(asked) == len(whole) == 2 * len(TIMES)
+    asked.clear()
+    kept = from_json(to_json(whole[:3]))
+    assert [one.times for one in measured(kept)] == [*TIMES, *TIMES]
+    assert asked[:3] == [("short", 7.0, 3.0), ("short", 7.0, 5.0), ("passing", 7.0, TIMES[0])]
+    asked.clear()
+    assert measured(whole) == whole
+    assert asked == []
+
+
+def test_a_capacity_is_that_with_as_many_under_way_as_end_soon(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loads: list[int] = []
+
+    def run(rate: float, _: object, at_once: int, __: int) -> SimpleNamespace:
+        loads.append(at_once)
+        if at_once > 30:
+            raise load.LoadFailed
+        return SimpleNamespace(per_second=rate * at_once / 4)
+
+    monkeypatch.setattr(load, "run", run)
+    of: Any = table.capacity_of  # here of a rate, in place of what runs
+    found = [of(rate, works()[0], 1) for rate in (300.0, 2000.0, 9000.0)]
+    assert found == [300.0, 10_000.0, 9000.0]
+    assert loads == [4, 4, 4, 4, 20, 4, 4, 64]

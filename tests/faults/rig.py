@@ -480,7 +480,7 @@ class Rig:
         self.answerer.fault = fault
         self.keys.forget()
         # Retries have a budget, which many exchanges that each need one would use up.
-        self.ours.upstream.health._saved_answers = MOST_RETRIES * ANSWERS_PER_RETRY
+        self.ours.upstream.permits.health._saved_answers = MOST_RETRIES * ANSWERS_PER_RETRY
         self.origin.bytes.clear()
         self.ours.ear.heard.clear()
         try:

@@ -28,6 +28,9 @@ def group(folder: Path, membership: str, **files: str) -> tuple[Path, Path]:
         ("0::/\n", {"memoryDOTmax": "max"}, None),
         ("0::/\n", {}, None),
         ("", {"memoryDOTmax": "5"}, None),
+        # Above this, the kernel throttles the group until it has given memory back.
+        ("0::/\n", {"memoryDOTmax": "268435456", "memoryDOThigh": "241591910"}, 241591910),
+        ("0::/\n", {"memoryDOTmax": "268435456", "memoryDOThigh": "max"}, 268435456),
         # The tightest of the own group and those above it; one that is not here is passed over.
         ("0::/pod/box\n", {"pod__memoryDOTmax": "200", "pod__box__memoryDOTmax": "max"}, 200),
         ("0::/pod/box\n", {"memoryDOTmax": "300", "pod__box__memoryDOTmax": "400"}, 300),

@@ -161,7 +161,7 @@ async def test_a_trial_of_the_breaker_that_gets_no_place_is_given_back(
         raise Busy("long-transfers")
 
     async with one_client(Origin()) as (ours, _):
-        breaker = ours.upstream.health.breaker
+        breaker = ours.upstream.permits.health.breaker
         for _number in range(5):
             breaker.failed(NO_TRIAL)
         monkeypatch.setattr(breaker, "_present_rest", 0.0)

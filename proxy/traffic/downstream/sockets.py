@@ -10,7 +10,7 @@ from typing import Final
 
 from ...config.settings import Address, TcpAddress, UnixAddress
 from ...core.errors import AddressUnavailable
-from ..policy import BACKLOG, PROBE_SECONDS
+from ..policy import BACKLOG, PROBE_SECONDS, UNSENT_BYTES
 
 EVERY: Final = "*"
 _SOCKET_MASK: Final = 0o117  # leaves 0660
@@ -80,6 +80,9 @@ def _bind(family: int, place: tuple[object, ...], *, reuse_port: bool) -> socket
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        # What an accepted client does not read is to wait where the budget counts it: the kernel
+        # would keep 4 MiB, which a control group counts to this process, too.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
         sock.bind(place)
         sock.listen(BACKLOG)
     except OSError:

@@ -116,7 +116,7 @@ class Changing:
         long = is_long(whole, coded=coded)
         if long:
             place = await self._place_of_long(admitted)
-        elif self._upstream.health.sound:
+        else:
             permit = await self._upstream.permits.take(admitted.claim)
         try:
             await hold.works_at(whole, limit=self._steps.body_limit(exchange.decision), coded=coded)

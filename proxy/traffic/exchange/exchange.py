@@ -9,6 +9,7 @@ connections to its client and to the upstream resume (`traffic/waits`). Steps th
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
@@ -164,8 +165,8 @@ class Handler:
         caller = self._assumed
         if self._callers is not None:
             caller = await self._caller(self._callers, asked, raw, request.peer)
-        admitted = self.steps.admit(asked, raw, request.peer, record, caller)
-        self._refuse_if_busy(request, admitted.claim)
+        busy = partial(self._refuse_if_busy, request)
+        admitted = self.steps.admit(asked, raw, request.peer, record, caller, busy)
         forwarding = self.steps.request_ids.forwarding(admitted, record)
         if self.steps.asking is not None:
             await self.steps.asking.ask(admitted.exchange, admitted.claim, forwarding, record)
@@ -244,7 +245,7 @@ class Handler:
         shown = callers.presented(raw, peer)
         verdict = callers.known(shown)
         if verdict is None:
-            client = self.steps.forwarding_headers.forwarding(raw, peer, asked.host).client
+            client = self.steps.forwarding_headers.client(raw, peer)
             verdict = await callers.verified(shown, client)
         return verdict.caller
 

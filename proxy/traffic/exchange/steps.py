@@ -233,18 +233,19 @@ class Steps(PreparedSteps):
         record.method = method if method in METHODS else OTHER_METHOD
         return request
 
-    def admit(
+    def admit(  # noqa: PLR0913, PLR0917 - what is known of one request
         self,
         request: Admitted,
         raw: RawRequest,
         peer: Peer,
         record: MessageRecord,
-        caller: VerifiedCaller | None = None,
+        caller: VerifiedCaller | None,
+        refuse_if_busy: Callable[[Claim], None],
     ) -> AdmittedExchange:
         """Find the rule of a request, before its body is read.
 
         Raises:
-            TrafficError: A rule refuses it.
+            TrafficError: A rule refuses it, or `refuse_if_busy` does.
         """
         if request.via:
             self.forwarding_headers.refuse_loop(raw.headers)
@@ -255,19 +256,22 @@ class Steps(PreparedSteps):
             exchange.caller = caller
         if self.opens is not None and opens(exchange):
             self.opens.admit(caller)
-        forwarding = self.forwarding_headers.forwarding(raw, peer, request.host)
         record.exchange = exchange
+        if record.watch is not None:
+            record.watch.admitted(exchange.decision)
+        client = self.forwarding_headers.client(raw, peer) if caller is None else _named(caller)
+        claim = self._claim(exchange, client)
+        refuse_if_busy(claim)  # nothing more is made of what is refused
+        forwarding = self.forwarding_headers.forwarding(raw, peer, request.host)
         admitted = AdmittedExchange(
             request,
             exchange,
             forwarding,
             self._rewrite(forwarding.place),
-            self._claim(exchange, forwarding.client if caller is None else _named(caller)),
+            claim,
             self.ladder.raised(request) if self.ladder.on else None,
         )
         self.ladder.called(admitted, record)
-        if record.watch is not None:
-            record.watch.admitted(exchange.decision)
         return admitted
 
     def _claim(self, exchange: Exchange, client: str) -> Claim:

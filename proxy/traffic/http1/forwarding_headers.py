@@ -90,16 +90,21 @@ class ForwardingHeaders:
             if any(self._name in one.split() for one in _LIST.split(value)):
                 raise LoopDetected("via")
 
+    def client(self, raw: RawRequest, peer: Peer) -> str:
+        """Return who has sent a request (see `client_name`), for shares and limits."""
+        if trusts(self._trusted, peer.address):
+            return client_name(_client_address(raw.headers, self._trusted, peer.address))
+        return client_name(peer.address)
+
     def forwarding(self, raw: RawRequest, peer: Peer, host: bytes) -> Forwarding:
         """Return what changes in a request with this Host, which is empty where none came."""
         proto = b"https" if peer.encrypted else b"http"
         via = self._vias[0 if raw.version == HTTP_10 else 1]
-        address = peer.address.encode("ascii")
+        address, client = peer.address.encode("ascii"), self.client(raw, peer)
         if trusts(self._trusted, peer.address):
-            client = client_name(_client_address(raw.headers, self._trusted, peer.address))
             return _appended(raw.headers, via, address, proto, host, client)
         told = raw.names[_telling]
-        return _own(told, via, address, proto, host, client_name(peer.address))
+        return _own(told, via, address, proto, host, client)
 
 
 @lru_cache(maxsize=1024)
@@ -200,6 +205,7 @@ def _client_address(headers: Headers, trusted: tuple[Network, ...], peer: str) -
     return client
 
 
+@lru_cache(maxsize=1024)
 def _entry_address(entry: bytes) -> str:
     """Return the address in an entry without quotes, brackets and port; empty if there is none."""
     text = entry.strip(b' \t"').decode("latin-1")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from email.utils import formatdate
+from functools import lru_cache
 from http import HTTPStatus
+from json.encoder import encode_basestring
 from typing import Final, Literal
 
 from ...core.errors import InternalError, MessageError, MethodNotAllowed, OpenFailed, TrafficError
@@ -19,6 +20,8 @@ Form = Literal["application/problem+json", "application/graphql-response+json", 
 _REASONS: Final = {status.value: status.phrase.encode("ascii") for status in HTTPStatus}
 
 
+_IDS: Final = "ids"
+"""What stands for the ids in a body: no text inside a member has quotes that are not escaped."""
 _OF_OPERATIONS: Final = frozenset({400, 415, 422})
 """What says that an operation is wrong, or that no block takes it."""
 _ACCEPTED: Final = re.compile(
@@ -87,46 +90,65 @@ def problem(  # noqa: PLR0913 - what one response consists of, most by name
     the client, which finds it in the header that it came in.
     """
     status = status_of(error, direction)
-    members: dict[str, object] = {
-        "type": f"urn:sealyard:error:{error.code}",
-        "title": error.title,
-        "status": status,
-    }
-    if request_id:  # empty before a request was read
-        members["instance"] = request_id
-    if trace_id:
-        members["trace_id"] = trace_id
     # A failed open looks the same for every cause: a detail would be an oracle.
-    if error.detail and not isinstance(error, OpenFailed):
-        members["detail"] = error.detail
+    detail = "" if isinstance(error, OpenFailed) else error.detail
+    allow = error.allow if isinstance(error, MethodNotAllowed) else ""
+    # Texts that are not of a message are few, and kept.
+    written = _written.__wrapped__ if detail else _written
+    status, headers, before, behind = written(
+        error.code, error.title, status, error.retry_after, detail, allow, form
+    )
+    # The request id is empty before a request was read.
+    ids = f',"instance":{encode_basestring(request_id)}' if request_id else ""
+    if trace_id:
+        ids += f',"trace_id":{encode_basestring(trace_id)}'
+    own: Headers = ((b"X-Request-Id", request_id.encode("ascii")),) if named else ()
+    if now is not None:
+        own += ((b"Date", _date(int(now))),)
+    body = b"%b%b%b" % (before, ids.encode(), behind)
+    return Problem(status, (*headers[:3], *own, *headers[3:]), body)
+
+
+@lru_cache(maxsize=256)
+def _written(  # noqa: PLR0913, PLR0917 - the one caller has them all
+    code: str, title: str, status: int, retry_after: int, detail: str, allow: str, form: Form
+) -> tuple[int, Headers, bytes, bytes]:
+    """Return what an error says of itself: status, headers, and what stands around its ids."""
+    members: dict[str, object] = {
+        "type": f"urn:sealyard:error:{code}",
+        "title": title,
+        "status": status,
+        "instance": _IDS,
+    }
+    if detail:
+        members["detail"] = detail
     headers = [
         (b"Content-Type", form.encode("ascii")),
         (b"Cache-Control", b"no-store"),
-        (b"Sealyard-Error", error.code.encode("ascii")),
+        (b"Sealyard-Error", code.encode("ascii")),
     ]
-    if named:
-        headers.append((b"X-Request-Id", request_id.encode("ascii")))
-    if now is not None:
-        headers.append((b"Date", formatdate(now, usegmt=True).encode("ascii")))
-    headers += _of_status(error, status)
+    # What a status has (RFC 9110 section 15):
+    if allow:
+        headers.append((b"Allow", allow.encode("ascii")))
+    if status == HTTPStatus.UNAUTHORIZED:
+        headers.append((b"WWW-Authenticate", b'Bearer error="invalid_token"'))  # RFC 6750 section 3
+    if status in {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}:
+        headers.append((b"Retry-After", b"%d" % retry_after))
     if form != "application/problem+json":
-        message = members.get("detail", error.title)
-        members = {"errors": [{"message": message, "extensions": {"code": error.code} | members}]}
+        extensions = {"code": code} | members
+        members = {"errors": [{"message": detail or title, "extensions": extensions}]}
         # As JSON alone, only a response of 200 is one of GraphQL to its clients.
         if form == "application/json" and status in _OF_OPERATIONS:
             status = HTTPStatus.OK.value
-    body = json.dumps(members, ensure_ascii=False, separators=(",", ":")).encode()
-    return Problem(status, tuple(headers), body)
+    body = json.dumps(members, ensure_ascii=False, separators=(",", ":"))
+    before, _, behind = body.partition(f',"instance":"{_IDS}"')
+    return status, tuple(headers), before.encode(), behind.encode()
 
 
-def _of_status(error: TrafficError, status: int) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the headers that a status has (RFC 9110 section 15)."""
-    if isinstance(error, MethodNotAllowed):
-        yield b"Allow", error.allow.encode("ascii")
-    if status == HTTPStatus.UNAUTHORIZED:
-        yield b"WWW-Authenticate", b'Bearer error="invalid_token"'  # RFC 6750 section 3
-    if status in {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}:
-        yield b"Retry-After", b"%d" % error.retry_after
+@lru_cache(maxsize=2)
+def _date(second: int) -> bytes:
+    """Return a Date, of which many are the same in an overload."""
+    return formatdate(second, usegmt=True).encode("ascii")
 
 
 def readable(refusal: Problem, asked: Headers, origins: frozenset[str]) -> Problem:

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-import time
 from dataclasses import replace
 from typing import Final
 
 from ...config.limits import Timeouts, TrafficLimits
 from ...config.settings import Address, TcpAddress
-from ...core.errors import UpstreamFailed, UpstreamTimeout
+from ...core.errors import Busy, UpstreamFailed, UpstreamTimeout
 from ...core.transform import Forwardable
 from ..http1.forwarding_headers import UNCHANGED, Forwarding
 from ..http1.outgoing_heads import request_lines
@@ -21,17 +20,13 @@ from ..http1.reader import ResponseReader
 from ..interfaces import RequestBody
 from ..policy import BEGINNING_SECONDS
 from ..slices import AT_ONCE
-from ..timers import RepeatingTimer, interval
 from ..turns import WriteBuffer
 from ..waits import in_task
 from .connection import UpstreamConnection
-from .health import UpstreamHealth
 from .limit import FixedLimit
 from .outgoing_request import OutgoingRequest, Upload
 from .permits import Claim, Kind, Permit, Permits
 from .pool import Pool, PooledResponse
-
-__all__ = ["HttpUpstream", "PooledResponse"]
 
 _HTTP_PORT: Final = 80
 _HTTPS_PORT: Final = 443
@@ -45,11 +40,9 @@ class HttpUpstream:
         "_limits",
         "_server_name",
         "_timeouts",
-        "_timer",
         "_tls",
         "_write_buffer",
         "address",
-        "health",
         "long_requests",
         "names",
         "permits",
@@ -78,18 +71,11 @@ class HttpUpstream:
         self.permits: Final = Permits(self._limits, self._timeouts)
         # What waits there and for a permit is to be answered within `timeouts.queue`.
         half = replace(self._timeouts, queue=self._timeouts.queue / 2)
-        self.long_requests: Final = Permits(self._limits, half, FixedLimit(AT_ONCE))
+        self.long_requests: Final = Permits(
+            self._limits, half, FixedLimit(AT_ONCE), self.permits.health
+        )
         """The rights of long requests to be worked at before they are sent."""
-        self._timer = RepeatingTimer(
-            self.long_requests.check,
-            interval=interval(half),
-            rests=lambda: not self.long_requests.waiting,
-        )
-        self.long_requests.wake = self._timer.start
-        self.health: Final = UpstreamHealth(self._limits, self._timeouts)
-        self.pool: Final = Pool(
-            self._connect, self.permits, self.health, self._limits, self._timeouts
-        )
+        self.pool: Final = Pool(self._connect, self._limits, self._timeouts)
 
     async def send(  # noqa: C901, PLR0913 - what one request consists of, each by name; one walk
         self,
@@ -112,46 +98,42 @@ class HttpUpstream:
         """
         kind: Kind | None = None
         if websocket:
-            self.permits.refuse_if_full_of("websocket", claim)
             kind = "websocket"
+            if not self.permits.has_room(kind, claim):
+                raise Busy("websockets")
         lines = request_lines(message, host=self._host, forwarding=forwarding, websocket=websocket)
         payload = message.body if message.body is not None else body.take()
         upload = Upload(body, self._limits.window) if payload is None else None
         outgoing = OutgoingRequest(message, lines, payload, body.framing, upload)
-        if permit is None and payload is not None and kind is None and self.health.sound:
+        if permit is None and payload is not None and kind is None:
             permit = self.permits.take_at_once(claim)
         fresh = False
         try:
             if upload is not None:
                 kind = await self._begun(outgoing, claim, kind)
             while True:
-                trial = self.health.admit()
+                if permit is None:
+                    permit = await self.permits.take(claim)
+                permit.begins()
+                if kind is not None:
+                    permit.becomes(kind)
+                connection = None if fresh else self.pool.take_idle(permit)
+                if connection is None:
+                    connection = await self.pool.acquire(permit, fresh=fresh)
                 try:
-                    if permit is None:
-                        permit = await self.permits.take(claim)
-                    # How long it was prepared says nothing of the upstream.
-                    permit.began = time.monotonic()
-                    if kind is not None:
-                        permit.becomes(kind)
-                    connection = None if fresh else self.pool.take_idle(permit, trial)
-                    if connection is None:
-                        connection = await self.pool.acquire(permit, trial, fresh=fresh)
-                    try:
-                        connection.begin(head_only=outgoing.head_only, upgrade=kind == "websocket")
-                        uploading = outgoing.start(connection, self._timeouts.response)
-                        head = await connection.head()
-                        self.health.answered(head.status, trial)
-                        return PooledResponse(self.pool, connection, head, uploading)
-                    except BaseException as error:
-                        self.pool.drop(connection)
-                        if not (
-                            isinstance(error, UpstreamFailed)
-                            and outgoing.repeatable(connection)
-                            and self.health.may_retry()
-                        ):
-                            raise
-                finally:
-                    self.health.breaker.released(trial)  # if its end has told nothing
+                    connection.begin(head_only=outgoing.head_only, upgrade=kind == "websocket")
+                    uploading = outgoing.start(connection, self._timeouts.response)
+                    head = await connection.head()
+                    permit.answered(head.status)
+                    return PooledResponse(self.pool, connection, head, uploading)
+                except BaseException as error:
+                    self.pool.drop(connection)
+                    if not (
+                        isinstance(error, UpstreamFailed)
+                        and outgoing.repeatable(connection)
+                        and self.permits.health.may_retry()
+                    ):
+                        raise
                 permit, fresh = None, True  # once more, where that is safe
         except BaseException:
             outgoing.stop()
@@ -161,7 +143,6 @@ class HttpUpstream:
 
     async def close(self) -> None:
         """Drop all connections."""
-        self._timer.stop()
         self.long_requests.close()
         self.permits.close()
         self.pool.close()

@@ -100,7 +100,7 @@ class ConcurrencyLimit:
         nothing of how busy the upstream is; what its client has given up says as much as that it
         takes longer than that.
         """
-        if outcome in {"failed", "unsent"}:
+        if outcome in {"failed", "cut", "unconnected", "unsent"}:
             return
         now, usual = self._clock(), self.usual
         began = self._began

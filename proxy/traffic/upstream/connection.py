@@ -11,7 +11,6 @@ from collections.abc import Callable
 
 from ...core.errors import Busy, UpstreamFailed, UpstreamTimeout
 from ...core.http.message import ResponseHead
-from ...process.circuit_breaker import NO_TRIAL
 from ..http1.reader import ResponseReader
 from ..interfaces import Receiver
 from ..policy import LONG_TRANSFER_SECONDS, UNREAD_SECONDS
@@ -30,7 +29,6 @@ class UpstreamConnection(UpstreamSocket):
         expires: Loop time from which an idle connection is too old for another message.
         used: It has carried a message before.
         permit: That of its message.
-        trial: The number of the breaker's trial, where its message is that.
         error: What its message has failed with.
         passes: Sends a piece of the body at once, if it can; returns whether it has. None: none is.
     """
@@ -52,7 +50,6 @@ class UpstreamConnection(UpstreamSocket):
         "passes",
         "permit",
         "reader",
-        "trial",
         "used",
     )
 
@@ -76,7 +73,6 @@ class UpstreamConnection(UpstreamSocket):
         self.expires = NEVER
         self.used = False
         self.permit: Permit | None = None
-        self.trial = NO_TRIAL
 
     # --- called by the transport --------------------------------------------------------------
 

@@ -8,14 +8,14 @@ from http import HTTPStatus
 from typing import Final
 
 from ...config.limits import Timeouts, TrafficLimits
-from ...core.errors import UpstreamFailed, UpstreamResting, UpstreamTimeout
+from ...core.errors import UpstreamResting
 from ...process.circuit_breaker import CircuitBreaker
 from ..policy import MOST_RETRIES
+from .limit import Outcome
 
 _GATEWAY_ERRORS: Final = frozenset(
     {HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT}
 )
-_CUT: Final = frozenset({"connection-lost", "no-response"})
 ANSWERS_PER_RETRY: Final = 5
 
 
@@ -27,7 +27,7 @@ class UpstreamHealth:
     want it count such failures as `gateway_errors`.
     """
 
-    __slots__ = ("_gateway_errors", "_most_gateway_errors", "_saved_answers", "breaker", "full")
+    __slots__ = ("_gateway_errors", "_most_gateway_errors", "_saved_answers", "breaker")
 
     def __init__(self, limits: TrafficLimits, timeouts: Timeouts) -> None:
         self.breaker: Final = CircuitBreaker(
@@ -39,30 +39,19 @@ class UpstreamHealth:
         self._most_gateway_errors = limits.gateway_errors
         self._gateway_errors = 0
         self._saved_answers = MOST_RETRIES * ANSWERS_PER_RETRY
-        self.full = True
-        """Whether another answer would save up nothing, nor end a row of gateway errors."""
 
-    @property
-    def sound(self) -> bool:
-        """Whether every request may go upstream, with no more question."""
-        return self.breaker.calm or self.breaker.state == "closed"
+    def refuse_if_resting(self) -> None:
+        """Raise UpstreamResting while the upstream has failed, and is left alone."""
+        if self.breaker.refuses:
+            error = UpstreamResting()
+            error.retry_after = max(1, math.ceil(self.breaker.seconds_left))
+            raise error
 
     def admit(self) -> int:
-        """Let a request go upstream; the caller reports how it ended.
-
-        Return its number where it is the breaker's trial, else NO_TRIAL.
-
-        Raises:
-            UpstreamResting: The upstream has failed, and is left alone.
-        """
-        if not self.breaker.admits():
-            raise self._resting()
+        """As above; return the number of a request that is the breaker's trial, else NO_TRIAL."""
+        self.refuse_if_resting()
+        self.breaker.admits()
         return self.breaker.trial
-
-    def _resting(self) -> UpstreamResting:
-        error = UpstreamResting()
-        error.retry_after = max(1, math.ceil(self.breaker.seconds_left))
-        return error
 
     def answered(self, status: int, trial: int) -> None:
         """Take note of the head of a response."""
@@ -72,7 +61,6 @@ class UpstreamHealth:
             self._gateway_error(self._most_gateway_errors, trial)
         else:
             self._gateway_errors = 0
-            self.full = self._saved_answers == MOST_RETRIES * ANSWERS_PER_RETRY
             self.breaker.succeeded()
 
     def may_retry(self) -> bool:
@@ -80,25 +68,17 @@ class UpstreamHealth:
         if self._saved_answers < ANSWERS_PER_RETRY:
             return False
         self._saved_answers -= ANSWERS_PER_RETRY
-        self.full = False
         return True
 
-    def not_connected(self, error: BaseException, trial: int) -> None:
-        """Take note that there is no connection for a request."""
-        if isinstance(error, UpstreamFailed | UpstreamTimeout):
+    def ended(self, outcome: Outcome, trial: int) -> None:
+        """Take note of a request to which no head of a response came."""
+        if outcome == "unconnected":
             self.breaker.failed(trial)
-
-    def not_answered(self, error: BaseException | None, trial: int, *, reused: bool) -> None:
-        """Take note of a request to which no head of a response came.
-
-        A connection that was `reused` may have been closed for being idle.
-        """
-        cut = isinstance(error, UpstreamFailed) and error.reason in _CUT and not reused
-        if self._most_gateway_errors is not None and (cut or isinstance(error, UpstreamTimeout)):
+        elif self._most_gateway_errors is not None and outcome in {"cut", "timeout"}:
             self._gateway_error(self._most_gateway_errors, trial)
+        self.breaker.released(trial)
 
     def _gateway_error(self, most: int, trial: int) -> None:
         self._gateway_errors += 1
-        self.full = False
-        if self._gateway_errors >= most or not self.sound:
+        if self._gateway_errors >= most or self.breaker.state != "closed":
             self.breaker.failed(trial, slow=True)

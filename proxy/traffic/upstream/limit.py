@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final, Literal, Protocol
 
-Outcome = Literal["answered", "failed", "timeout", "abandoned", "unsent"]
+Outcome = Literal["answered", "failed", "cut", "timeout", "abandoned", "unconnected", "unsent"]
 """How a request ended. `answered`: all of the response came. `failed`, `timeout`: by the upstream.
-`abandoned`: the client left, or the response did not come to its end. `unsent`: nothing was sent
-upstream."""
+`cut`: a new connection, before any response. `unconnected`: there was none. `abandoned`: the client
+left, or the response did not come to its end. `unsent`: nothing was sent upstream."""
 
 
 class Limit(Protocol):

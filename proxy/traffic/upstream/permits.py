@@ -5,7 +5,12 @@ who waits for one takes turns, as `fair_queue` says; a flow's queue is first in,
 at the deadline `timeouts.queue`. If that of a flow has not been empty for so long, or no permit has
 been free, more is asked than can be done (`StandingDelay`). Then the deadline is a tenth, and only
 as many wait as have their turn before it (`QueueRoom`). A pool of connections has no limit and no
-queue of its own: whoever has a permit gets a connection.
+queue of its own: whoever has a permit gets a connection. While the upstream is left alone after
+failures (`UpstreamHealth`), nobody gets or waits for one.
+
+So all that an upstream tells goes through its permits: when a request begins, what answers it, and
+how it ended. The limit, the shares, the queue and the health learn from that, and from nothing
+else.
 
 WebSockets, streams of events and long transfers count beside the permits (`Permit.becomes`), each
 kind with a limit of its own, of which a client leaves a tenth to others as well.
@@ -18,17 +23,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from operator import attrgetter
 from typing import Final, Literal
 from weakref import WeakValueDictionary
 
 from ...config.limits import Timeouts, TrafficLimits
 from ...core.errors import Busy
+from ...process.circuit_breaker import NO_TRIAL
 from ..overload import QueueRoom, StandingDelay
 from ..policy import OVERLOADED_SHARE
+from ..timers import RepeatingTimer, interval
 from .concurrency_limit import ConcurrencyLimit
 from .fair_queue import NOTHING_BEYOND, ClientShare, FairQueue, Flow, Scale, Share, Waiter
+from .health import UpstreamHealth
 from .limit import Limit, Outcome
 
 Kind = Literal["websocket", "event-stream", "long-transfer"]
@@ -64,13 +72,14 @@ class Permit:
         beside: What it counts as instead: a kind, and what its client has of that kind.
     """
 
-    __slots__ = ("_flow", "_permits", "began", "beside", "held")
+    __slots__ = ("_flow", "_permits", "_trial", "began", "beside", "held")
 
     def __init__(self, permits: Permits, flow: Flow) -> None:
         self.held = False
         self.beside: tuple[Share, Share] | None = None
         self._permits = permits
         self._flow = flow
+        self._trial: int | None = None  # while the upstream's health waits for what becomes of it
         self.began = time.monotonic()
         # In one step, so that no exception can come between.
         every, client, route = permits.everything, flow.client, flow.route
@@ -81,6 +90,20 @@ class Permit:
             flow.in_use + 1,
             True,
         )
+
+    def begins(self) -> None:
+        """Note that its request is sent now: how long it was prepared says nothing of the upstream.
+
+        Raises:
+            UpstreamResting: The upstream has failed, and is left alone. The permit is still held.
+        """
+        self._trial = self._permits.health.admit()
+        self.began = time.monotonic()
+
+    def answered(self, status: int) -> None:
+        """Note that the head of a response has come."""
+        self._permits.health.answered(status, self._trial or NO_TRIAL)
+        self._trial = None
 
     def becomes(self, kind: Kind) -> None:
         """Count beside the permits from now on; do nothing where it does already.
@@ -93,6 +116,9 @@ class Permit:
 
     def release(self, outcome: Outcome) -> None:
         """Give the permit back. It is idempotent."""
+        if self._trial is not None:
+            trial, self._trial = self._trial, None
+            self._permits.health.ended(outcome, trial)
         if self.beside is not None:
             kind, own = self.beside
             kind.in_use, own.in_use, self.beside = kind.in_use - 1, own.in_use - 1, None
@@ -129,16 +155,21 @@ class Permits:
         "_scale",
         "_seen",
         "_standing",
+        "_timer",
         "everything",
+        "health",
         "waited",
         "waits",
-        "wake",
     )
 
     def __init__(
-        self, limits: TrafficLimits, timeouts: Timeouts, limit: Limit | None = None
+        self,
+        limits: TrafficLimits,
+        timeouts: Timeouts,
+        limit: Limit | None = None,
+        health: UpstreamHealth | None = None,
     ) -> None:
-        """Give permits by `limit`, an adaptive one if there is none."""
+        """Give permits by `limit`, an adaptive one if there is none, and by a health of its own."""
         self._most: Final = limits.connections
         self._limit = limit or ConcurrencyLimit(limits.connections)
         self._most_of_a_route: Final = limits.connections_per_route
@@ -153,10 +184,14 @@ class Permits:
         self._beyond = NOTHING_BEYOND
         self._closed = False
         self.everything = Share()
+        self.health: Final = health or UpstreamHealth(limits, timeouts)
         self.waits = 0
         self.waited = 0.0
-        self.wake: Callable[[], None] = lambda: None
-        """Called when somebody waits: from then on, `check` must be called."""
+        self._timer = RepeatingTimer(
+            self.check,
+            interval=interval(timeouts),
+            rests=lambda: not (self.waiting or self.in_use),
+        )
         self._clients: WeakValueDictionary[str, ClientShare] = WeakValueDictionary()
         self._routes: WeakValueDictionary[tuple[str, int], Share] = WeakValueDictionary()
         self._flows: WeakValueDictionary[tuple[str, str, int], Flow] = WeakValueDictionary()
@@ -208,6 +243,7 @@ class Permits:
 
         Raises:
             Busy: The queue is full, or the wait in it was too long, or the upstream is closed.
+            UpstreamResting: The upstream has failed, and is left alone.
         """
         permit = self.take_at_once(claim)
         if permit is not None:
@@ -221,7 +257,7 @@ class Permits:
         waiter = Waiter(flow, self._loop.create_future(), now)
         try:
             self._queue.put(waiter)
-            self.wake()
+            self._timer.start()
             given: Permit = await waiter.given
         except BaseException:
             self._queue.remove(waiter)
@@ -235,9 +271,13 @@ class Permits:
         return given
 
     def refuse_if_full(self, claim: Claim) -> None:
-        """Raise Busy where a claim would get neither a permit nor a place in the queue."""
+        """Raise Busy where a claim would get neither a permit nor a place in the queue.
+
+        Or UpstreamResting, while the upstream is left alone.
+        """
         if self._closed:
             raise Busy("closing")
+        self.health.refuse_if_resting()
         if self.everything.in_use < self._scale.flow and not claim.most:
             return  # a permit is free, as in `take_at_once`
         flow = self._flow_of(claim)
@@ -248,11 +288,6 @@ class Permits:
             self._standing.long(now)
             flow.delay.long(now)
             raise Busy("queue-full")
-
-    def refuse_if_full_of(self, kind: Kind, claim: Claim) -> None:
-        """Raise Busy where there is no room for another of a kind."""
-        if not self.has_room(kind, claim):
-            raise Busy(f"{kind}s")
 
     def has_room(self, kind: Kind, claim: Claim) -> bool:
         """Return whether there is room for another of a kind."""
@@ -272,6 +307,7 @@ class Permits:
     def close(self) -> None:
         """Refuse those who wait, and whoever asks from now on."""
         self._closed = True
+        self._timer.stop()
         self._refuse(self._queue.expired(float("inf")), "closing")
 
     # --- called by permits --------------------------------------------------------------------
@@ -365,7 +401,9 @@ class Permits:
         So a route that hangs does not take all of what its own answers have made scarce.
         """
         in_use, places = self.everything.in_use, self._scale.places
-        return in_use >= places and in_use - self._beyond.places >= places
+        if in_use < places or self._beyond is NOTHING_BEYOND:
+            return in_use >= places
+        return in_use - self._beyond.places >= places
 
     def _full(self, flow: Flow) -> Share | None:
         return self._scale.full(flow, _IN_USE, flow.route.most)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Final
 
 from ...config.limits import Timeouts, TrafficLimits
 from ...core.errors import BodyTooLarge, Busy, UpstreamFailed, UpstreamTimeout
@@ -12,11 +13,11 @@ from ..byte_budget import Hold
 from ..interfaces import Change, Outlet, RawConnection
 from ..timers import RepeatingTimer, interval
 from .connection import UpstreamConnection
-from .health import UpstreamHealth
 from .limit import Outcome
-from .permits import Permit, Permits
+from .permits import Permit
 
 Connect = Callable[[], Awaitable[UpstreamConnection]]
+_CUT: Final = frozenset({"connection-lost", "no-response"})
 
 
 class Pool:
@@ -29,27 +30,21 @@ class Pool:
         "_busy",
         "_closed",
         "_connect",
-        "_health",
         "_idle",
         "_loop",
         "_making",
         "_most",
         "_patience",
-        "_permits",
         "_timer",
     )
 
     def __init__(
         self,
         connect: Connect,
-        permits: Permits,
-        health: UpstreamHealth,
         limits: TrafficLimits,
         timeouts: Timeouts,
     ) -> None:
         self._connect = connect
-        self._permits = permits
-        self._health = health
         self._most = limits.connections
         self._patience = timeouts.idle
         self._loop = asyncio.get_running_loop()
@@ -58,11 +53,8 @@ class Pool:
         self._making = 0
         self._closed = False
         self._timer = RepeatingTimer(
-            self._check,
-            interval=interval(timeouts),
-            rests=lambda: not (self.size or permits.in_use),
+            self._check, interval=interval(timeouts), rests=lambda: not self.size
         )
-        permits.wake = self._timer.start
 
     @property
     def size(self) -> int:
@@ -74,12 +66,8 @@ class Pool:
         """How many of them are idle."""
         return len(self._idle)
 
-    async def acquire(
-        self, permit: Permit, trial: int, *, fresh: bool = False
-    ) -> UpstreamConnection:
+    async def acquire(self, permit: Permit, *, fresh: bool = False) -> UpstreamConnection:
         """Return a connection for one message; a `fresh` one has carried none before.
-
-        `trial` is the number of the breaker's trial, where the message is that.
 
         Raises:
             Busy: The pool is closed.
@@ -88,9 +76,9 @@ class Pool:
             raise Busy("closing")
         if fresh:
             self._close_idle()
-        elif (connection := self.take_idle(permit, trial)) is not None:
+        elif (connection := self.take_idle(permit)) is not None:
             return connection
-        return await self._new(permit, trial)
+        return await self._new(permit)
 
     def release(self, connection: UpstreamConnection) -> None:
         """Take back a connection whose message was completed in both directions."""
@@ -117,10 +105,6 @@ class Pool:
         connection.abort()
         if permit is not None:
             permit.release(_outcome(connection))
-            if connection.reader.head is None:
-                self._health.not_answered(
-                    connection.error, connection.trial, reused=connection.used
-                )
 
     def close(self) -> None:
         """Drop all connections."""
@@ -130,7 +114,7 @@ class Pool:
         for connection in tuple(self._busy):
             connection.fail(Busy("closing"))
 
-    def take_idle(self, permit: Permit, trial: int) -> UpstreamConnection | None:
+    def take_idle(self, permit: Permit) -> UpstreamConnection | None:
         """Return an idle connection, if there is one, for the message that has `permit`."""
         now = self._loop.time()
         while self._idle:
@@ -138,25 +122,26 @@ class Pool:
             if connection.alive and now < connection.expires:
                 self._busy.add(connection)
                 self._idle.pop()
-                connection.permit, connection.trial = permit, trial
+                connection.permit = permit
                 return connection
             connection.close()
             self._idle.pop()
         return None
 
-    async def _new(self, permit: Permit, trial: int) -> UpstreamConnection:
+    async def _new(self, permit: Permit) -> UpstreamConnection:
         self._making += 1
         connection: UpstreamConnection | None = None
         try:
             self._timer.start()
             connection = await self._connect()
             self._busy.add(connection)
-            connection.permit, connection.trial = permit, trial
+            connection.permit = permit
         except BaseException as error:
             self._making -= 1
             if connection is not None:
                 connection.abort()
-            self._health.not_connected(error, trial)
+            lost = isinstance(error, UpstreamFailed | UpstreamTimeout)
+            permit.release("unconnected" if lost else "unsent")
             raise
         self._making -= 1
         return connection
@@ -178,7 +163,6 @@ class Pool:
         for connection in stale:
             connection.close()
             self._idle.remove(connection)
-        self._permits.check(now)
 
 
 def _outcome(connection: UpstreamConnection) -> Outcome:
@@ -187,7 +171,9 @@ def _outcome(connection: UpstreamConnection) -> Outcome:
     if isinstance(error, UpstreamTimeout):
         return "timeout"
     if isinstance(error, UpstreamFailed):
-        return "failed"
+        # One that was used before may have been closed for being idle.
+        cut = error.reason in _CUT and reader.head is None and not connection.used
+        return "cut" if cut else "failed"
     # The upstream may close a connection behind each response, or respond before it has been sent
     # all of a request: that is no sign that a client had waited too long.
     answered = error is None and reader.head is not None and reader.complete

@@ -325,7 +325,7 @@ def _proxies(settings: ListenerSettings) -> FrontProxies:
 
 def _count(upstream: HttpUpstream, samples: Samples, name: str) -> None:
     """Add how busy an upstream is, and how healthy; the ports of a listener are one."""
-    permits, breaker = upstream.permits, upstream.health.breaker
+    permits, breaker = upstream.permits, upstream.permits.health.breaker
     samples.add(metrics.UPSTREAM_LIMIT, permits.places, labels=(name,))
     samples.add(metrics.UPSTREAM_REQUESTS, permits.in_use, labels=(name, "under_way"))
     samples.add(metrics.UPSTREAM_REQUESTS, permits.waiting, labels=(name, "waiting"))

@@ -166,6 +166,7 @@ class Sidecar:
             self._close_sockets()
             raise
         self._memory.keep()
+        self._own = memory.resident_bytes()  # later, messages are in it
         self._divide(self.settings)
         self._memory_timer.start()
         self.keys.start_upkeep()
@@ -296,9 +297,8 @@ class Sidecar:
         if limit is None:
             self._budget.resize(ENDLESS)
             return
-        own = memory.resident_bytes()
         limits = [one.limits for one in settings.listeners]
-        parts = memory_fit.divide(limit, limits, processes=self._processes, own=own)
+        parts = memory_fit.divide(limit, limits, processes=self._processes, own=self._own)
         if parts.missing:
             self._reporter.report("memory.short", limit=parts.limit, missing=parts.missing)
         self._budget.resize(parts.divided)

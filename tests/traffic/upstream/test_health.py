@@ -21,6 +21,7 @@ from tests.traffic.wire import (
     Origin,
     Peer,
     Response,
+    connected,
     eventually,
     get,
     obliging,
@@ -62,7 +63,17 @@ async def test_five_failures_to_connect_open_it_and_the_refusal_says_for_how_lon
         assert refused.values(b"retry-after") == [b"1"]
         assert refused.values(b"sealyard-error") == [b"upstream-resting"]
         assert CANARY not in refused.raw
-        assert ours.upstream.health.breaker.state == "open"
+        assert ours.upstream.permits.health.breaker.state == "open"
+
+
+async def test_while_it_is_open_nothing_is_read_of_a_body() -> None:
+    asked = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 11\r\nExpect: 100-continue\r\n\r\n"
+    async with before(free_port()) as ours, connected(ours.port) as client:
+        await statuses(ours, 5)
+        client.send(asked)
+        refused = await client.response()
+
+    assert (refused.status, refused.values(b"sealyard-error")) == (503, [b"upstream-resting"])
 
 
 @pytest.mark.timing
@@ -146,7 +157,7 @@ async def test_a_trial_that_meets_a_gateway_error_opens_it_again() -> None:
         await statuses(ours, 2)
 
         assert len(origin.seen) == 4
-        assert ours.upstream.health.breaker.opened == 2
+        assert ours.upstream.permits.health.breaker.opened == 2
 
 
 async def test_an_upstream_that_is_silent_counts_where_gateway_errors_do() -> None:
@@ -176,7 +187,7 @@ async def test_a_client_that_leaves_while_its_request_is_tried_leaves_room_for_a
         await asyncio.sleep(0.1)
         writer.transport.abort()
 
-        await eventually(ours.upstream.health.breaker.admits)
+        await eventually(ours.upstream.permits.health.breaker.admits)
 
 
 async def test_a_request_from_before_that_ends_does_not_end_the_trial() -> None:
@@ -204,7 +215,7 @@ async def test_a_request_from_before_that_ends_does_not_end_the_trial() -> None:
 
         assert (await ask(ours)).values(b"sealyard-error") == [b"upstream-resting"]
         trial.transport.abort()
-        await eventually(ours.upstream.health.breaker.admits)
+        await eventually(ours.upstream.permits.health.breaker.admits)
 
 
 class Closing(threading.Thread):
@@ -263,7 +274,7 @@ async def test_b6_a_post_of_which_nothing_was_written_is_sent_on_another_connect
 
 async def test_b6_retries_of_a_backend_that_does_not_answer_end() -> None:
     async with before(free_port()) as ours:
-        health = ours.upstream.health
+        health = ours.upstream.permits.health
         assert sum(health.may_retry() for _ in range(100)) == 10
         for _ in range(10):
             health.answered(200, NO_TRIAL)

@@ -12,7 +12,6 @@ from proxy.config.limits import TrafficLimits
 from proxy.config.settings import TcpAddress
 from proxy.core.errors import UpstreamFailed
 from proxy.core.http.message import ResponseHead
-from proxy.process.circuit_breaker import NO_TRIAL
 from proxy.traffic.byte_budget import ByteBudget, Hold
 from proxy.traffic.upstream import permits
 from proxy.traffic.upstream.client import HttpUpstream
@@ -37,7 +36,7 @@ async def upstream_of(origin: Origin, connections: int = 1) -> AsyncIterator[Htt
 
 async def acquired(upstream: HttpUpstream) -> UpstreamConnection:
     """Return a connection with a permit of its own."""
-    return await upstream.pool.acquire(await upstream.permits.take(CLAIM), NO_TRIAL)
+    return await upstream.pool.acquire(await upstream.permits.take(CLAIM))
 
 
 async def test_a_response_that_nobody_closes_gives_its_place_back() -> None:

@@ -22,7 +22,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Final
 
-from .. import load
 from ..cells import say
 from ..peers import sealyard
 from ..running import DidNotStart, Running, a_backend, leave_a_core, started
@@ -30,7 +29,7 @@ from ..works import Work, a_message, a_text
 from . import table
 from .clients import Asked, Plan
 from .page import write_page, write_table
-from .proxies import Proxy, for_table, proxies
+from .proxies import Proxy, absent_from_table, for_table, proxies
 from .record import Delivered, Phases, Record, delivered
 
 LONG_SECONDS: Final = 120
@@ -45,7 +44,8 @@ _FIELDS: Final = (200, 1_000)
 _PROBE_SECONDS: Final = 0.1
 _SPARE_SECONDS: Final = 60
 _CAPACITY_SECONDS: Final = 4
-_AT_A_TIME: Final = 4
+_UNFINISHED: Final = Path("build", "overload-table.json")
+"""The cells of a table up to now."""
 
 
 def main() -> int:
@@ -94,6 +94,9 @@ def _options() -> argparse.Namespace:
         "--quick", action="store_true", help="cells of the table of 3 s, to see that it works"
     )
     parser.add_argument(
+        "--resume", action="store_true", help="measure only what a table that was ended lacks"
+    )
+    parser.add_argument(
         "--kind", action="append", default=[], help="only these rows of the table, as `short`"
     )
     parser.add_argument(
@@ -118,22 +121,53 @@ def _table(options: argparse.Namespace) -> int:
         if not options.proxy
         or any(name.casefold() in one.name.casefold() for name in options.proxy)
     ]
+    absent = [] if options.proxy else absent_from_table()
+    if absent:
+        say("; ".join(absent))
+        if options.write:
+            return 2
     seconds = table.QUICK_SECONDS if options.quick else table.CELL_SECONDS
+    about = _about(seconds)
+    kept = _kept(about) if options.resume else []
+
+    def keep(found: list[table.Cell]) -> None:
+        _UNFINISHED.parent.mkdir(exist_ok=True)
+        every = [*found, *(one for one in kept if one not in found)]
+        _UNFINISHED.write_text(json.dumps({"about": about, "cells": table.to_json(every)}))
+
     try:
         found = table.run(
             table.cells(
-                chosen, _overload, seconds=seconds, kinds=options.kind, shares=options.share
-            )
+                chosen,
+                _overload,
+                seconds=seconds,
+                kinds=options.kind,
+                shares=options.share,
+                kept=kept,
+            ),
+            keep,
         )
     except DidNotStart as error:
         say(f"DidNotStart: {error}")
         return 1
-    record = {"about": _about(seconds), "cells": table.to_json(found)}
+    record = {"about": about, "cells": table.to_json(found)}
     if options.record:
         options.record.write_text(json.dumps(record, indent=1) + "\n")
     if options.write:
         write_table(record)
     return 0
+
+
+def _kept(about: dict[str, str]) -> list[table.Cell]:
+    """Return the cells of a table that was ended, if they are of this code and this long."""
+    if not _UNFINISHED.exists():
+        return []
+    record = json.loads(_UNFINISHED.read_text())
+    if any(record["about"][one] != about[one] for one in ("commit", "seconds", "system")):
+        say("what is kept is of other code, or of cells of another length: all is measured")
+        return []
+    about |= {"date": record["about"]["date"], "load": record["about"]["load"]}
+    return table.from_json(record["cells"])
 
 
 def _by_the_backend(proxy: Proxy, phases: Phases) -> Delivered:
@@ -151,8 +185,7 @@ def _by_the_processor(proxy: Proxy, phases: Phases, fields: int) -> Delivered:
     work = Work("form", "", "sealed", "/api/forms", body)
     module = ("tools.bench.overload.backend", "0", "0")
     with a_backend(*module) as backend, started(proxy.peer, backend) as running:
-        load.run(running, work, _AT_A_TIME, 1)
-        capacity = load.run(running, work, _AT_A_TIME, _CAPACITY_SECONDS).per_second
+        capacity = table.capacity_of(running, work, _CAPACITY_SECONDS)
         found = _overload(proxy, running, work, capacity, _TIMES, phases)
         return replace(found, limits=f"{found.limits}, {fields:,} fields")
 

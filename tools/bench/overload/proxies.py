@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from ..peers import envoy, haproxy, nginx, sealyard
@@ -55,12 +55,16 @@ overload_manager:
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """A peer, how it limits what it asks of the backend, and at which port its probes answer."""
+    """A peer, how it limits what it asks of the backend, and at which port its probes answer.
+
+    `unlimited` is the same without what would refuse the load that shows its capacity.
+    """
 
     peer: Peer
     limits: str
     probed: int = 0
     probes: tuple[str, ...] = ()
+    unlimited: Peer | None = None
 
     @property
     def name(self) -> str:
@@ -110,20 +114,29 @@ def _envoys() -> list[Proxy]:
 
 
 def for_table() -> list[Proxy]:
-    """Return Sealyard, and those that refuse or order by load as it does."""
+    """Return Sealyard, and those that refuse or order by load as it does and can run here."""
+    return [one for one in _of_table() if one.peer.absent() is None]
+
+
+def absent_from_table() -> list[str]:
+    """Return why others of them cannot run here."""
+    return [f"{one.name}: {why}" for one in _of_table() if (why := one.peer.absent()) is not None]
+
+
+def _of_table() -> tuple[Proxy, ...]:
     known, admin = haproxy.PEERS[0], free_port()
+    plain, managed = _envoys()[-2:]
 
     def prepare(place: Place) -> list[str]:
         conf = fill("haproxy_overload.cfg", place, admin=str(admin))
         return ["haproxy", "-db", "-f", str(conf)]
 
     peer = Peer(known.name, _PASSES, known.absent, known.version, prepare)
-    every = (
+    return (
         _sealyard(),
         Proxy(peer, "a priority class by rate", admin, ("/ready",)),
-        *(one for one in _envoys() if one.limits == "overload manager"),
+        replace(managed, unlimited=plain.peer),
     )
-    return [one for one in every if one.peer.absent() is None]
 
 
 def _nginxes() -> list[Proxy]:

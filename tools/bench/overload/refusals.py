@@ -1,5 +1,8 @@
 """What a refusal costs, `python -m tools.bench.overload.refusals`: CPU time of this process in µs.
 
+Before that, where valgrind is, how many instructions there are from a head to its refusal, without
+sockets, and with its line in the log: the same on a busy machine and on an idle one.
+
 `loop-lag` is refused after the head, without a task; `queue-full` as well; `turned-away` is a
 connection that is refused before it is read; `served` is the same request forwarded. `known` is one
 with a token that is known, `forged` one with a token that does not hold, after those that one
@@ -25,10 +28,12 @@ from proxy.traffic.exchange.exchange import Handler
 from proxy.traffic.policy import LOOKED_AT
 from proxy.traffic.turns import LoopLag
 from proxy.traffic.upstream.client import HttpUpstream
+from tests.linear.callgrind import VALGRIND, counted
 from tests.traffic.callers.issuers import signed, verifying
 from tests.traffic.ours import NoKeys
 
 from ..running import a_backend
+from .refused import NAMES
 
 _SECONDS = 3
 
@@ -73,8 +78,18 @@ async def _cost(backend: int, name: str) -> float:
     return spent / asked * 1e6
 
 
+def instructions() -> dict[str, int]:
+    """Return how many instructions a refusal takes, by its reason."""
+    few, many = 50, 150
+    names = [f"{name}{told}" for name in NAMES for told in ("", " told")]
+    counts = counted(names, (few, many), module="tools.bench.overload.refused")
+    return {name: (most - least) // (many - few) for name, (least, most) in counts.items()}
+
+
 def main() -> None:
     """Print the figures."""
+    for name, number in instructions().items() if VALGRIND else ():
+        sys.stdout.write(f"{name:22}{number:10,}\n")
     with a_backend("tools.bench.overload.backend", "0", "0") as backend:
         for name in ("served", "known", "forged", *_LAGS):
             cost = uvloop.run(_cost(backend, name))
