@@ -51,7 +51,7 @@ def tool() -> Tool:
             capture_output=True,
             text=True,
             input=given,
-            timeout=120,
+            timeout=600,  # a linter takes a minute alone, and minutes where much else runs
             check=False,
             env=environ,
         )

@@ -34,7 +34,6 @@ IMAGE = "--set=image.repository=REGISTRY/sealyard"
 DIGEST = f"sha256:{'0' * 64}"
 UNTRIED = {
     "helm -n sealyard test sealyard": "its pod needs a cluster; tests/chart holds what it asks",
-    "kubectl -n shop get events": "a cluster's",
     "kubectl -n shop rollout restart deployment": "a cluster's",
     "kubectl rollout restart": "as above",
     "kubectl -n shop describe replicaset": "a cluster's",

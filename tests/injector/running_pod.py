@@ -17,8 +17,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory, mkdtemp
 
 import pytest
 
@@ -246,7 +247,16 @@ def prepare(folder: Path) -> None:
     """
     folder.chmod(0o755)
     (folder / "sealyard.yaml").write_text(CONFIGURATION)
-    run(sys.executable, "-P", "-m", "proxy", "init", str(folder / "keys"))
+    (folder / "keys").mkdir()
     (folder / "keys").chmod(0o755)
-    for one in (folder / "keys").iterdir():
-        one.chmod(0o440)
+    for name, content in keys().items():
+        (folder / "keys" / name).write_bytes(content)
+        (folder / "keys" / name).chmod(0o440)
+
+
+@cache
+def keys() -> dict[str, bytes]:
+    """Make keys with `init`, once for all pods of this process: it takes most of a second."""
+    with TemporaryDirectory() as folder:
+        run(sys.executable, "-P", "-m", "proxy", "init", f"{folder}/keys")
+        return {one.name: one.read_bytes() for one in Path(folder, "keys").iterdir()}

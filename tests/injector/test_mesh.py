@@ -1,6 +1,6 @@
 """Pods in meshes, with Envoy as the proxy: the matrix in short, and what else concerns them.
 
-CI has the interception of meshes in each mesh, with both orders of rules, and the others without a
+CI has the interception of meshes in `IN_CI`, with both orders of rules, and the others without a
 mesh; the part `meshes` of the nightly has all. `./dev test-mesh` is the long form of the matrix.
 """
 
@@ -52,6 +52,8 @@ pytestmark = [
     ),
 ]
 
+IN_CI = ("istio-init", "consul")
+"""Consul's proxy, alone of these, takes what is called from inside the pod too."""
 REQUESTS = 12
 REFUSED = 7
 ENDED = (52, 56)
@@ -62,6 +64,12 @@ WRONG = 3
 def named(mesh: Mesh | None) -> str:
     """Return the name of a mesh, also of none."""
     return mesh.name if mesh else "none"
+
+
+def in_all(*short: str) -> list[object]:
+    """Return no mesh and each mesh; CI has the first and those of `short`."""
+    slow = pytest.mark.slow
+    return [None, *(one if one.name in short else pytest.param(one, marks=slow) for one in MESHES)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +86,7 @@ def running_sidecar(pod: RunningPod) -> None:
         pod.start_sidecar()
 
 
-@pytest.fixture(scope="module", params=[None, *MESHES], ids=named)
+@pytest.fixture(scope="module", params=in_all(*IN_CI), ids=named)
 def long_lived(request: pytest.FixtureRequest) -> Iterator[Meshed]:
     """Run a pod in each mesh, for all tests: to start one takes seconds."""
     with beside(request.param, "mesh") as pod:
@@ -115,9 +123,7 @@ def requires_no_fault(found: list[Cell], pod: RunningPod) -> None:
 
 
 @pytest.mark.parametrize("interception", ["redirect", "port-env"])
-@pytest.mark.parametrize(
-    "mesh", [None, *(pytest.param(one, marks=pytest.mark.slow) for one in MESHES)], ids=named
-)
+@pytest.mark.parametrize("mesh", in_all(), ids=named)
 def test_no_order_of_rules_lets_plaintext_through(
     mesh: Mesh | None, interception: Interception
 ) -> None:

@@ -26,9 +26,9 @@ from tests.injector.running_pod import (
 pytestmark = needs_namespaces
 
 
-@pytest.fixture
-def pod() -> Iterator[RunningPod]:
-    """Run a pod with two sealed ports: an application at each, the sidecar, the redirect."""
+@pytest.fixture(scope="module")
+def whole() -> Iterator[RunningPod]:
+    """Run a pod with two sealed ports, for all tests: a sidecar takes more than a second each."""
     app = a_container(
         readinessProbe={
             "httpGet": {
@@ -42,11 +42,22 @@ def pod() -> Iterator[RunningPod]:
     )
     notes = {"sealyard.io/ports": "9000", "sealyard.io/interception": "redirect"}
     with running(a_pod(notes, containers=[app])) as made:
-        for port in (8080, 9000):
-            made.start_application(port)
         made.redirect()
-        made.start_sidecar()
         yield made
+
+
+@pytest.fixture
+def pod(whole: RunningPod) -> RunningPod:
+    """Start an application at each port, which keeps nothing yet, and the sidecar if it ended."""
+    for name in whole.processes.keys() - {"sidecar"}:
+        whole.kill(name)
+    for one in (*whole.folder.glob("data*"), *whole.folder.glob("*.log")):
+        one.write_text("") if one.suffix else one.unlink()
+    for port in (8080, 9000):
+        whole.start_application(port)
+    if "sidecar" not in whole.processes or whole.processes["sidecar"].poll() is not None:
+        whole.start_sidecar()
+    return whole
 
 
 @pytest.mark.parametrize("address", [V4, f"[{V6}]"])

@@ -6,8 +6,6 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 from proxy.telemetry.logs.events import EVENTS
 
 ROOT = Path(__file__).parent.parent.parent
@@ -26,14 +24,6 @@ def reports(module: Path) -> Iterator[tuple[str, set[str]]]:
             yield str(node.args[0].value), {key.arg for key in node.keywords if key.arg}
 
 
-def modules() -> Iterator[object]:
-    """Return each module that reports something."""
-    for path in sorted((ROOT / "proxy").rglob("*.py")):
-        if any(reports(path)):
-            name = path.relative_to(ROOT).as_posix()
-            yield pytest.param(path, id=name)
-
-
 def test_what_is_declared_is_reported_somewhere() -> None:
     code = [path.read_text() for path in (ROOT / "proxy").rglob("*.py") if path.stem != "events"]
     # The one event whose name is put together has the rest of it beside.
@@ -44,8 +34,12 @@ def test_what_is_declared_is_reported_somewhere() -> None:
         assert any(named in text for text in code), event
 
 
-@pytest.mark.parametrize("module", list(modules()))
-def test_a_module_reports_only_what_is_declared(module: Path) -> None:
-    for event, keys in reports(module):
-        assert event in EVENTS
-        assert keys <= set(EVENTS[event].keys)
+def test_a_module_reports_only_what_is_declared() -> None:
+    told = [
+        (path.relative_to(ROOT).as_posix(), event, keys)
+        for path in sorted((ROOT / "proxy").rglob("*.py"))
+        for event, keys in reports(path)
+    ]
+
+    assert len({path for path, _, _ in told}) > 20
+    assert [one for one in told if one[1] not in EVENTS or one[2] - set(EVENTS[one[1]].keys)] == []
