@@ -17,10 +17,9 @@ from proxy.config.settings import SecretReference
 from proxy.keys.keyring.file import update_keyring
 from proxy.keys.keyring.roots import FileRoot
 from proxy.telemetry.logs.access_line import MessageLine
-from proxy.wiring import build
 from proxy.wiring.reload import config_files
 from proxy.wiring.service import Service
-from proxy.wiring.sidecar.sidecar import Sidecar
+from proxy.wiring.sidecar.sidecar import Sidecar, build
 from tests.scenarios.rig import (
     A_FORM,
     B_FORM,

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import pytest
 
+from proxy.config.load import load
 from proxy.config.settings import Settings
 from proxy.core.errors import (
     InternalError,
@@ -20,7 +21,7 @@ from proxy.core.errors import (
     UnfitEnvironment,
     WorkerGone,
 )
-from proxy.wiring.reload import config_files
+from proxy.wiring.reload import config_files, reading
 from proxy.wiring.reload.config_files import Source
 from proxy.wiring.reload.reload import require_none
 from proxy.wiring.service import Service
@@ -37,6 +38,12 @@ listeners:
     rules: []
 """
 INTERVAL = 0.02
+
+
+@pytest.fixture(autouse=True)
+def read_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read in this process: another one takes longer than the intervals of these tests."""
+    monkeypatch.setattr(reading, "read", lambda path, _: (path.read_text(), load(path, {})))
 
 
 @dataclass

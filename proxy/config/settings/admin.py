@@ -233,6 +233,13 @@ class AdminSettings:
         restart=True,
     )
 
+    @property
+    def granted(self) -> frozenset[AdminScope]:
+        """The scopes that anybody has."""
+        holders: list[AdminToken | AdminClient | AdminAccount] = [*self.tokens, *self.clients]
+        holders += () if self.kubernetes is None else self.kubernetes.accounts
+        return frozenset(scope for one in holders for scope in one.scopes)
+
 
 @dataclass(frozen=True, slots=True)
 class _Admin(AdminSettings):

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...config.checks import memory_fit
 from ...config.settings import Loaded, Settings
@@ -41,7 +41,9 @@ from ..reload.material import Material, gather, keyring_of
 from ..reload.reload import require_none
 from .keys import SidecarKeys
 from .lane import LaneChange, WiredLane
-from .value_access import RuledValues
+
+if TYPE_CHECKING:  # loaded with the scopes that need it
+    from .value_access import RuledValues
 
 
 class Sidecar:
@@ -104,8 +106,13 @@ class Sidecar:
             for name, one in material.listeners.items()
         }
         self._server = TrafficServer(())
-        self.keys.rule_values(RuledValues(self.lanes))
+        self.keys.value_access = self._value_access
         telemetry_setup.follow(reporter, material.settings)
+
+    def _value_access(self) -> RuledValues:
+        from .value_access import RuledValues  # noqa: PLC0415 - as above
+
+        return RuledValues(self.lanes)
 
     @property
     def operations(self) -> SidecarKeys:
