@@ -30,6 +30,7 @@ from tests.scenarios.rig import (
     write_keys,
     write_token,
 )
+from tests.wiring.sources import read_here
 
 FREQUENT = 0.05
 
@@ -98,8 +99,9 @@ async def running(folder: Path, text: str, *, interval: float = 3600) -> AsyncIt
 
 @pytest.mark.parametrize("reloads", [200, pytest.param(1000, marks=pytest.mark.slow)])
 async def test_b17_many_reloads_under_load_drop_mix_and_leak_nothing(
-    tmp_path: Path, reloads: int
+    tmp_path: Path, reloads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    read_here(monkeypatch)
     async with backend() as behind, running(tmp_path, a_configuration(behind.port)) as ours:
         texts = [
             a_configuration(behind.port),

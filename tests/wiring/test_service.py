@@ -12,7 +12,6 @@ from typing import Any, cast
 
 import pytest
 
-from proxy.config.load import load
 from proxy.config.settings import Settings
 from proxy.core.errors import (
     InternalError,
@@ -21,11 +20,12 @@ from proxy.core.errors import (
     UnfitEnvironment,
     WorkerGone,
 )
-from proxy.wiring.reload import config_files, reading
+from proxy.wiring.reload import config_files
 from proxy.wiring.reload.config_files import Source
 from proxy.wiring.reload.reload import require_none
 from proxy.wiring.service import Service
 from tests.scenarios.test_reload import Ear
+from tests.wiring.sources import read_here
 
 TEXT = """\
 version: 1
@@ -41,9 +41,9 @@ INTERVAL = 0.02
 
 
 @pytest.fixture(autouse=True)
-def read_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Read in this process: another one takes longer than the intervals of these tests."""
-    monkeypatch.setattr(reading, "read", lambda path, _: (path.read_text(), load(path, {})))
+def fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read faster than the intervals of these tests."""
+    read_here(monkeypatch)
 
 
 @dataclass

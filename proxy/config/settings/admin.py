@@ -234,11 +234,11 @@ class AdminSettings:
     )
 
     @property
-    def granted(self) -> frozenset[AdminScope]:
-        """The scopes that anybody has."""
+    def by_hand(self) -> bool:
+        """Whether anybody may seal or open values."""
         holders: list[AdminToken | AdminClient | AdminAccount] = [*self.tokens, *self.clients]
         holders += () if self.kubernetes is None else self.kubernetes.accounts
-        return frozenset(scope for one in holders for scope in one.scopes)
+        return any({"seal", "open"} & one.scopes for one in holders)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,9 +29,8 @@ def load(settings: Settings, rule_tables: Iterable[RuleTable]) -> None:
         return
     from ...keys.operations import session_operations
 
-    if {"seal", "open"} & settings.admin.granted:
+    if settings.admin.by_hand:
         from ...keys.operations import value_operations
-        from ..sidecar import value_access
     if keys.store.address != "memory":
         from ...keys.end_to_end import package_store
         from ...keys.fleet import fence_log, presence

@@ -210,7 +210,7 @@ class Sidecar:
         await self._started.wait()
         require_none(self.settings, source.loaded.settings, str(source.loaded.file))
         material = await asyncio.to_thread(
-            gather, source.loaded.settings, self._environ, self._held(self._material)
+            _gathered, source.loaded.settings, self._environ, self._held(self._material)
         )
         if material.keyring_ms:
             report_keyring(self._reporter, material)
@@ -399,6 +399,15 @@ class ConfigChange:
             await change.discard()
 
 
+def _gathered(
+    settings: Settings, environ: Mapping[str, str], old: Material | None = None
+) -> Material:
+    """Do as `gather`, and import what decides who may seal and open by hand, if anybody may."""
+    if settings.admin is not None and settings.admin.by_hand:
+        from . import value_access  # noqa: F401, PLC0415 - see above
+    return gather(settings, environ, old)
+
+
 async def build(  # noqa: PLR0913 - what the command hands in, each by name
     loaded: Loaded,
     reporter: MessageReporter,
@@ -414,7 +423,7 @@ async def build(  # noqa: PLR0913 - what the command hands in, each by name
 
     Raises KeyringError where the keyring does not open, UnfitEnvironment for unusable TLS files.
     """
-    material = await asyncio.to_thread(gather, loaded.settings, environ)
+    material = await asyncio.to_thread(_gathered, loaded.settings, environ)
     report_keyring(reporter, material)
     return Sidecar(
         material,
