@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import pytest
 
-from proxy.admin.problem import ERRORS, AdminError
+from proxy.admin.problem import BY_CODE, AdminError
 from proxy.cli import main
 from proxy.cli.commands import reference
 from proxy.core.errors import TrafficError, traffic_errors
@@ -60,7 +60,7 @@ def test_every_metric_is_documented(metric: str) -> None:
     assert f"| `{metric}` |" in (REFERENCE / "metrics.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("error", ERRORS, ids=lambda error: error.code)
+@pytest.mark.parametrize("error", BY_CODE.values(), ids=lambda error: error.code)
 def test_every_error_of_the_admin_api_is_documented(error: AdminError) -> None:
     page = (REFERENCE.parent / "how-to" / "admin.md").read_text(encoding="utf-8")
 

@@ -16,9 +16,9 @@ from proxy.core.errors import TrafficError, traffic_errors
 
 PROXY = Path(__file__).parents[1] / "proxy"
 CODES = {
-    name: getattr(errors, name).code
-    for name in errors.__all__
-    if isinstance(getattr(errors, name), type) and issubclass(getattr(errors, name), TrafficError)
+    name: one.code
+    for name, one in vars(errors).items()
+    if isinstance(one, type) and issubclass(one, TrafficError)
 }
 ELSEWHERE = {"internal-error"}
 """Codes whose reasons are classes of exceptions."""

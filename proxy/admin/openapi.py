@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, cast
 
+from .. import __version__
 from ..keys.operations import schemas
 from ..keys.operations.schemas import Schema
 from ..keys.operations.verb import PARTS, Argument, Route, Verb
+from ..keys.operations.verbs import VERBS
 from ..keys.policy import MAX_ID_BYTES
+from ..process import child_process
 from . import problem
 from .operation import Operation, Parameter, Success
 from .problem import AdminError
+from .routes.follow import FOLLOW
+from .routes.page import page
+from .routes.table import Routes
+from .service import AdminService
 
 VERSION: Final = "3.1.0"
 _ALWAYS: Final = (
@@ -72,6 +79,18 @@ _SCOPE_PARAMETERS: Final = (
         for one in PARTS
     ),
 )
+
+
+def api() -> dict[str, Any]:
+    """Return the OpenAPI document of all operations; it needs no service."""
+    routes = ((one, one.route) for one in VERBS.values())
+    verbs = {route.name: described(one, route) for one, route in routes if route is not None}
+    served = (one.operation for one in Routes(cast("AdminService", None)).admin())
+    always = [verbs.get(one.name, one) for one in served]
+    # The configuration decides whether these are served.
+    optional = [FOLLOW, *(one.operation for one in page())]
+    maybe_absent = [replace(one, errors=(*one.errors, problem.NOT_FOUND)) for one in optional]
+    return document([*always, *maybe_absent], __version__)
 
 
 def document(operations: Iterable[Operation], version: str) -> dict[str, Any]:
@@ -223,3 +242,7 @@ def _errors(verb: Verb) -> tuple[AdminError, ...]:
     )
     shared = (problem.NO_COMMON_STORE,) if verb.shared else ()
     return (problem.MALFORMED, *own, *shared, problem.KEY_UNAVAILABLE)
+
+
+if __name__ == "__main__":
+    child_process.answer(lambda _: api())

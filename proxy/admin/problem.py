@@ -81,7 +81,6 @@ INTERNAL: Final = AdminError("internal-error", 500, "The admin API failed; the l
 KEY_UNAVAILABLE: Final = AdminError(
     "key-unavailable", 503, "The store does not answer, so no session key is available."
 )
-OPEN_FAILED: Final = AdminError(OpenFailed.code, 400, OpenFailed.title)
 UNKNOWN_KEY: Final = AdminError("unknown-participant-key", 404, "The participant has no such key.")
 PARTICIPANT: Final = AdminError(
     "participant-error",
@@ -91,7 +90,7 @@ PARTICIPANT: Final = AdminError(
 NO_COMMON_STORE: Final = AdminError(
     "store-not-shared",
     409,
-    "The workers share no store: set `keys.store` to `sqlite:` or `redis:`.",
+    "`keys.store: memory` is of one process alone: set `sqlite:` or `redis:`.",
 )
 PARTICIPANTS_UNAVAILABLE: Final = AdminError(
     "participants-unavailable", 503, "The store does not answer, or its records are not authentic."
@@ -99,14 +98,6 @@ PARTICIPANTS_UNAVAILABLE: Final = AdminError(
 KEY_MAKER_BUSY: Final = AdminError(
     "key-maker-busy", 503, "Too many key pairs are being generated; try again later."
 )
-CALLER_UNVERIFIED: Final = AdminError(CallerUnverified.code, 403, CallerUnverified.title)
-CALLER_MAY_NOT_OPEN: Final = AdminError(CallerMayNotOpen.code, 403, CallerMayNotOpen.title)
-CALLER_MAY_NOT_SEAL: Final = AdminError(CallerMayNotSeal.code, 403, CallerMayNotSeal.title)
-PURPOSE_MISSING: Final = AdminError(PurposeMissing.code, 400, PurposeMissing.title)
-CALLER_OPENS_LIMITED: Final = AdminError(CallerOpensLimited.code, 429, CallerOpensLimited.title)
-CALLERS_THROTTLED: Final = AdminError(CallersThrottled.code, 429, CallersThrottled.title)
-CALLER_KEYS_AWAY: Final = AdminError(CallerKeysAway.code, 503, CallerKeysAway.title)
-NOT_ERASABLE: Final = AdminError("not-erasable", 409, NotErasable.title)
 NO_PACKAGE: Final = AdminError(
     "no-package", 404, "The conversation has no such key package for this recipient."
 )
@@ -121,28 +112,31 @@ CLOCK_SKEW: Final = AdminError(
     "The clock of this Sealyard is too far from that of the store to revoke: synchronise both.",
 )
 
-ERRORS: Final = tuple(one for one in list(globals().values()) if isinstance(one, AdminError))
-"""All errors above."""
-BY_CODE: Final = {one.code: one for one in ERRORS}
+_AS_FOR_CLIENTS: Final = {  # a caller of the traffic port reads the same title
+    OpenFailed: 400,
+    PurposeMissing: 400,
+    CallerUnverified: 403,
+    CallerMayNotOpen: 403,
+    CallerMayNotSeal: 403,
+    NotErasable: 409,
+    CallerOpensLimited: 429,
+    CallersThrottled: 429,
+    CallerKeysAway: 503,
+}
 OF_CLASS: Final[dict[type[Exception], AdminError]] = {  # a class stands before its base
     UnknownParticipantKey: UNKNOWN_KEY,
     ParticipantsUnavailable: PARTICIPANTS_UNAVAILABLE,
     KeyMakerBusy: KEY_MAKER_BUSY,
     ParticipantError: PARTICIPANT,
     UnfitValue: MALFORMED,
-    NotErasable: NOT_ERASABLE,
-    OpenFailed: OPEN_FAILED,
-    CallerUnverified: CALLER_UNVERIFIED,
-    CallerMayNotOpen: CALLER_MAY_NOT_OPEN,
-    CallerMayNotSeal: CALLER_MAY_NOT_SEAL,
-    PurposeMissing: PURPOSE_MISSING,
-    CallerOpensLimited: CALLER_OPENS_LIMITED,
-    CallersThrottled: CALLERS_THROTTLED,
-    CallerKeysAway: CALLER_KEYS_AWAY,
     KeyUnavailable: KEY_UNAVAILABLE,
     WorkerGone: WORKER_GONE,
+    **{one: AdminError(one.code, status, one.title) for one, status in _AS_FOR_CLIENTS.items()},
 }
 """What an error is that a verb, a worker or a store raises."""
+_NAMED: Final = [one for one in list(globals().values()) if isinstance(one, AdminError)]
+BY_CODE: Final = {one.code: one for one in (*_NAMED, *OF_CLASS.values())}
+"""All errors above."""
 _MALFORMED_REASONS: Final = frozenset({"not-before-in-the-future"})
 
 

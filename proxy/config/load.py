@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
 
 from ..core.errors import ConfigurationError
 from .settings import Loaded
@@ -12,42 +11,21 @@ from .yaml import composer, nodes
 from .yaml.composer import compose
 from .yaml.nodes import Node, Place, Position, Problems, Scalar
 
-VARIABLE: Final = "SEALYARD_CONFIG"
-PLACES: Final = (
-    Path("sealyard.yaml"),
-    Path("config/sealyard.yaml"),
-    Path("/etc/sealyard/sealyard.yaml"),
-)
-
-
-def find(chosen: Path | None, environ: Mapping[str, str], folder: Path) -> Path:
-    """Return the path of the configuration: `chosen`, `$SEALYARD_CONFIG`, or the first that exists.
-
-    `chosen` is `--config`; relative paths are relative to `folder`. Raises ConfigurationError if
-    there is none.
-    """
-    if chosen is not None:
-        return chosen
-    named = environ.get(VARIABLE)
-    if named:
-        return folder / named
-    for place in PLACES:
-        if (folder / place).is_file():
-            return folder / place
-    looked = ", ".join(str(place) for place in PLACES)
-    told = f"no configuration: none of {looked} exists; `sealyard init` writes one,"
-    raise ConfigurationError((f"{told} --config or ${VARIABLE} names another",))
-
 
 def load(path: Path, environ: Mapping[str, str]) -> Loaded:
     """Return the settings of the file at `path`; raise ConfigurationError with all its mistakes.
 
     `environ` has the values of `${env:NAME}`. Nothing is connected to, opened or changed.
     """
+    return parse(text_of(path), path, environ)
+
+
+def text_of(path: Path) -> str:
+    """Return the text of the file at `path`; raise ConfigurationError if it cannot be read."""
     problems = Problems(str(path))
     text = composer.read(path, problems)
     problems.raise_if_any()
-    return parse(text or "", path, environ)
+    return text or ""
 
 
 def parse(text: str, path: Path, environ: Mapping[str, str]) -> Loaded:

@@ -21,10 +21,10 @@ from ..telemetry.policy import MOST_KEPT
 from ..telemetry.reporter import Reporter
 from ..telemetry.tap import Tap, TapMessage
 from ..traffic.downstream import sockets
-from ..wiring import Sidecar
 from ..wiring.admin.service_view import ServiceView, TapViewer
 from ..wiring.reload.config_files import Source
 from ..wiring.reload.reload import Reloader
+from ..wiring.sidecar.sidecar import Sidecar
 
 _LOOK_SECONDS: Final = 0.5
 _READ_ONLY: Final = frozenset({"/v1/status", "/v1/status/steps", "/v1/status/leaks"})

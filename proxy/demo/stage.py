@@ -17,16 +17,15 @@ from typing import Any, Final
 import aiohttp
 from aiohttp import web
 
-from .. import wiring
 from ..config.settings import SecretReference
 from ..keys.keyring.file import create_keyring
 from ..keys.keyring.keyring import create
 from ..keys.keyring.roots import FileRoot, create_root_file
 from ..telemetry.logs.logger import DescriptorSink, Logs
 from ..telemetry.reporter import CountingReporter
-from ..wiring import Sidecar
 from ..wiring.reload import config_files
 from ..wiring.reload.config_files import Source
+from ..wiring.sidecar.sidecar import Sidecar, build
 from .page import Buttons, StoryTap, status_page
 from .screen import Screen
 
@@ -204,7 +203,7 @@ async def stage(
         stack.callback(os.close, descriptor)
         tap = StoryTap()
         tally = CountingReporter(Logs(DescriptorSink(descriptor)), tap)
-        sidecar = await wiring.build(read.loaded, tally, environ=os.environ)
+        sidecar = await build(read.loaded, tally, environ=os.environ)
         await sidecar.start()
         stack.push_async_callback(sidecar.drain, 2.0)
         client = await stack.enter_async_context(aiohttp.ClientSession())

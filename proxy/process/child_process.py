@@ -59,6 +59,26 @@ def ask(
     return answered
 
 
+def forked(make: Callable[[], bytes]) -> bytes:
+    """Return what `make` returns in a fork of this process, which must have one thread.
+
+    It is empty where that fails.
+    """
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            with os.fdopen(writer, "wb") as output:
+                output.write(make())
+        finally:
+            os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as source:
+        made = source.read()
+    os.waitpid(child, 0)
+    return made
+
+
 def answer(make: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
     """Answer the question on stdin, in such a process; an error becomes the member `problem`."""
     harden()

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Coroutine, Mapping
 from typing import TypeVar
 
-from ..core.errors import ConfigurationError, RootUnavailable, UnfitEnvironment
+from ..core.errors import RootUnavailable, SealyardError, UnfitEnvironment
 from ..telemetry.reporter import Reporter
 from .admin.listeners import AdminListeners, WaitingView
 from .policy import ROOT_PAUSE_SECONDS, ROOT_REPORT_SECONDS
@@ -75,8 +75,8 @@ async def _follow(unlocking: Unlocking, source: Source) -> str:
 
 
 def _latest(source: Source, environ: Mapping[str, str]) -> Source:
-    """Return the configuration as its file is now; the known one where it has errors."""
+    """Return the configuration as its file is now; the known one where that cannot be read."""
     try:
         return config_files.read(source.loaded.file, environ)
-    except ConfigurationError:
+    except SealyardError:
         return source

@@ -91,7 +91,7 @@ class Everything:
     def place(self) -> At:
         """Where the verbs act."""
         packages = SimpleNamespace(packages=self.packages)
-        return a_place(packages=packages, values=cast("Any", _Values(self.asked)))
+        return a_place(packages=packages, values=lambda: cast("Any", _Values(self.asked)))
 
     async def packages(self, scope: Scope, recipient: str) -> list[Any]:
         of_bob = (scope, recipient) == (Scope("clinic", "c1"), "bob")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from proxy.admin.routes.table import api
+from proxy.admin.openapi import api
 from proxy.config.settings.admin import ADMIN_SCOPES
 from proxy.keys.operations.verbs import VERBS
 

@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy.config.load import find, load
+from proxy.config.load import load
+from proxy.config.places import find
 from proxy.core.errors import ConfigurationError
 from tests.config.builders import SMALL, changed, loaded
 

@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from proxy.admin.routes.table import api
+from proxy.admin.openapi import api
 from proxy.config.settings import AdminScope
 from proxy.config.settings.admin import ADMIN_SCOPES
 

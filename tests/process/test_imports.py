@@ -290,7 +290,13 @@ async def test_nothing_is_imported_for_the_messages_of_the_file_of_init(tmp_path
         await caller.operate_all({"tenant": "example", "conversation": "c1"})
         status, told = await caller.operate("DELETE", "/v1/sessions?tenant=t&conversation=c")
         assert status == 409, told
-        await caller.operate_on_participants()
+        key = {"jwk": a_public_jwk("bob-enc")}
+        for method, path, body in (
+            ("POST", "/v1/participants/carol/keys", key),
+            ("GET", "/v1/participants/carol", None),
+        ):
+            status, told = await caller.operate(method, path, body)
+            assert (status, told["type"].rpartition(":")[2]) == (409, "store-not-shared"), told
 
     async with serving(app) as upstream:
         port, admin = await asyncio.to_thread(initialised, tmp_path, upstream)

@@ -57,6 +57,7 @@ HEAVY = {
     "proxy.keys.keyring.roots.pkcs11",
     "proxy.keys.keyring.roots.shares",
     "proxy.keys.participants.package_jwe",
+    "proxy.keys.participants.registry",
     "proxy.keys.stores.redis.store",
     "proxy.keys.stores.sqlite",
     "proxy.explaining",
@@ -131,7 +132,7 @@ async def ask(admin: int) -> None:
     names = {"tenant": "alpha", "conversation": "c1"}
     async with aiohttp.ClientSession(f"http://127.0.0.1:{admin}", headers=headers) as client:
         async with client.get("/v1/participants/ada") as answer:
-            assert await answer.json() == {"keys": []}
+            assert answer.headers["Sealyard-Error"] == "store-not-shared"
         async with client.get("/v1/sessions", params=names) as answer:
             assert (await answer.json())["sessions"] == []
 

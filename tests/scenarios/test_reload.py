@@ -17,10 +17,9 @@ from proxy.config.settings import SecretReference
 from proxy.keys.keyring.file import update_keyring
 from proxy.keys.keyring.roots import FileRoot
 from proxy.telemetry.logs.access_line import MessageLine
-from proxy.wiring import build
 from proxy.wiring.reload import config_files
 from proxy.wiring.service import Service
-from proxy.wiring.sidecar.sidecar import Sidecar
+from proxy.wiring.sidecar.sidecar import Sidecar, build
 from tests.scenarios.rig import (
     A_FORM,
     B_FORM,
@@ -31,6 +30,7 @@ from tests.scenarios.rig import (
     write_keys,
     write_token,
 )
+from tests.wiring.sources import read_here
 
 FREQUENT = 0.05
 
@@ -99,8 +99,9 @@ async def running(folder: Path, text: str, *, interval: float = 3600) -> AsyncIt
 
 @pytest.mark.parametrize("reloads", [200, pytest.param(1000, marks=pytest.mark.slow)])
 async def test_b17_many_reloads_under_load_drop_mix_and_leak_nothing(
-    tmp_path: Path, reloads: int
+    tmp_path: Path, reloads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    read_here(monkeypatch)
     async with backend() as behind, running(tmp_path, a_configuration(behind.port)) as ours:
         texts = [
             a_configuration(behind.port),

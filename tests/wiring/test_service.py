@@ -25,6 +25,7 @@ from proxy.wiring.reload.config_files import Source
 from proxy.wiring.reload.reload import require_none
 from proxy.wiring.service import Service
 from tests.scenarios.test_reload import Ear
+from tests.wiring.sources import read_here
 
 TEXT = """\
 version: 1
@@ -37,6 +38,12 @@ listeners:
     rules: []
 """
 INTERVAL = 0.02
+
+
+@pytest.fixture(autouse=True)
+def fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read faster than the intervals of these tests."""
+    read_here(monkeypatch)
 
 
 @dataclass

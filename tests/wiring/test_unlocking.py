@@ -13,12 +13,12 @@ from proxy.core.errors import KeyringError, UnfitEnvironment
 from proxy.keys.keyring.roots import passphrase
 from proxy.keys.keyring.roots.shares import Collection, SharesRoot
 from proxy.keys.keyring.share import KeyringShare
-from proxy.wiring.reload import config_files
 from proxy.wiring.reload.config_files import Source
 from proxy.wiring.unlock import UnlockSocket
 from proxy.wiring.unlocking import Unlocking
 from tests.factories import Ear
 from tests.scenarios.rig import a_configuration
+from tests.wiring.sources import given
 
 
 def source(folder: Path, *paths: Path) -> Source:
@@ -28,7 +28,7 @@ def source(folder: Path, *paths: Path) -> Source:
     if roots:
         listed = ", ".join(("{key: {file: root.key}}", *roots))
         text = text.replace("key: {file: root.key}", f"roots: [{listed}]")
-    return config_files.given(text, folder / "sealyard.yaml", {})
+    return given(text, folder / "sealyard.yaml")
 
 
 async def listens(path: Path) -> bool:

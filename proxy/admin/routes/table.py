@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
-from functools import cache
+import os
+from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from aiohttp import hdrs
 from aiohttp.web_request import Request
 from aiohttp.web_response import Response
 
-from ... import __version__
 from ...keys.operations import schemas
 from ...keys.operations.schemas import TEXT
-from ...keys.operations.verbs import VERBS
+from ...process import child_process
 from ...telemetry.metrics import metric
 from ...telemetry.metrics.prometheus_text import exposed
 from ...telemetry.metrics.samples import Check
 from .. import problem
-from ..openapi import described, document
 from ..operation import Endpoint, Operation, Parameter, Success, json_answer
+from ..policy import DOCUMENT_SECONDS
 from ..redacted_settings import redacted
 from ..service import AdminService, HealthService
-from .follow import FOLLOW
-from .page import page
 from .status import StatusRoutes
 from .verbs import endpoints
 
@@ -157,6 +154,8 @@ class Routes:
 
     def __init__(self, service: AdminService) -> None:
         self._service = service
+        self._document: Mapping[str, Any] = {}
+        """The OpenAPI document, once somebody has asked: it is made in a process of its own."""
 
     def admin(self) -> list[Endpoint]:
         """Return all endpoints that are always served."""
@@ -183,20 +182,14 @@ class Routes:
         return json_answer(redacted(self._service.settings))
 
     async def _openapi(self, _: Request) -> Response:
-        return json_answer(api())
+        if not self._document:
+            self._document = await asyncio.to_thread(_document)
+        return json_answer(self._document)
 
 
-@cache
-def api() -> dict[str, Any]:
-    """Return the OpenAPI document of all operations; it needs no service."""
-    routes = ((one, one.route) for one in VERBS.values())
-    verbs = {route.name: described(one, route) for one, route in routes if route is not None}
-    served = (one.operation for one in Routes(cast("AdminService", None)).admin())
-    always = [verbs.get(one.name, one) for one in served]
-    # The configuration decides whether these are served.
-    optional = [FOLLOW, *(one.operation for one in page())]
-    maybe_absent = [replace(one, errors=(*one.errors, problem.NOT_FOUND)) for one in optional]
-    return document([*always, *maybe_absent], __version__)
+def _document() -> Mapping[str, Any]:
+    module = f"{__package__.rpartition('.')[0]}.openapi"
+    return child_process.ask(module, {}, os.environ, seconds=DOCUMENT_SECONDS)
 
 
 def _line(check: Check) -> str:

@@ -47,7 +47,7 @@ def openapi(*, compact: bool) -> None:
 
     A running Sealyard serves it at /openapi.json of its admin listener.
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
-    document = import_module("....admin.routes.table", __name__).api()
+    document = import_module("....admin.openapi", __name__).api()
     click.echo(json.dumps(document, indent=None if compact else 2, ensure_ascii=False))
 
 

@@ -15,7 +15,7 @@ from typing import Final
 
 import click
 
-from ...admin.routes.table import api
+from ...admin.openapi import api
 from ...config.schema.reference_page import sections
 from ...core.errors import MessageError, TrafficError, traffic_errors
 from ...injector.annotations import ANNOTATIONS

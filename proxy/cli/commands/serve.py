@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ... import __version__
-from ...config.checks.websockets import warnings_for_workers
-from ...config.load import find
+from ...config.places import find
 from ...core.errors import ConfigurationError, OperatorError
 from ...keys.fleet.lineage import Accepted
 from ...process import fitness, memory, service_manager
@@ -173,6 +172,8 @@ def _command(name: str, file: Path) -> str:
 
 
 def _warn_of_workers(read: Source, logs: Logs) -> None:
+    from ...config.checks.websockets import warnings_for_workers  # noqa: PLC0415 - several have no use for it
+
     for listener in read.loaded.settings.listeners:
         for rule, warning in warnings_for_workers(listener.rules):
             path = f"listeners[{listener.name}].rules[{rule}]"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from ...config.load import find, load
+from ...config.places import find
 from ...config.settings import ListenerSettings, Loaded, Settings
 from ...core.errors import ConfigurationError
 from .console import FILE
@@ -26,7 +26,7 @@ def load_configuration(chosen: Path | None) -> Loaded:
 
     Raises ConfigurationError with all errors at once.
     """
-    return load(find(chosen, os.environ, Path.cwd()), os.environ)
+    return _load(find(chosen, os.environ, Path.cwd()))
 
 
 def configuration_if_any(chosen: Path | None) -> Loaded | None:
@@ -35,6 +35,12 @@ def configuration_if_any(chosen: Path | None) -> Loaded | None:
         path = find(chosen, os.environ, Path.cwd())
     except ConfigurationError:
         return None
+    return _load(path)
+
+
+def _load(path: Path) -> Loaded:
+    from ...config.load import load  # noqa: PLC0415 - `serve` reads it in another process
+
     return load(path, os.environ)
 
 

@@ -72,7 +72,7 @@ class AtStore:
             participants=participants,
             packages=PackageStore(held, clock=time.time, notice=self.notices.append),
             make=make,
-            values=ValueOperations(held),
+            values=lambda: ValueOperations(held),
             clock=time.time,
             ledger=FenceLedger(held, ledger.files(place.path, place.audit.path), clock=time.time),
         )

@@ -233,6 +233,13 @@ class AdminSettings:
         restart=True,
     )
 
+    @property
+    def by_hand(self) -> bool:
+        """Whether anybody may seal or open values."""
+        holders: list[AdminToken | AdminClient | AdminAccount] = [*self.tokens, *self.clients]
+        holders += () if self.kubernetes is None else self.kubernetes.accounts
+        return any({"seal", "open"} & one.scopes for one in holders)
+
 
 @dataclass(frozen=True, slots=True)
 class _Admin(AdminSettings):

@@ -10,7 +10,7 @@ from typing import Final
 import yaml
 
 from ..policy import FILE_BYTES, MAX_DEPTH
-from .nodes import Kind, Mapping, Node, Place, Position, Problems, Scalar, Sequence, show
+from .nodes import Kind, Mapping, Node, Place, Position, Problems, Scalar, Sequence, read_as, show
 
 _REFERENCE: Final = re.compile(r"\$\{(?:env:([A-Za-z_][A-Za-z0-9_]*)(:-[^}]*)?\})?")
 
@@ -186,13 +186,6 @@ class _Converter:
         message = "contains a control character or half of a surrogate pair; delete it"
         self._problems.at(position, path, message)
         return _FORBIDDEN.sub("", text)
-
-
-def read_as(kind: Kind, text: str) -> str:
-    """Return what YAML reads a plain value as."""
-    if kind == "boolean":
-        return "true" if text.lower() in {"yes", "true", "on"} else "false"
-    return {"number": "a number", "date": "a date", "null": "nothing"}.get(kind, "a text")
 
 
 def _position(mark: object) -> Position:

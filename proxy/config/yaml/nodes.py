@@ -161,6 +161,13 @@ class Problems:
         return f"{before} {path} {message}" if path else f"{before} {message}"
 
 
+def read_as(kind: Kind, text: str) -> str:
+    """Return what YAML reads a plain value as."""
+    if kind == "boolean":
+        return "true" if text.lower() in {"yes", "true", "on"} else "false"
+    return {"number": "a number", "date": "a date", "null": "nothing"}.get(kind, "a text")
+
+
 def show(text: str) -> str:
     """Return a text of the file for a message: quoted and shortened."""
     short = text if len(text) <= policy.SHOWN_CHARS else f"{text[: policy.SHOWN_CHARS]}…"

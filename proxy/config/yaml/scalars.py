@@ -8,8 +8,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from .composer import read_as
-from .nodes import Mapping, Place, Problems, Scalar, Sequence, show
+from .nodes import Mapping, Place, Problems, Scalar, Sequence, read_as, show
 
 _WHOLE: Final = re.compile(r"0|[1-9][0-9]{0,14}")
 

@@ -5,9 +5,9 @@ it: they ignore case, cut at NUL, nest at brackets, decode again. Whoever asks h
 some known parser may read a name as one that a rule reads, or as a part of its value. This is the
 one place that knows: selectors, sources, conditions and what must be absent all ask it.
 
-What is joined here is joined by some parser of `PARSERS`, and coarser than any of them: two names
-are twins if all the foldings of their format together make one of them. So each name is folded
-once and looked up, and no name is compared with every other.
+What is joined here is joined by some parser of docs/explanation/names.md, and coarser than any of
+them: two names are twins if all the foldings of their format together make one of them. So each
+name is folded once and looked up, and no name is compared with every other.
 """
 
 from __future__ import annotations
@@ -15,8 +15,6 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from enum import Enum
 from typing import Final, Literal, NamedTuple
 from urllib.parse import unquote
 
@@ -28,79 +26,6 @@ _DECODES: Final = 4
 
 NamePlace = Literal["json", "field", "header"]
 
-
-class Folding(Enum):
-    """One thing that parsers do to a name before they look it up."""
-
-    CASE = "upper and lower case are equal, by Unicode case folding, dotless `i` included"
-    WIDTH = "compatibility forms (NFKC: wide letters) are equal, invisible characters are dropped"
-    NUL = "a name ends at its first NUL"
-    TRIM = "white space around a name is dropped"
-    WORDS = "`conversationId`, `conversation_id`, `conversation-id` are equal"
-    PLUS = "`+`, `%20` and a space are equal"
-    DECODE = "percent-encoding is decoded again, up to four times, and `%u0063` as well"
-    NEST = "`a[]`, `a[b]`, `[a]`, `[]a`, `a['b']` mean `a` or a part of it"
-    DOTS = "`a.b` means `a` or a part of it; `a.b`, `a b` and `a_b` are equal"
-    PREFIX = "`_a` and `!a` mean `a`, `.a` and `-a` mean `_a`"
-    NUMBER = "`a(1i)` means `a` or a part of it"
-    SUFFIX = "`a:int` means `a`"
-    SEPARATOR = "`;` separates fields as `&` does"
-    CGI = "all characters but letters and digits are equal: `X-Room`, `X_Room`, `X.Room`"
-    PROTOTYPE = "`__proto__`, `constructor`, `prototype` lead to every name"
-    INDEX = "a member `0` of an object is read as an element of a list"
-
-
-@dataclass(frozen=True, slots=True)
-class Parser:
-    """A known parser: what it reads, and its foldings by documentation or trial."""
-
-    name: str
-    place: NamePlace
-    foldings: tuple[Folding, ...]
-
-
-PARSERS: Final = (
-    Parser("PHP", "field",
-           (Folding.NUL, Folding.TRIM, Folding.NEST, Folding.DOTS, Folding.PREFIX, Folding.PLUS)),
-    Parser("PHP, names of columns", "json", (Folding.CASE,)),
-    Parser("Rails, from JSON", "json", (Folding.NUMBER,)),
-    Parser("Rack, Rails", "field", (Folding.NEST, Folding.PLUS, Folding.SEPARATOR, Folding.NUMBER)),
-    Parser("qs, body-parser (Express)", "field", (Folding.NEST, Folding.DOTS, Folding.PROTOTYPE)),
-    Parser("body-parser (Express), Object.assign, lodash", "json",
-           (Folding.PROTOTYPE, Folding.INDEX, Folding.DOTS, Folding.NEST)),
-    Parser("Mongo, Parse Server: names with dots are paths", "json", (Folding.DOTS,)),
-    Parser("Werkzeug, Django", "field", (Folding.PLUS,)),
-    Parser("Python before 3.10, Perl CGI", "field", (Folding.PLUS, Folding.SEPARATOR)),
-    Parser("Go encoding/json", "json", (Folding.CASE,)),
-    Parser("Go net/url", "field", (Folding.PLUS,)),
-    Parser("Jackson, Gson, with naming strategies", "json", (Folding.CASE, Folding.WORDS)),
-    Parser("System.Text.Json, Newtonsoft", "json", (Folding.CASE, Folding.WORDS)),
-    Parser("ASP.NET model binding", "field",
-           (Folding.CASE, Folding.NEST, Folding.DOTS, Folding.DECODE)),
-    Parser("Spring data binding, Tomcat", "field",
-           (Folding.NEST, Folding.DOTS, Folding.PREFIX, Folding.PLUS)),
-    Parser("Spring relaxed names", "field", (Folding.CASE, Folding.WORDS, Folding.PREFIX)),
-    Parser("Symfony, Laravel", "field", (Folding.NEST, Folding.DOTS, Folding.TRIM)),
-    Parser("proto3 JSON, grpc-gateway", "json", (Folding.WORDS,)),
-    Parser("grpc-gateway", "field", (Folding.WORDS, Folding.DOTS)),
-    Parser("readers in C, of fields", "field", (Folding.NUL, Folding.WIDTH)),
-    Parser("readers in C, of JSON", "json", (Folding.NUL,)),
-    Parser("stores that normalise, of fields", "field", (Folding.WIDTH, Folding.CASE)),
-    Parser("stores that normalise, of JSON", "json", (Folding.WIDTH, Folding.CASE, Folding.TRIM)),
-    Parser("Zope, Plone", "field", (Folding.SUFFIX, Folding.DOTS)),
-    Parser("URLSearchParams", "field", (Folding.TRIM, Folding.PLUS)),
-    Parser("CGI, WSGI, PHP, Rack", "header", (Folding.CASE, Folding.CGI)),
-)  # fmt: skip
-"""The known parsers, from their documentation or from trials."""
-
-FOLDED: Final[Mapping[NamePlace, tuple[Folding, ...]]] = {
-    place: tuple(
-        one for one in Folding if any(p.place == place and one in p.foldings for p in PARSERS)
-    )
-    for place in ("json", "field", "header")
-}
-"""Which foldings apply to which names: JSON members; fields of forms, parts, query parameters and
-cookies; headers."""
 
 # Invisible characters (Default_Ignorable_Code_Point of Unicode), and the replacement character.
 _IGNORED: Final = re.compile(

@@ -7,59 +7,30 @@ by record (`begin_stream`), or is planned and applied (`plan_*`, then `apply`), 
 may not go on.
 """
 
-from .changed import Applied, apply
-from .forwardable import Changed, Forwardable, Frame
-from .passing import ask_backend, begin_stream, pass_handshake, pass_request, pass_response
-from .planner import (
-    plan_bodiless,
-    plan_flowing_request,
-    plan_flowing_response,
-    plan_message,
-    plan_request,
-    plan_response,
-)
-from .prepare import (
-    prepare_messages,
-    prepare_records,
-    prepare_request,
-    prepare_response,
-)
-from .prepared import (
-    KeysOfOne,
-    Prepared,
-    PreparedJson,
-    PreparedMessages,
-    PreparedRecords,
-    PreparedWhole,
-    WarmKeys,
-)
-
-__all__ = [
-    "Applied",
-    "Changed",
-    "Forwardable",
-    "Frame",
-    "KeysOfOne",
-    "Prepared",
-    "PreparedJson",
-    "PreparedMessages",
-    "PreparedRecords",
-    "PreparedWhole",
-    "WarmKeys",
-    "apply",
-    "ask_backend",
-    "begin_stream",
-    "pass_handshake",
-    "pass_request",
-    "pass_response",
-    "plan_bodiless",
-    "plan_flowing_request",
-    "plan_flowing_response",
-    "plan_message",
-    "plan_request",
-    "plan_response",
-    "prepare_messages",
-    "prepare_records",
-    "prepare_request",
-    "prepare_response",
-]
+from .changed import Applied as Applied
+from .changed import apply as apply
+from .forwardable import Changed as Changed
+from .forwardable import Forwardable as Forwardable
+from .forwardable import Frame as Frame
+from .passing import ask_backend as ask_backend
+from .passing import begin_stream as begin_stream
+from .passing import pass_handshake as pass_handshake
+from .passing import pass_request as pass_request
+from .passing import pass_response as pass_response
+from .planner import plan_bodiless as plan_bodiless
+from .planner import plan_flowing_request as plan_flowing_request
+from .planner import plan_flowing_response as plan_flowing_response
+from .planner import plan_message as plan_message
+from .planner import plan_request as plan_request
+from .planner import plan_response as plan_response
+from .prepare import prepare_messages as prepare_messages
+from .prepare import prepare_records as prepare_records
+from .prepare import prepare_request as prepare_request
+from .prepare import prepare_response as prepare_response
+from .prepared import KeysOfOne as KeysOfOne
+from .prepared import Prepared as Prepared
+from .prepared import PreparedJson as PreparedJson
+from .prepared import PreparedMessages as PreparedMessages
+from .prepared import PreparedRecords as PreparedRecords
+from .prepared import PreparedWhole as PreparedWhole
+from .prepared import WarmKeys as WarmKeys

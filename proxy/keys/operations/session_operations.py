@@ -13,15 +13,12 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...core.crypto import base64url
 from ...core.crypto.context import Scope
 from ...core.errors import KeyUnavailable, NotErasable, SealyardError
 from ...core.values.key_needs import Needs
-from ..fleet import fence_log, presence
-from ..fleet.fence_log import FenceEvent
-from ..fleet.presence import Reach
 from ..keyring.name_keys import NamePlace
 from ..sessions import session_control
 from ..sessions.agreement import began
@@ -30,6 +27,10 @@ from ..sessions.settings import SessionView
 from ..stores import StoreFailed, erased
 from .session_verbs import StillOpen
 from .verb import At, Done, Fresh
+
+if TYPE_CHECKING:  # loaded for a store that processes share
+    from ..fleet.fence_log import FenceEvent, Kind
+    from ..fleet.presence import Reach
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,12 +162,12 @@ async def erase(at: At, scope: Scope, expect: int | None = None) -> Done:
     await at.write_down("sessions.erase", scope=name)
     revoked = SessionResult(name, 0, unknown=await _unknown(at, scope))
     packages, erasing, places = at.packages, 0, _places(at, scope)
-    events = [FenceEvent("erased", place.sessions, 0) for place in places]
+    fences: list[tuple[Kind, str, int]] = [("erased", place.sessions, 0) for place in places]
     if packages is not None:
         erasing = packages.erasing(scope)
-        events += (FenceEvent("fenced", place.packages, erasing) for place in places)
+        fences += (("fenced", place.packages, erasing) for place in places)
     # Before anything is destroyed: whoever learns of it keeps none of the keys any more.
-    told = await _fence(at, *events)
+    told = await _fence(at, *fences)
     gone: tuple[str, ...] = ()
     if sessions.ephemeral:
         revoked, more = await _revoke(at, scope, 0)
@@ -252,14 +253,18 @@ async def _mark(at: At, scope: Scope) -> bool:
     return at.packages is None or await at.packages.mark(scope)
 
 
-async def _fence(at: At, *events: FenceEvent) -> tuple[FenceEvent, ...]:
+async def _fence(at: At, *fences: tuple[Kind, str, int]) -> tuple[FenceEvent, ...]:
     """Write down what takes rights away, for all processes; return what all are to learn.
 
-    That is nothing where the store does not take it, or no other process has it.
+    Each fence is the kind, name and value of its event. Nothing is returned where the store does
+    not take it, or no other process has it.
     """
     sessions = at.sessions
     if not sessions.store.shared:
         return ()
+    from ..fleet import fence_log  # noqa: PLC0415 - loaded with such a store
+
+    events = tuple(fence_log.FenceEvent(*one) for one in fences)
     try:
         if sessions.lease is not None:
             await sessions.lease.fence(events)
@@ -275,14 +280,16 @@ async def _reach(at: At, events: Sequence[FenceEvent], expect: int | None) -> Re
     sessions = at.sessions
     if not sessions.store.shared or at.after is not None:
         return None
+    from ..fleet import presence  # noqa: PLC0415 - as above
+
     if not events:
-        return Reach()
+        return presence.Reach()
     try:
         return await presence.reached(
             sessions.store, sessions.keyring, events, clock=sessions.now, expected=expect
         )
     except StoreFailed:
-        return Reach()
+        return presence.Reach()
 
 
 async def _enter(at: At, scope: Scope, revoked: int, erasing: int) -> None:
@@ -331,7 +338,7 @@ async def _revoke(
     timed = not sessions.clock.unknown
     session_control.require_past(sessions, scope, not_before)
     names = [place.sessions for place in _places(at, scope)]
-    told = await _fence(at, *(FenceEvent("revoked", name, not_before) for name in names))
+    told = await _fence(at, *(("revoked", name, not_before) for name in names))
     taken = await session_control.revoke(sessions, scope, not_before)
     view = sessions.view(scope)
     durable, problem = True, ""

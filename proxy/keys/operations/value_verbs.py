@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
-from ...core.crypto.context import Context, Scope
-from ...core.crypto.joined_names import some_from_json
 from ...core.crypto.token import FORMS
 from ...core.errors import (
     CallerKeysAway,
@@ -17,15 +15,12 @@ from ...core.errors import (
     CallerUnverified,
     OpenFailed,
     PurposeMissing,
-    SealyardError,
     UnfitValue,
 )
-from ...core.formats import json as json_format
 from ..policy import MOST_CREDENTIAL_CHARS, MOST_VALUE_BYTES, MOST_VALUES
 from . import schemas
 from .schemas import FLAG, TEXT, Schema
-from .values import OnBehalf, ToOpen, ToSeal, sealed_bytes
-from .verb import Argument, At, Done, Route, Verb
+from .verb import Argument, Route, Verb, late
 
 _UNVERIFIED: Final = (CallerUnverified, CallersThrottled, CallerKeysAway)
 _CONTEXT: Final = (
@@ -59,55 +54,12 @@ def _list(name: str, parts: Sequence[Argument]) -> Argument:
     return Argument(name, "records", schema=bounds, required=True, parts=tuple(parts))
 
 
-async def _seal(here: At, values: Sequence[Mapping[str, Any]], caller: str | None = None) -> Done:
-    """Return the token of each value."""
-    asked = [ToSeal(_fit(one), _context(one), one["json"], one["form"]) for one in values]
-    return Done(
-        {"tokens": [one.decode() for one in await here.values.seal(asked, OnBehalf(caller))]}
-    )
-
-
-async def _open(
-    here: At,
-    tokens: Sequence[Mapping[str, Any]],
-    caller: str | None = None,
-    purpose_of_use: str = "",
-) -> Done:
-    """Return the values of tokens: of all of them, or of none."""
-    # A text that is not ASCII fails as any other text does that is not a token. None is the bytes
-    # of one: these are no UTF-8.
-    asked = [ToOpen(one["token"].encode(), _context(one)) for one in tokens]
-    opened = await here.values.open(asked, here.request_id, OnBehalf(caller, purpose_of_use))
-    return Done({"values": [{"value": text, "json": is_json} for text, is_json in opened]})
-
-
-def _context(one: Mapping[str, Any]) -> Context:
-    tenant, conversation, message = (
-        some_from_json(one[part]) for part in ("tenant", "conversation", "message")
-    )
-    return Context(Scope(tenant, conversation), one["field"], message, one["purpose"])
-
-
-def _fit(one: Mapping[str, Any]) -> bytes:
-    """Return the value; raise UnfitValue where it is not what it is said to be."""
-    value: bytes = one["value"].encode()
-    if one["json"]:
-        try:
-            json_format.validate(value)
-        except SealyardError:
-            raise UnfitValue(
-                "not-json", detail="A `value` is not JSON text; send text, or `json` as false."
-            ) from None
-    sealed_bytes(value, one["form"], json_value=one["json"])
-    return value
-
-
 SEAL: Final = Verb(
     "values.seal",
     "Seal values. With `json`, `value` is JSON text; with the form `base64` it is base64."
     + _NAMES
     + _FOR,
-    _seal,
+    late("value_operations", "seal"),
     (_list("values", _TO_SEAL), _CALLER),
     Route(
         "seal",
@@ -125,7 +77,7 @@ SEAL: Final = Verb(
 OPEN: Final = Verb(
     "values.open",
     "Open tokens: all of them or none." + _NAMES + _FOR,
-    _open,
+    late("value_operations", "open_tokens"),
     (_list("tokens", _TO_OPEN), _CALLER, Argument("purpose_of_use", "text", schema=_PURPOSE)),
     Route(
         "open",

@@ -176,7 +176,7 @@ class Verb:
         return self.name.partition(".")[2]
 
     def require_store(self, keys: KeySettings) -> None:
-        """Raise OperatorError where workers need a store in common and have none."""
+        """Raise OperatorError where it needs a store that other processes have, and has none."""
         needs = self.shared == "always" or (self.shared and keys.sessions.mode == self.shared)
         if needs and keys.store.address == "memory":
             raise OperatorError("store-not-shared")
@@ -253,7 +253,8 @@ class At:
     is end to end."""
     make: Callable[[Kind, Opener], Awaitable[tuple[PublicKey, str]]]
     """Makes a key pair: the public key, and the private one as encrypted JWK."""
-    values: ValueOperations
+    values: Callable[[], ValueOperations]
+    """Returns what seals values and opens tokens for services."""
     clock: Callable[[], float]
     ledger: FenceLedger | None = None
     """Keeps what was revoked and erased, for a store that may lose it."""

@@ -38,7 +38,6 @@ from .changing import Changing
 from .conclusions import Conclusions, Copied
 from .prepared_steps import KeySource
 from .steps import CLIENT_CLOSED, Steps, Watches
-from .tunnel import tunnelled
 
 if TYPE_CHECKING:  # imported with the rules that need it
     from ...telemetry.tap import Tap
@@ -272,6 +271,8 @@ class Handler:
 
                     await relay(self.steps, self._timeouts, request, admitted, response, record)
                 else:
+                    from .tunnel import tunnelled  # noqa: PLC0415 - as above
+
                     await tunnelled(self.steps, self._timeouts, request, admitted, response, record)
                 return
             if self.steps.ladder.on:

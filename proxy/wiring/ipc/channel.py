@@ -11,68 +11,13 @@ import struct
 from typing import Any, Final
 
 from ...config.settings import Settings
-from ...core.errors import (
-    CallerKeysAway,
-    CallerMayNotOpen,
-    CallerMayNotSeal,
-    CallerOpensLimited,
-    CallersThrottled,
-    CallerUnverified,
-    ConfigurationError,
-    InternalError,
-    KeyMakerBusy,
-    KeyringError,
-    KeysFull,
-    KeyUnavailable,
-    NotErasable,
-    OpenFailed,
-    OperatorError,
-    ParticipantError,
-    ParticipantsUnavailable,
-    PurposeMissing,
-    RestartNeeded,
-    RootUnavailable,
-    SealyardError,
-    UnfitEnvironment,
-    UnfitValue,
-    UnknownParticipantKey,
-    WorkerGone,
-)
+from ...core import errors
+from ...core.errors import ConfigurationError, InternalError, SealyardError
 from ...keys.keyring.roots import passphrase
 from ...process.hardening import overwrite
 from ..policy import CHANNEL_BYTES, SECRET_BYTES
 
 _LENGTH: Final = struct.Struct("!I")
-_ERRORS: Final[dict[str, type[SealyardError]]] = {
-    error.code: error
-    for error in (
-        CallerKeysAway,
-        CallerMayNotOpen,
-        CallerMayNotSeal,
-        CallerOpensLimited,
-        CallerUnverified,
-        CallersThrottled,
-        InternalError,
-        KeyMakerBusy,
-        KeyUnavailable,
-        KeyringError,
-        KeysFull,
-        NotErasable,
-        OpenFailed,
-        OperatorError,
-        ParticipantError,
-        ParticipantsUnavailable,
-        PurposeMissing,
-        RootUnavailable,
-        UnfitEnvironment,
-        UnfitValue,
-        UnknownParticipantKey,
-        WorkerGone,
-    )
-}
-_PROBLEM_LISTS: Final[dict[str, type[ConfigurationError]]] = {
-    error.code: error for error in (ConfigurationError, RestartNeeded)
-}
 
 
 class Channel:
@@ -115,7 +60,7 @@ def error_to_json(error: SealyardError) -> dict[str, Any]:
     """Return an error for the other end."""
     problems = list(error.problems) if isinstance(error, ConfigurationError) else []
     return {
-        "code": error.code,
+        "kind": type(error).__name__,
         "reason": error.reason,
         "detail": error.detail,
         "problems": problems,
@@ -124,10 +69,10 @@ def error_to_json(error: SealyardError) -> dict[str, Any]:
 
 def error_from_json(value: dict[str, Any]) -> SealyardError:
     """Return the error that the other end met."""
-    code = value["code"]
-    if code in _PROBLEM_LISTS:
-        return _PROBLEM_LISTS[code](tuple(value["problems"]))
-    return _ERRORS.get(code, InternalError)(value["reason"], detail=value["detail"])
+    kind: type[SealyardError] = getattr(errors, value["kind"], InternalError)
+    if issubclass(kind, ConfigurationError):
+        return kind(tuple(value["problems"]))
+    return kind(value["reason"], detail=value["detail"])
 
 
 def pass_secrets() -> int | None:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import math
+import pickle
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
-from ...config.load import parse
 from ...config.settings import AdminSettings, Loaded, Settings
 from ...config.values import files_in
-from ...config.yaml import composer
-from ...config.yaml.nodes import Problems
 from ..policy import LONGEST_WATCH, MOST_SETTLING, SETTLE_SECONDS, WATCH_SECONDS
+from . import reading
 
 Fingerprint = tuple[tuple[str, tuple[int, ...]], ...]
 """Each path with the identity, size and times of the file that it leads to."""
@@ -143,18 +144,33 @@ class Watch:
         return await asyncio.to_thread(lambda: fingerprint(self._files()))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Source:
     """One state of a configuration file.
 
     `seen` is the state of every file that a reload reads, from before it was read: whoever watches
-    them goes on from there. It is empty where the text was given.
+    them goes on from there.
     """
 
     loaded: Loaded
     text: str
-    sha256: str
     seen: Fingerprint = ()
+
+    @cached_property
+    def sha256(self) -> str:
+        """The SHA-256 of the text, in hexadecimal digits."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+    @staticmethod
+    def handed_over(written: str) -> Source:
+        """Return what a supervisor has read: its `hand_over`."""
+        found = pickle.loads(base64.b64decode(written))  # noqa: S301 - our own code wrote it
+        assert isinstance(found, Source)  # noqa: S101 - as above
+        return found
+
+    def hand_over(self) -> str:
+        """Return this for a worker, which then reads no configuration."""
+        return base64.b64encode(pickle.dumps(self)).decode()
 
     @property
     def rules(self) -> int:
@@ -163,17 +179,12 @@ class Source:
 
 
 def read(path: Path, environ: Mapping[str, str]) -> Source:
-    """Return the state of the file at `path`; raise ConfigurationError with all its problems."""
+    """Return the state of the file at `path`.
+
+    Raises ConfigurationError with all its problems, and InternalError where it was not read.
+    """
     before = fingerprint((path,))
-    problems = Problems(str(path))
-    text = composer.read(path, problems) or ""
-    problems.raise_if_any()
-    found = given(text, path, environ)
+    text, loaded = reading.read(path, environ)
     # The others are read later, by whoever uses the settings.
-    _, *others = all_files(path, found.loaded.settings)
-    return replace(found, seen=(*before, *fingerprint(others)))
-
-
-def given(text: str, path: Path, environ: Mapping[str, str]) -> Source:
-    """Return what `read` returns, for a text that was read before."""
-    return Source(parse(text, path, environ), text, hashlib.sha256(text.encode()).hexdigest())
+    _, *others = all_files(path, loaded.settings)
+    return Source(loaded, text, (*before, *fingerprint(others)))

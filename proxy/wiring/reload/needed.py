@@ -18,10 +18,7 @@ from ...core.compiled.rule_table import CompiledRule, RuleTable
 
 
 def load(settings: Settings, rule_tables: Iterable[RuleTable]) -> None:
-    """Import what the keys of a configuration need, and what its operators may ask for.
-
-    They add participants before the first rule names one.
-    """
+    """Import what the keys of a configuration need, and what its operators may ask for."""
     keys, parties = settings.keys, any(one.end_to_end for one in rule_tables)
     if parties:
         from ...keys.end_to_end import key_source
@@ -30,11 +27,16 @@ def load(settings: Settings, rule_tables: Iterable[RuleTable]) -> None:
         from ...migration import report
     if settings.admin is None:
         return
-    from ...keys.operations import participant_operations, session_operations
-    from ...keys.participants import key_generation, pins, registry
+    from ...keys.operations import session_operations
 
+    if settings.admin.by_hand:
+        from ...keys.operations import value_operations
     if keys.store.address != "memory":
         from ...keys.end_to_end import package_store
+        from ...keys.fleet import fence_log, presence
+    if parties or keys.store.address != "memory":
+        from ...keys.operations import participant_operations
+        from ...keys.participants import key_generation, pins, registry
     if parties or keys.store.address != "memory" or keys.sessions.mode == "ephemeral":
         from ...keys.operations import erase_receipt
 
@@ -56,6 +58,8 @@ def load_for_listener(settings: ListenerSettings, rule_table: RuleTable) -> None
         from ...traffic.exchange import dry_run
     if any(_reads_messages(one) for one in rules):
         from ...traffic.exchange import websocket_relay
+    if settings.pass_unmatched or any(_passes_messages(one) for one in rules):
+        from ...traffic.exchange import tunnel
     if any(one.asks for one in rules):
         from ...core.planning import asked
     for block in chain.from_iterable((*one.request, *one.response) for one in rules):
@@ -81,6 +85,11 @@ def _load_for_block(block: CompiledBlock) -> None:
     if block.packets is not None:
         from ...core.planning import attachments
         from ...traffic.exchange import announcements
+
+
+def _passes_messages(one: CompiledRule) -> bool:
+    silent = one.rule.observes or not (one.request or one.response)
+    return silent and any(way.websocket for way in one.rule.patterns)
 
 
 def _reads_messages(one: CompiledRule) -> bool:

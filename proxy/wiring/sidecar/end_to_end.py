@@ -50,6 +50,11 @@ class LateEndToEnd:
         self._notice = notice
         self._made: EndToEnd | None = None
 
+    @property
+    def in_use(self) -> bool:
+        """Whether there has been a rule end to end since the start."""
+        return self._made is not None
+
     def keys_for(self, rule_table: RuleTable) -> KeySource:
         """Return the key source of a rule table: the sessions alone if no rule is end to end."""
         return self._now() if rule_table.end_to_end else self._sessions

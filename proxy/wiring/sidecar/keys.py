@@ -16,7 +16,6 @@ from ...keys.audit import Trail, Value
 from ...keys.fleet.lineage import Accepted
 from ...keys.fleet.watch import KeyringWatch
 from ...keys.keyring.keyring import Keyring, shown
-from ...keys.operations.values import ValueAccess, ValueOperations
 from ...keys.operations.verb import At, Call, Done
 from ...keys.operations.verbs import VERBS
 from ...keys.sessions import session_control
@@ -36,6 +35,7 @@ from .root_lease import RootLease
 if TYPE_CHECKING:  # for those who ask: it takes memory
     from ...keys.fleet.fence_log import FenceEvent
     from ...keys.fleet.lease import Lease
+    from ...keys.operations.values import ValueAccess, ValueOperations
     from ...keys.participants.key_generation import KeyMaker
     from ...keys.participants.pins import PinBook
     from ...keys.participants.private_key import Opener
@@ -115,7 +115,9 @@ class SidecarKeys:
         self.opens = _opens(self.trail, self.sessions, settings.audit)
         """Where it is written down what messages open; None where that is not wanted."""
         self._verify_reports = _verify_reports(settings, None)
-        self._values = ValueOperations(self.sessions, self.opens)
+        self.value_access: Callable[[], ValueAccess] | None = None
+        """Returns who may open and seal values by the admin API; None: whoever may call."""
+        self._values: ValueOperations | None = None
         self._maker: KeyMaker | None = None
         self._upkeep = Upkeep(
             self.sessions,
@@ -172,7 +174,8 @@ class SidecarKeys:
             await self.lease.close()
         await self.watch.close()
         await self._upkeep.close()
-        self._values.report()
+        if self._values is not None:
+            self._values.report()
         await self.store.close()
         if self.trail is not None:
             if self.opens is not None:
@@ -217,8 +220,14 @@ class SidecarKeys:
         )
 
     async def run(self, call: Call) -> Done:
-        """Do what an operator asks."""
-        return await VERBS[call.verb].does(self._here().of(call), **call.given)
+        """Do what an operator asks; raise OperatorError for what a store in memory is no place for.
+
+        Participants are kept there only while a rule seals for them.
+        """
+        verb = VERBS[call.verb]
+        if "participants" in verb.touches and not self.end_to_end.in_use:
+            verb.require_store(self._settings.keys)
+        return await verb.does(self._here().of(call), **call.given)
 
     def _here(self) -> At:
         """Return where verbs act, by the settings in force."""
@@ -234,7 +243,7 @@ class SidecarKeys:
             participants=self._participants,
             packages=self.end_to_end.packages(),
             make=self._make,
-            values=self._values,
+            values=self._value_operations,
             clock=self._clock,
             ledger=self._ledger,
         )
@@ -262,9 +271,14 @@ class SidecarKeys:
             self._maker = KeyMaker()
         return await self._maker.make(kind, opener)
 
-    def rule_values(self, access: ValueAccess) -> None:
-        """Let values be opened and sealed by the admin API as `access` decides."""
-        self._values.access = access
+    def _value_operations(self) -> ValueOperations:
+        if self._values is None:
+            from ...keys.operations.values import ValueOperations  # noqa: PLC0415 - loaded with its scopes
+
+            self._values = ValueOperations(self.sessions, self.opens)
+            if self.value_access is not None:
+                self._values.access = self.value_access()
+        return self._values
 
     def checks(self) -> tuple[Check, ...]:
         """Return the readiness checks of root, keyring, store and audit log."""

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...config.checks import memory_fit
 from ...config.settings import Loaded, Settings
@@ -41,7 +41,9 @@ from ..reload.material import Material, gather, keyring_of
 from ..reload.reload import require_none
 from .keys import SidecarKeys
 from .lane import LaneChange, WiredLane
-from .value_access import RuledValues
+
+if TYPE_CHECKING:  # loaded with the scopes that need it
+    from .value_access import RuledValues
 
 
 class Sidecar:
@@ -104,8 +106,13 @@ class Sidecar:
             for name, one in material.listeners.items()
         }
         self._server = TrafficServer(())
-        self.keys.rule_values(RuledValues(self.lanes))
+        self.keys.value_access = self._value_access
         telemetry_setup.follow(reporter, material.settings)
+
+    def _value_access(self) -> RuledValues:
+        from .value_access import RuledValues  # noqa: PLC0415 - as above
+
+        return RuledValues(self.lanes)
 
     @property
     def operations(self) -> SidecarKeys:
@@ -204,7 +211,7 @@ class Sidecar:
         await self._started.wait()
         require_none(self.settings, source.loaded.settings, str(source.loaded.file))
         material = await asyncio.to_thread(
-            gather, source.loaded.settings, self._environ, self._held(self._material)
+            _gathered, source.loaded.settings, self._environ, self._held(self._material)
         )
         if material.keyring_ms:
             report_keyring(self._reporter, material)
@@ -392,6 +399,15 @@ class ConfigChange:
             await change.discard()
 
 
+def _gathered(
+    settings: Settings, environ: Mapping[str, str], old: Material | None = None
+) -> Material:
+    """Do as `gather`, and import what decides who may seal and open by hand, if anybody may."""
+    if settings.admin is not None and settings.admin.by_hand:
+        from . import value_access  # noqa: F401, PLC0415 - see above
+    return gather(settings, environ, old)
+
+
 async def build(  # noqa: PLR0913 - what the command hands in, each by name
     loaded: Loaded,
     reporter: MessageReporter,
@@ -407,7 +423,7 @@ async def build(  # noqa: PLR0913 - what the command hands in, each by name
 
     Raises KeyringError where the keyring does not open, UnfitEnvironment for unusable TLS files.
     """
-    material = await asyncio.to_thread(gather, loaded.settings, environ)
+    material = await asyncio.to_thread(_gathered, loaded.settings, environ)
     report_keyring(reporter, material)
     return Sidecar(
         material,

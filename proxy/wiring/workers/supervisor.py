@@ -305,8 +305,7 @@ class Supervisor:
             await worker.ask(
                 "start",
                 policy.WORKER_START_SECONDS,
-                text=self._source.text,
-                file=str(self._source.loaded.file),
+                source=self._source.hand_over(),
                 sockets=self._sockets.numbers(slot.number),
                 door=worker.door_number,
                 process=slot.process,

@@ -7,7 +7,6 @@ import contextlib
 import signal
 import socket
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Final
 
 from ...core.errors import InternalError, SealyardError, WorkerGone
@@ -21,7 +20,7 @@ from ...traffic.policy import LEAST_PAUSE_SECONDS
 from ..ipc.channel import Channel, connect, error_to_json, secrets_from_json
 from ..ipc.worker_process import NOT_STARTED
 from ..policy import NAME_BYTES, ORPHAN_GRACE_SECONDS
-from ..reload import config_files
+from ..reload.config_files import Source
 from ..reload.reload import Prepared
 from ..sidecar.sidecar import Sidecar, build, counting
 
@@ -140,7 +139,7 @@ class _Worker:
 
     async def _start(self, message: dict[str, Any]) -> None:
         secrets_from_json(message["secrets"])
-        read = config_files.given(message["text"], Path(message["file"]), self._environ)
+        read = Source.handed_over(message["source"])
         if not self._given:  # it is asked again where no root opened the keyring
             self._given = {
                 name: tuple(socket.socket(fileno=number) for number in numbers)
@@ -235,7 +234,7 @@ class _Worker:
         prepared, self._prepared = self._prepared, None
         if what == "prepare":
             secrets_from_json(message["secrets"])
-            read = config_files.given(message["text"], Path(message["file"]), self._environ)
+            read = Source.handed_over(message["source"])
             self._prepared = await sidecar.prepare(read)
         elif prepared is not None and what == "apply":
             await prepared.apply()

@@ -127,9 +127,9 @@ class WorkersChange:
             self._settle(None)
 
     async def _prepare(self, worker: WorkerProcess) -> bool:
-        text, file = self._source.text, str(self._source.loaded.file)
         try:
-            await worker.ask("prepare", CHANGE_SECONDS, text=text, file=file, secrets=self._secrets)
+            source = self._source.hand_over()
+            await worker.ask("prepare", CHANGE_SECONDS, source=source, secrets=self._secrets)
         except WorkerGone:
             if worker.gone:
                 return False

@@ -114,7 +114,7 @@ def test_a_call_reaches_another_process_as_it_is(asked: list[ToSeal], action: st
     said = {"values" if seals else "tokens": [as_json(one) for one in asked]}
     sent = Call(f"values.{action}", said, request_id="r1").to_json()
     call = Call.from_json(json.loads(json.dumps(sent)))
-    place = a_place(values=desk).of(call)
+    place = a_place(values=lambda: desk).of(call)
     asyncio.run(cast("Any", VERBS[call.verb].does(place, **call.given)))
 
     of_texts = [ToOpen(one.plaintext, one.context) for one in asked]

@@ -15,11 +15,12 @@ from proxy.wiring.reload.config_files import Source
 from proxy.wiring.reload.reload import Reloader, require_none
 from tests.factories import Ear
 from tests.scenarios.rig import a_configuration
+from tests.wiring.sources import given
 
 
 def forwarding_to(upstream: str) -> Settings:
     text = a_configuration(3000).replace("http://127.0.0.1:3000", upstream)
-    return config_files.given(text, Path("sealyard.yaml"), {}).loaded.settings
+    return given(text).loaded.settings
 
 
 def test_a_listener_that_forwards_to_the_original_port_is_made_at_the_start_alone() -> None:

@@ -18,7 +18,8 @@ from proxy.wiring.policy import SILENT_LOOKS
 from proxy.wiring.workers.sockets import WorkerSockets
 from proxy.wiring.workers.stand_in import Silence, StandIn
 from tests.factories import Ear
-from tests.wiring.workers.test_supervisor import a_source
+from tests.wiring.sources import given
+from tests.wiring.workers.test_supervisor import TEXT
 
 
 class Worker:
@@ -98,7 +99,7 @@ def test_a_silence_ends_with_a_sign_of_life(monkeypatch: pytest.MonkeyPatch) -> 
 @asynccontextmanager
 async def standing_in(*workers: Worker) -> AsyncIterator[tuple[StandIn, WorkerSockets, int]]:
     """Cover the only slot of a supervisor; `workers` are the others."""
-    listeners = a_source().loaded.settings.listeners
+    listeners = given(TEXT).loaded.settings.listeners
     sockets = WorkerSockets(listeners, 1)
     sockets.open()
     made = StandIn(sockets, listeners, Ear().report, lambda: cast("Any", workers))

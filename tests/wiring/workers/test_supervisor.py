@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from proxy.core.errors import RestartNeeded, WorkerGone
 from proxy.wiring.ipc.worker_process import WorkerCommand
-from proxy.wiring.reload import config_files
-from proxy.wiring.reload.config_files import Source
 from proxy.wiring.workers.supervisor import Supervisor
 from tests.scenarios.rig import a_configuration
 from tests.scenarios.test_reload import Ear
+from tests.wiring.sources import given
 
 TEXT = a_configuration(3000)
-
-
-def a_source(text: str = TEXT) -> Source:
-    return config_files.given(text, Path("sealyard.yaml"), {})
 
 
 def a_supervisor(*waits: str) -> Supervisor:
     """Return one without a running worker; `waits` say why each waits for a root, or ""."""
     command = WorkerCommand("json", "info", len(waits))
-    supervisor = Supervisor(a_source(), Ear(), command, environ={})
+    supervisor = Supervisor(given(TEXT), Ear(), command, environ={})
     for slot, reason in zip(supervisor._slots, waits, strict=True):
         slot.waits = reason
     return supervisor
@@ -37,14 +30,14 @@ async def test_nothing_is_accepted_between_the_death_of_all_workers_and_their_re
     supervisor = a_supervisor(*waits)
     for _ in range(2):  # it holds up nothing, the start of the next worker neither
         with pytest.raises(WorkerGone, match="no-worker"):
-            await supervisor.prepare(a_source(a_configuration(3001)))
+            await supervisor.prepare(given(a_configuration(3001)))
 
 
 async def test_what_needs_a_restart_is_refused_while_all_workers_wait_for_a_root() -> None:
     supervisor = a_supervisor("no-answer", "no-answer")
     with pytest.raises(RestartNeeded):
-        await supervisor.prepare(a_source(TEXT.replace("name: api", "name: other")))
-    another = a_source(a_configuration(3001))
+        await supervisor.prepare(given(TEXT.replace("name: api", "name: other")))
+    another = given(a_configuration(3001))
     await (await supervisor.prepare(another)).apply()
     assert supervisor._source is another
 

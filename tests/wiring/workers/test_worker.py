@@ -20,6 +20,7 @@ from proxy.wiring.workers.worker import _Worker
 from tests.factories import Ear
 from tests.scenarios.rig import a_configuration
 from tests.traffic.wire import eventually
+from tests.wiring.sources import given
 from tests.wiring.workers.test_worker_calls import REVOKE
 
 
@@ -81,15 +82,15 @@ async def running(sidecar: Sidecar) -> AsyncIterator[Channel]:
     channel.close()
 
 
-def a_change(folder: Path) -> dict[str, Any]:
-    text, file = a_configuration(1), str(folder / "sealyard.yaml")
-    return {"id": 1, "do": "prepare", "text": text, "file": file, "secrets": ""}
+def a_change() -> dict[str, Any]:
+    source = given(a_configuration(1)).hand_over()
+    return {"id": 1, "do": "prepare", "source": source, "secrets": ""}
 
 
 async def test_a_worker_whose_root_does_not_answer_still_says_how_it_is(tmp_path: Path) -> None:
     sidecar = Sidecar()
     async with running(sidecar) as supervisor:
-        await supervisor.send(a_change(tmp_path))
+        await supervisor.send(a_change())
         call = REVOKE.to_json()
         await supervisor.send({"id": 2, "do": "run", "call": call})
         await supervisor.send({"id": 3, "do": "facts"})
@@ -104,7 +105,7 @@ async def test_what_changes_something_is_done_in_the_order_in_which_it_is_asked(
 ) -> None:
     sidecar = Sidecar()
     async with running(sidecar) as supervisor:
-        await supervisor.send(a_change(tmp_path))
+        await supervisor.send(a_change())
         await supervisor.send({"id": 2, "do": "discard"})
         call = REVOKE.to_json()
         await supervisor.send({"id": 3, "do": "run", "call": call})
@@ -118,7 +119,7 @@ async def test_what_changes_something_is_done_in_the_order_in_which_it_is_asked(
 async def test_a_drain_does_not_wait_for_a_root(tmp_path: Path) -> None:
     sidecar = Sidecar()
     async with running(sidecar) as supervisor:
-        await supervisor.send(a_change(tmp_path))
+        await supervisor.send(a_change())
         await asyncio.sleep(0.05)
     assert sidecar.done == ["drain"]
     sidecar.root_answers.set()

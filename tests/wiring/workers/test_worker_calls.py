@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -21,6 +20,8 @@ from proxy.keys.operations.verb import Call, Done
 from proxy.wiring.ipc.channel import error_from_json, error_to_json
 from proxy.wiring.workers.worker_calls import WorkerOperations, WorkersChange
 from tests.keys.desk import a_place
+from tests.scenarios.rig import a_configuration
+from tests.wiring.sources import given
 
 SCOPE = Scope("clinic", "c1")
 REVOKE = Call("sessions.revoke", {"scope": SCOPE})
@@ -139,8 +140,8 @@ def test_an_error_is_the_same_behind_the_channel(error: SealyardError) -> None:
 
 
 def a_change(*workers: Worker, waiting: bool = False) -> WorkersChange:
-    source = SimpleNamespace(text="", loaded=SimpleNamespace(file="sealyard.yaml"))
-    return WorkersChange(cast("Any", workers), cast("Any", source), lambda _: None, waiting=waiting)
+    source = given(a_configuration(1))
+    return WorkersChange(cast("Any", workers), source, lambda _: None, waiting=waiting)
 
 
 async def test_a_change_needs_no_worker_where_all_wait_for_a_root() -> None:

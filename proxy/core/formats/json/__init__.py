@@ -7,21 +7,15 @@ and the order of members stay as they came.
 
 from __future__ import annotations
 
-from .lexer import Findings, FoundValue, Path
-from .selection import Selection, is_valid, member_names, validate
-from .text import escape, quote, shield, unescape, unescaped
-
-__all__ = [
-    "Findings",
-    "FoundValue",
-    "Path",
-    "Selection",
-    "escape",
-    "is_valid",
-    "member_names",
-    "quote",
-    "shield",
-    "unescape",
-    "unescaped",
-    "validate",
-]
+from .lexer import Findings as Findings
+from .lexer import FoundValue as FoundValue
+from .lexer import Path as Path
+from .selection import Selection as Selection
+from .selection import is_valid as is_valid
+from .selection import member_names as member_names
+from .selection import validate as validate
+from .text import escape as escape
+from .text import quote as quote
+from .text import shield as shield
+from .text import unescape as unescape
+from .text import unescaped as unescaped

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from itertools import repeat
-from typing import ClassVar, Final, Self, cast
+from typing import TYPE_CHECKING, ClassVar, Final, Self, cast
 
 from ...errors import BodyTooLarge, InvalidBody
 from ...expressions.selectors import Inside, JsonSelector, Selector, Step
 from ...leaves import Finder
-from ...leaves.finder import PlainPath
 from ...leaves.strict_json import after_space, check, scan
 from ...policy import PIECE_BYTES
 from ...slices import pause, paused
@@ -19,6 +18,9 @@ from .names import Node, finish, insert
 from .nested import in_string, look_within
 from .text import unescaped
 from .walk import Walk
+
+if TYPE_CHECKING:  # the module is that of the Python form
+    from ...leaves.finder import PlainPath
 
 
 class Selection:

@@ -1,0 +1,93 @@
+"""The configuration is read in another process, and says there what it says here."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from proxy.config.load import load
+from proxy.core.errors import ConfigurationError, InternalError
+from proxy.process import child_process
+from proxy.wiring.reload import config_files, reading
+from tests.scenarios.rig import a_configuration
+from tests.wiring.sources import given
+
+TEXT: Final = a_configuration(3000)
+WRONG: Final = "version: 1\nlisteners: {sk-live-4711: 1}\nkeys: 5\n"
+_ALONE: Final = """
+import json, os, sys, threading
+from pathlib import Path
+from proxy.core.errors import ConfigurationError
+from proxy.wiring.reload import config_files
+assert threading.active_count() == 1
+try:
+    source = config_files.read(Path(sys.argv[1]), os.environ)
+    told = [source.sha256, len(source.loaded.settings.listeners)]
+except ConfigurationError as error:
+    told = [error.problems, error.closed]
+read = {"yaml", "proxy.config.load", "proxy.config.rules.resolve"} & sys.modules.keys()
+print(json.dumps([told, sorted(read)]))
+"""
+
+
+def alone(file: Path) -> list[object]:
+    """Return what a process of one thread reads, and which readers it has loaded then."""
+    command = (sys.executable, "-P", "-c", _ALONE, str(file))
+    done = subprocess.run(command, check=True, capture_output=True, timeout=60)  # noqa: S603 - our own
+    told: list[object] = json.loads(done.stdout)
+    return told
+
+
+async def test_a_reload_reads_what_is_read_here(tmp_path: Path) -> None:
+    file = tmp_path / "sealyard.yaml"
+    file.write_text(TEXT.replace("http://127.0.0.1:3000", "${env:BACKEND}"))
+    environ = {**os.environ, "BACKEND": "http://127.0.0.1:3001"}
+    source = await asyncio.to_thread(config_files.read, file, environ)
+    expected = load(file, environ)
+    assert source.text == file.read_text()
+    assert source.loaded.file == file
+    assert source.loaded.settings.keys == expected.settings.keys
+    assert source.loaded.settings.listeners[0].upstream == expected.settings.listeners[0].upstream
+    assert source.loaded.warnings == expected.warnings
+
+
+async def test_all_mistakes_are_told_and_secrets_stay_hidden(tmp_path: Path) -> None:
+    file = tmp_path / "sealyard.yaml"
+    file.write_text(WRONG)
+    with pytest.raises(ConfigurationError) as here:
+        load(file, {})
+    with pytest.raises(ConfigurationError) as there:
+        await asyncio.to_thread(reading.read, file, os.environ)
+    assert there.value.problems == here.value.problems
+    assert there.value.closed == here.value.closed
+    assert "sk-live-4711" not in "".join(there.value.closed)
+    assert alone(file) == [[list(here.value.problems), list(here.value.closed)], []]
+
+
+def test_a_start_loads_no_reader(tmp_path: Path) -> None:
+    file = tmp_path / "sealyard.yaml"
+    file.write_text(TEXT)
+    assert alone(file) == [[given(TEXT).sha256, 1], []]
+
+
+@pytest.mark.parametrize("said", ["", "print('{}')", "print('[]')", 'print(\'{"made": ""}\')'])
+async def test_a_process_that_does_not_answer_is_no_mistake_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    monkeypatch.setattr(child_process, "command", lambda _: (sys.executable, "-c", said))
+    with pytest.raises(InternalError, match="configuration-not-read"):
+        await asyncio.to_thread(reading.read, tmp_path / "sealyard.yaml", os.environ)
+
+
+def test_a_worker_gets_what_its_supervisor_read() -> None:
+    source = given(TEXT)
+    handed = config_files.Source.handed_over(source.hand_over())
+    assert (handed.text, handed.sha256, handed.seen) == (TEXT, source.sha256, ())
+    assert handed.loaded.settings.keys == source.loaded.settings.keys
