@@ -50,3 +50,17 @@ def test_a_paste_tells_why_nothing_serves(page: str, tmp_path: Path) -> None:
 
     assert "address already in use" in printed
     assert "has ended; its log says why" in printed
+
+
+def test_what_is_tried_again_is_tried_every_second() -> None:
+    """By itself curl doubles its pause: where no backend starts, nine tries last eight minutes."""
+    tries = [
+        line
+        for page in PAGES
+        for block, _ in followed(page)
+        for line in block.text.splitlines()
+        if "--retry " in line
+    ]
+
+    assert len(tries) == len(PAGES)
+    assert not [one for one in tries if "--retry 30 --retry-delay 1 " not in one]
