@@ -76,6 +76,12 @@ def written(page: str) -> str:
     return f"{before}{BEGIN}{table()}{END}{after}"
 
 
+def current(page: Path = PAGE) -> bool:
+    """Return whether the page has the table of today."""
+    text = page.read_text("utf-8")
+    return text == written(text)
+
+
 def main(page: Path = PAGE) -> None:
     """Write the table into the page."""
     page.write_text(written(page.read_text("utf-8")), "utf-8")

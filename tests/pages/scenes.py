@@ -229,7 +229,7 @@ def admin_api(scene: Scene) -> None:
     keyring = "  keyring: {file: keyring.jwe, key: {file: root.key}}\n"
     credential = "{name: reader, token: {file: admin.token}, scopes: [open]}"
     more = f"admin: {{listen: 127.0.0.1:9901, tokens: [{credential}]}}\n"
-    rules = BOUND_TO_FIELD.replace("tenant: const:clinic", "bind: [conversation, field]")
+    rules = RULES.replace("const:clinic", "const:example")  # as those of init
     scene.write("sealyard.yaml", configuration(keyring, more, rules))
     kept = scene.backend()
     scene.serve()

@@ -15,6 +15,7 @@ from packaging.version import Version
 
 from proxy import __version__
 from proxy.process.fitness import FLOORS
+from tools import trusted_base
 from tools.release import __main__ as release
 from tools.release import chart, floors, licences, provenance
 
@@ -89,6 +90,7 @@ def test_a_version_is_prepared_checked_and_tagged_once(
     repository(tmp_path)
     monkeypatch.setattr(release, "ROOT", tmp_path)
     monkeypatch.setattr(floors, "found", list)
+    monkeypatch.setattr(trusted_base, "current", lambda: True)
     release.prepare("2.0.0rc1")
 
     assert not (tmp_path / "tests" / "archive" / "2.0.0rc1").exists()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tools.trusted_base import BEGIN, END, PAGE, ROOMS, table, written
+from pathlib import Path
+
+from tools.trusted_base import BEGIN, END, PAGE, ROOMS, current, main, table, written
 
 
 def test_every_package_of_the_product_has_a_row() -> None:
@@ -19,3 +21,12 @@ def test_the_page_has_one_table_and_keeps_the_rest() -> None:
     assert written(written(page)) == written(page)
     assert written(page).startswith(page.partition(BEGIN)[0])
     assert written(page).endswith(page.partition(END)[2])
+
+
+def test_a_page_with_other_lines_is_not_current(tmp_path: Path) -> None:
+    page = tmp_path / "review.md"
+    page.write_text(f"{BEGIN}| room |\n{END}")
+    before = current(page)
+    main(page)
+
+    assert (before, current(page)) == (False, True)

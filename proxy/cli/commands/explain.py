@@ -190,10 +190,7 @@ def _body(data: str | None) -> bytes:
         return b""
     if not data.startswith("@"):
         return data.encode("utf-8", "surrogateescape")
-    try:
-        content = Path(data[1:]).read_bytes()
-    except OSError as error:
-        raise click.UsageError(f"{data[1:]}: {error.strerror}") from None
+    content = Path(data[1:]).read_bytes()
     if len(content) > EXAMPLE_BYTES:
         raise click.UsageError(f"{data[1:]}: larger than {EXAMPLE_BYTES} bytes")
     return content

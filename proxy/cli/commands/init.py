@@ -76,6 +76,13 @@ _RULES: Final = """\
 """
 
 
+_OPTIONS: Final = {
+    "listeners[0].listen": "--listen",
+    "listeners[0].upstream": "--upstream",
+    "admin.listen": "--admin",
+}
+
+
 class Addresses(NamedTuple):
     """Where Sealyard listens, where the backend is, and where the admin API listens."""
 
@@ -146,7 +153,7 @@ def init(  # noqa: PLR0913 - one parameter for each option
 def write(folder: Path, addresses: Addresses, rules: str = _RULES, *, page: bool = False) -> Path:
     """Write all files, print their paths, and return that of the configuration.
 
-    Raises Failure where one is there already, ConfigurationError for an address that is none.
+    Raises Failure where one is there already, and for an address that is none.
     """
     paths = {name: folder / name for name in (CONFIGURATION, KEYRING, ROOT, ADMIN_TOKEN)}
     present = [str(path) for path in paths.values() if path.exists() or path.is_symlink()]
@@ -195,9 +202,16 @@ def _write_configuration(path: Path, addresses: Addresses, rules: str, page: str
     path.write_text(text)
     try:
         load(path, os.environ)
-    except ConfigurationError:
+    except ConfigurationError as error:
         path.unlink()  # a given address is invalid; leave nothing behind
-        raise
+        told = "\n".join(_by_option(one.removeprefix(f"{path}:")) for one in error.problems)
+        raise console.Failure(told, ExitCode.ENVIRONMENT) from None
+
+
+def _by_option(problem: str) -> str:
+    """Return the problem with the option that it is of in place of line and key."""
+    _, key, said = problem.split(" ", 2)
+    return f"{_OPTIONS[key]}: {said}" if key in _OPTIONS else problem
 
 
 def _make_keyring(path: Path, root_path: Path) -> None:

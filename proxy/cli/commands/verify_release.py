@@ -116,7 +116,7 @@ def _of_provenance(document: bytes, listed: dict[str, str], commit: str | None) 
     if changed is not False:
         faults.append(f"{PROVENANCE}: built from files that were not committed")
     if commit is not None and built != commit:
-        faults.append(f"{PROVENANCE}: built from commit {built}")
+        faults.append(f"{PROVENANCE}: built from commit {built}, not {commit}")
     return faults
 
 

@@ -20,7 +20,7 @@ def any_of(counted: Counted) -> bool:
 def lines(counted: Counted) -> Iterator[str]:
     """Yield what was counted, for a person."""
     if not any(counted.values()):
-        yield "Nothing observed: no rule has `mode: observe`, or there were no messages."
+        yield "Nothing observed: neither `mode: observe` nor `find_sensitive`, or no messages came."
         return
     for rule in sorted({(row["listener"], row["rule"]) for row in counted["messages"]}):
         yield f"{rule[0]} / {rule[1]}"

@@ -369,7 +369,8 @@ class _Resolver:
         if own is not None and given < wanted:
             self._report_missing(own.place, wanted - given)
         elif not given:
-            self._problems.add(item.place, "is bound to nothing", "give the rule a `tenant`")
+            part = next(part for part in PARTS if part in wanted)
+            self._problems.add(item.place, "is bound to nothing", f"give the rule a `{part}`")
         return given
 
     def _gives(self, part: Part, block: BlockSyntax) -> bool:

@@ -91,7 +91,7 @@ class _Composer(yaml.SafeLoader):
             event.anchor = None
         if isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent):
             if event.tag is not None:
-                tag = str(event.tag)
+                tag = str(event.tag).replace("tag:yaml.org,2002:", "!!")  # as it is written
                 self._refuse(position, f"tags ({show(tag)}) are not supported; delete it", tag)
             event.tag = None
 

@@ -76,11 +76,16 @@ def test_what_no_rule_takes_is_said_to_be_refused() -> None:
     [
         ("GET", "/", "--listener", "none"),
         ("GET", "/", "-H", "no colon"),
-        ("GET", "/", "-d", "@/does/not/exist"),
     ],
 )
 def test_bad_arguments_are_a_usage_error(arguments: tuple[str, ...]) -> None:
     explain(*arguments, status=2)
+
+
+def test_a_file_that_is_missing_is_named() -> None:
+    result = explain("GET", "/", "-d", "@/does/not/exist", status=3)
+
+    assert "/does/not/exist: No such file or directory; check the path" in result.output
 
 
 def test_it_tells_for_whom_a_value_is_sealed_end_to_end_and_who_opens_it() -> None:
