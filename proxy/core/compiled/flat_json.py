@@ -318,15 +318,19 @@ class FlatJson:
                 names[at] = text
             if keeps:
                 leaves.append(text)
+        contexts = self._contexts(names)
+        return None if contexts is None else (Bound(contexts, len(self._seals)), tuple(leaves))
+
+    def _contexts(self, names: Sequence[str]) -> tuple[Context, ...] | None:
+        """Return the context of each item's values; None where names are long.
+
+        Equal scopes are one object.
+        """
         parts: list[str | None] = [*self._constants]
         for at, name in zip(self._parts, names, strict=True):
             parts[at] = name
         if sum([len(one) for one in parts if one]) * len(self._items) > USUAL_BOUND_CHARS:
             return None
-        return Bound(self._contexts(parts), len(self._seals)), tuple(leaves)
-
-    def _contexts(self, parts: Sequence[str | None]) -> tuple[Context, ...]:
-        """Return the context of each item's values; equal scopes are one object."""
         scopes: dict[tuple[str | None, str | None], Scope] = {}
         contexts = []
         for tenant, conversation, message, field, purpose in self._binds:
