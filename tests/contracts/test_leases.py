@@ -64,6 +64,23 @@ async def test_what_is_sealed_after_a_revocation_is_complete_opens(subject: Subj
     assert not await late.opens(texts[0][1])
 
 
+async def test_after_its_own_revocation_a_process_that_is_cut_off_seals_nothing_of_the_future(
+    subject: Subject,
+) -> None:
+    """Another one that revokes in the same second, and has not heard of it, would not cover it."""
+    one, away = a_member(subject), a_member(subject)
+    async with running(one, away):
+        before = await away.sealed()
+        away.store.cut = True
+        assert not (await Desk(away.sessions).run("revoke", SCOPE)).complete
+        with pytest.raises(KeyUnavailable, match="clock-before-revocation"):
+            await away.sealed()
+        await Desk(one.sessions).run("revoke", SCOPE)
+        assert not await one.opens(before)
+        await asyncio.sleep(2.1)
+        await away.sealed()
+
+
 async def test_what_was_sealed_before_a_revocation_stands_no_more_once_that_is_complete(
     subject: Subject,
 ) -> None:

@@ -73,6 +73,16 @@ GUARDS: Final = (
         "tests/keys/test_name_keys.py::test_an_erasure_destroys_what_has_either_name_and_says_so",
     ),
     Guard(
+        "what a process that is cut off seals in the future, where no later revocation covers it",
+        "keys/sessions/agreement.py",
+        "        if began(record.sid) > self._clock():\n"
+        '            raise KeyUnavailable("clock-before-revocation")\n',
+        "",
+        "tests/contracts/test_leases.py::"
+        "test_after_its_own_revocation_a_process_that_is_cut_off_seals_nothing_of_the_future"
+        "[redis]",
+    ),
+    Guard(
         "a receipt for what has a name that this keyring does not know",
         "keys/fleet/presence.py",
         "for one in found if one.names - names)",

@@ -163,11 +163,13 @@ class Agreement:
         """Return a durable session that no other process knows.
 
         Raises KeyUnavailable where sessions are ephemeral: their keys must be in the store; and
-        while our clock is far before the revocation.
+        until the time of the revocation: who has not heard of it revokes up to that time alone.
         """
         if self._ephemeral:
             raise KeyUnavailable("store-unavailable")
         record = self._new_record(keys)
+        if began(record.sid) > self._clock():
+            raise KeyUnavailable("clock-before-revocation")
         return Agreed(record.sid, record.soft_end / 1000, made=True, shared=False)
 
     async def _asked(

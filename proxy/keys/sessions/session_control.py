@@ -45,13 +45,9 @@ async def latest(sessions: Sessions, scope: Scope) -> int:
 
 
 async def _look(sessions: Sessions, scope: Scope, state: RevocationState) -> None:
-    """Learn from the store the revocation of a scope, and when its current session began.
-
-    Where the store keeps the time, none began after now.
-    """
+    """Learn from the store the revocation of a scope, and when its current session began."""
     for place in sessions.keyring.places_of(scope):
-        name, keeps_time = place.sessions, sessions.store.keeps_time
-        found = await sessions.store.find(name, (), current=not keeps_time)
+        found = await sessions.store.find(place.sessions, (), current=True)
         sessions.revocations.learn(state, found.revocation, sessions.notice, place)
         if found.current is not None:
             with suppress(RecordRefused):
