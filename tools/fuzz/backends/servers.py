@@ -240,6 +240,9 @@ SERVERS: Final[Mapping[str, Server]] = {
         _php(APPS / "symfony"),
         ("nginx", _fpm(), f"{SYMFONY}/HttpFoundation", f"{SYMFONY}/Routing"),
     ),
+    "laravel": Server(
+        _php(APPS / "laravel"), ("nginx", _fpm(), "/usr/share/php/Illuminate/Foundation")
+    ),
     "rails": Server(_rack("rails.ru"), ("puma", "rails")),
     "sinatra": Server(_rack("sinatra.ru"), ("puma", "/usr/share/doc/ruby-sinatra")),
     "plack": Server(_plack, ("starman",)),
