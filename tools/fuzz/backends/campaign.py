@@ -23,6 +23,7 @@ from .case import Case, Kept
 from .honest import base
 from .minimise import minimise
 from .mutators import mutate
+from .mutators.bodies import WRAPPER
 from .oracle import IN_LOG, What
 from .routes import ROUTES
 from .sidecar import WORLDS, Sidecar, serving
@@ -43,7 +44,8 @@ def generated(seed: int, backend: str, number: int, chosen: Sequence[str] = ()) 
     rng = random.Random(f"{seed}/{backend}/{number}")  # noqa: S311 - see above
     draft = base(rng.choice(ROUTES), rng)
     mutate(draft, rng, chosen)
-    return draft.case().smaller(world=rng.choice(WORLDS))
+    worlds = WORLDS if WRAPPER not in draft.mutators else [one for one in WORLDS if one != "pass"]
+    return draft.case().smaller(world=rng.choice(worlds))
 
 
 @dataclass

@@ -16,6 +16,7 @@ _READ_BY: Final = {
     "go": "Go: encoding/json bound to a struct and to a map, FormValue, PostFormValue",
     "php": "PHP: $_POST, $_FILES, $_REQUEST, json_decode, all of them merged; scripts behind nginx",
     "symfony": "Symfony: Request::get, getPayload, json_decode, query and payload merged",
+    "laravel": "Laravel: Request::input, all, post, json, and a model that is filled",
     "rails": "Rails: params, request_parameters, wrapped parameters, JSON.parse",
     "sinatra": "Sinatra: params, GET and POST, JSON.parse, JSON merged into params",
     "plack": "Plack: parameters, body_parameters, uploads, decode_json, all of them merged",

@@ -155,7 +155,7 @@ def _plack(at: Place) -> list[list[str]]:
     return [[tool("starman"), *listen, str(APPS / "plack.psgi")]]
 
 
-def _php(root: Path) -> Plan:
+def _php(root: Path, *extensions: str) -> Plan:
     def plan(at: Place) -> list[list[str]]:
         (at.folder / "contract.json").write_text(CONTRACT)
         known = {
@@ -169,7 +169,8 @@ def _php(root: Path) -> Plan:
         }
         (at.folder / "nginx.conf").write_text(_NGINX.format(**known))
         (at.folder / "fpm.conf").write_text(_FPM.format(**known))
-        fpm = [tool(_fpm()), "-n", "-R", "-F", "-y", str(at.folder / "fpm.conf")]
+        more = [word for one in extensions for word in ("-d", f"extension={one}")]
+        fpm = [tool(_fpm()), "-n", *more, "-R", "-F", "-y", str(at.folder / "fpm.conf")]
         nginx = [tool("nginx"), "-p", str(at.folder), "-e", "stderr", "-c"]
         # Without a php.ini, as in PHP's own image: cookies are then among $_REQUEST.
         return [fpm, [*nginx, str(at.folder / "nginx.conf")]]
@@ -239,6 +240,10 @@ SERVERS: Final[Mapping[str, Server]] = {
     "symfony": Server(
         _php(APPS / "symfony"),
         ("nginx", _fpm(), f"{SYMFONY}/HttpFoundation", f"{SYMFONY}/Routing"),
+    ),
+    "laravel": Server(
+        _php(APPS / "laravel", "mbstring", "ctype"),
+        ("nginx", _fpm(), "/usr/share/php/Illuminate/Foundation"),
     ),
     "rails": Server(_rack("rails.ru"), ("puma", "rails")),
     "sinatra": Server(_rack("sinatra.ru"), ("puma", "/usr/share/doc/ruby-sinatra")),

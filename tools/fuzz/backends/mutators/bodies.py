@@ -246,7 +246,22 @@ def _more_records(draft: Draft, rng: random.Random) -> bool:
     return True
 
 
+WRAPPER: Final = "wrapper"
+"""The mutator that leaves what only an author can know: it is for closed rules."""
+
+
+def _wrapped(draft: Draft, rng: random.Random) -> bool:
+    """All members once more in an object, as wrap_parameters of Rails and many others take them."""
+    if draft.kind != "json" or not draft.members:
+        return False
+    inner = ",".join(f"{name}:{value}" for name, value in draft.members)
+    wrapper = json.dumps(rng.choice(("report", "report", "data", "message", "params")))
+    draft.members.insert(rng.randrange(len(draft.members) + 1), (wrapper, f"{{{inner}}}"))
+    return True
+
+
 MUTATORS: Final[Mapping[str, Callable[[Draft, random.Random], bool]]] = {
+    WRAPPER: _wrapped,
     "type": _type,
     "events": _events,
     "JSON in form": _json_in_form,
