@@ -143,7 +143,7 @@ def _value(text: str, wanted: bool) -> str | None:  # noqa: FBT001 - private
 
 
 def known_names(rules: Iterable[Rule]) -> frozenset[str]:
-    """Return the names of members and parameters that rules select or read."""
+    """Return the names of fields, members and parameters that rules select or read."""
     return frozenset(name for rule in rules for name in _of_rule(rule))
 
 
@@ -152,6 +152,7 @@ def _of_rule(rule: Rule) -> Iterator[str]:
     for block in rule.blocks:
         yield from _of_names(block.names)
         for item in block.items:
+            yield item.field
             yield from _of_selector(item.selector)
         for selector in block.plain:
             yield from _of_selector(selector)

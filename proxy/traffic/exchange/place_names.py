@@ -1,4 +1,4 @@
-"""Places in requests as a log may spell them: names that the configuration has, hashes of others.
+"""Places and fields as logs may spell them: names of the configuration, hashes of others.
 
 A client can put values into names. So what follows the last known name of a path is only told apart
 from other places, by a hash under a key of the keyring. It is the same in every process that has
@@ -10,17 +10,25 @@ from __future__ import annotations
 import hmac
 import json
 from collections.abc import Sequence
+from typing import Final, get_args
 
+from ...core.crypto.context import KIND_BODY, KIND_STREAM
+from ...core.values.hows import Shape
+from ...core.values.key_needs import Opening
 from ..policy import PLACE_HASH_CHARS, PLACE_STEPS
+
+_OURS: Final = frozenset({"", "$", KIND_BODY, KIND_STREAM, *get_args(Shape)})
+"""What a value is told by that is in no field, or at the root."""
 
 
 class PlaceNames:
     """Spells the places of one listener; `known` are the names in its rules."""
 
-    __slots__ = ("_key", "_known")
+    __slots__ = ("_fields", "_key", "_known")
 
     def __init__(self, known: frozenset[str], key: bytes) -> None:
         self._known = known
+        self._fields = known | _OURS
         self._key = key
 
     def spelled(self, path: Sequence[str | int], *, in_query: bool = False) -> str:
@@ -35,6 +43,20 @@ class PlaceNames:
                 rest = ["*" if isinstance(one, int) else one for one in path[at:]]
                 return f"{made}{'' if in_query else '.'}*#{self._hash(rest)}"
         return made
+
+    def told(self, one: Opening) -> Opening:
+        """Return what was opened, with a hash in place of each field that is not known."""
+        for field, _ in one.counts:
+            if field not in self._fields:
+                break
+        else:
+            return one
+        counts = {(self._field(field), how): n for (field, how), n in one.counts.items()}
+        return one._replace(counts=counts)
+
+    def _field(self, field: str) -> str:
+        known = field in self._fields or self._known.issuperset(field.split("/"))
+        return field if known else f"*#{self._hash([field])}"
 
     def _hash(self, rest: Sequence[str]) -> str:
         text = json.dumps(rest).encode()

@@ -31,6 +31,7 @@ from ..interfaces import OpensLog
 from ..message_record import MessageRecord
 from ..slices import Slices, may_go_at_once, may_go_in_records
 from ..waits import outliving
+from .place_names import PlaceNames
 
 if TYPE_CHECKING:  # imported where the configuration has it
     from ...telemetry.tap import Tap
@@ -72,6 +73,9 @@ class PreparedSteps:
 
     `slices` are for those steps of a long message that would hold the event loop for long.
     """
+
+    place_names: PlaceNames
+    """What spells names of clients in logs."""
 
     def __init__(
         self,
@@ -160,7 +164,7 @@ class PreparedSteps:
         if record.opened and self.opens is not None:
             opened, record.opened = record.opened, ()
             for one in opened:
-                await self.opens.attempt(one)
+                await self.opens.attempt(self.place_names.told(one))
                 record.written_down = True
 
     def prepared_messages(

@@ -10,7 +10,7 @@ import itertools
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from functools import cached_property, lru_cache, partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Final
 
 from ...config.ladder_settings import LadderSettings
@@ -118,6 +118,8 @@ class Steps(PreparedSteps):
         place_key: bytes | None = None,
         unlisted: UnlistedNames | None = None,
     ) -> None:
+        self._known_names = known_names(one.rule for one in rule_table.rules)
+        self.place_names = PlaceNames(self._known_names, place_key or secrets.token_bytes(32))
         super().__init__(keys, tap, clock, slices, opens)
         self._watches = watches
         self._accept = accept
@@ -126,9 +128,7 @@ class Steps(PreparedSteps):
         self.lag: Final = lag
         self.budget: Final = budget
         self._rule_table = rule_table
-        self._known_names = known_names(one.rule for one in rule_table.rules)
         self.unlisted: Final = unlisted
-        self._place_key = place_key or secrets.token_bytes(32)
         self._name = name
         self._limits = limits
         self._names = upstream_names
@@ -196,11 +196,6 @@ class Steps(PreparedSteps):
         if isinstance(error, UnlistedName) and error.path:
             place = self.place_names.spelled(error.path, in_query=error.in_query)
             record.refused_at(place)
-
-    @cached_property
-    def place_names(self) -> PlaceNames:
-        """What spells places of requests for the log."""
-        return PlaceNames(self._known_names, self._place_key)
 
     def report(self, records: Sequence[MessageRecord]) -> None:
         """Write the lines of messages that are over, and report tokens that did not open.

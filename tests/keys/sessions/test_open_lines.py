@@ -102,6 +102,22 @@ async def test_a_caller_has_another_hash_once_the_record_key_is_rotated(tmp_path
     assert one["subject_hash"] != other["subject_hash"]
 
 
+@pytest.mark.parametrize(("fields", "told"), [(2000, 65), (60, 1)], ids=["many", "long"])
+async def test_names_of_fields_make_no_line_too_long(
+    fields: int, told: int, tmp_path: Path
+) -> None:
+    scene = Scene(tmp_path)
+    name = "n" if told > 1 else "\U0001f600" * 100
+    counts = {(f"{name}{at}", "opened"): 1 for at in range(fields)}
+    await scene.lines.attempt(an_opening(counts=counts))
+    (line,) = await scene.told()
+
+    assert len(line["fields"]) == told
+    assert sum(int(one.rpartition(":")[2]) for one in line["fields"]) == fields
+    assert line["fields"][-1].startswith("*:value:")
+    assert verification.verify([scene.log.path], KEY).broken == 0
+
+
 async def test_many_conversations_are_all_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

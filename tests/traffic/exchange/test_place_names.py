@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
+from proxy.core.values.key_needs import Opening
 from proxy.traffic.exchange.place_names import PlaceNames
 
 PLACES = PlaceNames(frozenset({"payment", "card", "page"}), bytes(32))
@@ -39,3 +42,15 @@ def test_a_hash_tells_places_apart_and_not_elements() -> None:
 def test_another_key_has_other_hashes() -> None:
     other = PlaceNames(frozenset(), bytes([1] * 32))
     assert other.spelled(("a",)) != PLACES.spelled(("a",))
+
+
+def test_fields_that_the_configuration_does_not_have_are_hashed_where_opens_are_told() -> None:
+    counts = {("card", "opened"): 2, ("payment/card", "opened"): 1, ("body", "opened"): 1}
+    known = Opening("api", "", "response", "r", None, "", (), counts)  # type: ignore[arg-type]  # literals
+    canary = known._replace(counts={**counts, ("canary", "masked"): 3})  # type: ignore[dict-item]  # as above
+
+    assert PLACES.told(known) == known
+    told = {f"{field}:{how}": n for (field, how), n in PLACES.told(canary).counts.items()}
+    (hidden,) = told.keys() - {"card:opened", "payment/card:opened", "body:opened"}
+    assert re.fullmatch("\\*#[0-9a-f]{6}:masked", hidden)
+    assert told[hidden] == 3
