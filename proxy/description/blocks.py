@@ -132,7 +132,9 @@ class BlockFinder:
                     each = (("each", True),) if one.exploded and depth == 1 else ()
                     needed = one.needed and not mark.optional
                     options = item.options + each
-                    found.append(replace(item, optional=not needed, options=options))
+                    unfound = f"{item.select}: sealed, it finds nothing; `search` sends a tag"
+                    note = unfound if item.sealed and one.place == "query" else item.note
+                    found.append(replace(item, optional=not needed, options=options, note=note))
         return found
 
     def _blocks(

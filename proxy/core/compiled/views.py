@@ -170,10 +170,7 @@ def _sealing(block: Block, back: Returns) -> Block:
 
 
 def _searched(item: Item, back: Returns) -> Item:
-    """Return an item of a search; who does not get the values of its field may not search it.
-
-    An answer tells whether there is such a value, whatever the caller gets of it.
-    """
+    """Return an item of a search: who does not get the values may not ask whether there is one."""
     names = {item.field, _EVERY}
     return replace(item, unseen=bool(names & back.unread) or not names & back.valued)
 

@@ -91,6 +91,7 @@ def test_a_marked_parameter_that_is_searched_is_no_difference(tmp_path: Path) ->
     made = invoke("contract", "make", str(file)).stdout
     sealed = "          encrypt:\n            - optional query:q\n          nothing: pass\n"
     assert sealed in made
+    assert "      # query:q: sealed, it finds nothing; `search` sends a tag\n" in made
     search = "          search: [{select: 'query:q', field: content, match: words}]\n"
     answered = "            - optional $.data.*.content\n"
     assert answered in made
