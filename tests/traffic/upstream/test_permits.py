@@ -9,6 +9,7 @@ import random  # noqa: TID251 - a course that can be had again
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import pytest
 from hypothesis import given, settings
@@ -16,12 +17,14 @@ from hypothesis import strategies as st
 
 from proxy.config.limits import Timeouts, TrafficLimits
 from proxy.core.errors import Busy
+from proxy.traffic.timers import RepeatingTimer
 from proxy.traffic.upstream.fair_queue import Scale, without_rest
 from proxy.traffic.upstream.limit import FixedLimit, Outcome
 from proxy.traffic.upstream.permits import KINDS, Claim, Permit, Permits
 
 LIMITS = TrafficLimits(connections=20, waiting=40, websockets=5, event_streams=5, long_transfers=5)
 HOUR = Timeouts(queue=3600.0)
+T = TypeVar("T")
 
 
 @dataclass
@@ -270,6 +273,12 @@ async def test_a_standing_queue_gives_those_who_wait_a_tenth_of_the_time() -> No
     assert some.waits == 61
 
 
+def by_hand(some: Permits, loop: T) -> T:
+    """Let nothing but the test look at deadlines; return the loop."""
+    some._timer = RepeatingTimer(lambda _: None)
+    return loop
+
+
 class Clock:
     """The running loop, but for its time, which a test sets."""
 
@@ -288,7 +297,7 @@ async def test_only_so_many_wait_in_an_overload_as_have_their_turn_in_time(place
     With twenty places, the polite client never waits: what others ask for is too much all the same.
     """
     some = Permits(TrafficLimits(connections=places), Timeouts(queue=0.5), FixedLimit(places))
-    clock = some._loop = Clock()  # type: ignore[assignment]  # all of it that permits use
+    clock = some._loop = by_hand(some, Clock())  # type: ignore[assignment]  # all that is used
     held: list[Permit] = []
     told: list[tuple[float, str, str, float]] = []
     most = 0
@@ -361,7 +370,7 @@ async def test_a_route_that_hangs_leaves_others_their_time_in_the_queue() -> Non
 
 async def test_a_queue_that_was_empty_in_between_is_first_in_first_out() -> None:
     some = Permits(replace(LIMITS, connections=1), Timeouts(queue=0.2))
-    loop = asyncio.get_running_loop()
+    loop = by_hand(some, asyncio.get_running_loop())
     for _ in range(3):
         held = some.take_at_once(claim())
         assert held is not None
@@ -397,7 +406,7 @@ async def test_nobody_overtakes_those_who_wait_when_the_limit_rises() -> None:
     """The limit rises between two checks, and the first to notice is who comes then."""
     limit = MovingLimit(5)
     some = Permits(TrafficLimits(connections=100), Timeouts(queue=0.5), limit)
-    clock = some._loop = Clock()  # type: ignore[assignment]  # all of it that permits use
+    clock = some._loop = by_hand(some, Clock())  # type: ignore[assignment]  # all that is used
     one = claim()
     assert len(take_all(some, one)) == 4
     waits = [asyncio.get_running_loop().create_task(some.take(one)) for _ in range(3)]
