@@ -1,8 +1,7 @@
 """`-p tests.fewer`: laws are tried on a third of their examples.
 
-CI does so beside the core, and where it runs laws of the core a second time, in the Python form.
-Where coverage is measured, that is for those marked `no_cover`, which do not count. The parts
-`laws`, `python-core` and `python-suites` of `./dev nightly` try all of them.
+CI does so wherever it tries laws. The parts `laws`, `python-core` and `python-suites` of
+`./dev nightly` try all of them.
 """
 
 from __future__ import annotations
@@ -15,12 +14,9 @@ from hypothesis import settings
 _SHARE: Final = 3
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Lower what each law asks for, by itself or by the profile."""
-    measured = bool(config.getoption("cov_source", None))
     for item in items:
-        if measured and item.get_closest_marker("no_cover") is None:
-            continue
         if isinstance(item, pytest.Function) and hasattr(item.obj, "hypothesis"):
             # Hypothesis has no public way to change what @settings said.
             asked = item.obj._hypothesis_internal_use_settings

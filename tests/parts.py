@@ -53,7 +53,7 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Fewer(Selection):
-    """Tests whose laws CI tries on fewer examples; parts of the nightly try all of them."""
+    """Tests whose laws are tried on fewer examples; parts of the nightly try all of them."""
 
     def beside(self) -> list[str]:
         """Return what pytest is told to run those that may run beside each other."""
@@ -222,7 +222,8 @@ LAWS: Final = Fewer(
         "tests/core/test_wycheproof.py",
         "tests/keys/test_wire_vectors.py",
     ),
-    # Rows of databases, and what processes agree on by a store: no leaf reads these.
+    # Rows of databases, and what processes agree on by a store: no leaf reads these. And what
+    # compares both forms of a leaf, whichever of them is chosen: CI has that with the core.
     (
         "tests/contracts/test_fences.py",
         "tests/contracts/test_leases.py",
@@ -231,6 +232,11 @@ LAWS: Final = Fewer(
         "tests/contracts/test_participants.py",
         "tests/contracts/test_roots.py",
         "tests/contracts/test_store_contract.py",
+        "tests/core/leaves/test_closed.py",
+        "tests/core/leaves/test_finder.py",
+        "tests/core/leaves/test_forms.py",
+        "tests/core/leaves/test_fuzz_targets.py",
+        "tests/core/leaves/test_small_inputs.py",
     ),
 )
 """What CI runs in the Python form too: leaves, contracts, vectors and the laws of values.
@@ -272,10 +278,14 @@ PARTS: Final = (
     # All forms of a scene of which CI has one.
     Part(
         "scenes",
-        4,
+        5,
         Selection(
             (
+                "tests/cli/commands/test_rule_tests.py",
                 "tests/contracts/test_leases.py",
+                "tests/redis/test_losses.py",
+                "tests/redis/test_names.py",
+                "tests/redis/test_records.py",
                 "tests/scenarios/test_crashes.py",
                 "tests/scenarios/test_end_to_end_lease.py",
                 "tests/scenarios/test_exhaustion.py",
@@ -290,19 +300,13 @@ PARTS: Final = (
     # The laws that CI tries on fewer examples; `python-suites` has the others beside the core.
     Part(
         "laws",
-        5,
+        8,
         Selection(
             (
                 "tests/config/schema/test_schema_and_validate.py",
                 "tests/config/test_robustness.py",
                 "tests/contracts/test_formats.py",
-                "tests/core/formats",
-                "tests/core/leaves",
-                "tests/core/planning/test_multipart_stream.py",
-                "tests/core/test_base64_form.py",
-                "tests/core/test_laws.py",
-                "tests/core/test_nested_json.py",
-                "tests/core/values/test_flow.py",
+                "tests/core",
                 "tests/description/test_law.py",
                 "tests/injector/test_inject.py",
                 "tests/keys/fleet/test_fleet_model.py",

@@ -587,6 +587,7 @@ def test_members_are_left_out_and_elements_become_null(
         ('{"a":"S","b":"S"}', "{}"),
         ('{"x":0,"a":"S","b":"S"}', '{"x":0}'),
         ('{"a":"S","b":"S","x":0}', '{"x":0}'),
+        ('{"a\\"b":"S","x":0}', '{"x":0}'),
     ],
 )
 def test_what_is_no_plain_member_becomes_null(text: str, expected: str) -> None:

@@ -203,7 +203,8 @@ async def test_an_erasure_looks_again_once_it_has_settled(
 
 
 @pytest.mark.parametrize(
-    ("guarded", "without_store"), [(True, False), (False, True), (False, False)]
+    ("guarded", "without_store"),
+    [(True, False), (False, True), pytest.param(False, False, marks=pytest.mark.slow)],
 )
 async def test_of_two_masters_in_a_split_none_lets_acknowledge_what_is_lost(
     tmp_path: Path,

@@ -41,7 +41,7 @@ async def settled(pods: list[Pod], tokens: list[str], *, open_: bool) -> None:
                     await asyncio.sleep(0.1)
 
 
-@pytest.mark.parametrize("mode", ["durable", "ephemeral"])
+@pytest.mark.parametrize("mode", ["durable", pytest.param("ephemeral", marks=pytest.mark.slow)])
 async def test_a_fleet_goes_over_to_another_name_key(
     server: Server, tmp_path: Path, mode: str
 ) -> None:

@@ -51,7 +51,7 @@ async def forged(server: Server, keyring: Keyring, not_before: int) -> None:
     await store.close()
 
 
-@pytest.mark.parametrize("mode", ["durable", "ephemeral"])
+@pytest.mark.parametrize("mode", ["durable", pytest.param("ephemeral", marks=pytest.mark.slow)])
 async def test_a_fleet_goes_over_to_another_record_key(
     server: Server, tmp_path: Path, mode: str
 ) -> None:

@@ -10,6 +10,9 @@ import pytest
 from tests.cli.conftest import invoke
 
 EXAMPLES = Path(__file__).parents[3] / "config" / "examples"
+NAMES = sorted(one.name for one in EXAMPLES.glob("*.yaml"))
+IN_CI = 6
+"""CI makes mutants of one example in so many; the part `scenes` of the nightly makes all."""
 CANARY = "CANARY-rule-tests"
 
 CONFIGURATION = """\
@@ -103,7 +106,19 @@ def changed(file: Path, old: str, new: str) -> Path:
     return file
 
 
-@pytest.mark.parametrize("example", sorted(one.name for one in EXAMPLES.glob("*.yaml")))
+@pytest.mark.parametrize("example", NAMES)
+def test_each_example_has_cases_that_hold(example: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEALYARD_PASSPHRASE", "x")
+    assert "0 failed" in invoke("test", str(EXAMPLES / "cases" / example)).stdout
+
+
+@pytest.mark.parametrize(
+    "example",
+    [
+        one if number % IN_CI == 0 else pytest.param(one, marks=pytest.mark.slow)
+        for number, one in enumerate(NAMES)
+    ],
+)
 def test_each_example_has_cases_that_need_every_selector_and_notice_every_mutant(
     example: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from proxy.core.errors import BodyTooLarge, InvalidBody, SealyardError
@@ -417,6 +417,7 @@ random_selectors = st.builds(
 
 
 @given(documents(st.sampled_from(KEYS)), st.lists(random_selectors, max_size=4))
+@example('{"x": {"b": 1}, "a": {"c": [2]}}', [parse_json_selector(one) for one in ("$.a", "$[0]")])
 def test_a_walk_finds_what_a_reference_finds(text: str, chosen: list[JsonSelector]) -> None:
     body = text.encode()
     findings = Selection(tuple(chosen)).find(body)
