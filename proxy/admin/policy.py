@@ -41,5 +41,5 @@ STREAM_LOOK_SECONDS: Final = 0.5
 STATUS_LOOKS: Final = 4  # the status is sent with every fourth look
 SILENT_LOOKS: Final = 10  # then a comment is sent, so that a gone viewer is noticed
 MOST_STREAMS: Final = 8
-DOCUMENT_SECONDS: Final = 60.0  # to make the OpenAPI document takes a second of a busy machine
+DOCUMENT_SECONDS: Final = 60.0  # for another process to make the OpenAPI document
 MOST_REDIRECTS: Final = 10  # of a probe of the application, as the kubelet's

@@ -25,6 +25,13 @@ PIPES: Final[Mapping[str, Any]] = {
 }
 """How such a process is started."""
 
+_PASSED: Final = frozenset({"HOME", "LANG", "LD_LIBRARY_PATH", "PATH", "PYTHONPATH", "TZ"})
+
+
+def without_secrets(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return what such a process needs: until it is hardened, others can read its environment."""
+    return {name: environ[name] for name in _PASSED & environ.keys()}
+
 
 def command(module: str) -> tuple[str, ...]:
     """Return the command that runs a module of this package with our Python."""

@@ -33,7 +33,7 @@ WATCH_SECONDS: Final = 1.0  # between two looks at the files
 SETTLE_SECONDS: Final = 0.1  # files that still change are looked at again
 MOST_SETTLING: Final = 20  # such looks
 LONGEST_WATCH: Final = 30  # in WATCH_SECONDS: what is refused in a row is tried less and less often
-READING_SECONDS: Final = 600.0  # 100,000 rules take a minute on a slow machine
+READING_SECONDS: Final = 600.0  # for another process to read the files; there may be many rules
 SHOWN_PROBLEMS: Final = 50  # log lines of one refusal
 
 # --- the root of the keyring ------------------------------------------------------

@@ -189,7 +189,8 @@ class Routes:
 
 def _document() -> Mapping[str, Any]:
     module = f"{__package__.rpartition('.')[0]}.openapi"
-    return child_process.ask(module, {}, os.environ, seconds=DOCUMENT_SECONDS)
+    passed = child_process.without_secrets(os.environ)
+    return child_process.ask(module, {}, passed, seconds=DOCUMENT_SECONDS)
 
 
 def _line(check: Check) -> str:

@@ -7,7 +7,6 @@ one, since a fork of it would have its keys and its connections.
 from __future__ import annotations
 
 import base64
-import os
 import pickle
 import threading
 from collections.abc import Mapping
@@ -30,11 +29,12 @@ def read(path: Path, environ: Mapping[str, str]) -> tuple[str, Loaded]:
         if threading.active_count() == 1:
             made = child_process.forked(lambda: _made(path, environ))
         else:
-            question = {"file": str(path)}
-            answered = child_process.ask(__name__, question, environ, seconds=READING_SECONDS)
+            question = {"file": str(path), "environ": dict(environ)}
+            passed = child_process.without_secrets(environ)
+            answered = child_process.ask(__name__, question, passed, seconds=READING_SECONDS)
             made = base64.b64decode(answered["made"])
         found, *more = pickle.loads(made)  # noqa: S301 - what our own code wrote, through a pipe
-    except (OSError, ValueError, LookupError, EOFError):
+    except (OSError, ValueError, LookupError, EOFError, pickle.UnpicklingError):
         raise InternalError("configuration-not-read") from None
     if not isinstance(found, Loaded):
         raise ConfigurationError(found, *more)
@@ -54,7 +54,7 @@ def _made(path: Path, environ: Mapping[str, str]) -> bytes:
 
 
 def _answer(question: dict[str, Any]) -> dict[str, Any]:
-    made = _made(Path(question["file"]), os.environ)
+    made = _made(Path(question["file"]), question["environ"])
     return {"made": base64.b64encode(made).decode()}
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -84,6 +85,27 @@ async def test_a_process_that_does_not_answer_is_no_mistake_of_the_file(
     monkeypatch.setattr(child_process, "command", lambda _: (sys.executable, "-c", said))
     with pytest.raises(InternalError, match="configuration-not-read"):
         await asyncio.to_thread(reading.read, tmp_path / "sealyard.yaml", os.environ)
+
+
+async def test_what_the_environment_holds_is_told_through_the_pipe_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until a process has forbidden it, others of the same user can read its environment."""
+    asked: list[tuple[Mapping[str, object], Mapping[str, str]]] = []
+
+    def ask(
+        _: str, question: Mapping[str, object], environ: Mapping[str, str], **__: float
+    ) -> dict[str, str]:
+        asked.append((question, environ))
+        raise TimeoutError
+
+    monkeypatch.setattr(child_process, "ask", ask)
+    environ = {"PATH": "/usr/bin", "API_TOKEN": "sk-live-4711"}
+    with pytest.raises(InternalError):
+        await asyncio.to_thread(reading.read, tmp_path / "sealyard.yaml", environ)
+    ((question, passed),) = asked
+    assert question["environ"] == environ
+    assert passed == {"PATH": "/usr/bin"}
 
 
 def test_a_worker_gets_what_its_supervisor_read() -> None:

@@ -22,9 +22,6 @@ from .provider import PURPOSE, Members
 
 MODULE: Final = f"{__package__.rpartition('.')[0]}.pkcs11_process"
 
-_ENVIRONMENT: Final = frozenset({"HOME", "LANG", "LD_LIBRARY_PATH", "PATH", "PYTHONPATH", "TZ"})
-"""The variables that the process gets besides those of the options."""
-
 _Version = tuple[int, int]
 _REFUSED: Final[dict[Path, _Version]] = {}
 """The files of PINs that a token has refused, as they were then.
@@ -105,7 +102,7 @@ class Pkcs11Root:
         return base64.b64decode(answered["data"])
 
     def _environment(self) -> dict[str, str]:
-        kept = {name: self.environ[name] for name in _ENVIRONMENT & self.environ.keys()}
+        kept = child_process.without_secrets(self.environ)
         given = (one.partition("=") for one in self.options.environment)
         return kept | {name: value for name, _, value in given}
 
