@@ -18,19 +18,12 @@ _EMAIL_BULLETS: Final = 3
 _DOMAIN: Final = re.compile(r"(?=.{4,253}\Z)(?:[^\W_][\w-]*+\.)++[^\W\d_][\w-]++").fullmatch
 """What stays of an address. What stands behind `@` in any other text is no domain, and hidden."""
 _MARKS: Final = frozenset({"Mn", "Me", "Mc", "Cf"})
-_KINDS: Final = (
-    ("R", range(0x0D, 0x0E)),
-    ("N", range(0x0A, 0x0B)),
-    ("Z", range(0x200D, 0x200E)),
-    ("M", range(0x1F3FB, 0x1F400)),
-    ("F", range(0x1F1E6, 0x1F200)),
-    ("J", range(0x1100, 0x1160)),
-    ("L", range(0x1160, 0x1200)),
-    ("H", range(0xAC00, 0xD7A4)),
-)
+_OWN_KIND: Final = re.compile(
+    "(?P<R>\r)|(?P<N>\n)|(?P<Z>\u200d)|(?P<M>[\U0001f3fb-\U0001f3ff])|(?P<F>[\U0001f1e6-\U0001f1ff])"
+    "|(?P<J>[\u1100-\u115f])|(?P<L>[\u1160-\u11ff])|(?P<H>[\uac00-\ud7a3])"
+).match
 """Characters that have a rule of their own: line ends, the joiner, modifiers, flags, Hangul."""
-_ALONE: Final = frozenset("CHNOS")
-"""The kinds that join nothing but other kinds."""
+_ALONE: Final = frozenset("CHNOS")  # they join nothing but other kinds
 _CLUSTER: Final = re.compile(
     "RN|[RNC]|(?:FF?|[^RNCF])(?:[MZ]|(?<=Z)(?:S|FF?)|(?<=[HJL])L|(?<=[JL])H)*+"
 ).finditer
@@ -97,9 +90,7 @@ def clusters(text: str) -> list[str]:
 @lru_cache(maxsize=4096)
 def _kind(one: str) -> str:
     """Return a letter for what decides whether a character is of a cluster with its neighbours."""
-    code = ord(one)
-    for kind, codes in _KINDS:
-        if code in codes:
-            return kind
+    if (own := _OWN_KIND(one)) is not None:
+        return str(own.lastgroup)
     category = unicodedata.category(one)
     return "M" if category in _MARKS else {"Cc": "C", "So": "S"}.get(category, "O")

@@ -19,18 +19,11 @@ from ...core.crypto.session_cipher import Session
 from ...core.errors import KeyUnavailable, UnfitEnvironment
 from ...core.values.key_needs import Opening
 from ...core.values.outcomes import SHOWN, Outcome
+from .. import policy
 from ..audit import Trail
 from ..audit.line import ATTEMPTED, OVER, Values, spelled
 from ..lru_map import BoundedMap
-from ..policy import (
-    FIELDS_KNOWN,
-    GATHER_SECONDS,
-    LINE_BYTES,
-    LINES_KNOWN,
-    MOST_AT_ONCE,
-    OPENED_FIELDS,
-    OPENED_SCOPES,
-)
+from ..policy import GATHER_SECONDS, LINES_KNOWN, MOST_AT_ONCE, OPENED_SCOPES
 from .key_events import BLOCKED
 
 AS: Final[dict[Outcome, str]] = {
@@ -117,12 +110,12 @@ class OpenLines:
         if key is not self._key:
             self._key = key
             self._known.clear()
-        if len(one.counts) > OPENED_FIELDS:
-            one = one._replace(counts=_told(one.counts, OPENED_FIELDS))
+        if len(one.counts) > policy.OPENED_FIELDS:
+            one = one._replace(counts=_told(one.counts, policy.OPENED_FIELDS))
         listener, rule, direction, request_id, caller, purpose, sessions, counts, _ = one
         who = ("",) if caller is None else (caller.name, caller.issuer, caller.subject)
         which = listener, rule, direction, purpose, *who, *counts.items()
-        about = self._known.peek(which) or self._kept(which, self._about(one, key), len(counts))
+        about = self._known.peek(which) or self._kept(which, self._about(one, key))
         some = tuple(sessions)
         if len(some) == 1:  # nearly always; a session itself is not kept here, nor its keys
             session = some[0].sid, some[0].scope
@@ -132,8 +125,8 @@ class OpenLines:
         starts = range(0, len(some) or 1, OPENED_SCOPES)
         return [told + self._spelled(some[at : at + OPENED_SCOPES]) for at in starts]
 
-    def _kept(self, which: tuple[object, ...], members: bytes, fields: int = 0) -> bytes:
-        if fields <= FIELDS_KNOWN:
+    def _kept(self, which: tuple[object, ...], members: bytes) -> bytes:
+        if len(which) <= policy.LINE_PARTS:
             self._known.put(which, members)
         return members
 
@@ -145,11 +138,10 @@ class OpenLines:
             "direction": one.direction,
             **self._caller(one.caller, key),
             **({"purpose_of_use": one.purpose} if one.purpose else {}),
-            "fields": _spelled(one.counts),
+            "fields": tuple(f"{name}:{AS[how]}:{n}" for (name, how), n in one.counts.items()),
         }
-        made = spelled(values)
-        if len(made) > LINE_BYTES // 2:  # a longer line would break the log for whoever reads it
-            made = spelled({**values, "fields": _spelled(_told(one.counts, 0))})
+        if len(made := spelled(values)) > policy.LINE_BYTES // 2:  # no reader takes a long line
+            return self._about(one._replace(counts=_told(one.counts, 0)), key)
         return made
 
     def _caller(self, caller: VerifiedCaller | None, key: RecordKey) -> dict[str, str]:
@@ -176,7 +168,3 @@ def _told(counts: Mapping[tuple[str, Outcome], int], most: int) -> dict[tuple[st
     for (_, how), number in islice(counts.items(), most, None):
         told["*", how] = told.get(("*", how), 0) + number
     return told
-
-
-def _spelled(counts: Mapping[tuple[str, Outcome], int]) -> tuple[str, ...]:
-    return tuple(f"{name}:{AS[how]}:{number}" for (name, how), number in counts.items())

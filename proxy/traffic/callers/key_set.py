@@ -97,18 +97,14 @@ def _imported(jwk: dict[str, Any]) -> _Key | None:
     kind, members = _MEMBERS[jwk["kty"]]
     try:
         shown = {name: jwk[name] for name in members}
-        if kind is RSAKey and _bits(shown["n"]) not in RSA_BITS:
+        number = int.from_bytes(leaves.decode(shown.get("n", "").encode()) or b"", "big")
+        if kind is RSAKey and number.bit_length() not in RSA_BITS:  # zeros before it do not count
             return None
         key: _Key = kind.import_key(shown)
         key.public_key  # noqa: B018 - it is made now, and fails for a point that is on no curve
     except (AttributeError, JoseError, KeyError, TypeError, ValueError):
         return None
     return key
-
-
-def _bits(number: str) -> int:
-    """Return how long a number is; zeros before it make a key no longer."""
-    return int.from_bytes(leaves.decode(number.encode()) or b"", "big").bit_length()
 
 
 def _curve(jwk: dict[str, Any]) -> object:

@@ -17,8 +17,7 @@ from ...core.values.hows import Shape
 from ...core.values.key_needs import Opening
 from ..policy import PLACE_HASH_CHARS, PLACE_STEPS
 
-_OURS: Final = frozenset({"", "$", KIND_BODY, KIND_STREAM, *get_args(Shape)})
-"""What a value is told by that is in no field, or at the root."""
+_OURS: Final = frozenset({"", "$", KIND_BODY, KIND_STREAM, *get_args(Shape)})  # of no field
 
 
 class PlaceNames:
@@ -46,10 +45,7 @@ class PlaceNames:
 
     def told(self, one: Opening) -> Opening:
         """Return what was opened, with a hash in place of each field that is not known."""
-        for field, _ in one.counts:
-            if field not in self._fields:
-                break
-        else:
+        if self._fields.issuperset(field for field, _ in one.counts):
             return one
         counts = {(self._field(field), how): n for (field, how), n in one.counts.items()}
         return one._replace(counts=counts)

@@ -75,7 +75,6 @@ class PreparedSteps:
     """
 
     place_names: PlaceNames
-    """What spells names of clients in logs."""
 
     def __init__(
         self,
