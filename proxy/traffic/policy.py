@@ -29,6 +29,7 @@ SHARES_SECONDS: Final = 1.0  # how long it counts how many requests a client has
 SLICE_SECONDS: Final = 0.0005  # work at a long message before others have a turn
 # Longest body of few values: to find, seal and splice them takes a slice or two.
 LONG_BYTES: Final = 2048 * 1024
+STRETCH_BYTES: Final = 16 * 1024  # of a body: its marks are counted so, until they are many
 TICK_SECONDS: Final = 0.25  # interval of the timer that looks at deadlines
 # Tasks that go on after their client has left; beyond it, a task ends with its client.
 MOST_OUTLIVING: Final = 1024

@@ -19,7 +19,7 @@ from typing import Any, Final, Protocol, TypeVar
 from ..core.leaves import FORM
 from ..core.slices import pausing
 from ..process.memory import Garbage
-from .policy import LONG_BYTES, SLICE_SECONDS
+from .policy import LONG_BYTES, SLICE_SECONDS, STRETCH_BYTES
 
 T = TypeVar("T")
 
@@ -35,7 +35,6 @@ _MANY_OF_RECORDS: Final = 4096
 _CODED_BYTES: Final = 256
 _MARKS: Final = (b",", b"\n", b"&")
 """What stands between the values, lines and pairs of a body."""
-_STRETCH_BYTES: Final = 16 * 1024
 
 
 def is_long(body: bytes, *, coded: bool = False) -> bool:
@@ -67,8 +66,8 @@ def may_go_in_records(piece: bytes) -> bool:
 def _has_many_marks(body: bytes) -> bool:
     """Return whether there may be many values. It stops soon where there are."""
     left = _MANY
-    for start in range(0, len(body), _STRETCH_BYTES):
-        end = start + _STRETCH_BYTES
+    for start in range(0, len(body), STRETCH_BYTES):
+        end = start + STRETCH_BYTES
         left -= sum([body.count(mark, start, end) for mark in _MARKS])
         if left < 0:
             return True
