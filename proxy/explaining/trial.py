@@ -55,7 +55,7 @@ _METHOD: Final = re.compile(r"[A-Z][A-Z-]*")
 _HEADER: Final = re.compile(TOKEN)
 _AS_GET: Final = "for example `GET`"
 _JSON_TYPE: Final = (b"Content-Type", b"application/json")
-_MADE_UP: Final = "asked-of-the-backend"
+_MADE_UP: Final = "asked"
 """The name that a played backend tells."""
 
 
