@@ -272,7 +272,7 @@ def test_what_is_prepared_leaves_tags_to_a_plan() -> None:
     prepared = prepare_response(trip.exchange, treatment, head)
     assert prepared is not None
     assert not isinstance(prepared, Changed)
-    for text in (SEALED, f"x {SEALED}"):
+    for text in (SEALED, f"x {SEALED}", f"/next?q={SEALED.replace('~', '%7E')}"):
         body = json.dumps({"content": BARE, "other": text}).encode()
         assert prepared.change(body, Warm(), NOW) is None
 
