@@ -33,7 +33,13 @@ from proxy.core.rules.conditions import Condition, text_value
 from proxy.core.rules.model import Item, Rule
 from proxy.core.search.model import ExactIndex, WordsIndex
 from proxy.core.search.tags import IndexKeys, cut, listed
-from proxy.core.transform import Changed, apply, plan_request, prepare_response
+from proxy.core.transform import (
+    Changed,
+    apply,
+    plan_request,
+    prepare_records,
+    prepare_response,
+)
 from proxy.core.transform.planner import plan_records
 from proxy.core.values.key_needs import Keys, Needs, Unrevoked
 from tests.factories import (
@@ -272,9 +278,22 @@ def test_what_is_prepared_leaves_tags_to_a_plan() -> None:
     prepared = prepare_response(trip.exchange, treatment, head)
     assert prepared is not None
     assert not isinstance(prepared, Changed)
-    for text in (SEALED, f"x {SEALED}"):
+    for text in (SEALED, f"x {SEALED}", f"/next?q={SEALED.replace('~', '%7E')}"):
         body = json.dumps({"content": BARE, "other": text}).encode()
         assert prepared.change(body, Warm(), NOW) is None
+
+
+def test_what_is_prepared_of_records_leaves_tags_beside_their_data_to_a_plan() -> None:
+    trip = Trip((rule(),), a_message(said()))
+    trip.request()
+    head = a_response(headers=((b"Content-Type", b"text/event-stream"),))
+    compiled = choose_response(trip.exchange, head)
+    assert compiled is not None
+    prepared = prepare_records(trip.exchange, compiled, head, "sse")
+    assert prepared is not None
+    for text, goes in ((BARE, True), (SEALED, False)):
+        events = b'id: %b\ndata: {"content": null}\n\n' % text.encode()
+        assert (prepared.change(events, Warm(), NOW) is not None) == goes
 
 
 class Warm:

@@ -35,6 +35,8 @@ _UNNAMED: Final = len(_PARTS)
 """Where a part of a context stands that no name binds: behind all of them."""
 _REMEMBERED: Final = 1024
 """So many names are kept with their contexts: clients choose them, so not without end."""
+_REPEATED: Final = 512
+"""Of so many values at most the contexts are kept: clients choose how many there are, too."""
 _QUOTE: Final = ord('"')
 _STRINGS: Final = {_QUOTE}
 _CANONICAL_INTEGER: Final = re.compile(rb"0|-?[1-9][0-9]*")
@@ -98,6 +100,8 @@ class Bound:
         if counts != self._repeated[0]:
             each = zip(self.contexts, counts, strict=True)
             contexts = tuple([one for context, count in each for one in (context,) * count])
+            if len(contexts) > _REPEATED:
+                return contexts
             self._repeated = counts, contexts
         return self._repeated[1]
 

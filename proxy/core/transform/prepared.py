@@ -190,7 +190,7 @@ class PreparedJson(Prepared):
         As `change`, but it remembers nothing.
         """
         flat, compiled = self._flat, self._compiled
-        if b"~" in body and self._has_tags(body):
+        if self.has_tags(body):
             return None
         try:
             places = flat.find(body)
@@ -213,8 +213,10 @@ class PreparedJson(Prepared):
             return None
         return done, named[1], flat.shown(places) if flat.shows else NOTHING_GOT
 
-    def _has_tags(self, body: bytes) -> bool:
+    def has_tags(self, body: bytes) -> bool:
         """Return whether tags have to be taken from a body, which goes to a client."""
+        if b"~" not in body and b"%7" not in body:
+            return False
         head, members = self._head, self._exchange.decision.tagged
         cuts = isinstance(head, ResponseHead) or getattr(head, "direction", "") == "response"
         return cuts and without_tags(body, members) is not body
@@ -329,7 +331,7 @@ class PreparedRecords:
 
         `now` is in seconds since 1970.
         """
-        if now >= self._until:
+        if now >= self._until or self._one.has_tags(records):  # they may stand beside data, too
             return None
         changed: list[bytes] = []
         shown: dict[tuple[str, Outcome], int] = {}

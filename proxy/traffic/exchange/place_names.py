@@ -15,6 +15,7 @@ from typing import Final, get_args
 from ...core.crypto.context import KIND_BODY, KIND_STREAM
 from ...core.values.hows import Shape
 from ...core.values.key_needs import Opening
+from ...core.values.outcomes import Outcome
 from ..policy import PLACE_HASH_CHARS, PLACE_STEPS
 
 _OURS: Final = frozenset({"", "$", KIND_BODY, KIND_STREAM, *get_args(Shape)})  # of no field
@@ -47,7 +48,10 @@ class PlaceNames:
         """Return what was opened, with a hash in place of each field that is not known."""
         if self._fields.issuperset(field for field, _ in one.counts):
             return one
-        counts = {(self._field(field), how): n for (field, how), n in one.counts.items()}
+        counts: dict[tuple[str, Outcome], int] = {}
+        for (field, how), number in one.counts.items():
+            told = self._field(field), how
+            counts[told] = counts.get(told, 0) + number  # hashes are short: two may be equal
         return one._replace(counts=counts)
 
     def _field(self, field: str) -> str:

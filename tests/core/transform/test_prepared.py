@@ -739,6 +739,17 @@ def test_contexts_of_many_conversations_are_not_kept_without_end() -> None:
     assert json._bound == kept
 
 
+def test_contexts_of_so_many_values_as_a_client_likes_are_not_kept() -> None:
+    found = bound(flat(RULES[0]), "c1")
+    assert isinstance(found, tuple)
+    one, _ = found
+    some = [3] * len(one.contexts)
+    assert one.of_each(some) is one.of_each([*some])
+    many = [10_000] * len(one.contexts)
+    assert one.of_each(many) == one.of_each([*many])
+    assert one.of_each(many) is not one.of_each(many)
+
+
 def a_token(text: bytes, field: str = "content", **how: Any) -> str:  # noqa: ANN401 - as seal takes it
     """Return a token for a field of the usual conversation."""
     number = how.pop("number", 0)

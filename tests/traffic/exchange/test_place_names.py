@@ -7,6 +7,7 @@ import re
 import pytest
 
 from proxy.core.values.key_needs import Opening
+from proxy.traffic.exchange import place_names
 from proxy.traffic.exchange.place_names import PlaceNames
 
 PLACES = PlaceNames(frozenset({"payment", "card", "page"}), bytes(32))
@@ -54,3 +55,12 @@ def test_fields_that_the_configuration_does_not_have_are_hashed_where_opens_are_
     (hidden,) = told.keys() - {"card:opened", "payment/card:opened", "body:opened"}
     assert re.fullmatch("\\*#[0-9a-f]{6}:masked", hidden)
     assert told[hidden] == 3
+
+
+def test_fields_whose_short_hashes_are_equal_are_counted_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(place_names, "PLACE_HASH_CHARS", 0)
+    counts = {("ada", "opened"): 2, ("eve", "opened"): 3, ("eve", "masked"): 1}
+    one = Opening("api", "", "response", "r", None, "", (), counts)  # type: ignore[arg-type]  # literals
+    assert PLACES.told(one).counts == {("*#", "opened"): 5, ("*#", "masked"): 1}
