@@ -58,7 +58,7 @@ def laws(patterns: list[str], raw: str) -> None:
     try:
         path = canonical(raw)
         routes = RouteTable([(at, parse_pattern(one)) for at, one in enumerate(patterns)])
-        found = routes.find("POST", path)
+        found = routes.at(path).first("POST")
     except SealyardError:
         return
     taken = found[0] if found else None
@@ -122,7 +122,7 @@ def test_a_path_of_very_many_readings_is_read_soon(raw: str) -> None:
     routes = RouteTable([(0, parse_pattern("/api/pay")), (1, parse_pattern("/{a}/{b}/**"))])
     began = time.process_time()
     with suppress(AmbiguousRequest):
-        routes.find("POST", canonical(raw))
+        routes.at(canonical(raw)).first("POST")
     assert time.process_time() - began < 0.2
 
 
@@ -135,7 +135,7 @@ def test_a_path_of_very_many_readings_is_read_soon(raw: str) -> None:
 )
 def test_a_path_of_more_readings_than_anybody_needs_is_refused(raw: str) -> None:
     with pytest.raises(AmbiguousRequest) as caught:
-        RouteTable([(0, parse_pattern("/api/pay"))]).find("POST", canonical(raw))
+        RouteTable([(0, parse_pattern("/api/pay"))]).at(canonical(raw)).first("POST")
     assert caught.value.reason == "two-readings-of-path"
 
 

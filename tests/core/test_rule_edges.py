@@ -41,12 +41,12 @@ def table(*patterns: str) -> RouteTable:
 )
 def test_a_laxer_reading_meets_the_rule(pattern: str, method: str, path: str) -> None:
     with pytest.raises(AmbiguousRequest):
-        table(pattern).find(method, canonical(path.rstrip("?")))
+        table(pattern).at(canonical(path.rstrip("?"))).first(method)
 
 
 @pytest.mark.parametrize("path", ["/pay.json", "/PAY", "/pay/"])
 def test_a_laxer_reading_for_another_method_meets_nothing(path: str) -> None:
-    assert table("POST /pay").find("GET", canonical(path)) is None
+    assert table("POST /pay").at(canonical(path)).first("GET") is None
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_a_laxer_reading_for_another_method_meets_nothing(path: str) -> None:
 def test_the_first_of_several_patterns_is_found(
     patterns: tuple[str, ...], method: str, path: str, expected: int
 ) -> None:
-    found = table(*patterns).find(method, canonical(path))
+    found = table(*patterns).at(canonical(path)).first(method)
     assert found is not None
     assert found[0] == expected
 

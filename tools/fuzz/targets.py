@@ -153,7 +153,7 @@ def path(data: bytes) -> None:
         _broken("an empty or a dot segment is left")
     for method in ("POST", "GET"):
         try:
-            found = _TABLE.find(method, one)
+            found = _TABLE.at(one).first(method)
         except AmbiguousRequest:
             continue
         if found is not None:
@@ -443,8 +443,8 @@ def _check_pattern(pattern: routes.Pattern) -> None:
     table = routes.RouteTable([(0, pattern)])
     spelled = "/" + "/".join(one if one is not None else "x" for one in pattern.segments)
     try:
-        found = table.find(
-            next(iter(pattern.methods), "GET"), canonical(spelled), websocket=pattern.websocket
+        found = table.at(canonical(spelled)).first(
+            next(iter(pattern.methods), "GET"), websocket=pattern.websocket
         )
     except AmbiguousRequest:
         return

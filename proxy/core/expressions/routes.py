@@ -311,15 +311,6 @@ class RouteTable:
         others = path.may_be_file or self._alike is not None
         return Reached(exact, lax, tuple(self._others(path)) if others else ())
 
-    def find(
-        self, method: str, path: CanonicalPath, *, websocket: bool = False
-    ) -> tuple[int, Pattern] | None:
-        """Return the first rule's index and the pattern that matched, or None.
-
-        Raises AmbiguousRequest where a laxer reading of the path would meet another rule.
-        """
-        return self.at(path).first(method, websocket=websocket)
-
     def _others(self, path: CanonicalPath) -> Iterator[tuple[PathReading, list[_End]]]:
         """Yield the patterns that match the path in each reading other than path and shadow."""
         for reading in self._readings(path):

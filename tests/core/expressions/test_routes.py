@@ -17,7 +17,7 @@ def table(*patterns: str) -> RouteTable:
 
 def found(routes: RouteTable, request: str, *, websocket: bool = False) -> int | None:
     method, path = request.split(" ")
-    match = routes.find(method, canonical(path), websocket=websocket)
+    match = routes.at(canonical(path)).first(method, websocket=websocket)
     return match[0] if match else None
 
 
@@ -304,7 +304,7 @@ def test_the_trie_finds_what_a_list_would(all_: list[Pattern], method: str, path
     expected = naive(all_, method, path)
     if expected == "ambiguous":
         with pytest.raises(AmbiguousRequest):
-            routes.find(method, canonical(path))
+            routes.at(canonical(path)).first(method)
     else:
         assert expected == found(routes, f"{method} {path}")
 
@@ -318,14 +318,14 @@ def test_ten_thousand_rules_are_found_one_by_one() -> None:
 
 def test_the_first_pattern_of_a_rule_gives_the_captures() -> None:
     table = RouteTable([(0, parse_pattern("/a/b")), (0, parse_pattern("/a/{x}"))])
-    found = table.find("GET", canonical("/a/b"))
+    found = table.at(canonical("/a/b")).first("GET")
     assert found is not None
     assert found[1].text == "/a/b"
 
 
 @pytest.mark.parametrize("path", ["/v1.", "/a;b", "/a%20"])
 def test_a_literal_that_parses_can_match(path: str) -> None:
-    assert RouteTable([(0, parse_pattern(path))]).find("GET", canonical(path))
+    assert RouteTable([(0, parse_pattern(path))]).at(canonical(path)).first("GET")
 
 
 @pytest.mark.parametrize("path", ["/a%2Fb", "/.;x", "/%20"])
