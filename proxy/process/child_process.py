@@ -82,7 +82,8 @@ def forked(make: Callable[[], bytes]) -> bytes:
     os.close(writer)
     with os.fdopen(reader, "rb") as source:
         made = source.read()
-    os.waitpid(child, 0)
+    with suppress(ChildProcessError):  # where SIGCHLD is ignored, the kernel has reaped it
+        os.waitpid(child, 0)
     return made
 
 

@@ -75,7 +75,12 @@ async def _follow(unlocking: Unlocking, source: Source) -> str:
 
 
 def _latest(source: Source, environ: Mapping[str, str]) -> Source:
-    """Return the configuration as its file is now; the known one where that cannot be read."""
+    """Return the configuration as its file is now; the known one where that cannot be read.
+
+    A file that is as it was is not read again: that starts a process.
+    """
+    if source.seen[:1] == config_files.fingerprint((source.loaded.file,)):
+        return source
     try:
         return config_files.read(source.loaded.file, environ)
     except SealyardError:

@@ -6,7 +6,6 @@ import asyncio
 import base64
 import hashlib
 import math
-import pickle
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -163,14 +162,17 @@ class Source:
 
     @staticmethod
     def handed_over(written: str) -> Source:
-        """Return what a supervisor has read: its `hand_over`."""
-        found = pickle.loads(base64.b64decode(written))  # noqa: S301 - our own code wrote it
-        assert isinstance(found, Source)  # noqa: S101 - as above
+        """Return what a supervisor has read: its `hand_over`.
+
+        Raises InternalError where that is another version of Sealyard.
+        """
+        found = reading.unpacked(base64.b64decode(written))
+        assert isinstance(found, Source)  # noqa: S101 - our own code wrote it
         return found
 
     def hand_over(self) -> str:
         """Return this for a worker, which then reads no configuration."""
-        return base64.b64encode(pickle.dumps(self)).decode()
+        return base64.b64encode(reading.packed(self)).decode()
 
     @property
     def rules(self) -> int:

@@ -107,7 +107,8 @@ class WorkersChange:
         One that has ended is passed over: its replacement starts when the change is over. Where
         none is left, nobody has checked the change, and WorkerGone is raised.
         """
-        prepared = await gather_all(self._prepare(worker) for worker in self._workers)
+        source = self._source.hand_over()
+        prepared = await gather_all(self._prepare(worker, source) for worker in self._workers)
         if not any(prepared) and not self._waiting:
             raise WorkerGone("no-worker")
 
@@ -126,9 +127,8 @@ class WorkersChange:
         finally:
             self._settle(None)
 
-    async def _prepare(self, worker: WorkerProcess) -> bool:
+    async def _prepare(self, worker: WorkerProcess, source: str) -> bool:
         try:
-            source = self._source.hand_over()
             await worker.ask("prepare", CHANGE_SECONDS, source=source, secrets=self._secrets)
         except WorkerGone:
             if worker.gone:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
+import pickle
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -78,13 +81,56 @@ def test_a_start_loads_no_reader(tmp_path: Path) -> None:
     assert alone(file) == [[given(TEXT).sha256, 1], []]
 
 
-@pytest.mark.parametrize("said", ["", "print('{}')", "print('[]')", 'print(\'{"made": ""}\')'])
+def test_a_start_reads_where_ended_children_are_not_waited_for(tmp_path: Path) -> None:
+    """A parent may have us start with SIGCHLD ignored."""
+    file = tmp_path / "sealyard.yaml"
+    file.write_text(TEXT)
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        process = subprocess.Popen(  # noqa: S603 - our own
+            (sys.executable, "-P", "-c", _ALONE, str(file)), stdout=subprocess.PIPE, text=True
+        )
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+    told, _ = process.communicate(timeout=60)
+    assert json.loads(told) == [[given(TEXT).sha256, 1], []]
+
+
+BROKEN: Final = base64.b64encode(reading.packed(["x" * 99])[:-9]).decode()
+OTHER: Final = base64.b64encode(b"0.9.9\n" + pickle.dumps(["x"])).decode()
+
+
+def test_what_other_code_has_packed_is_not_taken() -> None:
+    with pytest.raises(InternalError, match="other-version") as caught:
+        config_files.Source.handed_over(OTHER)
+    assert "start `serve` again" in caught.value.detail
+
+
+def test_what_does_not_fit_our_classes_is_not_taken() -> None:
+    packed = reading.packed(given(TEXT)).replace(b"config_files", b"config_filez")
+    with pytest.raises(InternalError, match="configuration-not-read"):
+        reading.unpacked(packed)
+
+
+@pytest.mark.parametrize("said", ["", "{}", "[]", '{"made": ""}', f'{{"made": "{BROKEN}"}}'])
 async def test_a_process_that_does_not_answer_is_no_mistake_of_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str
 ) -> None:
-    monkeypatch.setattr(child_process, "command", lambda _: (sys.executable, "-c", said))
-    with pytest.raises(InternalError, match="configuration-not-read"):
+    monkeypatch.setattr(
+        child_process, "command", lambda _: (sys.executable, "-c", f"print({said!r})")
+    )
+    with pytest.raises(InternalError, match="configuration-not-read") as caught:
         await asyncio.to_thread(reading.read, tmp_path / "sealyard.yaml", os.environ)
+    assert caught.value.detail
+
+
+async def test_a_process_that_cannot_be_started_is_told_with_its_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(child_process, "command", lambda _: (str(tmp_path / "no-python"),))
+    with pytest.raises(InternalError, match="configuration-not-read") as caught:
+        await asyncio.to_thread(reading.read, tmp_path / "sealyard.yaml", os.environ)
+    assert caught.value.detail == "No such file or directory"
 
 
 async def test_what_the_environment_holds_is_told_through_the_pipe_alone(
