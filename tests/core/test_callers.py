@@ -620,6 +620,8 @@ def test_what_is_no_plain_member_becomes_null(text: str, expected: str) -> None:
         (Mask(email=True), "the code is @47.11", BULLET * 3),
         (Mask(email=True), "ada@ward.clinic: positive", BULLET * 3),
         (Mask(email=True), f"ada@{'long.' * 60}example", BULLET * 3),
+        (Mask(email=True), f"x@{'e' * 64}.eyJhbGciOiJub25lIn0", BULLET * 3),
+        (Mask(email=True), f"x@a.{'e' * 64}", BULLET * 3),
         (Mask(first=1), "👩‍👩‍👧‍👦 family", f"👩‍👩‍👧‍👦{BULLET * 7}"),
         (Mask(last=1), "flags 🇩🇪🇫🇷", f"{BULLET * 7}🇫🇷"),
         (Mask(last=1), "cafe\u0301", f"{BULLET * 3}e\u0301"),

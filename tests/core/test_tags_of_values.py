@@ -278,7 +278,8 @@ def test_what_is_prepared_leaves_tags_to_a_plan() -> None:
     prepared = prepare_response(trip.exchange, treatment, head)
     assert prepared is not None
     assert not isinstance(prepared, Changed)
-    for text in (SEALED, f"x {SEALED}", f"/next?q={SEALED.replace('~', '%7E')}"):
+    links = (f"/next?q={SEALED.replace('~', one)}" for one in ("%7E", "%257E"))
+    for text in (SEALED, f"x {SEALED}", *links):
         body = json.dumps({"content": BARE, "other": text}).encode()
         assert prepared.change(body, Warm(), NOW) is None
 

@@ -57,13 +57,18 @@ def candidates_in(text: bytes, *, escaped: bool = False) -> Iterator[tuple[int, 
             yield start, at
 
 
+def may_have_tags(text: bytes) -> bool:
+    """Return False only where there is no mark of a tag, whole or cut off."""
+    return b"~" in text or b"%7" in text or b"%2" in text
+
+
 def without_tags(text: bytes, members: frozenset[str] | None = frozenset()) -> bytes:
     """Return a text in which no tags stand behind tokens, whatever becomes of these.
 
     Those in `members` of JSON by these names are left out, too. None: the listener makes no tags,
     so what is no whole tag is none.
     """
-    if b"~" not in text and (members is None or b"%7" not in text):
+    if b"~" not in text and (members is None or not may_have_tags(text)):
         return text
     pattern = TAGS_PATTERN if members is None else LEFT_TAGS_PATTERN
     pieces: list[bytes] = []

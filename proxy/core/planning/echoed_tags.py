@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
+from ..leaves.tokens import MARK
 from ..search.tags import EXACT_CHARS
 from .exchange import Exchange
 from .tags_cut import TagsCut
@@ -13,9 +14,9 @@ from .tags_cut import TagsCut
 if TYPE_CHECKING:
     from ..search.queries import Query  # loaded with rules that search
 
-_OPEN_ECHO: Final = re.compile(rb"(?:~|%7[Ee])[a-z2-7]*+(?:%7?)?\Z|%7?\Z")
+_OPEN_ECHO: Final = re.compile(rb"%b[a-z2-7]*+(?:%%(?:25)*+[27]?)?\Z|%%(?:25)*+[27]?\Z" % MARK)
 """The beginning of a tag that is repeated, at the end of a piece."""
-_ECHO_BYTES: Final = EXACT_CHARS + 2 * len("%7E")
+_ECHO_BYTES: Final = EXACT_CHARS + 2 * len("%257E")
 
 
 def cutting(exchange: Exchange) -> TagsCut:

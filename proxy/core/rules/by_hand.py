@@ -11,7 +11,8 @@ from typing import Final
 from ..callers import ANYONE, VerifiedCaller
 from ..crypto.context import Context
 from ..crypto.joined_names import Name
-from ..errors import CallerMayNotOpen, CallerMayNotSeal, PurposeMissing
+from ..crypto.token import Form
+from ..errors import CallerMayNotOpen, CallerMayNotSeal, CallerMayNotSearch, PurposeMissing
 from ..expressions.sources import (
     ComposedSource,
     FirstSource,
@@ -65,14 +66,25 @@ def got_by_hand(rules: Iterable[Met], purpose: str, context: Context) -> Shown:
     return next((one for one in outcomes if one != "value"), "value")
 
 
-def refuse_sealing(rules: Iterable[Met], context: Context) -> None:
-    """Raise CallerMayNotSeal where a rule lets others seal the field, or reads other names."""
-    for rule, caller in rules:
+def refuse_sealing(rules: Iterable[Met], purpose: str, context: Context, form: Form) -> None:
+    """Raise CallerMayNotSeal where a rule lets others seal the field, or reads other names.
+
+    Who does not get a value may not have it sealed as equal ones are, either: such a token finds it
+    in what the backend stores. Raises CallerMayNotSearch and, as `got_by_hand`, PurposeMissing.
+    """
+    every = list(rules)
+    for rule, caller in every:
         for block in rule.blocks_of("request") if rule.callers else ():
             sealed = any(one.field == context.field for one in block.encrypt)
             others = block.callers is not None and _name(caller) not in block.callers
             if sealed and (others or not _fits(rule, block, caller, context)):
                 raise CallerMayNotSeal("caller-may-not-seal")
+    try:
+        seen = form != "equal" or got_by_hand(every, purpose, context) == "value"
+    except CallerMayNotOpen:
+        seen = False
+    if not seen:
+        raise CallerMayNotSearch("caller-may-not-search")
 
 
 def _name(caller: VerifiedCaller | None) -> str:

@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 from ..crypto.context import Context
 from ..errors import IndexIncomplete, NotIndexable, SearchNotSupported, SearchTooBroad
+from ..leaves.tokens import MARK
 from ..policy import INDEXED_CHARS, SEARCHED_WORDS
 from .model import ExactIndex, FieldIndex, WordsIndex, index_scope
 from .normal_forms import normalize
@@ -154,7 +155,7 @@ class Query:
 def _spelled(tag: bytes) -> bytes:
     # A tag has letters and digits alone; one among others was stored, and not asked for.
     before, behind = rb"(?<!~[a-z2-7]{5})(?<!~[a-z2-7]{27})", rb"(?![a-z2-7]{5}(?:[a-z2-7]{22})?~)"
-    return before + b"(?:~|%7[Ee])" + tag + b"(?:~|%7[Ee])" + behind
+    return before + MARK + tag + MARK + behind
 
 
 def _words(sought: FieldSearch, index: WordsIndex, text: str) -> Query:

@@ -22,7 +22,7 @@ from ..crypto.token import decode_header
 from ..errors import SealyardError
 from ..formats.body_format import RecordFormat
 from ..formats.json.body import JSON
-from ..formats.token_places import without_tags
+from ..formats.token_places import may_have_tags, without_tags
 from ..http.message import Head, Headers, RequestHead, ResponseHead, media_type
 from ..leaves import FORM
 from ..planning.binding import Binder
@@ -215,7 +215,7 @@ class PreparedJson(Prepared):
 
     def has_tags(self, body: bytes) -> bool:
         """Return whether tags have to be taken from a body, which goes to a client."""
-        if b"~" not in body and b"%7" not in body:
+        if not may_have_tags(body):
             return False
         head, members = self._head, self._exchange.decision.tagged
         cuts = isinstance(head, ResponseHead) or getattr(head, "direction", "") == "response"

@@ -15,7 +15,9 @@ BULLET: Final = "\u2022"
 _IN_BYTES: Final = BULLET.encode()
 _ESCAPED: Final = rb"\u2022"
 _EMAIL_BULLETS: Final = 3
-_DOMAIN: Final = re.compile(r"(?=.{4,253}\Z)(?:[^\W_][\w-]*+\.)++[^\W\d_][\w-]++").fullmatch
+_DOMAIN: Final = re.compile(
+    r"(?=.{4,253}\Z)(?:[^\W_][\w-]{,62}+\.)++[^\W\d_][\w-]{1,62}+"
+).fullmatch
 """What stays of an address. What stands behind `@` in any other text is no domain, and hidden."""
 _MARKS: Final = frozenset({"Mn", "Me", "Mc", "Cf"})
 _OWN_KIND: Final = re.compile(

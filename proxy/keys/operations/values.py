@@ -147,8 +147,10 @@ class ValueAccess(Protocol):
         Raises CallerMayNotOpen, PurposeMissing.
         """
 
-    def refuse_sealing(self, callers: ByListener, context: Context) -> None:
-        """Raise CallerMayNotSeal where a caller must not seal."""
+    def refuse_sealing(
+        self, callers: ByListener, purpose: str, context: Context, form: Form
+    ) -> None:
+        """Raise CallerMayNotSeal, CallerMayNotSearch, PurposeMissing where a caller must not."""
 
     def admit(self, callers: ByListener) -> None:
         """Raise CallerOpensLimited where a caller must not open more."""
@@ -184,7 +186,7 @@ class ValueOperations:
         if self.access is not None:
             callers = await self.access.callers(by.credential)
             for one in asked:
-                self.access.refuse_sealing(callers, one.context)
+                self.access.refuse_sealing(callers, by.purpose, one.context, one.form)
         return await seal(self._sessions, asked)
 
     async def open(

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from ...core.callers import VerifiedCaller
 from ...core.crypto.context import Context
+from ...core.crypto.token import Form
 from ...core.errors import CallerKeysAway, CallersThrottled, CallerUnverified, TrafficError
 from ...core.rules.audience import Shown
 from ...core.rules.by_hand import Met, got_by_hand, refuse_sealing
@@ -44,9 +45,11 @@ class RuledValues:
         """Do as `got_by_hand`."""
         return got_by_hand(self._met(callers), purpose, context)
 
-    def refuse_sealing(self, callers: ByListener, context: Context) -> None:
+    def refuse_sealing(
+        self, callers: ByListener, purpose: str, context: Context, form: Form
+    ) -> None:
         """Do as the function of this name."""
-        refuse_sealing(self._met(callers), context)
+        refuse_sealing(self._met(callers), purpose, context, form)
 
     def admit(self, callers: ByListener) -> None:
         """Refuse a caller that has opened as much as it may; raise CallerOpensLimited."""

@@ -66,7 +66,7 @@ def test_it_cuts_what_is_cut_from_answers_that_are_read(
 
 @pytest.mark.parametrize("token", [TOKEN, SHORT])
 @pytest.mark.parametrize("tags", [WORDS, EXACT + EXACT[1:]])
-@pytest.mark.parametrize("mark", [b"~", b"%7E", b"%7e"])
+@pytest.mark.parametrize("mark", [b"~", b"%7E", b"%7e", b"%257E", b"%25257e"])
 def test_a_preview_that_ends_within_tags_has_none_of_them(
     token: bytes, tags: bytes, mark: bytes
 ) -> None:

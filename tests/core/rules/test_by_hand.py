@@ -9,7 +9,13 @@ import pytest
 from proxy.core.callers import VerifiedCaller
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.crypto.joined_names import Joined, Name
-from proxy.core.errors import CallerMayNotOpen, CallerMayNotSeal, PurposeMissing
+from proxy.core.crypto.token import Form
+from proxy.core.errors import (
+    CallerMayNotOpen,
+    CallerMayNotSeal,
+    CallerMayNotSearch,
+    PurposeMissing,
+)
 from proxy.core.expressions.sources import (
     ComposedSource,
     FirstSource,
@@ -36,8 +42,10 @@ def got_by_hand(
     return by_hand.got_by_hand(((one, caller) for one in rules), purpose, context)
 
 
-def refuse_sealing(rules: list[Rule], caller: VerifiedCaller | None, context: Context) -> None:
-    by_hand.refuse_sealing(((one, caller) for one in rules), context)
+def refuse_sealing(
+    rules: list[Rule], caller: VerifiedCaller | None, context: Context, form: Form = "jwe"
+) -> None:
+    by_hand.refuse_sealing(((one, caller) for one in rules), "", context, form)
 
 
 def opening(shown: Shown, *, names: Names | None = None, purpose: str | None = None) -> Rule:
@@ -145,7 +153,7 @@ def test_a_caller_of_one_listener_is_not_that_of_another_by_its_name() -> None:
         by_hand.got_by_hand(met, "", CONTEXT)
     assert by_hand.got_by_hand([(inside, DOCTOR), (outside, DOCTOR)], "", CONTEXT) == "value"
     with pytest.raises(CallerMayNotSeal):
-        by_hand.refuse_sealing([(sealing("doctor"), None)], CONTEXT)
+        by_hand.refuse_sealing([(sealing("doctor"), None)], "", CONTEXT, "jwe")
 
 
 ORG, PATH = NameSource("caller", "org"), NameSource("path", "id")
@@ -190,3 +198,24 @@ def test_claims_within_other_sources_are_those_of_the_caller(
             continue
         with pytest.raises(CallerMayNotOpen):
             got_by_hand([one], DOCTOR, "", context)
+
+
+@pytest.mark.parametrize("shown", ["refuse", "absent", "token", PAN])
+def test_who_does_not_get_a_value_may_not_have_it_sealed_as_equal_ones_are(shown: Shown) -> None:
+    """Such a token finds the value in what the backend stores."""
+    rules = [sealing("doctor"), opening(shown)]
+    refuse_sealing(rules, DOCTOR, CONTEXT)
+    with pytest.raises(CallerMayNotSearch):
+        refuse_sealing(rules, DOCTOR, CONTEXT, "equal")
+    refuse_sealing([sealing("doctor"), opening("value")], DOCTOR, CONTEXT, "equal")
+
+
+def test_what_nobody_opens_nobody_looks_up_by_hand() -> None:
+    with pytest.raises(CallerMayNotSearch):
+        refuse_sealing([sealing("doctor")], DOCTOR, CONTEXT, "equal")
+
+
+def test_a_look_up_by_hand_needs_the_purpose_that_opening_needs() -> None:
+    rules = [sealing("doctor"), opening("value", purpose="read")]
+    with pytest.raises(PurposeMissing):
+        refuse_sealing(rules, DOCTOR, CONTEXT, "equal")
