@@ -335,8 +335,13 @@ class _Routes(NamedTuple):
 
     def _at(self, path: CanonicalPath) -> tuple[Reached, Reached]:
         """Return what all rules have at a path, and what those that are in force have."""
-        reached = self.table.at(path)
-        return reached, reached if self.enforced is self.table else self.enforced.at(path)
+        enforced = self.enforced.at(path)
+        if self.enforced is self.table:
+            return enforced, enforced
+        try:
+            return self.table.at(path), enforced
+        except AmbiguousRequest:  # by names with dots in rules that only observe
+            return enforced, enforced
 
     def _overridable(self, method: str, reached: Reached, taking: int | None) -> bool:
         if method != _OVERRIDDEN:

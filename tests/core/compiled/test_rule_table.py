@@ -169,6 +169,18 @@ def test_a_rule_that_only_observes_refuses_no_second_reading(path: str) -> None:
         decide(OBSERVING, enforced, request=f"POST {path}")
 
 
+@pytest.mark.parametrize("method", ["POST", "GET"])
+def test_a_rule_that_only_observes_adds_no_reading_of_a_path_to_too_many(method: str) -> None:
+    """Of a name with dots, as many beginnings are readings as the dots of a rule are."""
+    path = "/index.php/a.b.c.d.e.f/app/app.php/app/x.y.z.tar.gz.json"
+    dotted, other = a_rule("GET /files/a.b.c.d.e.f.g.h", name="dotted"), a_rule(name="other")
+    with pytest.raises(AmbiguousRequest):
+        decide(dotted, other, request=f"{method} {path}")
+    plain = decide(other, request=f"{method} {path}")
+    seen = decide(replace(dotted, observes=True), other, request=f"{method} {path}")
+    assert (seen.rule, seen.ruled, seen.overridable) == (None, plain.ruled, plain.overridable)
+
+
 def test_a_rule_that_only_observes_refuses_no_handshake_and_no_override() -> None:
     assert decide(OBSERVING, request="GET /api/messages", websocket=True).rule is None
     book = RuleTable((OBSERVING,), pass_unmatched=True)
