@@ -307,6 +307,9 @@ class _Routes(NamedTuple):
         captures = MappingProxyType(pattern.captures(path))
         if compiled_rule.rule.observes:
             ruled = enforced.patterns()
+            other = self.others.at(ruled, None)
+            if websocket and other is not None:  # as above: no rule in force reads its messages
+                raise RejectedByRule("upgrade-on-ruled-route")
             return Decision(
                 None,
                 captures,
@@ -314,7 +317,7 @@ class _Routes(NamedTuple):
                 overridable=overridable,
                 pattern=pattern,
                 ruled=bool(ruled),
-                other=self.others.at(ruled, None),
+                other=other,
                 tagged=self.tagged,
             )
         if compiled_rule.rule.request is Verdict.REJECT:

@@ -187,6 +187,15 @@ def test_a_rule_that_only_observes_refuses_no_handshake_and_no_override() -> Non
     assert not book.rules_path(canonical("/api/messages"))
 
 
+@pytest.mark.parametrize("sealed", ["POST /chat", "GET /chat", "/**", "WS /chat"])
+def test_a_rule_that_only_observes_opens_no_way_around_one_that_seals(sealed: str) -> None:
+    watching = replace(a_rule("WS /chat", name="watching"), observes=True)
+    assert decide(watching, request="GET /chat", websocket=True).observes is not None
+    with pytest.raises(RejectedByRule) as caught:
+        decide(watching, a_rule(sealed, request=BLOCK), request="GET /chat", websocket=True)
+    assert caught.value.reason == "upgrade-on-ruled-route"
+
+
 def test_beside_a_rule_that_only_observes_another_takes_what_is_its_own() -> None:
     other = a_rule("POST /api/**", request=BLOCK, name="other")
     assert decide(OBSERVING, other, request="POST /api/Messages").rule == other
