@@ -19,6 +19,7 @@ from proxy.core import policy
 from proxy.core.compiled import flat_json
 from proxy.core.compiled.flat_json import FlatJson, GivenNames, Kept
 from proxy.core.crypto.context import Context, Scope
+from proxy.core.crypto.joined_names import Joined
 from proxy.core.crypto.session_cipher import Session
 from proxy.core.errors import KeyUnavailable, SealyardError
 from proxy.core.expressions.selectors import parse_json_selector
@@ -737,6 +738,32 @@ def test_contexts_of_many_conversations_are_not_kept_without_end() -> None:
     assert bound(json, "long" * 2000) is not None
     assert bound(json, "long" * 20_000) is None
     assert json._bound == kept
+
+
+def test_names_of_the_request_that_bind_nothing_here_are_not_kept() -> None:
+    """A rule may keep a list of members for another block of its answers."""
+    trip = Trip((ONE_OPENED,), a_message())
+    treatment = treat_response(trip.exchange, a_response())
+    assert isinstance(treatment, ReadResponse)
+    json = treatment.block.flat
+    assert json is not None
+    body = b'{"content":""}'
+    places = json.find(body)
+    assert places is not None
+    given = GivenNames(("",), ((0, 1),))
+    first, *others = (
+        json.bind(
+            body, places, given, (Joined("members", (f"{number}-{at}" for at in range(9))), "c1")
+        )
+        for number in range(9)
+    )
+    assert first is not None
+    assert all(one is first for one in others)
+    assert len(json._bound) == 1
+    another = json.bind(body, places, given, (None, "c2"))
+    assert another is not None
+    assert another[0].contexts[0].scope.conversation == "c2"
+    assert json.bind(body, places, given, ("c1", None)) is None
 
 
 def test_contexts_of_so_many_values_as_a_client_likes_are_not_kept() -> None:
