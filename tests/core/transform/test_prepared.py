@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from proxy.core import policy
 from proxy.core.compiled import flat_json
-from proxy.core.compiled.flat_json import FlatJson, GivenNames, Kept
+from proxy.core.compiled.flat_json import Bound, FlatJson, GivenNames, Kept
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.crypto.joined_names import Joined
 from proxy.core.crypto.session_cipher import Session
@@ -775,6 +775,17 @@ def test_contexts_of_so_many_values_as_a_client_likes_are_not_kept() -> None:
     many = [10_000] * len(one.contexts)
     assert one.of_each(many) == one.of_each([*many])
     assert one.of_each(many) is not one.of_each(many)
+
+
+@given(st.lists(st.lists(st.sampled_from((0, 1, 2, 3, 300)), min_size=3, max_size=3)))
+def test_each_value_has_the_context_of_its_item(pages: list[list[int]]) -> None:
+    contexts = tuple(Context(SCOPE, field) for field in ("a", "b", "c"))
+    one = Bound(contexts, seals=3)
+    for counts in pages:
+        each = [
+            context for context, count in zip(contexts, counts, strict=True) for _ in range(count)
+        ]
+        assert one.of_each([*counts]) == tuple(each)
 
 
 def a_token(text: bytes, field: str = "content", **how: Any) -> str:  # noqa: ANN401 - as seal takes it
