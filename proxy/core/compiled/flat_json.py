@@ -289,10 +289,12 @@ class FlatJson:
         """
         spots = [places[one.place] for one in self._here]
         spelled = tuple([body[one[0] : one[1]] if one else None for one in spots])
-        known = given.names, kept, spelled
+        # No other name: each may be long, and is another for each request.
+        asked = tuple([kept[which] for _, which in given.kept])
+        known = given.names, asked, spelled
         named = self._bound.get(known)
         if named is None:
-            named = self._bind(given, kept, spelled)
+            named = self._bind(given, asked, spelled)
             if named is not None and _size(known) <= KEPT_NAME_CHARS:
                 if len(self._bound) >= _REMEMBERED:
                     self._bound.clear()
@@ -300,11 +302,10 @@ class FlatJson:
         return named
 
     def _bind(
-        self, given: GivenNames, kept: Kept, spelled: tuple[bytes | None, ...]
+        self, given: GivenNames, asked: Kept, spelled: tuple[bytes | None, ...]
     ) -> tuple[Bound, Kept] | None:
         names = [*given.names]
-        for at, which in given.kept:
-            name = kept[which]
+        for (at, _), name in zip(given.kept, asked, strict=True):
             if type(name) is not str:
                 return None
             names[at] = name

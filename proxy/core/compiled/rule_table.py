@@ -307,6 +307,9 @@ class _Routes(NamedTuple):
         captures = MappingProxyType(pattern.captures(path))
         if compiled_rule.rule.observes:
             ruled = enforced.patterns()
+            other = self.others.at(ruled, None)
+            if websocket and other is not None:  # as above: no rule in force reads its messages
+                raise RejectedByRule("upgrade-on-ruled-route")
             return Decision(
                 None,
                 captures,
@@ -314,7 +317,7 @@ class _Routes(NamedTuple):
                 overridable=overridable,
                 pattern=pattern,
                 ruled=bool(ruled),
-                other=self.others.at(ruled, None),
+                other=other,
                 tagged=self.tagged,
             )
         if compiled_rule.rule.request is Verdict.REJECT:
@@ -335,8 +338,13 @@ class _Routes(NamedTuple):
 
     def _at(self, path: CanonicalPath) -> tuple[Reached, Reached]:
         """Return what all rules have at a path, and what those that are in force have."""
-        reached = self.table.at(path)
-        return reached, reached if self.enforced is self.table else self.enforced.at(path)
+        enforced = self.enforced.at(path)
+        if self.enforced is self.table:
+            return enforced, enforced
+        try:
+            return self.table.at(path), enforced
+        except AmbiguousRequest:  # by names with dots in rules that only observe
+            return enforced, enforced
 
     def _overridable(self, method: str, reached: Reached, taking: int | None) -> bool:
         if method != _OVERRIDDEN:

@@ -169,10 +169,31 @@ def test_a_rule_that_only_observes_refuses_no_second_reading(path: str) -> None:
         decide(OBSERVING, enforced, request=f"POST {path}")
 
 
+@pytest.mark.parametrize("method", ["POST", "GET"])
+def test_a_rule_that_only_observes_adds_no_reading_of_a_path_to_too_many(method: str) -> None:
+    """Of a name with dots, as many beginnings are readings as the dots of a rule are."""
+    path = "/index.php/a.b.c.d.e.f/app/app.php/app/x.y.z.tar.gz.json"
+    dotted, other = a_rule("GET /files/a.b.c.d.e.f.g.h", name="dotted"), a_rule(name="other")
+    with pytest.raises(AmbiguousRequest):
+        decide(dotted, other, request=f"{method} {path}")
+    plain = decide(other, request=f"{method} {path}")
+    seen = decide(replace(dotted, observes=True), other, request=f"{method} {path}")
+    assert (seen.rule, seen.ruled, seen.overridable) == (None, plain.ruled, plain.overridable)
+
+
 def test_a_rule_that_only_observes_refuses_no_handshake_and_no_override() -> None:
     assert decide(OBSERVING, request="GET /api/messages", websocket=True).rule is None
     book = RuleTable((OBSERVING,), pass_unmatched=True)
     assert not book.rules_path(canonical("/api/messages"))
+
+
+@pytest.mark.parametrize("sealed", ["POST /chat", "GET /chat", "/**", "WS /chat"])
+def test_a_rule_that_only_observes_opens_no_way_around_one_that_seals(sealed: str) -> None:
+    watching = replace(a_rule("WS /chat", name="watching"), observes=True)
+    assert decide(watching, request="GET /chat", websocket=True).observes is not None
+    with pytest.raises(RejectedByRule) as caught:
+        decide(watching, a_rule(sealed, request=BLOCK), request="GET /chat", websocket=True)
+    assert caught.value.reason == "upgrade-on-ruled-route"
 
 
 def test_beside_a_rule_that_only_observes_another_takes_what_is_its_own() -> None:

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 
 from proxy.core import policy
 from proxy.core.compiled import flat_json
-from proxy.core.compiled.flat_json import FlatJson, GivenNames, Kept
+from proxy.core.compiled.flat_json import Bound, FlatJson, GivenNames, Kept
 from proxy.core.crypto.context import Context, Scope
+from proxy.core.crypto.joined_names import Joined
 from proxy.core.crypto.session_cipher import Session
 from proxy.core.errors import KeyUnavailable, SealyardError
 from proxy.core.expressions.selectors import parse_json_selector
@@ -739,6 +740,32 @@ def test_contexts_of_many_conversations_are_not_kept_without_end() -> None:
     assert json._bound == kept
 
 
+def test_names_of_the_request_that_bind_nothing_here_are_not_kept() -> None:
+    """A rule may keep a list of members for another block of its answers."""
+    trip = Trip((ONE_OPENED,), a_message())
+    treatment = treat_response(trip.exchange, a_response())
+    assert isinstance(treatment, ReadResponse)
+    json = treatment.block.flat
+    assert json is not None
+    body = b'{"content":""}'
+    places = json.find(body)
+    assert places is not None
+    given = GivenNames(("",), ((0, 1),))
+    first, *others = (
+        json.bind(
+            body, places, given, (Joined("members", (f"{number}-{at}" for at in range(9))), "c1")
+        )
+        for number in range(9)
+    )
+    assert first is not None
+    assert all(one is first for one in others)
+    assert len(json._bound) == 1
+    another = json.bind(body, places, given, (None, "c2"))
+    assert another is not None
+    assert another[0].contexts[0].scope.conversation == "c2"
+    assert json.bind(body, places, given, ("c1", None)) is None
+
+
 def test_contexts_of_so_many_values_as_a_client_likes_are_not_kept() -> None:
     found = bound(flat(RULES[0]), "c1")
     assert isinstance(found, tuple)
@@ -748,6 +775,17 @@ def test_contexts_of_so_many_values_as_a_client_likes_are_not_kept() -> None:
     many = [10_000] * len(one.contexts)
     assert one.of_each(many) == one.of_each([*many])
     assert one.of_each(many) is not one.of_each(many)
+
+
+@given(st.lists(st.lists(st.sampled_from((0, 1, 2, 3, 300)), min_size=3, max_size=3)))
+def test_each_value_has_the_context_of_its_item(pages: list[list[int]]) -> None:
+    contexts = tuple(Context(SCOPE, field) for field in ("a", "b", "c"))
+    one = Bound(contexts, seals=3)
+    for counts in pages:
+        each = [
+            context for context, count in zip(contexts, counts, strict=True) for _ in range(count)
+        ]
+        assert one.of_each([*counts]) == tuple(each)
 
 
 def a_token(text: bytes, field: str = "content", **how: Any) -> str:  # noqa: ANN401 - as seal takes it

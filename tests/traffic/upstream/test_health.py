@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random  # noqa: TID251 - a course that can be had again
 import socket
 import threading
 import time
 from collections.abc import AsyncIterator
+from contextlib import nullcontext as nothing
 from dataclasses import replace
+from typing import Final, get_args
 
 import pytest
 
 from proxy.config.limits import Timeouts, TrafficLimits
+from proxy.core.errors import UpstreamResting
 from proxy.process.circuit_breaker import NO_TRIAL
+from proxy.traffic.upstream.limit import Outcome
+from proxy.traffic.upstream.permits import Claim, Permit, Permits
 from tests.servers import free_port
 from tests.traffic.ours import HASTY, Ours, local, proxied
 from tests.traffic.wire import (
@@ -279,3 +285,45 @@ async def test_b6_retries_of_a_backend_that_does_not_answer_end() -> None:
         for _ in range(10):
             health.answered(200, NO_TRIAL)
         assert sum(health.may_retry() for _ in range(100)) == 2
+
+
+ENDS: Final = get_args(Outcome)
+
+
+@pytest.mark.parametrize("most", [None, 1, 3])
+async def test_a_trial_is_always_that_of_a_permit_whose_request_is_under_way(
+    most: int | None,
+) -> None:
+    """One that nobody ends would keep the upstream from being tried ever again."""
+    draw = random.Random(48)  # noqa: S311 - a repeatable course
+    limits = TrafficLimits(connections=4, failures=2, gateway_errors=most)
+    permits = Permits(limits, Timeouts())
+    breaker = permits.health.breaker
+    now, tried_often = 0.0, 0
+    breaker._clock = lambda: now
+    held: list[Permit] = []
+    for _ in range(20_000):
+        permit = draw.choice(held) if held else None
+        match draw.randrange(6):
+            case 0 | 1 if permit is None or len(held) < 4:
+                taken = permits.take_at_once(Claim(draw.choice("abcd"), draw.choice("xyz")))
+                held += [] if taken is None else [taken]
+            case 1 | 2 if permit is not None and permit._trial is None:
+                rests, tries = breaker.state == "open", breaker.trial != NO_TRIAL
+                with pytest.raises(UpstreamResting) if rests or tries else nothing():
+                    permit.begins()
+                tried_often += breaker.trial != NO_TRIAL and not tries
+            case 2 if permit is not None:
+                permit.answered(draw.choice((200, 503)))
+            case 3 | 4 if permit is not None:
+                held.remove(permit)
+                permit.release(draw.choice(ENDS))
+                permit.release("failed")
+            case _:
+                now += draw.choice((0.1, 1.0, 10.0))
+        assert breaker.trial in {NO_TRIAL, *(one._trial for one in held)}
+        assert permits.in_use == len(held)
+    for one in held:
+        one.release("unsent")
+    assert (breaker.trial, permits.in_use) == (NO_TRIAL, 0)
+    assert tried_often > 100
