@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
@@ -14,7 +13,7 @@ _PASSED: Final = frozenset({"changed", "unchanged"})
 
 def any_of(counted: Counted) -> bool:
     """Return whether something would be refused, is not covered, or looks sensitive."""
-    refused = any(_is_refused(row) for row in counted["messages"])
+    refused = any(row["outcome"] not in _PASSED for row in counted["messages"])
     return bool(refused or counted["uncovered"] or counted["sensitive"])
 
 
@@ -25,21 +24,19 @@ def lines(counted: Counted) -> Iterator[str]:
         return
     if counted["sensitive"]:
         yield "Not sealed by any rule, and looks sensitive:"
-    for row in _most_first(counted["sensitive"] or ()):
+    for row in _urgent_first(counted["sensitive"] or ()):
         where = row["rule"] or f"{row['method']} {row['shape']}"
         place = f"{row['listener']} / {where}, {row['direction']}"
         yield f"  {row['number']:>8}  {row['member']}  ({row['kind']}; {place})"
     if counted["uncovered"]:
         yield "Not covered by any rule:"
-    for row in _most_first(counted["uncovered"]):
+    for row in _urgent_first(counted["uncovered"]):
         yield (
             f"  {row['number']:>8}  {row['method']} {row['shape']}"
             f"  ({row['request_type']} -> {row['response_type']}, {row['listener']})"
         )
-    refused: dict[tuple[str, str], int] = defaultdict(int)
-    for row in counted["messages"]:
-        refused[row["listener"], row["rule"]] += row["number"] * _is_refused(row)
-    for rule in sorted(refused, key=lambda one: (-refused[one], one)):
+    messages = _urgent_first(counted["messages"])
+    for rule in dict.fromkeys((row["listener"], row["rule"]) for row in messages):
         yield f"{rule[0]} / {rule[1]}"
         for direction in ("request", "response"):
             parts = list(_parts(counted, (*rule, direction)))
@@ -47,19 +44,17 @@ def lines(counted: Counted) -> Iterator[str]:
                 yield f"  {direction + 's:':<11}{', '.join(parts)}"
 
 
-def _is_refused(row: Counted) -> bool:
-    return row["outcome"] not in _PASSED
-
-
-def _most_first(rows: Iterable[Counted]) -> list[Counted]:
-    return sorted(rows, key=lambda row: -row["number"])
+def _urgent_first(rows: Iterable[Counted]) -> list[Counted]:
+    return sorted(rows, key=lambda row: (row.get("outcome") in _PASSED, -row["number"]))
 
 
 def _parts(counted: Counted, wanted: tuple[str, str, str]) -> Iterator[str]:
-    def mine(rows: Iterable[Counted]) -> list[Counted]:
-        return [row for row in rows if (row["listener"], row["rule"], row["direction"]) == wanted]
+    def mine(rows: Iterable[Counted]) -> Iterator[tuple[str, int]]:
+        for row in rows:
+            if (row["listener"], row["rule"], row["direction"]) == wanted:
+                yield row["outcome"], row["number"]
 
-    for row in sorted(_most_first(mine(counted["messages"])), key=_is_refused, reverse=True):
-        yield f"{row['number']} {'refused: ' * _is_refused(row)}{row['outcome']}"
-    for row in mine(counted["values"]):
-        yield f"{row['number']} values {row['outcome'].replace('_', ' ')}"
+    for outcome, number in mine(_urgent_first(counted["messages"])):
+        yield f"{number} {outcome if outcome in _PASSED else f'refused: {outcome}'}"
+    for outcome, number in mine(counted["values"]):
+        yield f"{number} values {outcome.replace('_', ' ')}"

@@ -168,15 +168,19 @@ class ClosedQuery:
                 )
             if value is not None and name in self._inner:
                 self._inner[name].refuse_others(value.encode(), (name,))
-            if value and name in self._plain and not value.isdigit():
-                self._look_at(value)
-
-    def _look_at(self, value: str) -> None:
-        for word in words_of(value):
-            if word in self._sealed or _DIRECTION.sub("", word) in self._sealed:
+            if value and self.seeks_sealed(name, value):
                 raise ForbiddenValue(
                     "names-sealed-field", detail="A value of the query names a sealed field."
                 )
+
+    def seeks_sealed(self, name: str, value: str) -> bool:
+        """Return whether the value of a plain name names a sealed field."""
+        if name not in self._plain or value.isdigit():
+            return False
+        return any(
+            word in self._sealed or _DIRECTION.sub("", word) in self._sealed
+            for word in words_of(value)
+        )
 
 
 _DIRECTION: Final = re.compile(r"\A(?:asc|desc)|(?:asc|desc)(?:ending)?\Z")

@@ -49,8 +49,8 @@ def test_what_leaks_stands_before_what_would_be_refused_and_most_before_few() ->
     assert "requests:  40 refused: missing-value, 3 refused: unfit-value, 5 changed" in told
 
 
-def test_rules_that_would_refuse_alike_stand_by_their_names() -> None:
-    rows = [met("b", "changed", 9), met("a", "unchanged", 1), met("a", "missing-value", 0)]
+def test_the_least_refusal_of_a_rule_stands_before_what_passes() -> None:
+    rows = [met("b", "changed", 9), met("a", "changed", 8), met("a", "missing-value", 1)]
 
     lines = list(leaks.lines(counted(messages=rows)))
 
