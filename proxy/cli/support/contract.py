@@ -198,10 +198,8 @@ class Contract:
         """Yield the values of parameters that name a sealed field, to sort or filter by it."""
         query = decision.compiled_rule and decision.compiled_rule.query
         for one in operation.parameters if query else ():
-            values = (
-                each.text for shape in self._reader.shapes(one.schemas) for each in shape.constants
-            )
-            for value in values:
+            shapes = self._reader.shapes(one.schemas)
+            for value in (each.text for shape in shapes for each in shape.constants):
                 if query and query.seeks_sealed(one.name, value):
                     text = f"`{one.name}` may be `{value}`, which names a sealed field: refused"
                     yield Difference(operation.name, one.spot, text)

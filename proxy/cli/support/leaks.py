@@ -39,8 +39,7 @@ def lines(counted: Counted) -> Iterator[str]:
     for rule in dict.fromkeys((row["listener"], row["rule"]) for row in messages):
         yield f"{rule[0]} / {rule[1]}"
         for direction in ("request", "response"):
-            parts = list(_parts(counted, (*rule, direction)))
-            if parts:
+            if parts := list(_parts(counted, (*rule, direction))):
                 yield f"  {direction + 's:':<11}{', '.join(parts)}"
 
 

@@ -56,13 +56,12 @@ def check_searches(one: ResolvedRule, sealed: frozenset[str], problems: Problems
     listed = (one.rule.query, *(block.query for block in blocks))
     query = closed_query(one.rule, sealed)
     for name in sorted({name for names in listed for name in names or ()}):
-        if name not in _SEARCHING and not (query and query.seeks_sealed(name, name)):
-            continue
-        problems.warn(
-            one.syntax.place,
-            f"rule {show(one.rule.name)} lists {show(name)} in the query: the words of a search"
-            " reach the backend in plaintext, and find nothing in what is sealed",
-        )
+        if name in _SEARCHING or (query and query.seeks_sealed(name, name)):
+            problems.warn(
+                one.syntax.place,
+                f"rule {show(one.rule.name)} lists {show(name)} in the query: the words of a search"
+                " reach the backend in plaintext, and find nothing in what is sealed",
+            )
 
 
 def check_fields(place: Place | None, rules: Iterable[Rule], problems: Problems) -> None:

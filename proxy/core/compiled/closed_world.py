@@ -175,12 +175,8 @@ class ClosedQuery:
 
     def seeks_sealed(self, name: str, value: str) -> bool:
         """Return whether the value of a plain name names a sealed field."""
-        if name not in self._plain or value.isdigit():
-            return False
-        return any(
-            word in self._sealed or _DIRECTION.sub("", word) in self._sealed
-            for word in words_of(value)
-        )
+        words = () if name not in self._plain or value.isdigit() else words_of(value)
+        return any({one, _DIRECTION.sub("", one)} & self._sealed for one in words)
 
 
 _DIRECTION: Final = re.compile(r"\A(?:asc|desc)|(?:asc|desc)(?:ending)?\Z")
