@@ -197,6 +197,10 @@ def another_media_type(one: dict[str, Any]) -> None:
     send(one)["requestBody"]["content"]["application/x-www-form-urlencoded"] = {"schema": REF}
 
 
+def a_parameter_that_sorts_by_what_is_sealed(one: dict[str, Any]) -> None:
+    send(one)["parameters"][0]["schema"] = {"type": "string", "enum": ["priority", "-content"]}
+
+
 def another_status(one: dict[str, Any]) -> None:
     send(one)["responses"]["200"] = deepcopy(send(one)["responses"]["201"])
 
@@ -247,6 +251,7 @@ DRIFTS: dict[Change, str] = {
     another_part: "request: part:title is marked, and no rule seals it",
     a_renamed_part: "a valid request (multipart/form-data) is refused: missing-value",
     an_operation_taken_away: "no operation has requests for the rule",
+    a_parameter_that_sorts_by_what_is_sealed: "`notify` may be `-content`, which names a sealed",
     a_property_that_no_rule_lists: "a valid request is refused: unlisted-name Neither sealed nor",
     a_path_beside_a_parameter: "a valid request (application/json) is refused: missing-value",
 }

@@ -136,7 +136,7 @@ async def test_messages_of_websockets_are_told_while_they_last(tmp_path: Path) -
             log = running.log.read_text()
 
     assert "api / chat" in told.stdout
-    assert "requests:  1 changed, 1 refused: missing-value, 1 values sealed" in told.stdout
+    assert "requests:  1 refused: missing-value, 1 changed, 1 values sealed" in told.stdout
     assert "WS /api/rooms/*  (websocket -> websocket, api)" in told.stdout
     assert canary not in told.stdout + log
 

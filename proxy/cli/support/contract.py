@@ -153,7 +153,7 @@ class Contract:
         if not blocks and not self._marks(operation):
             return []
         asked: list[_Asked] = []
-        found = list(self._unfit(operation))
+        found = [*self._unfit(operation), *self._seeking(operation, decision)]
         for part, longest in self._requests(operation, head):
             one = await self._ask(operation, decision, part)
             asked.append(one)
@@ -193,6 +193,16 @@ class Contract:
                 marker.marks(held.schemas)
         for spot, text in mistakes.each():
             yield Difference(operation.name, spot, text)
+
+    def _seeking(self, operation: DescribedOperation, decision: Decision) -> Iterator[Difference]:
+        """Yield the values of parameters that name a sealed field, to sort or filter by it."""
+        query = decision.compiled_rule and decision.compiled_rule.query
+        for one in operation.parameters if query else ():
+            shapes = self._reader.shapes(one.schemas)
+            for value in (each.text for shape in shapes for each in shape.constants):
+                if query and query.seeks_sealed(one.name, value):
+                    text = f"`{one.name}` may be `{value}`, which names a sealed field: refused"
+                    yield Difference(operation.name, one.spot, text)
 
     def _requests(
         self, operation: DescribedOperation, head: SampleMessage

@@ -18,33 +18,33 @@ def any_of(counted: Counted) -> bool:
 
 
 def lines(counted: Counted) -> Iterator[str]:
-    """Yield what was counted, for a person."""
+    """Yield what was counted, for a person: first what leaks, then what would be refused."""
     if not any(counted.values()):
         yield "Nothing observed: neither `mode: observe` nor `find_sensitive`, or no messages came."
         return
-    for rule in sorted({(row["listener"], row["rule"]) for row in counted["messages"]}):
-        yield f"{rule[0]} / {rule[1]}"
-        for direction in ("request", "response"):
-            parts = list(_parts(counted, (*rule, direction)))
-            if parts:
-                yield f"  {direction + 's:':<11}{', '.join(parts)}"
+    if counted["sensitive"]:
+        yield "Not sealed by any rule, and looks sensitive:"
+    for row in _urgent_first(counted["sensitive"] or ()):
+        where = row["rule"] or f"{row['method']} {row['shape']}"
+        place = f"{row['listener']} / {where}, {row['direction']}"
+        yield f"  {row['number']:>8}  {row['member']}  ({row['kind']}; {place})"
     if counted["uncovered"]:
         yield "Not covered by any rule:"
-    for row in _sorted(counted["uncovered"]):
+    for row in _urgent_first(counted["uncovered"]):
         yield (
             f"  {row['number']:>8}  {row['method']} {row['shape']}"
             f"  ({row['request_type']} -> {row['response_type']}, {row['listener']})"
         )
-    if counted["sensitive"]:
-        yield "Not sealed by any rule, and looks sensitive:"
-    for row in _sorted(counted["sensitive"] or ()):
-        where = row["rule"] or f"{row['method']} {row['shape']}"
-        place = f"{row['listener']} / {where}, {row['direction']}"
-        yield f"  {row['number']:>8}  {row['member']}  ({row['kind']}; {place})"
+    messages = _urgent_first(counted["messages"])
+    for rule in dict.fromkeys((row["listener"], row["rule"]) for row in messages):
+        yield f"{rule[0]} / {rule[1]}"
+        for direction in ("request", "response"):
+            if parts := list(_parts(counted, (*rule, direction))):
+                yield f"  {direction + 's:':<11}{', '.join(parts)}"
 
 
-def _sorted(rows: Iterable[Counted]) -> list[Counted]:
-    return sorted(rows, key=lambda row: -row["number"])
+def _urgent_first(rows: Iterable[Counted]) -> list[Counted]:
+    return sorted(rows, key=lambda row: (row.get("outcome") in _PASSED, -row["number"]))
 
 
 def _parts(counted: Counted, wanted: tuple[str, str, str]) -> Iterator[str]:
@@ -53,7 +53,7 @@ def _parts(counted: Counted, wanted: tuple[str, str, str]) -> Iterator[str]:
             if (row["listener"], row["rule"], row["direction"]) == wanted:
                 yield row["outcome"], row["number"]
 
-    for outcome, number in mine(counted["messages"]):
+    for outcome, number in mine(_urgent_first(counted["messages"])):
         yield f"{number} {outcome if outcome in _PASSED else f'refused: {outcome}'}"
     for outcome, number in mine(counted["values"]):
         yield f"{number} values {outcome.replace('_', ' ')}"

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from ...core.compiled.closed_world import closed_query
 from ...core.formats.graphql.body import GRAPHQL
 from ...core.rules.conditions import text_value
 from ...core.rules.model import Rule
@@ -47,18 +48,20 @@ def check_listeners(
 _SEARCHING: Final = frozenset({"keyword", "keywords", "q", "query", "search", "term", "words"})
 
 
-def check_searches(one: ResolvedRule, problems: Problems) -> None:
-    """Warn of names of a query by which clients search what is sealed."""
+def check_searches(one: ResolvedRule, sealed: frozenset[str], problems: Problems) -> None:
+    """Warn of names of a query by which clients search what is sealed: `sealed` by any rule."""
     blocks = one.rule.blocks
     if not any(block.seals or block.decrypt for block in blocks):
         return
     listed = (one.rule.query, *(block.query for block in blocks))
-    for name in sorted({name for names in listed for name in names or ()} & _SEARCHING):
-        problems.warn(
-            one.syntax.place,
-            f"rule {show(one.rule.name)} lists {show(name)} in the query: the words of a search"
-            " reach the backend in plaintext, and find nothing in what is sealed",
-        )
+    query = closed_query(one.rule, sealed)
+    for name in sorted({name for names in listed for name in names or ()}):
+        if name in _SEARCHING or (query and query.seeks_sealed(name, name)):
+            problems.warn(
+                one.syntax.place,
+                f"rule {show(one.rule.name)} lists {show(name)} in the query: the words of a search"
+                " reach the backend in plaintext, and find nothing in what is sealed",
+            )
 
 
 def check_fields(place: Place | None, rules: Iterable[Rule], problems: Problems) -> None:

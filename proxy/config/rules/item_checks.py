@@ -318,6 +318,12 @@ def nothing(block: BlockSyntax, rule: str, problems: Problems) -> Nothing:
     return "pass"
 
 
+_OPEN: Final = (
+    "`others: pass` leaves open other members, fields, parts and filenames, any name of the query,"
+    " and spellings of sealed names that no table knows; write `refuse` or `seal`"
+)
+
+
 def others(block: BlockSyntax, said: Others | None, problems: Problems) -> Others:
     """Return what happens with what a block of requests does not list.
 
@@ -338,6 +344,8 @@ def others(block: BlockSyntax, said: Others | None, problems: Problems) -> Other
                 problems.add(place, told, "it is sealed, opened or plain: delete one")
     deep = [item for item in block.items if is_in_json(item.selector) and _is_deep(item.selector)]
     if not _in_body(block) or said == "pass":
+        if _in_body(block) and block.encrypt:
+            problems.warn(block.place, _OPEN)
         return "pass"
     for item in deep:
         problems.add(

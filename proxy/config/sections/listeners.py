@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ...core.compiled.closed_world import sealed_fields
 from ...core.expressions.sources import name_sources
 from ...core.rules.model import NAMED_PARTS
 from ..checks import (
@@ -144,13 +145,14 @@ def _rules(
     _check_names(written, problems)
     resolved = tuple(resolve(one, around, problems) for one in written)
     route_coverage.check_reachable(resolved, problems)
+    sealed = frozenset(sealed_fields(one.rule for one in resolved))
     for one in resolved:
         block_coverage.check(one, problems)
         binding_names.check(one, trusted_names=trusted, problems=problems)
         end_to_end.check(one, trusted_names=trusted, problems=problems)
         websockets.check(one, problems)
         likely_mistakes.check_graphql(one, problems)
-        likely_mistakes.check_searches(one, problems)
+        likely_mistakes.check_searches(one, sealed, problems)
         if any(block.search or block.keep for block in one.shared.blocks):
             from ..checks import searches  # noqa: PLC0415 - loaded with its rules
 

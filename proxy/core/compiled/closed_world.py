@@ -168,15 +168,15 @@ class ClosedQuery:
                 )
             if value is not None and name in self._inner:
                 self._inner[name].refuse_others(value.encode(), (name,))
-            if value and name in self._plain and not value.isdigit():
-                self._look_at(value)
-
-    def _look_at(self, value: str) -> None:
-        for word in words_of(value):
-            if word in self._sealed or _DIRECTION.sub("", word) in self._sealed:
+            if value and self.seeks_sealed(name, value):
                 raise ForbiddenValue(
                     "names-sealed-field", detail="A value of the query names a sealed field."
                 )
+
+    def seeks_sealed(self, name: str, value: str) -> bool:
+        """Return whether the value of a plain name names a sealed field."""
+        words = () if name not in self._plain or value.isdigit() else words_of(value)
+        return any({one, _DIRECTION.sub("", one)} & self._sealed for one in words)
 
 
 _DIRECTION: Final = re.compile(r"\A(?:asc|desc)|(?:asc|desc)(?:ending)?\Z")

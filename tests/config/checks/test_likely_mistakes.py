@@ -57,6 +57,24 @@ def test_words_of_a_search_are_told_to_reach_the_backend(tmp_path: Path) -> None
     )
 
 
+@pytest.mark.parametrize("name", ["content", "Content", "filter[subject]", "-content"])
+def test_a_name_of_the_query_by_which_what_is_sealed_is_sought_is_told(
+    tmp_path: Path, name: str
+) -> None:
+    [told] = warnings(tmp_path, mode=f"enforce, query: {{'{name}': plain, id: plain}}")
+
+    assert f"rule `send` lists `{name}` in the query: the words of a search reach" in told
+
+
+@pytest.mark.parametrize("name", ["fields[content]: names", "content: refuse", "contents: plain"])
+def test_a_name_of_the_query_that_seeks_nothing_sealed_is_no_mistake(
+    tmp_path: Path, name: str
+) -> None:
+    assert (
+        warnings(tmp_path, mode=f"enforce, query: {{'{name.replace(': ', chr(39) + ': ')}}}") == []
+    )
+
+
 def test_a_permissive_mode_that_has_ended_is_told(tmp_path: Path) -> None:
     told = warnings(tmp_path, mode="permissive until 2026-01-31")
 

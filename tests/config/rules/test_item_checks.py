@@ -67,3 +67,27 @@ def test_a_filename_that_uploads_seal_is_opened_in_downloads() -> None:
 """
 
     assert problems_of(with_rules(rules)) == warnings_of(with_rules(rules)) == []
+
+
+SEALS = """
+      - name: send
+        match: POST /messages
+        conversation: const:c
+        request: {%s, others: %s}
+"""
+
+
+@pytest.mark.parametrize("items", ["encrypt: $.a", "encrypt: 'part:a'", "encrypt: $..a"])
+def test_what_a_block_leaves_open_is_told(items: str) -> None:
+    found = warnings_of(with_rules(SEALS % (items, "pass")))
+    [told] = [one for one in found if "leaves open" in one]
+
+    assert "listeners[0].rules[0].request `others: pass` leaves open other members" in told
+
+
+@pytest.mark.parametrize(
+    ("items", "others"),
+    [("encrypt: $.a", "refuse"), ("encrypt: body", "pass"), ("decrypt: $.a", "pass")],
+)
+def test_of_a_block_that_leaves_nothing_open_nothing_is_told(items: str, others: str) -> None:
+    assert not any("leaves open" in one for one in warnings_of(with_rules(SEALS % (items, others))))
