@@ -6,6 +6,7 @@ It runs in an environment of its own, as any project with one model, and writes 
 from __future__ import annotations
 
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import django
@@ -58,6 +59,7 @@ settings.configure(
         ],
         "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     },
+    SIMPLE_JWT={"ACCESS_TOKEN_LIFETIME": timedelta(days=1)},  # no test is so long
     LOGGING={
         "version": 1,
         "disable_existing_loggers": False,

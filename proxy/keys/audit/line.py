@@ -7,13 +7,15 @@ of all. So each line is authentic by itself, and says where it belongs.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
+
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hmac import HMAC
 
 from ...core.crypto import base64url
 from ...core.crypto.secret import AuditKey
@@ -42,9 +44,6 @@ _OF_LOG: Final = b',"event":"audit.'
 _TORN: Final = b',"torn_'
 """No text has these, since the quotation marks of texts are escaped."""
 _BEFORE: Final = b',"mac":"'
-_BLOCK_BYTES: Final = hashlib.sha256().block_size
-_INNER: Final = bytes(0x36 ^ one for one in range(256))
-_OUTER: Final = bytes(0x5C ^ one for one in range(256))
 _TAIL_BYTES: Final = len(_BEFORE) + 43 + len('"}')
 
 
@@ -79,24 +78,19 @@ def spelled(members: Values) -> bytes:
 
 
 class LineMac:
-    """HMAC-SHA-256 of lines under a key, begun once for many of them (RFC 2104, section 4).
+    """HMAC-SHA-256 of lines under a key, begun once for many of them."""
 
-    `hmac` takes twice as long for a line, since it begins anew.
-    """
-
-    __slots__ = ("_inner", "_outer")
+    __slots__ = ("_begun",)
 
     def __init__(self, key: AuditKey) -> None:
-        block = key.reveal().ljust(_BLOCK_BYTES, b"\0")
-        self._inner = hashlib.sha256(block.translate(_INNER) + _LABEL)
-        self._outer = hashlib.sha256(block.translate(_OUTER))
+        self._begun = HMAC(key.reveal(), SHA256())
+        self._begun.update(_LABEL)
 
     def of(self, body: bytes) -> bytes:
         """Return the MAC of all that stands before it in a line."""
-        inner, outer = self._inner.copy(), self._outer.copy()
-        inner.update(body)
-        outer.update(inner.digest())
-        return base64url.encode(outer.digest())
+        mac = self._begun.copy()
+        mac.update(body)
+        return base64url.encode(mac.finalize())
 
 
 def encode(seq: int, prev: bytes, members: bytes, mac_of: LineMac) -> tuple[bytes, bytes]:
