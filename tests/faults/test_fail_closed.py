@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from proxy.demo.screen import search
-from proxy.telemetry.logs.library_logs import asyncio_handler, routed
+from proxy.telemetry.logs.library_logs import asyncio_handler, route
 from proxy.telemetry.logs.logger import Logs
 
 from .faults import EXCEPTIONS, FILES, WITH_LINES, Fault, FaultAtLine, FaultAtWait, LineWatch, waits
@@ -118,7 +118,7 @@ async def test_an_exception_at_any_line_that_calls_fails_closed(name: str, tmp_p
     log: list[bytes] = []
     logs = Logs(log.append)
     asyncio.get_running_loop().set_exception_handler(asyncio_handler(logs))
-    with routed(logs):
+    with route(logs):
         async with rigged(await SCENES[name](), tmp_path) as rig:
             await clean(rig)
             right = await clean(rig)

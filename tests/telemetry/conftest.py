@@ -74,5 +74,5 @@ def logs(page: Page) -> Logs:
 
 @pytest.fixture
 def routed(logs: Logs) -> Iterator[Logs]:
-    with library_logs.routed(logs):
+    with library_logs.route(logs):
         yield logs

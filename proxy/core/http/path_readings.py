@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Final, NamedTuple
 from urllib.parse import unquote
 
@@ -42,7 +43,7 @@ def shadow(text: str) -> Segments:
             break
         text = decoded
     text = _CUT.split(_forward(_compatible(text)), maxsplit=1)[0]
-    return fold(_climbed(_merged(_without_parameters(_without_cookieless(text)))))
+    return fold(_climbed(merge_slashes(_without_parameters(_COOKIELESS.sub("", text)))))
 
 
 def readings(text: str) -> tuple[Segments, ...]:
@@ -129,24 +130,8 @@ def _forward(text: str) -> str:
     return text.replace("\\", "/")
 
 
-def _merged(text: str) -> str:
-    return _SLASHES.sub("/", text)
-
-
 def _without_parameters(text: str) -> str:
     return _PARAMETERS.sub("", text)
-
-
-def _without_cookieless(text: str) -> str:
-    return _COOKIELESS.sub("", text)
-
-
-def _without_streams(text: str) -> str:
-    return _STREAM.sub("", text)
-
-
-def _trimmed_dots(text: str) -> str:
-    return _BLANK_DOTS.sub(r"\1", text)
 
 
 _CHANGES: Final[tuple[Callable[[str], str], ...]] = (
@@ -154,10 +139,10 @@ _CHANGES: Final[tuple[Callable[[str], str], ...]] = (
     _cut,
     _without_parameters,
     _forward,
-    _without_cookieless,
-    _without_streams,
-    _trimmed_dots,
-    _merged,
+    partial(_COOKIELESS.sub, ""),
+    partial(_STREAM.sub, ""),
+    partial(_BLANK_DOTS.sub, r"\1"),
+    merge_slashes,
 )
 
 

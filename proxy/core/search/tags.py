@@ -27,7 +27,6 @@ from ..policy import INDEX_KEYS
 TagKind = Literal["words", "exact"]
 
 BETWEEN: Final = "~"
-WORD_CHARS: Final = 5
 EXACT_CHARS: Final = 27
 
 _CHARACTERS: Final = "abcdefghijklmnopqrstuvwxyz234567"

@@ -13,8 +13,8 @@ import logging
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any, Final
 
 import structlog
@@ -64,13 +64,6 @@ def route(logs: Logs) -> ExitStack:
     _replace(sys, "unraisablehook", _unraisable_hook(logs), undo)
     _replace(threading, "excepthook", _thread_hook(logs), undo)
     return undo
-
-
-@contextmanager
-def routed(logs: Logs) -> Iterator[None]:
-    """Do as `route` until the end of the block."""
-    with route(logs):
-        yield
 
 
 def asyncio_handler(

@@ -263,7 +263,7 @@ def _configured_structlog() -> Iterator[None]:
 @pytest.mark.usefixtures("_configured_structlog")
 def test_a_configuration_of_structlog_is_as_before_after_the_block(logs: Logs) -> None:
     before = structlog.get_config()
-    with library_logs.routed(logs):
+    with library_logs.route(logs):
         assert before != structlog.get_config()
 
     assert before == structlog.get_config()
@@ -277,7 +277,7 @@ def test_everything_is_as_before_after_the_block(logs: Logs) -> None:
         return (*hooks, *lib, structlog.is_configured(), structlog.get_config())
 
     before = state()
-    with library_logs.routed(logs):
+    with library_logs.route(logs):
         assert before != state()
 
     assert before == state()

@@ -238,7 +238,7 @@ def test_what_a_processor_logs_does_not_come_to_it_again(page: Page) -> None:
         return entry
 
     logs = log_with(page, talkative)
-    with library_logs.routed(logs):
+    with library_logs.route(logs):
         logs.report("listener.started", listener="api")
 
     assert [line["event"] for line in page.lines] == ["library.message", "listener.started"]
