@@ -121,6 +121,10 @@ class Keyring:
         if self.adopted:
             contents["adopted"] = sorted(
                 [one.id, *(derivation.key_thumbprint(key).hex() for key in one.name_keys)]
+                + (
+                    [one.record_mark.hex(), *(past.hex() for past in sorted(one.past))]
+                    * bool(one.past)
+                )
                 for one in self.adopted
             )
         if self.names:
