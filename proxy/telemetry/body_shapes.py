@@ -7,12 +7,9 @@ The name of a member is shown only if the configuration contains it, since names
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, Final, Literal, NamedTuple
 
-from ..core.expressions.selectors import JsonSelector, NamedSelector, Selector
-from ..core.expressions.sources import Source, json_sources
-from ..core.rules.model import NAMED_PARTS, Names, Rule
 from .policy import SHAPE_BYTES, SHAPE_CHARS, SHAPE_DEPTH, SHAPE_ROWS
 
 _SHORT: Final = "sy1."
@@ -140,37 +137,3 @@ def _value(text: str, wanted: bool) -> str | None:  # noqa: FBT001 - private
     if not wanted:
         return None
     return text if len(text) <= SHAPE_CHARS else text[: SHAPE_CHARS - 1] + "…"
-
-
-def known_names(rules: Iterable[Rule]) -> frozenset[str]:
-    """Return the names of fields, members and parameters that rules select or read."""
-    return frozenset(name for rule in rules for name in _of_rule(rule))
-
-
-def _of_rule(rule: Rule) -> Iterator[str]:
-    yield from _of_names(rule.names)
-    for block in rule.blocks:
-        yield from _of_names(block.names)
-        for item in block.items:
-            yield item.field
-            yield from _of_selector(item.selector)
-        for selector in block.plain:
-            yield from _of_selector(selector)
-
-
-def _of_names(names: Names) -> Iterator[str]:
-    for part in NAMED_PARTS:
-        yield from _of_source(names.get(part))
-
-
-def _of_source(source: Source | None) -> Iterator[str]:
-    for one in json_sources(source):
-        yield from _of_selector(one.selector)
-
-
-def _of_selector(selector: Selector) -> Iterator[str]:
-    if isinstance(selector, JsonSelector):
-        yield from (step.key for step in selector.steps if isinstance(step.key, str))
-    elif isinstance(selector, NamedSelector):
-        yield selector.name
-        yield from (() if selector.inner is None else _of_selector(selector.inner))

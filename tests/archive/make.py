@@ -35,7 +35,8 @@ from proxy.keys.keyring.kek import RandomBytes
 from proxy.keys.keyring.keyring import Keyring, create
 from proxy.keys.keyring.merging import merge
 from proxy.keys.keyring.name_keys import record_name
-from proxy.keys.keyring.roots import FileRoot, PassphraseRoot, create_root_file
+from proxy.keys.keyring.roots import FileRoot, create_root_file
+from proxy.keys.keyring.roots.passphrase import PassphraseRoot
 from proxy.keys.operations import erase_receipt
 from proxy.keys.sessions.pending_revocations import SUFFIX, PendingRevocation
 from tests.archive.make_messages import write_messages

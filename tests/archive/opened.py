@@ -12,7 +12,8 @@ from typing import Any, Final
 from proxy.config.settings import SecretReference
 from proxy.keys.keyring.file import open_keyring
 from proxy.keys.keyring.keyring import Keyring
-from proxy.keys.keyring.roots import FileRoot, PassphraseRoot, RootProvider
+from proxy.keys.keyring.roots import FileRoot, RootProvider
+from proxy.keys.keyring.roots.passphrase import PassphraseRoot
 
 _HERE: Final = Path(__file__).parent
 RELEASES: Final = tuple(sorted(one.parent.name for one in _HERE.glob("*/manifest.json")))

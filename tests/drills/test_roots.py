@@ -107,7 +107,7 @@ async def test_a_root_that_has_leaked_opens_nothing_new(
             before = await pods[0].sealed()
             for place in (scene.mine, *scene.places):
                 only(place, both)
-            stolen = shutil.copy(scene.mine.folder / "keyring.jwe", tmp_path / "stolen.jwe")
+            stolen = Path(shutil.copy(scene.mine.folder / "keyring.jwe", tmp_path / "stolen.jwe"))
             said = await remove(scene, root, "passphrase")
             listed = {line.partition(" ")[0] for line in said.splitlines()}
             assert {name_of(one) for one in both} & listed == {name_of(both[1])}

@@ -196,8 +196,8 @@ def test_what_an_adopted_keyring_turned_away_is_in_the_digest() -> None:
     ours, theirs = a_pair()
     both = adopted(ours, theirs.leak_records(now=NOW, random=some_bytes))
     (one,) = both.adopted
-    for changed in ({"past": frozenset()}, {"record_key": theirs.record_key}):
-        assert replace(both, adopted=(replace(one, **changed),)).digest != both.digest
+    for changed in (replace(one, past=frozenset()), replace(one, record_key=theirs.record_key)):
+        assert replace(both, adopted=(changed,)).digest != both.digest
 
 
 @pytest.mark.parametrize("wrong", [7, "AA", [7], ["AA"], ["?"]])

@@ -19,7 +19,8 @@ from typing import cast
 
 from proxy.config.settings import SecretReference
 from proxy.keys.keyring.file import open_keyring
-from proxy.keys.keyring.roots import FileRoot, PassphraseRoot
+from proxy.keys.keyring.roots import FileRoot
+from proxy.keys.keyring.roots.passphrase import PassphraseRoot
 from proxy.migration import runner
 from proxy.migration.job import reader
 from proxy.migration.job.model import Verb

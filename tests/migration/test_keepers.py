@@ -15,7 +15,7 @@ import pytest
 
 from proxy.config.settings import SecretReference
 from proxy.keys.keyring.file import open_keyring
-from proxy.keys.keyring.roots import PassphraseRoot
+from proxy.keys.keyring.roots.passphrase import PassphraseRoot
 from proxy.migration import report
 from proxy.migration.report import SignedReport
 from tests.cli.conftest import invoke

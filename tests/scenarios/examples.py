@@ -24,7 +24,7 @@ from proxy.config.settings import SecretReference
 from proxy.demo.screen import search
 from proxy.keys.keyring.file import create_keyring
 from proxy.keys.keyring.keyring import create
-from proxy.keys.keyring.roots import PassphraseRoot
+from proxy.keys.keyring.roots.passphrase import PassphraseRoot
 from tests.scenarios.pool import POOL, Place
 from tests.scenarios.rig import ROOT, TOKEN, Served, running, write_keys, write_token
 from tests.servers import free_port, serving

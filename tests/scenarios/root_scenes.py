@@ -17,8 +17,9 @@ from proxy.config.settings import SecretReference
 from proxy.config.settings.roots.aws_kms import AwsKmsOptions
 from proxy.keys.keyring.file import create_keyring
 from proxy.keys.keyring.keyring import Keyring, create
-from proxy.keys.keyring.roots import FileRoot, PassphraseRoot, RootProvider, Roots, create_root_file
+from proxy.keys.keyring.roots import FileRoot, RootProvider, Roots, create_root_file
 from proxy.keys.keyring.roots.aws_kms import AwsKmsRoot
+from proxy.keys.keyring.roots.passphrase import PassphraseRoot
 from tests.keys.keyring.roots import openbao
 from tests.kms_double import ROLE_SECRETS, kms_double
 from tests.softhsm import a_token

@@ -20,7 +20,7 @@ import pytest
 from proxy.config.settings import SecretReference
 from proxy.keys.keyring.file import create_keyring, open_keyring, update_keyring
 from proxy.keys.keyring.keyring import create
-from proxy.keys.keyring.roots import PassphraseRoot
+from proxy.keys.keyring.roots.passphrase import PassphraseRoot
 from tests.process.searching import can_read, places, whole
 from tests.scenarios.rig import ROOT, Served, backend, running, write_token
 from tests.servers import free_port

@@ -21,8 +21,9 @@ from proxy.config.settings import SecretReference
 from proxy.config.settings.roots.aws_kms import AwsKmsOptions
 from proxy.keys.keyring.file import update_keyring
 from proxy.keys.keyring.keyring import Keyring
-from proxy.keys.keyring.roots import FileRoot, PassphraseRoot, Roots, create_root_file
+from proxy.keys.keyring.roots import FileRoot, Roots, create_root_file
 from proxy.keys.keyring.roots.aws_kms import AwsKmsRoot
+from proxy.keys.keyring.roots.passphrase import PassphraseRoot
 from tests.kms_double import KmsDouble, kms_double
 from tests.scenarios.rig import Load, Served, backend, environment, served
 from tests.scenarios.root_scenes import make_keyring

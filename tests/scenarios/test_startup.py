@@ -13,7 +13,8 @@ import pytest
 
 from proxy.config.settings import SecretReference
 from proxy.keys.keyring import file
-from proxy.keys.keyring.roots import FileRoot, PassphraseRoot
+from proxy.keys.keyring.roots import FileRoot
+from proxy.keys.keyring.roots.passphrase import PassphraseRoot
 from tests.scenarios.rig import A_FORM, a_configuration, command, environment, write_keys
 from tests.servers import free_port
 

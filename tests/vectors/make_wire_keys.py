@@ -22,7 +22,7 @@ from proxy.keys.keyring.file import create_keyring
 from proxy.keys.keyring.keyring import Keyring
 from proxy.keys.keyring.name_keys import packages_name, record_name
 from proxy.keys.keyring.root_secret import Passphrase
-from proxy.keys.keyring.roots import PassphraseRoot
+from proxy.keys.keyring.roots.passphrase import PassphraseRoot
 from proxy.keys.operations import erase_receipt
 from proxy.keys.participants import Use as KeyUse
 from proxy.keys.participants import package, pins, private_key, registry

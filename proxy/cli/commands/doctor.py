@@ -30,7 +30,8 @@ from ...core.leaves.choice import ABSENT, OFF
 from ...keys.keyring import wrapping_changes
 from ...keys.keyring.file import open_keyring
 from ...keys.keyring.index_secrets import absent
-from ...keys.keyring.roots import PassphraseRoot, RootProvider, configured
+from ...keys.keyring.roots import RootProvider, configured
+from ...keys.keyring.roots.passphrase import PassphraseRoot
 from ...keys.stores import check_store
 from ...process import descriptors, fitness, hardening
 from ...process.descriptors import Places

@@ -27,7 +27,8 @@ from ...keys.audit import file_beside as beside
 from ...keys.audit.line import ATTEMPTED, OVER
 from ...keys.keyring import poison
 from ...keys.keyring.keyring import Keyring
-from ...keys.keyring.roots import FileRoot, PassphraseRoot, RootProvider, Roots, configured
+from ...keys.keyring.roots import FileRoot, RootProvider, Roots, configured
+from ...keys.keyring.roots.passphrase import PassphraseRoot
 from . import console
 from .configuration import config_option, configuration_if_any
 from .console import FILE

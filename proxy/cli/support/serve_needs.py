@@ -41,7 +41,8 @@ from ...keys import private_file
 from ...keys.audit import file_beside, head_record
 from ...keys.audit.head_record import beside as head_beside
 from ...keys.keyring.keyring import Keyring
-from ...keys.keyring.roots import LocalRoot, PassphraseRoot, configured
+from ...keys.keyring.roots import LocalRoot, configured
+from ...keys.keyring.roots.passphrase import PassphraseRoot
 from ...keys.policy import MAX_FILE_BYTES
 from ...keys.stores import open_store
 from ...process import certificates, listening

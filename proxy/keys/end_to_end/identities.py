@@ -16,7 +16,7 @@ from ...config.settings import IdentitySettings
 from ...core.errors import KeyringError, ParticipantError
 from ...telemetry.reporter import Reporter
 from .. import private_file
-from ..keyring.roots import PassphraseRoot
+from ..keyring.roots.passphrase import PassphraseRoot
 from ..lru_map import BoundedMap
 from ..participants import Use, private_key
 from ..participants.package import Identity

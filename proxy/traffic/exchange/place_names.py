@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, get_args
 
 from ...core.crypto.context import KIND_BODY, KIND_STREAM
+from ...core.expressions.selectors import JsonSelector, NamedSelector, Selector
+from ...core.expressions.sources import Source, json_sources
+from ...core.rules.model import NAMED_PARTS, Names, Rule
 from ...core.values.hows import Shape
 from ...core.values.key_needs import Opening
 from ...core.values.outcomes import Outcome
@@ -61,3 +64,37 @@ class PlaceNames:
     def _hash(self, rest: Sequence[str]) -> str:
         text = json.dumps(rest).encode()
         return hmac.digest(self._key, text, "sha256").hex()[:PLACE_HASH_CHARS]
+
+
+def known_names(rules: Iterable[Rule]) -> frozenset[str]:
+    """Return the names of fields, members and parameters that rules select or read."""
+    return frozenset(name for rule in rules for name in _of_rule(rule))
+
+
+def _of_rule(rule: Rule) -> Iterator[str]:
+    yield from _of_names(rule.names)
+    for block in rule.blocks:
+        yield from _of_names(block.names)
+        for item in block.items:
+            yield item.field
+            yield from _of_selector(item.selector)
+        for selector in block.plain:
+            yield from _of_selector(selector)
+
+
+def _of_names(names: Names) -> Iterator[str]:
+    for part in NAMED_PARTS:
+        yield from _of_source(names.get(part))
+
+
+def _of_source(source: Source | None) -> Iterator[str]:
+    for one in json_sources(source):
+        yield from _of_selector(one.selector)
+
+
+def _of_selector(selector: Selector) -> Iterator[str]:
+    if isinstance(selector, JsonSelector):
+        yield from (step.key for step in selector.steps if isinstance(step.key, str))
+    elif isinstance(selector, NamedSelector):
+        yield selector.name
+        yield from (() if selector.inner is None else _of_selector(selector.inner))

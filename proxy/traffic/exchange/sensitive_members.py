@@ -19,12 +19,12 @@ from ...core.formats.json.body import JSON
 from ...core.formats.urlencoded import FORM
 from ...core.http.message import DIRECTIONS, Direction, Head
 from ...core.rules.model import Rule
-from ...telemetry.body_shapes import known_names
 from ...telemetry.per_second import PerSecond
 from ...telemetry.sensitive import is_plain, kind_of_name, kind_of_text
 from ..interfaces import Reporter
 from ..message_record import MessageRecord
 from ..policy import SCANNED_BYTES, SCANNED_DEPTH, SCANNED_FIELDS, SCANNED_NODES, SCANNED_PER_SECOND
+from .place_names import known_names
 from .uncovered import ANY, PathShapes, kind_of_body
 
 _TOKENS: Final = tuple(one.decode() for one in (JWE_PREFIX, SHORT_PREFIX, BASE64_PREFIX))

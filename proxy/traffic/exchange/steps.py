@@ -49,7 +49,6 @@ from ...core.transform import (
     plan_response,
 )
 from ...core.values.key_needs import NO_KEYS, Attempt, Keys
-from ...telemetry.body_shapes import Streamed, known_names
 from ...telemetry.logs.access_line import METHODS, OTHER_METHOD
 from ..byte_budget import ByteBudget
 from ..http1.forwarding_headers import ForwardingHeaders, Peer
@@ -65,12 +64,13 @@ from ..turns import LoopLag
 from ..upstream.permits import Claim
 from .admission import AdmittedExchange, decide, refuse_other_routes
 from .ladder import Ladder
-from .place_names import PlaceNames
+from .place_names import PlaceNames, known_names
 from .prepared_steps import KeySource, PreparedSteps
 from .request_ids import RequestIds
 from .uncovered import PathShapes, Unread
 
 if TYPE_CHECKING:  # imported where the configuration has it
+    from ...telemetry.body_shapes import Streamed
     from ...telemetry.tap import Piece, Tap
     from .announcements import Announcements, Begun
     from .asking import BackendNames

@@ -19,7 +19,7 @@ from ...core.compiled.rule_table import RuleTable
 from ...core.errors import KeyringError, RootUnavailable
 from ...keys.keyring.file import read_keyring
 from ...keys.keyring.keyring import Keyring
-from ...keys.keyring.roots import passphrase, serving
+from ...keys.keyring.roots import serving
 from ...keys.keyring.roots.opening import RootRefusal
 from ...keys.keyring.roots.provider import RootName
 from ...process.boot_clock import since_boot
@@ -146,13 +146,17 @@ def empty_environment(settings: Settings, environ: Mapping[str, str]) -> None:
     if environ is not os.environ:
         return
     identities = settings.keys.identities or ()
-    needed = {one.passphrase.env for one in identities if one.passphrase is not None}
+    kept = [one.passphrase for one in identities if one.passphrase is not None]
+    roots = [one for root in settings.keys.keyring.roots for one in root.secrets]
+    needed, others = ({one.env for one in each if one.env is not None} for each in (kept, roots))
+    if not needed | others:
+        return
+    from ...keys.keyring.roots import passphrase  # noqa: PLC0415 - where a variable has a secret
+
     for name in needed:
-        if name is not None:
-            passphrase.passphrase(name)
-    for secret in (one for root in settings.keys.keyring.roots for one in root.secrets):
-        if secret.env is not None and secret.env not in needed:
-            passphrase.forget(secret.env)
+        passphrase.passphrase(name)
+    for name in others - needed:
+        passphrase.forget(name)
 
 
 def _listener(settings: ListenerSettings, old: ListenerMaterial | None) -> ListenerMaterial:

@@ -26,7 +26,7 @@ from proxy.config.settings import SecretReference
 from proxy.core.errors import ConfigurationError, SealyardError
 from proxy.keys.keyring.file import create_keyring
 from proxy.keys.keyring.keyring import create
-from proxy.keys.keyring.roots import PassphraseRoot
+from proxy.keys.keyring.roots.passphrase import PassphraseRoot
 from proxy.process import descriptors, fitness
 from proxy.wiring.reload import config_files
 from proxy.wiring.service import Service

@@ -12,7 +12,8 @@ import pytest
 from proxy.config.settings import SecretReference
 from proxy.core.errors import KeyringError
 from proxy.keys.keyring.file import open_keyring
-from proxy.keys.keyring.roots import FileRoot, PassphraseRoot
+from proxy.keys.keyring.roots import FileRoot
+from proxy.keys.keyring.roots.passphrase import PassphraseRoot
 from tests.cli.conftest import Run, invoke
 
 PHRASE = "canary of a horse battery"

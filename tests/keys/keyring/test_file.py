@@ -17,7 +17,8 @@ from proxy.keys import private_file
 from proxy.keys.keyring.file import create_keyring, open_keyring, update_keyring
 from proxy.keys.keyring.keyring import Keyring
 from proxy.keys.keyring.root_secret import Passphrase
-from proxy.keys.keyring.roots import FileRoot, PassphraseRoot, passphrase
+from proxy.keys.keyring.roots import FileRoot, passphrase
+from proxy.keys.keyring.roots.passphrase import PassphraseRoot
 from proxy.keys.policy import MAX_FILE_BYTES
 
 from ..builders import NOW, a_keyring, a_root, some_bytes

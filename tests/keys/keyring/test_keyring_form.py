@@ -21,7 +21,8 @@ from proxy.keys.keyring import envelope, jwk_set
 from proxy.keys.keyring.file import create_keyring, open_keyring, update_keyring
 from proxy.keys.keyring.keyring import Keyring
 from proxy.keys.keyring.root_secret import Passphrase, RootKey
-from proxy.keys.keyring.roots import FileRoot, PassphraseRoot
+from proxy.keys.keyring.roots import FileRoot
+from proxy.keys.keyring.roots.passphrase import PassphraseRoot
 
 from ..builders import a_keyring, a_root, some_bytes
 

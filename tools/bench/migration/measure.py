@@ -18,7 +18,7 @@ from proxy.config.settings import SecretReference
 from proxy.core.crypto import token
 from proxy.keys.keyring.file import open_keyring
 from proxy.keys.keyring.keyring import Keyring
-from proxy.keys.keyring.roots import PassphraseRoot
+from proxy.keys.keyring.roots.passphrase import PassphraseRoot
 from proxy.migration import report
 
 from ..absent import AS_INSTALLED

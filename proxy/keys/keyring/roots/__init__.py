@@ -16,7 +16,6 @@ from ....config.settings import KeySettings
 from .file import FileRoot as FileRoot
 from .file import create_root_file as create_root_file
 from .opening import Roots as Roots
-from .passphrase import PassphraseRoot as PassphraseRoot
 from .provider import LocalRoot as LocalRoot
 from .provider import RootProvider as RootProvider
 
@@ -37,7 +36,7 @@ def _later(module: str, name: str) -> RootFactory:
 
 ROOTS: Final[Mapping[str, RootFactory]] = {
     "file": FileRoot,
-    "passphrase": PassphraseRoot,
+    "passphrase": _later("passphrase", "PassphraseRoot"),
     "aws-kms": _later("aws_kms", "AwsKmsRoot"),
     "vault": _later("vault", "VaultRoot"),
     "gcp-kms": _later("gcp_kms", "GcpKmsRoot"),

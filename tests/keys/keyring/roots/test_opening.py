@@ -12,7 +12,8 @@ import pytest
 from proxy.config.settings import SecretReference
 from proxy.core.errors import KeyringError, RootUnavailable
 from proxy.keys.keyring.file import create_keyring, open_keyring, read_keyring, update_keyring
-from proxy.keys.keyring.roots import FileRoot, PassphraseRoot, Roots
+from proxy.keys.keyring.roots import FileRoot, Roots
+from proxy.keys.keyring.roots.passphrase import PassphraseRoot
 from proxy.keys.keyring.roots.provider import Members, RootName
 from proxy.process.fitness import Finding
 

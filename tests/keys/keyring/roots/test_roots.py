@@ -13,7 +13,8 @@ from proxy.config.settings import SecretReference
 from proxy.core.errors import KeyringError
 from proxy.keys import private_file
 from proxy.keys.keyring.root_secret import Passphrase
-from proxy.keys.keyring.roots import FileRoot, PassphraseRoot, create_root_file
+from proxy.keys.keyring.roots import FileRoot, create_root_file
+from proxy.keys.keyring.roots.passphrase import PassphraseRoot
 
 PHRASE = "canary horse battery"
 

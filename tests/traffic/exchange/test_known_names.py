@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from proxy.config.load import load
-from proxy.telemetry.body_shapes import known_names
+from proxy.traffic.exchange.place_names import known_names
 
 RULES = """\
 version: 1
