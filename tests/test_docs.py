@@ -13,6 +13,7 @@ from proxy.admin.problem import BY_CODE, AdminError
 from proxy.cli import main
 from proxy.cli.commands import reference
 from proxy.core.errors import TrafficError, traffic_errors
+from proxy.core.leaves.tokens import TAGS_PATTERN
 from proxy.telemetry.logs.events import EVENTS
 from proxy.telemetry.metrics.table import METRICS
 from tests import tree
@@ -123,6 +124,16 @@ def test_no_example_is_listed_that_there_is_not() -> None:
 @pytest.mark.parametrize("page", BY_OTHERS)
 def test_who_runs_the_examples_of_a_page_reads_it(page: str) -> None:
     assert Path(page).name in (ROOT / BY_OTHERS[page]).read_text("utf-8")
+
+
+def test_a_tag_in_an_example_is_one() -> None:
+    found = [
+        one
+        for page in PAGES
+        for one in re.findall(r"TOKEN((?:~[A-Za-z0-9]+)+~)", page.read_text(encoding="utf-8"))
+    ]
+    assert found
+    assert [one for one in found if not TAGS_PATTERN.fullmatch(one.encode())] == []
 
 
 def test_every_decision_has_the_same_form_and_one_line_in_the_index() -> None:
