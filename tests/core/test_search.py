@@ -26,6 +26,7 @@ from proxy.core.explain.describe import describe
 from proxy.core.explain.dry_run import assumed_keys, with_trial_sealing
 from proxy.core.expressions.selectors import JsonSelector, parse_json_selector, parse_selector
 from proxy.core.expressions.sources import parse_source
+from proxy.core.formats.json import FoundValue
 from proxy.core.http.message import RequestHead, ResponseHead
 from proxy.core.planning.tags_cut import TagsCut
 from proxy.core.rules.audience import CallerAudience, Mask, Shown
@@ -36,7 +37,7 @@ from proxy.core.transform import pass_response
 from proxy.core.transform.changed import Applied, apply
 from proxy.core.transform.planner import plan_request
 from proxy.core.values.key_needs import Unrevoked
-from proxy.core.values.sieve import Element, Sieve
+from proxy.core.values.sieve import Sieve
 from tests.factories import (
     INDEX_KEYS,
     JSON_TYPE,
@@ -574,7 +575,7 @@ def test_a_tag_within_a_value_is_no_link() -> None:
 
 def test_an_opened_value_that_is_no_text_fits_nothing() -> None:
     query = FieldSearch("q", "content", WORDS).read("penicillin")
-    sieve = Sieve((query,), [Element(0, 1, ())], {0: (0, "content")}, [])
+    sieve = Sieve((query,), [FoundValue((0,), 0, 1)], {0: (0, "content")}, [])
     sieve.take(0, b"penicillin \xff")
     sieve.take(1, b"penicillin")
     assert sieve.stays == [False]

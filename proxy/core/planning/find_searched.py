@@ -8,14 +8,14 @@ from ..compiled.block import CompiledBlock
 from ..compiled.kept_elements import KeptElements
 from ..errors import CallerMayNotSearch, OpenFailed, SearchNotSupported, UpstreamFailed
 from ..formats.body_format import Kind
-from ..formats.json import Findings, FoundValue, Path, unescape
+from ..formats.json import Findings, FoundValue, unescape
 from ..formats.token_places import without_tags
 from ..http.message import ResponseHead
 from ..rules.model import Placed
 from ..search.queries import FieldSearch, Query
 from ..values.hows import Seek
 from ..values.outcomes import NO_TOKEN
-from ..values.sieve import CutSpans, Element, Sieve
+from ..values.sieve import CutSpans, Sieve
 from ..values.table import Values, splice
 from .binding import Binder
 from .exchange import Exchange
@@ -96,24 +96,21 @@ def _add_sieve(binder: Binder, kept: KeptElements, findings: Findings, body: byt
     if not queries:
         return
     places = findings.found[kept.first]
-    numbers: dict[Path, int] = {}
-    elements: list[Element] = []
-    for at, one in enumerate(places):
-        path = one.path
-        if isinstance(path[-1], str):
-            raise UpstreamFailed("search-answered-by-no-list")
-        numbers[path] = at
-        elements.append(Element(one.start, one.end, path[:-1]))
+    numbers = {one.path: at for at, one in enumerate(places)}
+    if any(isinstance(path[-1], str) for path in numbers):
+        raise UpstreamFailed("search-answered-by-no-list")
     values = binder.values
-    by_start = {start: row for row, start in enumerate(values.starts)}
+    by_start = dict(zip(values.starts, range(len(values)), strict=True))
     rows: dict[int, tuple[int, str]] = {}
     totals = [(one.start, one.end, b"null") for at in kept.totals for one in findings.found[at]]
-    sieve = Sieve(queries, elements, rows, totals)
+    sieve = Sieve(queries, places, rows, totals)
+    depth, whats = kept.depth, values.what
     for placed in kept.values:
+        field = placed.item.field
         for one in findings.found[placed.index]:
             row = by_start[one.start]
-            rows[row] = numbers[one.path[: kept.depth]], placed.item.field
-            what = values.what[row]
+            rows[row] = numbers[one.path[:depth]], field
+            what = whats[row]
             if isinstance(what, OpenFailed) and what.reason == NO_TOKEN:
                 raw = one.raw(body)
                 if raw[:1] == b'"':

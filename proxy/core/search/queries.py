@@ -136,10 +136,11 @@ class Query:
         """A pattern of the tag as the backend repeats it, once it is sent."""
         return _spelled(self._tag.encode())
 
-    def fits(self, text: str) -> bool:
-        """Return whether a value has what is searched for."""
+    def fits(self, value: bytes) -> bool:
+        """Return whether a value has what is searched for; one that is no UTF-8 has nothing."""
         index = self.sought.index
         try:
+            text = value.decode()
             if isinstance(index, ExactIndex):
                 return normalize(index.normalize, text) == self.normal
             # Between blanks each is a word, whatever stands beside it: no need to look for others.
@@ -147,7 +148,7 @@ class Query:
             if is_plain and self.words.issubset(text.lower().split()):
                 return True
             return self.words.issubset(words(text))
-        except NotIndexable:
+        except (NotIndexable, UnicodeDecodeError):
             return False  # it has no tags either
 
 

@@ -4,20 +4,13 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Container, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from .hows import Span
 
 if TYPE_CHECKING:
+    from ..formats.json import FoundValue
     from ..search.queries import Query  # loaded with its rules
-
-
-class Element(NamedTuple):
-    """Where an element of a list lies, and which list that is."""
-
-    start: int
-    end: int
-    siblings: object
 
 
 class Sieve:
@@ -27,19 +20,18 @@ class Sieve:
     are the places of counts that no longer hold where an element is dropped.
     """
 
-    __slots__ = ("_elements", "_fitting", "_queries", "rows", "totals")
+    __slots__ = ("_elements", "_lacking", "rows", "totals")
 
     def __init__(
         self,
         queries: tuple[Query, ...],
-        elements: list[Element],
+        elements: Sequence[FoundValue],
         rows: dict[int, tuple[int, str]],
         totals: list[Span],
     ) -> None:
         """Begin with no text; elements are in the order of the body."""
-        self._queries = queries
         self._elements = elements
-        self._fitting: list[set[Query]] = [set() for _ in elements]
+        self._lacking: list[Sequence[Query]] = [queries] * len(elements)
         self.rows = rows
         self.totals = totals
 
@@ -48,19 +40,15 @@ class Sieve:
         if row not in self.rows:
             return
         at, field = self.rows[row]
-        fitting = self._fitting[at]
-        for query in self._queries:
-            if query.sought.field == field and query not in fitting:
-                try:
-                    if query.fits(text.decode()):
-                        fitting.add(query)
-                except UnicodeDecodeError:
-                    continue
+        if lacking := self._lacking[at]:
+            self._lacking[at] = [
+                one for one in lacking if one.sought.field != field or not one.fits(text)
+            ]
 
     @property
     def stays(self) -> list[bool]:
         """Whether each element fits all that was searched for."""
-        return [len(one) == len(self._queries) for one in self._fitting]
+        return [not one for one in self._lacking]
 
     def dropped(
         self, starts: Sequence[int], in_head: Container[int], replaced: list[Span]
@@ -78,22 +66,18 @@ class Sieve:
 
     def _cuts(self) -> list[Span]:
         """Return what is cut: elements that do not fit, each with a comma; and what counts them."""
-        stays, elements = self.stays, self._elements
-        if all(stays):
+        if not any(self._lacking):
             return []
         found: list[Span] = []
-        before: Element | None = None  # the last one of the list that stays
-        for at, (stay, one) in enumerate(zip(stays, elements, strict=True)):
-            if before is not None and before.siblings != one.siblings:
-                before = None
-            if stay:
-                before = one
-                continue
-            following = elements[at + 1] if at + 1 < len(elements) else None
-            if before is not None:
+        elements, lists = self._elements, [one.path[:-1] for one in self._elements]
+        before: int | None = None  # the last one that stays, in whatever list
+        for at, (lacking, one) in enumerate(zip(self._lacking, elements, strict=True)):
+            if not lacking:
+                before = at
+            elif before is not None and lists[before] == lists[at]:
                 found.append((elements[at - 1].end, one.end, b""))
-            elif following is not None and following.siblings == one.siblings:
-                found.append((one.start, following.start, b""))
+            elif lists[at + 1 : at + 2] == [lists[at]]:
+                found.append((one.start, elements[at + 1].start, b""))
             else:
                 found.append((one.start, one.end, b""))
         return found + self.totals
