@@ -123,6 +123,32 @@ async def _foretold(world: World, low: Rules, high: Rules, sent: list[Wanted]) -
             assert "none" not in new or row["mode"] != "observe"
 
 
+@pytest.mark.parametrize("more", [{"list": []}, {"other": 1}, {"a": CANARY, "other": 1}])
+def test_what_a_rule_does_not_list_is_foretold_though_all_that_it_opens_opened(
+    world: World, more: dict[str, object]
+) -> None:
+    opening = {"request": {"decrypt": ["$.a"]}, "response": {"decrypt": ["optional $.a"]}}
+    rules: Rules = [
+        {"name": "opening", "match": "POST /open/{id}", "conversation": "const:c1", **opening}
+    ]
+    sent = json.dumps({"a": world.tokens[0], **more}).encode()
+    one = Wanted("POST", "/open/1", (JSON,), sent, PlayedAnswer(200, (JSON,), b"{}"))
+    low, high = in_mode(rules, PERMISSIVE), in_mode(rules, "enforce")
+
+    async def foretold() -> tuple[list[str], Rules, list[str]]:
+        await world.serving.take(low)
+        before, told = await _refusals(world, [one]), await _ladder(world.serving.admin)
+        await world.serving.take(high)
+        after = await _refusals(world, [one])
+        await world.serving.take([])
+        return before, told["rules"], after
+
+    before, (row,), after = world.runner.run(foretold())
+    assert (before, after) == ([""], ["opening"])
+    assert not row["safe"]
+    assert [one["reason"] for one in row["would_refuse"]] == ["unlisted-name"]
+
+
 async def _refusals(world: World, sent: list[Wanted]) -> list[str]:
     """Send messages; return for each the rule that refused it, `none` for no rule, or nothing."""
     found = []

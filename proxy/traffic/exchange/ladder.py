@@ -83,11 +83,17 @@ class Ladder:
             record.client_name = self._names.name(headers, admitted.forwarding.client)
 
     def passed(self, plan: Plan, record: MessageRecord, *, lasts: bool) -> None:
-        """Note that mode `permissive` let a plain value pass, of a message that may `last`."""
-        if plan.compiled is not None and not plan.compiled.block.keep_unopened:
-            record.foretell(Foretold(record.rule, record.direction, NO_TOKEN))
-            if lasts:
-                self._tell(record)
+        """Note what mode `permissive` let pass of a message that may `last`.
+
+        That is what its rule does not list, or a plain value that was to be opened.
+        """
+        unlisted, compiled = plan.values.unlisted, plan.compiled
+        if unlisted is None and (compiled is None or compiled.block.keep_unopened):
+            return
+        reason = NO_TOKEN if unlisted is None else unlisted[0].reason
+        record.foretell(Foretold(record.rule, record.direction, reason))
+        if lasts:
+            self._tell(record)
 
     def over(self, record: MessageRecord) -> None:
         """Report why a message that is over would have been refused one step up."""

@@ -425,7 +425,7 @@ class Steps(PreparedSteps):
         if applied.unopened:
             record.did_not_open(applied.unopened)
         record.count(applied.counts, keys)
-        if "plain" in applied.counts:
+        if "plain" in applied.counts or "unlisted" in applied.counts:
             self.ladder.passed(plan, record, lasts=bool(piece))
         if applied.counts and not piece:
             record.changed(began)
