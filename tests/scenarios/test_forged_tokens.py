@@ -26,13 +26,14 @@ PAUSE_SECONDS: Final = 0.002
 
 @contextmanager
 def beside(one: Served, target: str, token: str) -> Iterator[None]:
-    """Have so many requests sent beside: with a forged token, or of a path that no rule has."""
+    """Have so many requests sent beside, all of them refused: for a token, or for their path."""
     options = [str(one.port), str(PER_SECOND), target, token]
     command = [sys.executable, "-m", "tests.scenarios.forger", *options]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE)  # noqa: S603 - our own
     try:
         assert process.stdout is not None
-        process.stdout.readline()
+        # The backend is in the loop that waits here: it must get none of them.
+        assert process.stdout.readline().split()[1] in {b"400", b"401", b"429"}
         yield
     finally:
         assert process.poll() is None
@@ -85,7 +86,7 @@ async def test_a_polite_client_waits_for_refusals_and_not_for_signatures(
             for _ in range(3):  # in turns, since the machine has other work
                 for times, more in (
                     (alone, nullcontext()),
-                    (refused, beside(one, "/none%2f", "")),
+                    (refused, beside(one, "/none%00", "")),
                     (attacked, beside(one, "/api/messages", forged)),
                 ):
                     with more:
