@@ -450,6 +450,28 @@ def test_what_names_a_value_is_never_sealed(sent: str, fits: bool, place: str) -
             send(made, message)
 
 
+@pytest.mark.parametrize("name", ["room", "Room", "room-", "more"])
+@pytest.mark.parametrize("unrelated", [False, True])
+def test_what_names_a_record_is_never_sealed_however_deep_it_lies(
+    name: str,
+    unrelated: bool,  # noqa: FBT001 - a case
+) -> None:
+    also = (parse_selector(f"$['{name}']"),) if unrelated else ()
+    source = SameSource(NameSource("path", "room"), (), also)
+    block = a_block(encrypt=items("$.text"), plain=(), others="seal")
+    block = replace(block, records=parse_json_selector("$.items"))
+    made = a_rule(
+        "POST /api/rooms/{room}", request=block, names=replace(NAMES, conversation=source)
+    )
+    body = json.dumps({"items": [{"text": "a"}, {"text": "a", name: CANARY}]})
+    message = a_message(body, target="/api/rooms/r1")
+    if unrelated or name == "more":
+        assert CANARY.encode() not in sent(made, message)
+    else:
+        with pytest.raises(UnlistedName):
+            sent(made, message)
+
+
 @pytest.mark.parametrize("unrelated", ["$.room", "form:room"])
 def test_what_is_unrelated_to_the_path_is_sealed(unrelated: str) -> None:
     of_form = unrelated.startswith("form")

@@ -386,6 +386,12 @@ def test_a_claim_that_stands_twice_is_none() -> None:
         ("victim", "opened"),
         ("victim;x=1", "parameters-in-name"),
         ("victim%3bx", "parameters-in-name"),
+        ("victim%253bx", "parameters-in-name"),
+        ("victim%25252525253bx", "wrong-context"),  # six decodings: no server does so many
+        ("victim%252525253bx", "parameters-in-name"),
+        ("victim%ef%bc%9bx", "parameters-in-name"),
+        ("victim%cd%bex", "parameters-in-name"),
+        ("victim%25ef%25bc%259bx", "parameters-in-name"),
         ("mine%2f..%2fvictim", "dots-in-name"),
         ("mine%5c..%5cvictim", "dots-in-name"),
         ("mine%2f.%2e%20%2fvictim", "two-readings-of-path"),

@@ -44,7 +44,7 @@ class ClosedWorld:
     `rest` says how other values are sealed; None: they are refused.
     """
 
-    __slots__ = ("_labels", "_plain", "_unrelated", "json", "names", "rest")
+    __slots__ = ("_labels", "_plain", "_record", "_unrelated", "json", "names", "rest")
 
     def __init__(
         self, block: Block, read: Iterable[Selector], sources: Collection[Source], record: _Steps
@@ -71,6 +71,7 @@ class ClosedWorld:
         known = (one for each in sources for one in name_sources(each))
         labels = {one.name for one in known if one.place in {"path", "query"}}
         self._labels = FieldNames(dict(enumerate(labels)))
+        self._record = record
         same = [one for each in sources if isinstance(each, SameSource) for one in each.unrelated]
         self._unrelated = [(*record, *one.steps) for one in same if isinstance(one, JsonSelector)]
         self._unrelated += [(Step(one.name),) for one in same if isinstance(one, NamedSelector)]
@@ -90,9 +91,11 @@ class ClosedWorld:
     def refuse_label(self, path: Path) -> None:
         """Raise UnlistedName for what would be sealed, and may be what path or query name.
 
-        Binders fill one object from path, query and body: the sealed text would be the name.
+        Binders fill one object from path, query and body or record: sealed text would be the name.
         """
-        if not self._labels.readings(next((one for one in path if isinstance(one, str)), "")):
+        within = path[len(self._record) :] if stands_in(self._record, path) else ()
+        named = ([one for one in each if isinstance(one, str)] for each in (path, within))
+        if not any(self._labels.readings(names[0] if names else "") for names in named):
             return
         if not any(stands_at(steps, path) for steps in self._unrelated):
             refuse(path)

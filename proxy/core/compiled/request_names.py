@@ -173,22 +173,23 @@ def asked_in_query(query: str | None) -> tuple[str, ...]:
 
 
 _DECODES: Final = 4
-_PIECED: Final = re.compile(r"[./\\%]|[^\x00-\x7f]")
+_PIECED: Final = re.compile(r"[./\\%;]|[^\x00-\x7f]")
 _VANISHING: Final = re.compile(r"(?:\A|[/\\])(?:\.\.? *)?[/\\]|[/\\](?:\.\.? *)?\Z")
 
 
 def refuse_other_segments(name: str) -> None:
-    """Raise AmbiguousRequest for a segment of a path in which servers find another name."""
-    if ";" in name:
-        # Servlets, and not they alone, take what follows for parameters.
-        raise AmbiguousRequest("parameters-in-name")
+    """Raise AmbiguousRequest for a segment in which servers find another name, or decode one."""
     if not _PIECED.search(name):
         return
     # Tomcat, where it decodes slashes, makes `b` of `a%2F..%2Fb`, `b%2F` and `%2Fb`: no piece
     # between slashes may be one that is left out of a path.
-    for _ in range(_DECODES):
-        if _VANISHING.search(normalize("NFKC", name)):
-            raise AmbiguousRequest("dots-in-name")
+    for _ in range(_DECODES + 1):
+        name = normalize("NFKC", name)
+        if ";" in name or _VANISHING.search(name):
+            # Servlets, and not they alone, take what follows `;` for parameters.
+            raise AmbiguousRequest("parameters-in-name" if ";" in name else "dots-in-name")
+        if "%" not in name:
+            return
         name = unquote(name, errors="replace")
 
 
