@@ -302,7 +302,7 @@ async def test_an_erasure_by_a_keyring_that_lacks_names_of_the_fleet_is_not_comp
         left = sum([len(await later.store.kept(name)) for name in names])
         assert (left, answer.complete, answer.processes) == (1, False, 1)
         assert answer.missed is not None
-        assert "knows names that this keyring lacks" in answer.missed[0]
+        assert "has a name key that this keyring file lacks" in answer.missed[0]
         reached = erase_receipt.verified(str(answer.receipt).encode(), answer.key or {})
         assert reached is not None
         assert reached["reached"] is False

@@ -35,7 +35,10 @@ PROCESS_BYTES: Final = 8
 _LABEL: Final = b"sealyard/v1/record/keyring-process\x00"
 _HEAD: Final = struct.Struct(f">BQ{PROCESS_BYTES}sQ{DIGEST_BYTES}s?BBH")
 _MARK_BYTES: Final = 8
-_KNOWS_MORE: Final = "(it knows names that this keyring lacks: use the later file)"
+_KNOWS_MORE: Final = (
+    "(it has a name key that this keyring file lacks, and what is stored under it was not reached:"
+    " repeat the command with the newer keyring file, which that process uses)"
+)
 
 
 @dataclass(frozen=True, slots=True)
