@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from proxy.core.crypto.derivation import key_thumbprint
 from proxy.core.crypto.secret import NameKey
 from proxy.core.crypto.token import Form, decode
 from proxy.core.errors import KeyringError
@@ -127,6 +131,84 @@ def test_a_merge_takes_all_names_of_what_both_have_adopted(
     (found,) = merge(*pair, now=NOW).adopted
     assert found == after.adopted[0]
     assert set(after.names_of(SCOPE)) == set(merge(*pair, now=NOW).names_of(SCOPE))
+
+
+@st.composite
+def forks(draw: st.DrawFn) -> tuple[list[Keyring], set[bytes]]:
+    """Return states of one keyring that adopted another at various times, and what leaked there.
+
+    The other one has one line of states, in which its record and name keys turn and leak.
+    """
+    ours, theirs = a_pair()
+    line, leaked = [theirs], set[bytes]()
+    for turn in draw(st.lists(st.sampled_from(["leak", "turn", "end", "name"]), max_size=5)):
+        if turn == "leak":
+            leaked.add(theirs.record_key.reveal())
+            theirs = theirs.leak_records(now=NOW, random=some_bytes)
+        elif turn == "turn" and theirs.record_state("former") is None:
+            begun = theirs.begin_records(now=NOW, random=some_bytes)
+            theirs = begun.turn_records(now=NOW)
+        elif turn == "end" and theirs.record_state("former") is not None:
+            theirs = theirs.end_records(now=NOW)
+        elif turn == "name":
+            theirs = theirs.begin_names(now=NOW, random=some_bytes).turn_names(now=NOW)
+        line.append(theirs)
+    found: list[Keyring] = []
+    for _ in range(3):
+        one = ours
+        for at in draw(st.lists(st.integers(0, len(line) - 1), min_size=1, max_size=3)):
+            one = adopted(one, line[at])
+        for _ in range(draw(st.integers(0, 3))):  # what made the state with older keys the later
+            one = one.disable(theirs.keks[0].id).enable(theirs.keks[0].id)
+        found.append(one)
+    return found, leaked
+
+
+def what_counts(keyring: Keyring) -> tuple[object, ...]:
+    (one,) = keyring.adopted
+    names = frozenset(key.reveal() for key in one.name_keys)
+    return one.record_key.reveal(), names, one.past, one.since
+
+
+@settings(deadline=None)
+@given(forks())
+def test_a_merge_of_forks_says_the_same_in_any_order_and_brings_no_record_key_back(
+    drawn: tuple[list[Keyring], set[bytes]],
+) -> None:
+    def both(one: Keyring, other: Keyring) -> Keyring:
+        return jwk_set.decode(jwk_set.encode(merge(one, other, now=NOW)))
+
+    (a, b, c), leaked = drawn
+    assert both(a, a) == a
+    assert what_counts(both(a, b)) == what_counts(both(b, a))
+    assert what_counts(both(both(a, b), c)) == what_counts(both(a, both(b, c)))
+    found = both(both(a, b), c)
+    (one,) = found.adopted
+    assert key_thumbprint(one.record_key) not in one.past
+    for each in (a, b, c):
+        assert {key.reveal() for key in each.adopted[0].name_keys} <= {
+            key.reveal() for key in one.name_keys
+        }
+    if any(each.adopted[0].record_key.reveal() not in leaked for each in (a, b, c)):
+        assert one.record_key.reveal() not in leaked
+
+
+def test_what_an_adopted_keyring_turned_away_is_in_the_digest() -> None:
+    ours, theirs = a_pair()
+    both = adopted(ours, theirs.leak_records(now=NOW, random=some_bytes))
+    (one,) = both.adopted
+    for other in (replace(one, past=frozenset()), replace(one, record_key=theirs.record_key)):
+        assert replace(both, adopted=(other,)).digest != both.digest
+
+
+@pytest.mark.parametrize("wrong", [7, "AA", None, [7], ["AA"], ["?"]])
+def test_what_was_turned_away_is_a_list_of_thumbprints(wrong: object) -> None:
+    ours, theirs = a_pair()
+    both = adopted(ours, theirs.leak_records(now=NOW, random=some_bytes))
+    members = json.loads(jwk_set.encode(both))
+    next(key for key in members["keys"] if key["use"] == "adopted")["past"] = wrong
+    with pytest.raises(KeyringError, match="no thumbprints"):
+        jwk_set.decode(json.dumps(members).encode())
 
 
 async def test_an_adoption_ends_when_none_of_its_keks_opens_any_more() -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any, Final, NoReturn, TypeVar, cast
 
 from ...core.crypto import base64url
+from ...core.crypto.derivation import THUMBPRINT_BYTES
 from ...core.crypto.secret import (
     KEY_BYTES,
     IdentityKey,
@@ -76,6 +77,8 @@ def encode(keyring: Keyring) -> bytes:
     for adopted in keyring.adopted:
         texts = [base64url.encode(key.reveal()).decode() for key in adopted.name_keys]
         more = {"since": adopted.since, "names": texts}
+        if adopted.past:
+            more["past"] = [base64url.encode(one).decode() for one in sorted(adopted.past)]
         keys.append(_jwk("adopted", adopted.id, adopted.record_key) | more)
     members: _Members = {
         "sealyard": VERSION,
@@ -177,11 +180,15 @@ def _others(
 
 
 def _adopted(jwk: _Members) -> AdoptedKeyring:
+    past = jwk.pop("past", [])
+    marks = frozenset(decoded(one) or b"" for one in (past if isinstance(past, list) else [""]))
+    if any(len(one) != THUMBPRINT_BYTES for one in marks):
+        raise KeyringError("the record keys that an adopted keyring turned away are no thumbprints")
     material = _material(jwk, "adopted", _KEY_MEMBERS | {"since", "names"})
     if not isinstance(jwk["kid"], str) or not isinstance(jwk["names"], list):
         raise KeyringError("an adopted keyring has an id, and its name keys are a list")
     names = tuple(NameKey(_key_bytes(one)) for one in jwk.pop("names"))
-    return AdoptedKeyring(jwk["kid"], names, RecordKey(material), _integer(jwk["since"]))
+    return AdoptedKeyring(jwk["kid"], names, RecordKey(material), _integer(jwk["since"]), marks)
 
 
 def _index(jwk: _Members) -> IndexGeneration:

@@ -63,13 +63,15 @@ class AdoptedKeyring:
     """Another keyring whose tokens open here, since a time in seconds since 1970.
 
     Its name keys, of which the first was in use, find its revocations and what it kept in the same
-    store; they name nothing new. Its record key authenticates what lies there.
+    store; they name nothing new. Its record key authenticates what lies there. `past` are the
+    thumbprints (16 bytes) of record keys that it has turned away: none of them is used again.
     """
 
     id: str
     name_keys: tuple[NameKey, ...]
     record_key: RecordKey
     since: int
+    past: frozenset[bytes] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ...core.crypto.derivation import key_thumbprint
 from ...core.errors import KeyringError
 from . import index_secrets
 from .kek import AdoptedKeyring, KekEntry, KekState, latest
@@ -73,12 +74,10 @@ def adopt(keyring: Keyring, other: Keyring, *, now: int) -> Keyring:
         if entry.number in keyring.retired:
             raise KeyringError(f"a KEK that was destroyed here had the number of {entry.id} there")
     names = (other.name_key, *(one.key for one in other.names))
-    one = AdoptedKeyring(other.id, names, other.record_key, now)
+    past = (key_thumbprint(each.key) for each in other.records if each.state != "next")
+    one = AdoptedKeyring(other.id, names, other.record_key, now, frozenset(past))
     before = next((one for one in keyring.adopted if one.id == other.id), None)
-    if before is not None:
-        older = before.record_key not in (other.record_key, *(each.key for each in other.records))
-        one = _both(before, one) if older else _both(one, before)
-        one = replace(one, since=before.since)
+    one = one if before is None else _both(before, one)
     adopted = (*(each for each in keyring.adopted if each.id != other.id), one)
     taken = tuple(
         replace(kek, adopted=other.id, state="decrypt" if kek.state == "primary" else kek.state)
@@ -100,16 +99,20 @@ _ANOTHER = (
 
 
 def _adopted(keyring: Keyring, other: Keyring) -> tuple[AdoptedKeyring, ...]:
-    """Return what either has adopted, with the name keys of both and the later one's record key."""
-    later, earlier = (other, keyring) if other.generation > keyring.generation else (keyring, other)
+    """Return what either has adopted, with the name keys of both and no record key turned away."""
+    earlier, later = sorted((keyring, other), key=lambda one: (one.generation, one.digest))
     found = {one.id: one for one in later.adopted}
     found |= {one.id: _both(found.get(one.id, one), one) for one in earlier.adopted}
     return tuple(found.values())
 
 
-def _both(later: AdoptedKeyring, earlier: AdoptedKeyring) -> AdoptedKeyring:
-    more = tuple(key for key in earlier.name_keys if key not in later.name_keys)
-    return replace(later, name_keys=later.name_keys + more)
+def _both(first: AdoptedKeyring, second: AdoptedKeyring) -> AdoptedKeyring:
+    """Return both in one; the first one's record key is used, unless the second turned it away."""
+    past, since = first.past | second.past, min(first.since, second.since)
+    if key_thumbprint(first.record_key) in second.past:
+        first, second = second, first
+    more = tuple(key for key in second.name_keys if key not in first.name_keys)
+    return replace(first, name_keys=first.name_keys + more, past=past, since=since)
 
 
 def _keks(keyring: Keyring, other: Keyring) -> tuple[KekEntry, ...]:
