@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from proxy.core.crypto.derivation import key_thumbprint
 from proxy.core.crypto.secret import NameKey
 from proxy.core.crypto.token import Form, decode
 from proxy.core.errors import KeyringError
@@ -183,7 +184,7 @@ def test_a_merge_of_forks_says_the_same_in_any_order_and_brings_no_record_key_ba
     assert what_counts(both(both(a, b), c)) == what_counts(both(a, both(b, c)))
     found = both(both(a, b), c)
     (one,) = found.adopted
-    assert one.record_mark not in one.past
+    assert key_thumbprint(one.record_key) not in one.past
     for each in (a, b, c):
         assert {key.reveal() for key in each.adopted[0].name_keys} <= {
             key.reveal() for key in one.name_keys
@@ -196,11 +197,11 @@ def test_what_an_adopted_keyring_turned_away_is_in_the_digest() -> None:
     ours, theirs = a_pair()
     both = adopted(ours, theirs.leak_records(now=NOW, random=some_bytes))
     (one,) = both.adopted
-    for changed in (replace(one, past=frozenset()), replace(one, record_key=theirs.record_key)):
-        assert replace(both, adopted=(changed,)).digest != both.digest
+    for other in (replace(one, past=frozenset()), replace(one, record_key=theirs.record_key)):
+        assert replace(both, adopted=(other,)).digest != both.digest
 
 
-@pytest.mark.parametrize("wrong", [7, "AA", [7], ["AA"], ["?"]])
+@pytest.mark.parametrize("wrong", [7, "AA", None, [7], ["AA"], ["?"]])
 def test_what_was_turned_away_is_a_list_of_thumbprints(wrong: object) -> None:
     ours, theirs = a_pair()
     both = adopted(ours, theirs.leak_records(now=NOW, random=some_bytes))

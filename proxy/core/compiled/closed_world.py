@@ -91,14 +91,11 @@ class ClosedWorld:
     def refuse_label(self, path: Path) -> None:
         """Raise UnlistedName for what would be sealed, and may be what path or query name.
 
-        Binders fill one object from path, query and body, or from a record of the body: the sealed
-        text would be the name.
+        Binders fill one object from path, query and body or record: sealed text would be the name.
         """
         within = path[len(self._record) :] if stands_in(self._record, path) else ()
-        firsts = (
-            next((one for one in each if isinstance(one, str)), "") for each in (path, within)
-        )
-        if not any(map(self._labels.readings, firsts)):
+        named = ([one for one in each if isinstance(one, str)] for each in (path, within))
+        if not any(self._labels.readings(names[0] if names else "") for names in named):
             return
         if not any(stands_at(steps, path) for steps in self._unrelated):
             refuse(path)

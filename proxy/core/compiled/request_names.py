@@ -178,21 +178,16 @@ _VANISHING: Final = re.compile(r"(?:\A|[/\\])(?:\.\.? *)?[/\\]|[/\\](?:\.\.? *)?
 
 
 def refuse_other_segments(name: str) -> None:
-    """Raise AmbiguousRequest for a segment of a path in which servers find another name.
-
-    It holds for each of the texts that a server reads which decodes up to four times more.
-    """
+    """Raise AmbiguousRequest for a segment in which servers find another name, or decode one."""
     if not _PIECED.search(name):
         return
     # Tomcat, where it decodes slashes, makes `b` of `a%2F..%2Fb`, `b%2F` and `%2Fb`: no piece
     # between slashes may be one that is left out of a path.
     for _ in range(_DECODES + 1):
         name = normalize("NFKC", name)
-        if ";" in name:
-            # Servlets, and not they alone, take what follows for parameters.
-            raise AmbiguousRequest("parameters-in-name")
-        if _VANISHING.search(name):
-            raise AmbiguousRequest("dots-in-name")
+        if ";" in name or _VANISHING.search(name):
+            # Servlets, and not they alone, take what follows `;` for parameters.
+            raise AmbiguousRequest("parameters-in-name" if ";" in name else "dots-in-name")
         if "%" not in name:
             return
         name = unquote(name, errors="replace")

@@ -36,8 +36,8 @@ _LABEL: Final = b"sealyard/v1/record/keyring-process\x00"
 _HEAD: Final = struct.Struct(f">BQ{PROCESS_BYTES}sQ{DIGEST_BYTES}s?BBH")
 _MARK_BYTES: Final = 8
 _KNOWS_MORE: Final = (
-    "(it has a name key that this keyring file lacks, so this command did not reach what is stored"
-    " under it: repeat it with the newer keyring file, which that process uses)"
+    "(it has a name key that this keyring file lacks, and what is stored under it was not reached:"
+    " repeat the command with the newer keyring file, which that process uses)"
 )
 
 

@@ -181,22 +181,14 @@ def _others(
 
 def _adopted(jwk: _Members) -> AdoptedKeyring:
     past = jwk.pop("past", [])
+    marks = frozenset(decoded(one) or b"" for one in (past if isinstance(past, list) else [""]))
+    if any(len(one) != THUMBPRINT_BYTES for one in marks):
+        raise KeyringError("the record keys that an adopted keyring turned away are no thumbprints")
     material = _material(jwk, "adopted", _KEY_MEMBERS | {"since", "names"})
     if not isinstance(jwk["kid"], str) or not isinstance(jwk["names"], list):
         raise KeyringError("an adopted keyring has an id, and its name keys are a list")
     names = tuple(NameKey(_key_bytes(one)) for one in jwk.pop("names"))
-    since = _integer(jwk["since"])
-    return AdoptedKeyring(jwk["kid"], names, RecordKey(material), since, _thumbprints(past))
-
-
-def _thumbprints(listed: object) -> frozenset[bytes]:
-    try:
-        found = [base64url.decode(one.encode()) for one in cast("list[str]", listed)]
-    except (AttributeError, TypeError, ValueError, OpenFailed):
-        found = [b""]
-    if not isinstance(listed, list) or any(len(one) != THUMBPRINT_BYTES for one in found):
-        raise KeyringError("the record keys that an adopted keyring turned away are no thumbprints")
-    return frozenset(found)
+    return AdoptedKeyring(jwk["kid"], names, RecordKey(material), _integer(jwk["since"]), marks)
 
 
 def _index(jwk: _Members) -> IndexGeneration:

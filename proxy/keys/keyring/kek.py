@@ -73,11 +73,6 @@ class AdoptedKeyring:
     since: int
     past: frozenset[bytes] = frozenset()
 
-    @property
-    def record_mark(self) -> bytes:
-        """The thumbprint of its record key."""
-        return derivation.key_thumbprint(self.record_key)
-
 
 @dataclass(frozen=True, slots=True)
 class Revocation:

@@ -121,10 +121,8 @@ class Keyring:
         if self.adopted:
             contents["adopted"] = sorted(
                 [one.id, *(derivation.key_thumbprint(key).hex() for key in one.name_keys)]
-                + (
-                    [one.record_mark.hex(), *(past.hex() for past in sorted(one.past))]
-                    * bool(one.past)
-                )
+                + [derivation.key_thumbprint(one.record_key).hex() for _ in one.past][:1]
+                + [mark.hex() for mark in sorted(one.past)]
                 for one in self.adopted
             )
         if self.names:
