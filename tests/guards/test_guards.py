@@ -99,6 +99,14 @@ GUARDS: Final = (
         "test_a_key_that_leaked_in_one_state_of_a_keyring_counts_for_nothing_once_they_are_merged",
     ),
     Guard(
+        "an older backup, adopted again, that drops name keys and what was revoked under them",
+        "keys/keyring/merging.py",
+        "        one = _both(before, one) if older else _both(one, before)\n",
+        "",
+        "tests/keys/test_adopting.py::"
+        "test_an_older_backup_that_is_adopted_again_takes_no_name_and_no_record_key_away",
+    ),
+    Guard(
         "a backup of before a leak, restored without a word",
         "cli/commands/keys_backup.py",
         "if view.strange:",
