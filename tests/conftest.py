@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, settings
 
 from tests import warm
 
-_WARM: Final = frozenset({"cli", "keys", "redis", "scenarios"})
+_WARM: Final = frozenset({"cli", "drills", "keys", "redis", "scenarios"})
 """Folders of tests whose processes may begin warm: they are not about how a process begins."""
 _HERE: Final = Path(__file__).parent
 

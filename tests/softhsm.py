@@ -52,6 +52,16 @@ class Token:
         """Destroy the key of that label, as its owner would."""
         _run(self, "remove", label)
 
+    def pull_out(self) -> None:
+        """Take it out of its slot."""
+        (self.folder / "tokens").rename(self.folder / "away")
+        (self.folder / "tokens").mkdir()
+
+    def put_in(self) -> None:
+        """Put it back."""
+        (self.folder / "tokens").rmdir()
+        (self.folder / "away").rename(self.folder / "tokens")
+
 
 def a_token(folder: Path, pin_file: Path, keys: tuple[str, ...] = ("aes",)) -> Token:
     """Return a new token with these of KEYS."""

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -16,17 +17,22 @@ import pytest
 from proxy.cli.commands.keys_unlock import _asked as asked
 from proxy.cli.support.console import Failure
 from proxy.config.settings import SecretReference
+from proxy.config.settings.root_kinds import ROOT_NAMES
 from proxy.config.settings.roots.azure_kv import AzureKvOptions
 from proxy.config.settings.roots.gcp_kms import GcpFederation, GcpKmsOptions
+from proxy.config.settings.roots.shares import SharesOptions
+from proxy.keys import private_file
 from proxy.keys.keyring.roots import FileRoot, PassphraseRoot, create_root_file
 from proxy.keys.keyring.roots.azure_kv import AzureKvRoot
 from proxy.keys.keyring.roots.gcp_kms import GcpKmsRoot
+from proxy.keys.keyring.roots.shares import Collection, SharesRoot
 from tests.drills.scene import Scene
-from tests.keys.keyring.roots.json_service import served
+from tests.keys.keyring.roots.json_service import Refused, served
 from tests.keys.keyring.roots.test_azure_kv import AUDIENCE as AZURE_AUDIENCE
 from tests.keys.keyring.roots.test_azure_kv import KeyVault
 from tests.keys.keyring.roots.test_gcp_kms import AUDIENCE as GCP_AUDIENCE
 from tests.keys.keyring.roots.test_gcp_kms import RING, CloudKms
+from tests.redis.pods import Place
 from tests.scenarios.root_scenes import SCENES, RootScene, make_keyring
 from tests.scenarios.test_shares import made
 
@@ -47,6 +53,14 @@ def variable_scene(folder: Path) -> Iterator[RootScene]:
     )
 
 
+def refusing(
+    double: CloudKms | KeyVault, gone: Refused
+) -> tuple[Callable[[], object], Callable[[], object], Callable[[], object]]:
+    """Return what lets a double have no key, be away, and be back."""
+    refuse = partial(setattr, double, "refusal")
+    return partial(refuse, gone), partial(refuse, Refused(503, {})), partial(refuse, None)
+
+
 @contextmanager
 def gcp_scene(folder: Path) -> Iterator[RootScene]:
     """Cloud KMS by workload identity federation: a double of ours."""
@@ -61,7 +75,9 @@ def gcp_scene(folder: Path) -> Iterator[RootScene]:
             f" iam: '{kms.url}',"
             f" federation: {{audience: '{GCP_AUDIENCE}', token: {folder}/platform.token}}}}"
         )
-        yield RootScene(folder, make_keyring(folder, root), root, configured, (kms.token.encode(),))
+        secrets, made = (kms.token.encode(),), make_keyring(folder, root)
+        gone = Refused(404, {"error": {"code": 404, "status": "NOT_FOUND"}})
+        yield RootScene(folder, made, root, configured, secrets, {}, *refusing(kms, gone))
 
 
 @contextmanager
@@ -81,8 +97,9 @@ def azure_scene(folder: Path) -> Iterator[RootScene]:
             f"azure-kv: {{vault: '{vault.url}', key: one, audience: '{AZURE_AUDIENCE}',"
             f" authority: '{vault.url}'}}"
         )
-        made = make_keyring(folder, root)
-        yield RootScene(folder, made, root, configured, (vault.token.encode(),), variables)
+        secrets, made = (vault.token.encode(),), make_keyring(folder, root)
+        handles = refusing(vault, Refused(404, {"error": {"code": "KeyNotFound"}}))
+        yield RootScene(folder, made, root, configured, secrets, variables, *handles)
 
 
 def printed(file: Path) -> list[str]:
@@ -101,14 +118,14 @@ def shares_scene(folder: Path) -> Iterator[RootScene]:
     """
     create_root_file(folder / "root.key", random=os.urandom)
     key = FileRoot(SecretReference(file=folder / "root.key"))
-    keyring, shares = made(folder, key)
+    keyring, split = made(folder, key)
     configured = "shares: {needed: 2, of: 3, socket: unlock.sock}"
-    values = tuple(one.value.reveal().hex().encode() for one in shares)
+    values = tuple(one.value.reveal().hex().encode() for one in split)
     ended = threading.Event()
 
     def hand_in() -> None:
         while not ended.wait(0.2):
-            texts = printed(folder.parent / "operator" / PRINTED) or [one.text() for one in shares]
+            texts = printed(folder.parent / "operator" / PRINTED) or [one.text() for one in split]
             for path in folder.parent.glob("*/unlock.sock"):
                 with suppress(Failure):  # it has opened meanwhile
                     seen = asked(path, do="look")
@@ -118,7 +135,10 @@ def shares_scene(folder: Path) -> Iterator[RootScene]:
     operators = threading.Thread(target=hand_in)
     operators.start()
     try:
-        yield RootScene(folder, keyring, key, configured, values)
+        options = SharesOptions(2, 3, str(folder / "unlock.sock"))
+        typed = iter([one.text() for one in split])
+        thief = SharesRoot(options, {}, Collection(), ask=lambda _: next(typed))
+        yield RootScene(folder, keyring, key, configured, values, withdraw=ended.set, leaked=thief)
     finally:
         ended.set()
         operators.join()
@@ -131,18 +151,18 @@ KINDS: Final[Mapping[str, Callable[[Path], AbstractContextManager[RootScene]]]] 
     "azure-kv": azure_scene,
     "shares": shares_scene,
 }
-EVERY_KIND: Final = pytest.mark.parametrize(
-    "kind",
-    [
-        pytest.param(
-            kind,
-            marks=pytest.mark.skipif(
-                kind == "pkcs11" and sys.platform != "linux", reason="SoftHSM is built for Linux"
-            ),
-        )
-        for kind in KINDS
-    ],
-)
+
+
+def every_kind(*but: str) -> pytest.MarkDecorator:
+    """Let a drill run under each kind of root, `but` those that `WHY_NOT` in page.py excuses."""
+    softhsm = pytest.mark.skipif(sys.platform != "linux", reason="SoftHSM is built for Linux")
+    kinds = [one for one in KINDS if one not in but]
+    return pytest.mark.parametrize(
+        "kind", [pytest.param(one, marks=softhsm) if one == "pkcs11" else one for one in kinds]
+    )
+
+
+EVERY_KIND: Final = every_kind()
 
 
 @asynccontextmanager
@@ -184,3 +204,55 @@ def laid_out(
             shutil.copy2(folder / "maker.token", scene.mine.folder / "token")
         scene.operator.follow("rm backup.jwe; sealyard keys export backup.jwe")
         yield root
+        told = (one for place in scene.places for one in place.folder.iterdir())
+        for one in (one for one in told if one.suffix in {".log", ".audit"}):
+            assert not any(secret in one.read_bytes() for secret in root.secrets), one
+
+
+def replaced(place: Place, before: str, after: str) -> None:
+    """Replace a text in a place's configuration."""
+    config = place.folder / "sealyard.yaml"
+    text = config.read_text()
+    assert before in text
+    config.write_text(text.replace(before, after))
+
+
+def name_of(root: str) -> str:
+    """Return the product's name of the kind of a root, as a configuration has it."""
+    return ROOT_NAMES[root.partition(":")[0].lstrip("{")]
+
+
+def lose(scene: Scene, root: RootScene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take away what opens the keyring: the key where it is, or the secret everywhere."""
+    if root.withdraw is not None:
+        root.withdraw()
+        return
+    for name in root.variables:
+        monkeypatch.delenv(name)
+    for one in root.folder.iterdir():
+        if one.is_file() and one.name != "keyring.jwe":
+            for place in (scene.mine, *scene.places):
+                (place.folder / one.name).unlink()
+
+
+def with_another(scene: Scene, kind: str, root: RootScene, then: str = "") -> tuple[str, str]:
+    """Let a second root open the keyring, too; return both as the configuration has them.
+
+    It is a root key, or beside such a one a passphrase; `then` is what follows both there.
+    """
+    folder = scene.mine.folder
+    one, other, file = f"{{{root.root}}}", "{key: {file: root.key}}", folder / "root.key"
+    if kind == "file":
+        other, file = "{passphrase: {file: passphrase}}", folder / "passphrase"
+        private_file.write(file, b"words that nobody else knows\n")
+    elif kind != "shares":  # whose operator has a root key already
+        create_root_file(file, random=os.urandom)
+    both = f"roots: [{one}, {other}]{then}"
+    before = f"roots: [{other}, {one}]" if kind == "shares" else root.root
+    replaced(scene.mine, before, both)
+    if kind != "shares":
+        scene.operator.follow("sealyard keys roots add; sealyard keys roots check")
+    scene.operator.follow(f"distribute {file.name}; distribute keyring.jwe")
+    for place in scene.places:
+        replaced(place, root.root, both)
+    return one, other

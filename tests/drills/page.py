@@ -12,12 +12,36 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from proxy.config.settings.root_kinds import ROOT_KINDS
 from tests.redis.pods import Place
 from tests.scenarios.rig import environment
 
 ROOT: Final = Path(__file__).parents[2]
 PAGE: Final = ROOT / "docs" / "how-to" / "disasters.md"
 PHRASE: Final = "a phrase for backups"
+_AWAY: Final = "no service opens it, which could be away"
+
+
+def _all(because: str) -> dict[str, str]:
+    return dict.fromkeys(ROOT_KINDS, because)
+
+
+_VAULT: Final = _all("the login, key and versions are those of Vault")
+_TOKEN: Final = _all("the token, PIN and key are those of an HSM")
+WHY_NOT: Final[Mapping[str, Mapping[str, str]]] = {
+    "Vault is sealed or away": _all("of other services, it is the drill of the HSM"),
+    "The HSM is away": dict.fromkeys(("file", "passphrase", "shares"), _AWAY),
+    "Vault's token was revoked": _VAULT,
+    "Vault's key was deleted": _VAULT,
+    "Vault's key no longer decrypts its older versions": _VAULT,
+    "The PIN of the HSM is wrong, or locked": _TOKEN,
+    "The key on the HSM was destroyed": _TOKEN,
+    "Too few shares are left": _all("it is about a split"),
+    "The lease of a root has ended": {"shares": "no lease: people cannot be asked to renew one"},
+    "The audit log is lost": _all("its key is in the keyring, whatever opened that"),
+    "A certificate has expired": _all("no root is asked for a certificate"),
+}
+"""By drill, the kinds of root under which no test has it as a parameter, and why."""
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ import aiohttp
 import trustme
 from aiohttp import web
 
+from tests.drills.kinds import replaced
 from tests.drills.scene import Scene, a_fleet, a_scene
-from tests.drills.test_keyring import replaced
 from tests.redis.pods import CANARY, Place
 from tests.redis.server import Server, needs_redis
 from tests.servers import free_port

@@ -14,6 +14,7 @@ from tests.drills.kinds import EVERY_KIND, under
 from tests.drills.scene import NEW_KEK, Scene, a_fleet, a_scene, clear, generation, refused_at
 from tests.redis.pods import CANARY, Pod
 from tests.redis.server import Server, needs_redis
+from tests.redis.test_keyrings import ready
 
 pytestmark = needs_redis
 REVOKE = "sealyard sessions revoke --tenant clinic --conversation revoked --yes"
@@ -44,9 +45,13 @@ async def opens(pod: Pod, conversation: str, token: str) -> int:
     return status
 
 
-async def test_without_redis_durable_sessions_go_on(server: Server, tmp_path: Path) -> None:
+@EVERY_KIND
+async def test_without_redis_durable_sessions_go_on(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
     async with (
         a_scene(tmp_path, server, "Redis does not answer") as scene,
+        under(scene, kind, monkeypatch, tmp_path / "root"),
         a_fleet(scene.places, session=scene.session) as pods,
     ):
         before = await pods[0].sealed()
@@ -59,12 +64,14 @@ async def test_without_redis_durable_sessions_go_on(server: Server, tmp_path: Pa
         assert await pods[1].opens(await pods[0].sealed())
 
 
+@EVERY_KIND
 async def test_without_redis_ephemeral_sessions_need_the_keys_in_memory(
-    server: Server, tmp_path: Path
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     title = "Redis does not answer"
     async with (
         a_scene(tmp_path, server, title, mode="ephemeral") as scene,
+        under(scene, kind, monkeypatch, tmp_path / "root"),
         a_fleet(scene.places, session=scene.session) as pods,
     ):
         before = await pods[0].sealed()
@@ -86,7 +93,8 @@ async def noticed(scene: Scene, pod: Pod, conversation: str, status: int = 200) 
     await scene.seen("answered", seals(pod, conversation, status))
     await scene.logs(pod, "store.failed")
     await scene.seen("breaker", breaker(scene, pod, closed=False))
-    assert await clear_of_doubt(pod)
+    stays, text = await ready(pod)
+    assert stays == 200, text
 
 
 def breaker(scene: Scene, pod: Pod, *, closed: bool) -> Callable[[], Awaitable[bool]]:
@@ -109,16 +117,14 @@ def breaker(scene: Scene, pod: Pod, *, closed: bool) -> Callable[[], Awaitable[b
     return look
 
 
-async def clear_of_doubt(pod: Pod) -> bool:
-    """Return whether a pod stays ready."""
-    async with pod.session.get(f"http://127.0.0.1:{pod.served.health}/readyz") as response:
-        return response.status == 200
-
-
+@EVERY_KIND
 async def test_an_empty_redis_costs_durable_sessions_nothing(
-    server: Server, tmp_path: Path
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    async with a_scene(tmp_path, server, "Redis came back empty") as scene:
+    async with (
+        a_scene(tmp_path, server, "Redis came back empty") as scene,
+        under(scene, kind, monkeypatch, tmp_path / "root"),
+    ):
         async with a_fleet(scene.places, session=scene.session) as pods:
             before, revoked = await pods[0].sealed(), await pods[0].sealed("revoked")
             scene.keep_token(before)
@@ -136,9 +142,15 @@ async def test_an_empty_redis_costs_durable_sessions_nothing(
             assert await pods[1].opens(await pods[0].sealed())
 
 
-async def test_an_empty_redis_costs_ephemeral_sessions_all(server: Server, tmp_path: Path) -> None:
+@EVERY_KIND
+async def test_an_empty_redis_costs_ephemeral_sessions_all(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
     title = "Redis came back empty"
-    async with a_scene(tmp_path, server, title, mode="ephemeral") as scene:
+    async with (
+        a_scene(tmp_path, server, title, mode="ephemeral") as scene,
+        under(scene, kind, monkeypatch, tmp_path / "root"),
+    ):
         async with a_fleet(scene.places, session=scene.session) as pods:
             before = await pods[0].sealed()
             assert await pods[1].opens(before)

@@ -89,13 +89,6 @@ async def happens(what: str, look: Callable[[], Awaitable[bool]], seconds: float
         await asyncio.sleep(0.1)
 
 
-def shows_no(secret: str, *folders: Path) -> None:
-    """Fail where a secret is in any file but its own."""
-    for folder in folders:
-        for one in (one for one in folder.rglob("*") if one.is_file()):
-            assert one.name == "hsm.pin" or secret.encode() not in one.read_bytes(), one
-
-
 def with_a_token(
     folder: Path, title: str, upstream: int, *, second: bool = False
 ) -> tuple[RootScene, Token]:
@@ -117,25 +110,6 @@ def with_a_token(
     keyring = create("k1", now=int(time.time()), random=os.urandom)
     create_keyring(folder / "operator" / "keyring.jwe", keyring, Roots(tuple(listed)))
     return RootScene(drills()[title], folder, roots, keyring, upstream), token
-
-
-async def test_an_hsm_that_is_away_is_waited_for(tmp_path: Path) -> None:
-    async with backend() as behind:
-        scene, token = with_a_token(tmp_path, "The HSM is away", behind.port)
-        tokens = token.folder / "tokens"
-        tokens.rename(token.folder / "away")
-        tokens.mkdir()
-        with scene.serving() as served:
-            await scene.seen(served, "no slot has a token")
-            assert (await asked(served, "/livez"))[0] == 200
-            assert "no slot has a token" in await scene.follow(status=1)
-            tokens.rmdir()
-            (token.folder / "away").rename(tokens)
-            await until(served, 200)
-            assert "opens" in await scene.follow()
-            tokens.rename(token.folder / "away")  # and a process that runs does not miss it
-            assert (await send(served))[0] == 200
-        shows_no(token.pin, scene.mine, scene.pod)
 
 
 async def test_a_wrong_pin_is_tried_once_and_a_right_one_taken(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.drills.kinds import replaced
 from tests.drills.scene import Scene, a_fleet, a_scene
-from tests.drills.test_keyring import replaced
 from tests.keys.keyring.roots.openbao import MAKER, POLICY, PROGRAM, OpenBao, needs_openbao, running
 from tests.redis.pods import Pod
 from tests.redis.server import Server, needs_redis
@@ -142,8 +142,7 @@ async def test_a_deleted_key_is_replaced_and_the_keyring_restored(
         async with a_fleet(scene.places[:1], session=scene.session) as (pod,):
             token = await pod.sealed()
             scene.keep_token(token)
-            bao.done("transit/keys/sealyard/config", {"deletion_allowed": True})
-            bao.done("transit/keys/sealyard", None, "DELETE")
+            bao.delete_key()
             await refused(scene, pod, "there is no such key")
             before = len(scene.logged(pod, "root.opened"))
             assert "opens" in await follow(scene, bao)

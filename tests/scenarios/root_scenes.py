@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -28,6 +29,9 @@ class RootScene:
     """A keyring in `folder`, the root that made it, and how a configuration names that.
 
     `secrets` are what opens it: all but those that a service gives are in files of the folder.
+    `withdraw` takes the key away where it is, for a kind whose secret is not in those files.
+    `away` and `back` let the service of a kind be away for a while.
+    `leaked` is the root of who has its secret, where `made_by` is another one.
     """
 
     folder: Path
@@ -36,11 +40,20 @@ class RootScene:
     root: str
     secrets: tuple[bytes, ...]
     variables: Mapping[str, str] = field(default_factory=dict)
+    withdraw: Callable[[], object] | None = None
+    away: Callable[[], object] | None = None
+    back: Callable[[], object] | None = None
+    leaked: RootProvider | None = None
 
     @property
     def roots(self) -> Roots:
         """The root with the pin of the keyring."""
         return Roots((self.made_by,), self.keyring.id)
+
+    @property
+    def thief(self) -> RootProvider:
+        """The root with a secret that has leaked."""
+        return self.leaked or self.made_by
 
 
 def make_keyring(folder: Path, *roots: RootProvider) -> Keyring:
@@ -85,7 +98,9 @@ def aws_scene(folder: Path) -> Iterator[RootScene]:
         root = AwsKmsRoot(options, variables)
         configured, secrets = f"aws-kms: {kms.configuration}", (text.encode(), *ROLE_SECRETS)
         made = make_keyring(folder, root)
-        yield RootScene(folder, made, root, configured, secrets, variables)
+        withdraw = partial(setattr, kms, "refuses", "DisabledException")
+        handles = withdraw, kms.stop, kms.start
+        yield RootScene(folder, made, root, configured, secrets, variables, *handles)
 
 
 @contextmanager
@@ -101,7 +116,9 @@ def vault_scene(folder: Path) -> Iterator[RootScene]:
         address = f"address: '{server.tls_url}', ca: {authority}, key: {openbao.KEY}"
         secrets = tuple((folder / name).read_bytes().strip() for name in ("maker.token", "token"))
         configured = f"vault: {{{address}, token: {{file: token}}}}"
-        yield RootScene(folder, make_keyring(folder, maker), maker, configured, secrets)
+        made = make_keyring(folder, maker)
+        handles = server.delete_key, server.seal, server.unseal
+        yield RootScene(folder, made, maker, configured, secrets, {}, *handles)
 
 
 @contextmanager
@@ -114,8 +131,9 @@ def token_scene(folder: Path) -> Iterator[RootScene]:
         f" key: {options.key}, pin: {{file: pin}}, environment: [{options.environment[0]}]}}"
     )
     root = token.root()
-    made = make_keyring(folder, root)
-    yield RootScene(folder, made, root, configured, (token.pin.encode(),))
+    made, secrets = make_keyring(folder, root), (token.pin.encode(),)
+    handles = partial(token.remove, options.key), token.pull_out, token.put_in
+    yield RootScene(folder, made, root, configured, secrets, {}, *handles)
 
 
 SCENES: Final[Mapping[str, Callable[[Path], AbstractContextManager[RootScene]]]] = {

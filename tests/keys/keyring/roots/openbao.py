@@ -141,6 +141,11 @@ class OpenBao:
         """Make a key."""
         self.done(f"transit/keys/{name}", {"derived": derived}, namespace=namespace)
 
+    def delete_key(self, name: str = KEY) -> None:
+        """Delete a key, with all that it has encrypted."""
+        self.done(f"transit/keys/{name}/config", {"deletion_allowed": True})
+        self.done(f"transit/keys/{name}", None, "DELETE")
+
     def policy(self, name: str, text: str, namespace: str = "") -> None:
         """Write a policy."""
         self.done(f"sys/policies/acl/{name}", {"policy": text}, namespace=namespace)
