@@ -22,10 +22,9 @@ from proxy.config.settings.roots.azure_kv import AzureKvOptions
 from proxy.config.settings.roots.gcp_kms import GcpFederation, GcpKmsOptions
 from proxy.config.settings.roots.shares import SharesOptions
 from proxy.keys import private_file
-from proxy.keys.keyring.roots import FileRoot, create_root_file
+from proxy.keys.keyring.roots import FileRoot, PassphraseRoot, create_root_file
 from proxy.keys.keyring.roots.azure_kv import AzureKvRoot
 from proxy.keys.keyring.roots.gcp_kms import GcpKmsRoot
-from proxy.keys.keyring.roots.passphrase import PassphraseRoot
 from proxy.keys.keyring.roots.shares import Collection, SharesRoot
 from tests.drills.scene import Scene
 from tests.keys.keyring.roots.json_service import Refused, served
@@ -54,13 +53,12 @@ def variable_scene(folder: Path) -> Iterator[RootScene]:
     )
 
 
-Handle = Callable[[], object]
-
-
-def refusing(double: CloudKms | KeyVault, gone: Refused) -> tuple[Handle, Handle, Handle]:
+def refusing(
+    double: CloudKms | KeyVault, gone: Refused
+) -> tuple[Callable[[], object], Callable[[], object], Callable[[], object]]:
     """Return what lets a double have no key, be away, and be back."""
-    answers = partial(setattr, double, "refusal")
-    return partial(answers, gone), partial(answers, Refused(503, {})), partial(answers, None)
+    refuse = partial(setattr, double, "refusal")
+    return partial(refuse, gone), partial(refuse, Refused(503, {})), partial(refuse, None)
 
 
 @contextmanager

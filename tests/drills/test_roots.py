@@ -107,7 +107,8 @@ async def test_a_root_that_has_leaked_opens_nothing_new(
             before = await pods[0].sealed()
             for place in (scene.mine, *scene.places):
                 only(place, both)
-            stolen = Path(shutil.copy(scene.mine.folder / "keyring.jwe", tmp_path / "stolen.jwe"))
+            stolen = tmp_path / "stolen.jwe"
+            shutil.copy(scene.mine.folder / "keyring.jwe", stolen)
             said = await remove(scene, root, "passphrase")
             listed = {line.partition(" ")[0] for line in said.splitlines()}
             assert {name_of(one) for one in both} & listed == {name_of(both[1])}
@@ -168,9 +169,20 @@ async def test_a_key_service_that_is_away_is_waited_for(
                 (script,) = scene.drill.scripts
                 await asyncio.to_thread(scene.operator.follow, script, status=1)
                 await asyncio.to_thread(root.back)
+                # Its health port is closed for a moment between waiting and serving.
+                await scene.happens("starts", started(scene, waiting))
                 await scene.happens("over", clear(waiting))
                 assert "opens" in await scene.follow()
                 assert await waiting.opens(token)
+
+
+def started(scene: Scene, pod: Pod) -> Callable[[], Awaitable[bool]]:
+    """Return a look at whether a pod has begun to serve."""
+
+    async def look() -> bool:
+        return bool(scene.logged(pod, "server.ready"))
+
+    return look
 
 
 def alive(pod: Pod) -> Callable[[], Awaitable[bool]]:
