@@ -22,9 +22,10 @@ from proxy.config.settings.roots.azure_kv import AzureKvOptions
 from proxy.config.settings.roots.gcp_kms import GcpFederation, GcpKmsOptions
 from proxy.config.settings.roots.shares import SharesOptions
 from proxy.keys import private_file
-from proxy.keys.keyring.roots import FileRoot, PassphraseRoot, create_root_file
+from proxy.keys.keyring.roots import FileRoot, create_root_file
 from proxy.keys.keyring.roots.azure_kv import AzureKvRoot
 from proxy.keys.keyring.roots.gcp_kms import GcpKmsRoot
+from proxy.keys.keyring.roots.passphrase import PassphraseRoot
 from proxy.keys.keyring.roots.shares import Collection, SharesRoot
 from tests.drills.scene import Scene
 from tests.keys.keyring.roots.json_service import Refused, served

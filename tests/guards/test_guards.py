@@ -101,7 +101,7 @@ GUARDS: Final = (
     Guard(
         "an older backup, adopted again, that drops name keys and what was revoked under them",
         "keys/keyring/merging.py",
-        "        one = _both(before, one) if older else _both(one, before)\n",
+        "    one = one if before is None else _both(before, one)\n",
         "",
         "tests/keys/test_adopting.py::"
         "test_an_older_backup_that_is_adopted_again_takes_no_name_and_no_record_key_away",
