@@ -104,7 +104,7 @@ MOVED: Final = (
     ),
     # A million values, and every sentence of Python's documentation.
     Part("leakage", 2, Selection(("tests/leakage",))),
-    Part("drills", 3, Selection(("tests/drills",)), ("docs",)),
+    Part("drills", 20, Selection(("tests/drills",)), ("docs",)),
     Part(
         "guards", 3, Selection(("tests/guards",)), ("tests/contracts", "tests/keys", "tests/redis")
     ),
