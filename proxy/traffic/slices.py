@@ -64,14 +64,16 @@ def may_go_in_records(piece: bytes) -> bool:
 
 
 def _has_many_marks(body: bytes) -> bool:
-    """Return whether there may be many values. It stops soon where there are."""
-    left = _MANY
-    for start in range(0, len(body), STRETCH_BYTES):
-        end = start + STRETCH_BYTES
-        left -= sum([body.count(mark, start, end) for mark in _MARKS])
-        if left < 0:
-            return True
-    return False
+    """Return whether there may be many values. It stops soon where there are.
+
+    To count looks at each byte, so behind the first stretch the next mark is searched for.
+    """
+    left = _MANY - sum([body.count(mark, 0, STRETCH_BYTES) for mark in _MARKS])
+    for mark in _MARKS:
+        at = STRETCH_BYTES - 1
+        while left >= 0 and (at := body.find(mark, at + 1)) >= 0:
+            left -= 1
+    return left < 0
 
 
 class Run(Protocol):

@@ -11,10 +11,12 @@ from collections.abc import Iterator
 from contextlib import AsyncExitStack, suppress
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from proxy.core import slices as core
 from proxy.core.leaves import FORM
-from proxy.traffic.policy import LONG_BYTES, SLICE_SECONDS
+from proxy.traffic.policy import LONG_BYTES, SLICE_SECONDS, STRETCH_BYTES
 from proxy.traffic.slices import AT_ONCE, Slices, is_long, may_go_at_once, may_go_in_records
 
 STEP = SLICE_SECONDS / 4
@@ -197,6 +199,8 @@ async def test_cycles_are_collected_as_before_once_nothing_long_is_under_way(
         (b"x," * 1000, "plain", "short"),
         (b"x" * 3000 + b"," * 256, "plain", "short"),
         (b"x" * 3000 + b"," * 200 + b"\n" * 57, "plain", "long"),
+        (b"," * 256 + b"x" * (STRETCH_BYTES - 256) + b",", "plain", "long"),
+        (b"," * 255 + b"x" * (STRETCH_BYTES - 256) + b",", "plain", "short"),
         (b"[" + b"1," * 2000, "plain", "long"),
         (b"{}\n" * 1000, "plain", "long"),
         (b"a=1&" * 1000, "plain", "long"),
@@ -208,6 +212,18 @@ def test_a_message_is_long_by_its_bytes_or_by_its_values(
     body: bytes, kind: str, expected: str
 ) -> None:
     assert is_long(body, coded=kind == "coded") == (expected == "long")
+
+
+runs = st.tuples(st.sampled_from([b",", b"\n", b"&", b"x"]), st.sampled_from([1, 60, 90, 9000]))
+
+
+@given(st.sampled_from([0, 9000, 20_000]), st.lists(runs, max_size=12))
+def test_marks_count_wherever_they_are_in_a_body(begin: int, runs: list[tuple[bytes, int]]) -> None:
+    body = b"x" * begin + b"".join(
+        b"x" * size if mark == b"x" else mark * min(size, 90) for mark, size in runs
+    )
+    many = sum(map(body.count, (b",", b"\n", b"&"))) > 256
+    assert is_long(body) == (len(body) > 2048 and (len(body) > LONG_BYTES or many))
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,8 @@ def candidates_in(text: bytes, *, escaped: bool = False) -> Iterator[tuple[int, 
 
 def may_have_tags(text: bytes) -> bool:
     """Return False only where there is no mark of a tag, whole or cut off."""
-    return b"~" in text or b"%7" in text or b"%2" in text
+    # To look for two bytes takes ninety times as long as for one.
+    return b"~" in text or (b"%" in text and (b"%7" in text or b"%2" in text))
 
 
 def without_tags(text: bytes, members: frozenset[str] | None = frozenset()) -> bytes:
