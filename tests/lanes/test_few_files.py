@@ -51,7 +51,7 @@ class Most(NamedTuple):
 BOUNDS: Final[dict[str, tuple[Most, Most]]] = {
     "chat": (Most(63, 16_000), Most(83, 20_700)),
     "cookie": (Most(63, 16_000), Most(83, 20_700)),
-    "path": (Most(66, 16_800), Most(86, 21_500)),
+    "path": (Most(65, 16_500), Most(86, 21_600)),
     "heads": (Most(63, 16_000), Most(83, 20_700)),
     "heads-5000": (Most(63, 16_000), Most(83, 20_700)),
     "fhir": (Most(63, 16_000), Most(81, 20_300)),
@@ -60,7 +60,7 @@ BOUNDS: Final[dict[str, tuple[Most, Most]]] = {
     "connect-5": (Most(67, 16_700), Most(87, 21_400)),
     "tls": (Most(63, 16_000), Most(83, 20_700)),
     "tls-connect": (Most(67, 16_700), Most(87, 21_400)),
-    "chunked": (Most(67, 16_400), Most(84, 20_700)),
+    "chunked": (Most(67, 16_500), Most(84, 20_700)),
     "whole": (Most(72, 18_500), Most(72, 18_500)),
     "whole-json": (Most(77, 19_600), Most(77, 19_600)),
     "pass-1": (Most(44, 11_500), Most(44, 11_500)),
