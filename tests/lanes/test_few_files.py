@@ -51,7 +51,7 @@ class Most(NamedTuple):
 BOUNDS: Final[dict[str, tuple[Most, Most]]] = {
     "chat": (Most(63, 16_000), Most(83, 20_700)),
     "cookie": (Most(63, 16_000), Most(83, 20_700)),
-    "path": (Most(65, 16_500), Most(86, 21_600)),
+    "path": (Most(66, 16_800), Most(86, 21_600)),
     "heads": (Most(63, 16_000), Most(83, 20_700)),
     "heads-5000": (Most(63, 16_000), Most(83, 20_700)),
     "fhir": (Most(63, 16_000), Most(81, 20_300)),
