@@ -101,7 +101,7 @@ GUARDS: Final = (
     Guard(
         "an older backup, adopted again, that drops name keys and what was revoked under them",
         "keys/keyring/merging.py",
-        "    one = one if before is None else _both(before, one)\n",
+        "    one = one if before is None else before.joined(one)\n",
         "",
         "tests/keys/test_adopting.py::"
         "test_an_older_backup_that_is_adopted_again_takes_no_name_and_no_record_key_away",
@@ -179,8 +179,8 @@ GUARDS: Final = (
     ),
     Guard(
         "a leaked record key of an adopted keyring that a merge brings back",
-        "keys/keyring/merging.py",
-        "if key_thumbprint(first.record_key) in second.past:",
+        "keys/keyring/kek.py",
+        "if derivation.key_thumbprint(self.record_key) in other.past:",
         "if False:",
         "tests/keys/test_adopting.py::"
         "test_a_merge_of_forks_says_the_same_in_any_order_and_brings_no_record_key_back",
@@ -229,6 +229,14 @@ GUARDS: Final = (
         "self._kept, self._given_up = (), False",
         "tests/keys/fleet/test_lineage.py::"
         "test_a_later_file_takes_no_kek_out_of_memory_that_nobody_destroyed",
+    ),
+    Guard(
+        "a later file that brings a record key back which an adopted keyring has turned away",
+        "keys/fleet/lineage.py",
+        "self._adopted = _more_than(file, self._adopted_in_use, self._kept)",
+        "self._adopted = _more_than(file, (), self._kept)",
+        "tests/keys/test_adopting.py::"
+        "test_a_process_goes_back_to_no_record_key_that_an_adopted_keyring_turned_away",
     ),
     Guard(
         "a Redis that forgets a revocation by a failover",

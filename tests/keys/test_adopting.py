@@ -193,6 +193,39 @@ def test_a_merge_of_forks_says_the_same_in_any_order_and_brings_no_record_key_ba
     assert one.record_key.reveal() == last
 
 
+def test_a_process_goes_back_to_no_record_key_that_an_adopted_keyring_turned_away() -> None:
+    ours, theirs = a_pair()
+    turned = theirs.begin_names(now=NOW, random=some_bytes).turn_names(now=NOW)
+    later = turned.leak_records(now=NOW, random=some_bytes)
+    before, after = adopted(ours, theirs), adopted(ours, later)
+    line = Lineage(after)
+    (used,) = line.take(before.after(9)).adopted
+    assert (used.record_key, used.past) == (later.record_key, after.adopted[0].past)
+    assert all(key in used.name_keys for key in after.adopted[0].name_keys)
+    assert (line.held.digest, line.forked) == (before.after(9).digest, True)
+    (used,) = line.take(before.after(10)).adopted
+    assert used.record_key == later.record_key
+    merged = merge(before.after(10), after, now=NOW)
+    assert (line.take(merged), line.forked) == (merged, False)
+
+
+@settings(deadline=None)
+@given(forks())
+def test_a_process_takes_files_in_any_order_and_brings_no_record_key_back(
+    drawn: tuple[list[Keyring], bytes],
+) -> None:
+    first, *others = drawn[0]
+    line, turned_away = Lineage(first), first.adopted[0].past
+    for generation, file in enumerate(others, 50):
+        (used,) = line.take(file.after(generation)).adopted
+        turned_away |= file.adopted[0].past
+        assert turned_away == used.past
+        assert key_thumbprint(used.record_key) not in turned_away
+    end = line.keyring
+    assert line.take(jwk_set.decode(jwk_set.encode(end.after(60)))) == end.after(60)
+    assert not line.missing
+
+
 def test_what_an_adopted_keyring_turned_away_is_in_the_digest() -> None:
     ours, theirs = a_pair()
     both = adopted(ours, theirs.leak_records(now=NOW, random=some_bytes))

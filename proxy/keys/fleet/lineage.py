@@ -6,7 +6,8 @@ since an operator has enabled it again. Where keys are configured that sign the 
 revocations alone from one that none of them signed, or that does not come of the keyring in use;
 they displace none that is believed. It takes nothing from another keyring. What a later generation
 of the fleet has disabled stays disabled under an older file too. A KEK that was in use stays until
-a file says that it was destroyed: a restored backup does not know later ones. Nothing here waits.
+a file says that it was destroyed: a restored backup does not know later ones. So does a record key
+that an adopted keyring has turned away stay away. Nothing here waits.
 """
 
 from __future__ import annotations
@@ -62,6 +63,7 @@ class Lineage:
         # Not in the keyring itself: its digest is that of the file, which reveals forks.
         self._disabled: frozenset[bytes] = frozenset()
         self._kept: tuple[KekEntry, ...] = ()
+        # As they are in use here, where the file lacks them, a name key, or what they turned away.
         self._adopted: tuple[AdoptedKeyring, ...] = ()
         # Name keys that the file lacks: what was revoked under them must stay so.
         self._names: tuple[OtherNameKey, ...] = ()
@@ -73,7 +75,9 @@ class Lineage:
     @property
     def keyring(self) -> Keyring:
         """The keyring to use."""
-        whole = _with(self.held, self._kept, self._adopted) if self._kept else self.held
+        whole = self.held
+        if self._kept or self._adopted:
+            whole = replace(whole, keks=whole.keks + self._kept, adopted=self._adopted_in_use)
         if self._names:
             whole = replace(whole, names=whole.names + self._names)
         if self._records is not None:
@@ -98,11 +102,12 @@ class Lineage:
         """Whether another keyring has this id and other KEKs, and was changed beside this one.
 
         It has the same generation, or the file that is held lacks KEKs that nobody destroyed, or
-        the name or record key that was in use.
+        the name or record key that was in use, also of an adopted keyring.
         """
         marker, held = self._marker, self.held
-        if self._forked or self._kept or self._names or self._records or marker is None:
-            return self._forked or bool(self._kept or self._names or self._records)
+        lacks = self._kept or self._adopted or self._names or self._records
+        if self._forked or lacks or marker is None:
+            return self._forked or bool(lacks)
         return marker.generation == held.generation and marker.digest != held.digest
 
     @property
@@ -159,8 +164,7 @@ class Lineage:
             return self.keyring
         in_memory = self._kept if self._given_up else held.keks + self._kept
         self._kept, self._given_up = _lacking(file, in_memory), False
-        known = {one.id for one in self._adopted}
-        self._adopted += tuple(one for one in held.adopted if one.id not in known)
+        self._adopted = _more_than(file, self._adopted_in_use, self._kept)
         self._names = _unnamed(file, held, self._names)
         used = self._records or (held.record_key, held.records)
         there = [file.record_key, *(one.key for one in file.records)]
@@ -171,6 +175,11 @@ class Lineage:
         self.held = _merged(file, held)
         self._disabled = self._disabled | _disabled_in(held) if same else frozenset()
         return self.keyring
+
+    @property
+    def _adopted_in_use(self) -> tuple[AdoptedKeyring, ...]:
+        known = {one.id: one for one in self.held.adopted + self._adopted}
+        return tuple(known.values())
 
     def _believed(self, file: Keyring) -> bool:
         """Whether a file is signed and follows from the keyring held, where signing is configured.
@@ -276,13 +285,19 @@ def _unnamed(
     )
 
 
-def _with(
-    keyring: Keyring, keks: tuple[KekEntry, ...], adopted: tuple[AdoptedKeyring, ...]
-) -> Keyring:
-    """Return the keyring with more KEKs, and the adopted keyrings that these come from."""
-    needed = {kek.adopted for kek in keks} - {one.id for one in keyring.adopted}
-    more = tuple(one for one in adopted if one.id in needed)
-    return replace(keyring, keks=keyring.keks + keks, adopted=keyring.adopted + more)
+def _more_than(
+    file: Keyring, in_use: tuple[AdoptedKeyring, ...], kept: tuple[KekEntry, ...]
+) -> tuple[AdoptedKeyring, ...]:
+    """Return adopted keyrings as they are in use here, where a file lacks something of them.
+
+    One that the file has ended stays as long as a KEK of it does.
+    """
+    there = {one.id: one for one in file.adopted}
+    needed = {kek.adopted for kek in kept} - set(there)
+    known = ((there[one.id], one) for one in in_use if one.id in there)
+    joined = (replace(theirs.joined(ours), since=theirs.since) for theirs, ours in known)
+    more = (one for one in joined if one not in file.adopted)
+    return (*(one for one in in_use if one.id in needed), *more)
 
 
 def _merged(keyring: Keyring, other: Keyring) -> Keyring:

@@ -73,6 +73,20 @@ class AdoptedKeyring:
     since: int
     past: frozenset[bytes] = frozenset()
 
+    def joined(self, other: AdoptedKeyring) -> AdoptedKeyring:
+        """Return two states in one; this one's record key is used, unless it was turned away."""
+        first, second = self, other
+        if derivation.key_thumbprint(self.record_key) in other.past:
+            first, second = other, self
+        more = tuple(key for key in second.name_keys if key not in first.name_keys)
+        return AdoptedKeyring(
+            self.id,
+            first.name_keys + more,
+            first.record_key,
+            min(self.since, other.since),
+            self.past | other.past,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Revocation:

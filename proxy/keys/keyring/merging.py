@@ -77,7 +77,7 @@ def adopt(keyring: Keyring, other: Keyring, *, now: int) -> Keyring:
     past = (key_thumbprint(each.key) for each in other.records if each.state != "next")
     one = AdoptedKeyring(other.id, names, other.record_key, now, frozenset(past))
     before = next((one for one in keyring.adopted if one.id == other.id), None)
-    one = one if before is None else _both(before, one)
+    one = one if before is None else before.joined(one)
     adopted = (*(each for each in keyring.adopted if each.id != other.id), one)
     taken = tuple(
         replace(kek, adopted=other.id, state="decrypt" if kek.state == "primary" else kek.state)
@@ -102,17 +102,8 @@ def _adopted(keyring: Keyring, other: Keyring) -> tuple[AdoptedKeyring, ...]:
     """Return what either has adopted, with the name keys of both and no record key turned away."""
     earlier, later = sorted((keyring, other), key=lambda one: (one.generation, one.digest))
     found = {one.id: one for one in later.adopted}
-    found |= {one.id: _both(found.get(one.id, one), one) for one in earlier.adopted}
+    found |= {one.id: found.get(one.id, one).joined(one) for one in earlier.adopted}
     return tuple(found.values())
-
-
-def _both(first: AdoptedKeyring, second: AdoptedKeyring) -> AdoptedKeyring:
-    """Return both in one; the first one's record key is used, unless the second turned it away."""
-    past, since = first.past | second.past, min(first.since, second.since)
-    if key_thumbprint(first.record_key) in second.past:
-        first, second = second, first
-    more = tuple(key for key in second.name_keys if key not in first.name_keys)
-    return replace(first, name_keys=first.name_keys + more, past=past, since=since)
 
 
 def _keks(keyring: Keyring, other: Keyring) -> tuple[KekEntry, ...]:
