@@ -6,6 +6,8 @@ import asyncio
 import os
 import socket
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -18,6 +20,7 @@ from proxy.keys.keyring import merging
 from proxy.keys.keyring.keyring import create, shown
 from proxy.keys.operations import erase_receipt
 from proxy.keys.policy import FENCES, LEASE_SECONDS, PROCESS_NAME_BYTES
+from proxy.keys.stores import FoundRecords
 from proxy.process import place
 from tests.keys.builders import SCOPE, seal_need
 from tests.keys.desk import Desk
@@ -182,6 +185,30 @@ async def test_whose_row_is_altered_or_gone_does_not_seal_until_it_is_back(
     row = (await subject.store.find(NAME, [one.place])).keys[0]
     assert row is not None
     assert presence.decode(row.record, f"{NAME}:{one.place}", KEYRING.record_key).goes_on
+
+
+async def test_a_process_whose_replies_are_damaged_seals_on(
+    subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in an outage: the row is whole, and is found again."""
+    one = a_member(subject)
+    await one.sealed()
+    find, damaged = one.lease._store.find, 8
+
+    async def found(name: str, places: Sequence[str]) -> FoundRecords:
+        nonlocal damaged
+        whole = await find(name, places)
+        damaged -= 1
+        if damaged < 0:
+            return whole
+        assert not one.lease.held
+        return replace(whole, keys=tuple(replace(held, record=b"x") for held in whole.keys if held))
+
+    monkeypatch.setattr(one.lease._store, "find", found)
+    one.lease.give_up()
+    await one.lease.obtain()
+    assert one.lease.held
+    assert damaged < 0
 
 
 @pytest.mark.parametrize("planted", ["before", b"", b"x"])

@@ -12,6 +12,8 @@ from typing import Final
 
 import aiohttp
 
+from proxy.keys.policy import BURY_SECONDS
+
 from .journal import LISTED, Message
 from .sidecars import MAX_AGE_SECONDS, Sidecar
 from .traffic import named_after, revocable
@@ -23,6 +25,9 @@ _REVOKE: Final = "/v1/sessions/revoke"
 _SETTLED_SECONDS: Final = MAX_AGE_SECONDS + 2.0
 _LATEST_SECONDS: Final = 60.0
 _LOOKED_AT: Final = 3
+_BURIED_SECONDS: Final = BURY_SECONDS + 5.0
+_MISSED: Final = "may still seal without the store: "
+_OTHER_MASTER: Final = "clients of another master of Redis"
 
 
 class Operator:
@@ -142,16 +147,37 @@ class Operator:
         for one in pair:
             await self._tried(self._call(world, one, "reload", _RELOAD))
         await asyncio.sleep(4)  # every process says every three seconds which keyring it has
-        kek = added.stdout.split()[0]
-        promoted = await asyncio.to_thread(steady.sealyard, "keys", "promote", kek)
-        if promoted.returncode:
-            self._told(world, "keys promote", promoted.stderr)
+        if not await self._promoted(world, steady, added.stdout.split()[0]):
             return
         for one in pair:
             await self._tried(self._call(world, one, "reload", _RELOAD))
         self.done["KEK rotated"] += 1
 
+    async def _promoted(self, world: World, one: Sidecar, kek: str) -> bool:
+        """Promote a KEK as the command says: again once killed processes are no longer known.
+
+        Faults have made Redis a replica and a master again. The other master is gone, which Redis
+        does not know, so that `--anyway` is right where nothing else was missed.
+        """
+        until = time.monotonic() + _BURIED_SECONDS
+        anyway: tuple[str, ...] = ()
+        while True:
+            done = await asyncio.to_thread(one.sealyard, "keys", "promote", kek, *anyway)
+            missed = done.stderr.partition(_MISSED)[2]
+            alone = missed.startswith(_OTHER_MASTER) and ", " not in missed
+            if done.returncode == 0 or (alone and f"{kek} is the primary KEK" in done.stdout):
+                return True
+            if alone:
+                anyway = ("--anyway",)
+            elif time.monotonic() > until:
+                self._told(world, "keys promote", done.stderr)
+                return False
+            else:
+                await asyncio.sleep(2)
+
     def _told(self, world: World, what: str, error: str) -> None:
         self.done[f"{what} refused"] += 1
-        if not world.journal.disturbed("store", 10) and not world.journal.disturbed("sidecar", 10):
+        journal = world.journal
+        shaken = journal.disturbed("store", 10) or journal.disturbed("sidecar", 10)
+        if not shaken and not journal.busy(time.monotonic() - _BURIED_SECONDS):
             world.journal.breach("operation refused without a fault", f"{what}: {error}")
