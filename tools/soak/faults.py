@@ -98,6 +98,14 @@ async def _outage(outage: Outage, world: World, _: Random, seconds: float) -> As
             await asyncio.to_thread(_until_unpaused, world)
         if outage.name.startswith("evicting"):
             await asyncio.to_thread(_make_room, world)
+        if outage.name.startswith("read-only"):
+            await asyncio.to_thread(_alone, world)
+
+
+def _alone(world: World) -> None:
+    """Start Redis again: until then it remembers a replica, and no verb is complete beside one."""
+    world.redis.kill()
+    world.redis.start()
 
 
 def _until_unpaused(world: World) -> None:
@@ -198,6 +206,7 @@ async def _split(world: World, _: Random, __: float) -> AsyncIterator[None]:
         world.wire.other = None
         await asyncio.to_thread(world.wire.reset_all)
         await asyncio.to_thread(second.kill)
+        await asyncio.to_thread(_alone, world)
 
 
 def _copied(second: Server, port: int) -> None:

@@ -26,8 +26,6 @@ _SETTLED_SECONDS: Final = MAX_AGE_SECONDS + 2.0
 _LATEST_SECONDS: Final = 60.0
 _LOOKED_AT: Final = 3
 _BURIED_SECONDS: Final = BURY_SECONDS + 5.0
-_MISSED: Final = "may still seal without the store: "
-_OTHER_MASTER: Final = "clients of another master of Redis"
 
 
 class Operator:
@@ -154,26 +152,16 @@ class Operator:
         self.done["KEK rotated"] += 1
 
     async def _promoted(self, world: World, one: Sidecar, kek: str) -> bool:
-        """Promote a KEK as the command says: again once killed processes are no longer known.
-
-        Faults have made Redis a replica and a master again. The other master is gone, which Redis
-        does not know, so that `--anyway` is right where nothing else was missed.
-        """
+        """Promote a KEK, and again while a process that was killed is still known."""
         until = time.monotonic() + _BURIED_SECONDS
-        anyway: tuple[str, ...] = ()
         while True:
-            done = await asyncio.to_thread(one.sealyard, "keys", "promote", kek, *anyway)
-            missed = done.stderr.partition(_MISSED)[2]
-            alone = missed.startswith(_OTHER_MASTER) and ", " not in missed
-            if done.returncode == 0 or (alone and f"{kek} is the primary KEK" in done.stdout):
+            done = await asyncio.to_thread(one.sealyard, "keys", "promote", kek)
+            if done.returncode == 0:
                 return True
-            if alone:
-                anyway = ("--anyway",)
-            elif time.monotonic() > until:
+            if time.monotonic() > until:
                 self._told(world, "keys promote", done.stderr)
                 return False
-            else:
-                await asyncio.sleep(2)
+            await asyncio.sleep(2)
 
     def _told(self, world: World, what: str, error: str) -> None:
         self.done[f"{what} refused"] += 1
