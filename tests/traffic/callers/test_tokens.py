@@ -319,6 +319,23 @@ async def test_a_verdict_ends_with_its_token() -> None:
     assert await reason_of(callers, raw) == "expired"
 
 
+async def test_a_token_has_one_verdict_however_its_line_is_spelled() -> None:
+    """Else one client could push those of all others out."""
+    callers, token = verifying(), signed().encode()
+    await name_of(callers, with_token(token))
+    for line in (b"bearer " + token, b"BEARER  \t" + token, b"Bearer " + token + b" "):
+        shown = callers.presented(a_request((b"Authorization", line)), Peer())
+        assert callers.known(shown) is not None
+    for line in (
+        b"Bearer " + token.lower(),
+        b"Bearer " + token + b".",
+        b"Bearer",
+        b"Basic " + token,
+    ):
+        shown = callers.presented(a_request((b"Authorization", line)), Peer())
+        assert callers.known(shown) is None
+
+
 async def test_other_schemes_are_nobody_and_a_token_with_a_proof_is_refused() -> None:
     for scheme in (b"Basic", b"Negotiate"):
         assert await name_of(verifying(), with_token("eDp5", scheme)) is None
