@@ -129,9 +129,8 @@ LEASE_KEEP_SECONDS: Final = 15.0  # a row stands so long
 BURY_SECONDS: Final = 15.0  # a new process looks so long for the row of the one before it
 AWAY_KEEP_SECONDS: Final = 24 * 3600.0  # that of a process that may seal without the store
 PROCESS_NAME_BYTES: Final = 64
-MOST_LEARNED: Final = (
-    255  # fences that a row names, as many as its one byte counts: verbs come in crowds
-)
+# Fences that a row names, as many as its one byte counts: verbs come in crowds.
+MOST_LEARNED: Final = 255
 ROSTER_KEYRINGS: Final = 16  # looked at; of more, those that were seen last
 ROSTER_LIVE_SECONDS: Final = 60.0  # a keyring that was seen within it is in use, by whatever clock
 ROSTER_REFRESH_SECONDS: Final = 5.0

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -313,7 +313,7 @@ class ByteBudget:
 
     def _next(self) -> _Waiter | None:
         """Return the first of those who wait and may have more, if there is room for it."""
-        for waiter in sorted(self._waiting, key=self._rank):
+        for waiter in self._in_turn():
             hold = waiter.hold
             if (
                 waiter.given.done()
@@ -325,9 +325,11 @@ class ByteBudget:
                 return None  # others do not overtake it for ever
         return None
 
-    def _rank(self, waiter: _Waiter) -> tuple[bool, int, float]:
-        held = 0 if waiter.answer else self._clients.get(waiter.hold.client, 0)
-        return not waiter.answer, held, waiter.since
+    def _in_turn(self) -> Iterator[_Waiter]:
+        """Yield answers as they came, of which any number may wait, then the few requests."""
+        yield from (one for one in self._waiting if one.answer)
+        requests = [one for one in self._waiting if not one.answer]
+        yield from sorted(requests, key=lambda one: self._clients.get(one.hold.client, 0))
 
     def _rescue(self) -> _Waiter | None:
         """Give what is kept aside to an answer, to who holds a part, or to who never fits."""

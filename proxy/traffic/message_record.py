@@ -289,10 +289,8 @@ class MessageRecord(MessageLine):
     def over(self, now: float) -> None:
         """Note that the message was over at `now` (`time.perf_counter`)."""
         self.duration_ms = (now - self._began) * 1000
-        self.sealed, self.sealed_before = (
-            None,
-            _UNSEALED,
-        )  # a record may be kept for longer than keys should be
+        # A record may be kept for longer than keys should be.
+        self.sealed, self.sealed_before = None, _UNSEALED
         if self._sent:
             self.upstream_ms = ((self._responded or now) - self._sent) * 1000
         if self.watch is not None:

@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,9 @@ from proxy.keys.keyring.keyring import create, shown
 from proxy.keys.operations import erase_receipt
 from proxy.keys.policy import FENCES, LEASE_SECONDS, PROCESS_NAME_BYTES
 from proxy.keys.stores import FoundRecords
+from proxy.keys.stores.store import HeldRecords
 from proxy.process import place
+from proxy.process.boot_clock import since_boot
 from tests.keys.builders import SCOPE, seal_need
 from tests.keys.desk import Desk
 from tests.keys.members import KEYRING, Line, Member, back, running
@@ -108,6 +111,29 @@ async def test_a_process_that_is_stopped_seals_nothing_once_it_goes_on(subject: 
         assert stopped.sessions.resolve_warm(seal_need()) is None
         after = await stopped.sealed()
         assert [await one.opens(text) for text in (before, after)] == [False, True]
+
+
+async def test_a_process_that_is_stopped_until_its_row_ends_learns_what_was_fenced_then(
+    subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The verb finds no row, and waits for nobody, while this one renews."""
+    one, stopped = a_member(subject), a_member(subject, without_store=False)
+    await stopped.sealed()
+    monkeypatch.setattr(lease, "since_boot", lambda: since_boot() + LEASE_SECONDS)
+    event, keep = FenceEvent("keyring", "", 5), stopped.lease._store.keep
+
+    async def late(*row: Any, **more: Any) -> HeldRecords:  # noqa: ANN401 - passed on
+        if await subject.store.erase(NAME, b"fence", seen=b"fence", only=[stopped.place]):
+            monkeypatch.undo()
+            await fence_log.append(one.sessions.store, KEYRING, [event], now=time.time)
+            verb = one.sessions.store, KEYRING, [event]
+            reach = await presence.reached(*verb, clock=time.time, expected=0)
+            assert (reach.complete, reach.processes) == (True, 0)
+        return await keep(*row, **more)
+
+    monkeypatch.setattr(stopped.lease._store, "keep", late)
+    await stopped.lease.renew()
+    assert [one.id for one in stopped.heard] == [event.id]
 
 
 async def test_a_process_that_is_stopped_opens_nothing_of_what_was_erased_once_it_goes_on(

@@ -472,6 +472,16 @@ def test_a_sealed_stream_is_left_out_or_stays() -> None:
         answered(FILE, "clerk", b"no stream", head)
 
 
+@pytest.mark.parametrize("caller", ["clerk", "student"])
+def test_what_says_to_be_a_stream_and_is_none_is_left_out(caller: str) -> None:
+    """It may be the value, that was never sealed."""
+    (block,) = FILE.blocks_of("response")
+    lax = replace(FILE, response=(replace(block, keep_unopened=True),))
+    for body in (CANARY.encode(), sealed_stream.MAGIC + CANARY.encode()):
+        gone = answered(lax, caller, body, typed(sealed_stream.MEDIA_TYPE))
+        assert (gone.forwardable.body, gone.shown) == (b"", {("body", "absent"): 1})
+
+
 def test_a_stream_in_a_part_is_left_out_or_stays() -> None:
     context = Context(SCOPE, "content", kind=KIND_STREAM)
     head, sealer = sealed_stream.begin(a_session(), context, "text/plain", None)

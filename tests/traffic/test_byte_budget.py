@@ -6,6 +6,7 @@ import asyncio
 import json
 import random  # noqa: TID251 - a course that can be had again
 import socket
+import sys
 from typing import cast
 
 import pytest
@@ -98,6 +99,30 @@ async def test_answers_go_first_then_the_client_that_holds_least() -> None:
         await asyncio.sleep(0)
         more.release()
     assert order == ["answer", "polite", "flood"]
+
+
+async def calls_to_let_in(number: int) -> int:
+    """Return how many calls it takes to give room to so many answers that wait for it."""
+    budget, calls = ByteBudget(100 * number), 0
+    big = Hold(budget, "big")
+    await big.reach(100 * number)
+    answers = [await begun(Hold(budget, "a"), 100, answer=True, passes=True) for _ in range(number)]
+    assert budget.waiting == number
+
+    def count(_: object, event: str, __: object) -> None:
+        nonlocal calls
+        calls += event == "call"
+
+    sys.setprofile(count)
+    big.release()
+    sys.setprofile(None)
+    assert not budget.waiting
+    await asyncio.gather(*answers)
+    return calls
+
+
+async def test_room_for_many_answers_takes_time_for_each_of_them_alone() -> None:
+    assert await calls_to_let_in(400) < 2.5 * await calls_to_let_in(200)
 
 
 async def test_one_client_leaves_a_quarter_to_others_unless_it_holds_nothing() -> None:

@@ -13,6 +13,7 @@ from ..crypto.context import Context
 from ..crypto.joined_names import Name
 from ..crypto.token import Form
 from ..errors import CallerMayNotOpen, CallerMayNotSeal, CallerMayNotSearch, PurposeMissing
+from ..expressions.selectors import Whole
 from ..expressions.sources import (
     ComposedSource,
     FirstSource,
@@ -34,11 +35,11 @@ _STRICTEST: Final = ("refuse", "absent", "token")
 def got_by_hand(rules: Iterable[Met], purpose: str, context: Context) -> Shown:
     """Return what a caller gets of a value: a value or a mask, the least that any rule gives.
 
-    Where no listener has callers, everybody gets the value, and where one has, everybody gets what
-    is opened under its field by rules of others alone. Raises CallerMayNotOpen where a rule of a
-    listener with callers gives less, where none at all opens the field, or where one reads tenant
-    or conversation from another claim than the caller has; PurposeMissing where one asks for a
-    purpose of use that is not known.
+    A rule with `tokens` opens all fields. Where no listener has callers, everybody gets the value,
+    and where one has, everybody gets what is opened under its field by rules of others alone.
+    Raises CallerMayNotOpen where a rule of a listener with callers gives less, where none at all
+    opens the field, or where one reads tenant or conversation from another claim than the caller
+    has; PurposeMissing where one asks for a purpose of use that is not known.
     """
     every = list(rules)
     opening = [
@@ -46,7 +47,7 @@ def got_by_hand(rules: Iterable[Met], purpose: str, context: Context) -> Shown:
         for rule, caller in every
         for block in rule.blocks_of("response")
         for item in block.decrypt
-        if item.field == context.field
+        if item.field in {context.field, Whole.TOKENS.value}
     ]
     some = [one for one in opening if one[0].callers]
     if not any(rule.callers for rule, _ in every) or (opening and not some):

@@ -133,7 +133,9 @@ class OpenFrame:
         Raises CallerMayNotOpen where the caller would get a mask: a stream is no text.
         """
         shown = None if self.item is None else self.item.shown
-        if shown == "absent":
+        broken = isinstance(self.head, OpenFailed)
+        # What is no stream is the value itself, perhaps: nobody gets it who gets no values.
+        if shown == "absent" or (shown == "token" and broken and block.keep_unopened):
             return OpenedStream(NoFlow(), "", "absent")
         if shown not in {None, "value", "token"}:
             raise CallerMayNotOpen("no-text")

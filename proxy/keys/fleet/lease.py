@@ -78,6 +78,7 @@ class Lease:
         self._name = socket.gethostname()[: PROCESS_NAME_BYTES - len(number)] + number
         self._burying_until = 0.0
         self._row: bytes | None = None
+        self._row_until = 0.0
         self._of = ""
         self._log = FenceLog()
         self._learned: dict[bytes, None] = {}
@@ -186,8 +187,9 @@ class Lease:
                 self._burying_until = since_boot() + BURY_SECONDS
             if since_boot() < self._burying_until:
                 await self._bury(keyring)
+            # One as old as a lease may end before it is written anew: a verb would wait for nobody.
+            stood = row is not None and row == self._row and since_boot() < self._row_until
             # Verbs look for the rows that a list names, and that list anybody may have edited.
-            stood = row is not None and row == self._row
             stood = stood and await self._store.listed(name, self._place)
             if not stood:
                 self.give_up()
@@ -227,7 +229,7 @@ class Lease:
 
     async def _report(self, name: str, seen: bytes | None) -> None:
         """Write the row, in place of whatever stands there."""
-        keyring = self._keyring()
+        keyring, began = self._keyring(), since_boot()
         report = Report(
             self._process,
             int(self._clock() * 1000),
@@ -243,7 +245,7 @@ class Lease:
         seconds = AWAY_KEEP_SECONDS if self._without_store else LEASE_KEEP_SECONDS
         held = await self._store.keep(name, self._place, record, int(seconds * 1000), seen=seen)
         if held.record == record:
-            self._row = record
+            self._row, self._row_until = record, began + LEASE_SECONDS
 
     def give_up(self) -> None:
         """Seal no more until it is renewed."""

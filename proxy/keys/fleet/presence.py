@@ -164,10 +164,8 @@ class _Watched:
 
     def settled(self, place: str, record: bytes) -> bool:
         """Whether a row that cannot be read was renewed, or not for longer than a lease."""
-        at, seen = (
-            time.monotonic(),
-            self.since.setdefault(place.encode(), (record, time.monotonic())),
-        )
+        at = time.monotonic()
+        seen = self.since.setdefault(place.encode(), (record, at))
         if seen[0] != record:
             self.renewed.add(place)
         ended = at - seen[1] > policy.LEASE_SECONDS + policy.LEASE_MARGIN_SECONDS
@@ -226,10 +224,8 @@ async def _adopted_in_use(store: GuardedStore, keyring: Keyring, now: float) -> 
 
 def encode(report: Report, name: str, key: RecordKey) -> bytes:
     """Return the record."""
-    digest, named = (
-        base64url.decode(report.digest.encode()),
-        report.name.encode()[: policy.PROCESS_NAME_BYTES],
-    )
+    digest = base64url.decode(report.digest.encode())
+    named = report.name.encode()[: policy.PROCESS_NAME_BYTES]
     of_keyring = report.seen, report.process, report.generation, digest
     sizes = len(named), len(report.learned), len(report.names)
     head = _HEAD.pack(VERSION, *of_keyring, report.goes_on, *sizes)

@@ -355,20 +355,27 @@ _names_of: Final = lru_cache(maxsize=MOST_NAMES)(names_of)
 
 
 def _of_bearer(line: bytes) -> bytes:
-    """Return the digest of a token alone; none of other credentials begins so."""
-    return hashlib.sha256(b"jwt\0" + line).digest()
+    """Return the digest of a token alone, however its line is spelled.
+
+    None of other credentials begins so.
+    """
+    return hashlib.sha256(b"jwt\0%b %b" % _read(line)).digest()
 
 
 def _bearer(lines: list[bytes]) -> bytes | None:
     """Return the token in Authorization; None where that is of another scheme (RFC 6750)."""
     if len(lines) > 1:
         raise CallerUnverified("two-credentials")
-    scheme, *rest = lines[0].split(None, 1) or [b""]
-    if scheme.lower() == b"dpop":  # RFC 9449: no proof is read here
+    scheme, token = _read(lines[0])
+    if scheme == b"dpop":  # RFC 9449: no proof is read here
         raise CallerUnverified("sender-constrained")
-    if scheme.lower() != b"bearer":
-        return None
-    return rest[0].strip(b" \t") if rest else b""
+    return token if scheme == b"bearer" else None
+
+
+def _read(line: bytes) -> tuple[bytes, bytes]:
+    """Return the scheme of a credential, in lower case, and what follows it."""
+    scheme, *rest = line.split(None, 1) or [b""]
+    return scheme.lower(), rest[0].strip(b" \t") if rest else b""
 
 
 def _caller(one: TokenCaller, token: tokens.SignedToken, ends: float) -> VerifiedCaller:

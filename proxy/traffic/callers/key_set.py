@@ -83,9 +83,11 @@ def _verifies(jwk: object) -> bool:
     """Return whether a JWK is a public key with an id, for signatures."""
     if not isinstance(jwk, dict) or not isinstance(jwk.get("kid"), str) or not jwk["kid"]:
         return False
-    operations = jwk.get("key_ops", ["verify"])
+    operations, kind, alg = jwk.get("key_ops", ["verify"]), jwk.get("kty"), jwk.get("alg")
     return (
-        jwk.get("kty") in _MEMBERS
+        isinstance(kind, str)
+        and kind in _MEMBERS
+        and isinstance(alg, str | None)
         and jwk.get("use", "sig") == "sig"
         and isinstance(operations, list)
         and "verify" in operations

@@ -253,10 +253,8 @@ class SidecarKeys:
             await self.sessions.write_down(event, **values)
             return
         # The log itself: who trusts a key may not depend on what no audit log holds.
-        path, log = (
-            self._settings.keys.keyring,
-            auditing.log_of(self._settings, self._reporter, self._clock),
-        )
+        path = self._settings.keys.keyring
+        log = auditing.log_of(self._settings, self._reporter, self._clock)
         key = audit_key(self.sessions.keyring.record_key)
         await asyncio.to_thread(log.write, key, event, keyring=str(path), **values)
 

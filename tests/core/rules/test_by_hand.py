@@ -89,6 +89,21 @@ def test_what_others_open_for_everybody_is_no_secret_of_a_listener_with_callers(
         )
 
 
+def all_tokens(shown: Shown) -> list[Rule]:
+    """Return a rule that opens all tokens, and one of others that opens the field."""
+    item = replace(an_item("tokens"), audience=CallerAudience((("doctor", shown),)))
+    rule = replace(opening("value"), response=(a_block(decrypt=[item]),))
+    return [rule, a_rule(response=a_block(decrypt=["$.content"]))]
+
+
+def test_a_rule_that_opens_all_tokens_opens_those_of_each_field() -> None:
+    assert got_by_hand(all_tokens("value"), DOCTOR, "", CONTEXT) == "value"
+    assert got_by_hand(all_tokens(PAN), DOCTOR, "", CONTEXT) == PAN
+    for rules, caller in ((all_tokens("value"), None), (all_tokens("refuse"), DOCTOR)):
+        with pytest.raises(CallerMayNotOpen):
+            got_by_hand(rules, caller, "", CONTEXT)
+
+
 @pytest.mark.parametrize("less", ["refuse", "absent", "token"])
 def test_what_is_less_than_a_mask_is_refused(less: Shown) -> None:
     with pytest.raises(CallerMayNotOpen):

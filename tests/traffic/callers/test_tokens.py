@@ -247,6 +247,8 @@ def test_no_other_padding_than_that_of_the_signature_is_accepted() -> None:
         public("ES256", use="enc"),
         public("ES256", key_ops=["sign"]),
         public("ES256", alg="ES384"),
+        public("ES256", alg=["ES256"]),
+        public("ES256", kty=["EC"]),
         KEYS["ES256"].as_dict(private=True) | {"kid": "ES256"},
         {"kty": "oct", "k": "AAAA", "kid": "ES256"},
         public("RS256", kid="ES256"),
@@ -261,6 +263,8 @@ def test_no_other_padding_than_that_of_the_signature_is_accepted() -> None:
         "for encryption",
         "for signing",
         "of another algorithm",
+        "of a list of algorithms",
+        "of a list of types",
         "private",
         "secret",
         "of RSA",
@@ -313,6 +317,23 @@ async def test_a_verdict_ends_with_its_token() -> None:
     now += 71
 
     assert await reason_of(callers, raw) == "expired"
+
+
+async def test_a_token_has_one_verdict_however_its_line_is_spelled() -> None:
+    """Else one client could push those of all others out."""
+    callers, token = verifying(), signed().encode()
+    await name_of(callers, with_token(token))
+    for line in (b"bearer " + token, b"BEARER  \t" + token, b"Bearer " + token + b" "):
+        shown = callers.presented(a_request((b"Authorization", line)), Peer())
+        assert callers.known(shown) is not None
+    for line in (
+        b"Bearer " + token.lower(),
+        b"Bearer " + token + b".",
+        b"Bearer",
+        b"Basic " + token,
+    ):
+        shown = callers.presented(a_request((b"Authorization", line)), Peer())
+        assert callers.known(shown) is None
 
 
 async def test_other_schemes_are_nobody_and_a_token_with_a_proof_is_refused() -> None:
