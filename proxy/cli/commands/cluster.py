@@ -62,7 +62,7 @@ def status(files: tuple[Path, ...], *, as_json: bool) -> None:
         read = [one for file in files for one in documents(read_manifest(file))]
         findings = list(examine([one for one in read if isinstance(one, dict)], __version__))
     except CannotInject as refusal:
-        raise console.Failure(refusal.detail, ExitCode.NEGATIVE) from None
+        raise console.Failure(refusal.detail) from None
     if as_json:
         console.print_json([asdict(one) for one in findings])
     else:
@@ -91,7 +91,7 @@ def labels(account: Path) -> None:
         click.echo(console.printable(one))
     if left:
         told = f"the label {LABEL} is still there: take it off and restart the pods first"
-        raise console.Failure(told, ExitCode.NEGATIVE)
+        raise console.Failure(told)
 
 
 async def _left(account: Path) -> list[str]:

@@ -96,7 +96,7 @@ def _examine_pod(manifest: str) -> Iterator[Finding]:
     try:
         found = documents(read_manifest(Path(manifest)))
     except CannotInject as error:
-        raise console.Failure(error.detail, ExitCode.NEGATIVE) from None
+        raise console.Failure(error.detail) from None
     return itertools.chain.from_iterable(map(pod_doctor.examine_manifest, found))
 
 

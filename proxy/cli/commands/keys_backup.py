@@ -16,7 +16,6 @@ from ...keys.fleet import presence
 from ...keys.fleet.presence import FleetView
 from ...keys.keyring import file, kek, merging
 from ...keys.keyring.keyring import Keyring
-from ..policy import ExitCode
 from ..support import console
 from ..support.console import FILE, ask, yes_option
 from ..support.keyring_changes import asked, prepare_new, tell, update, view_of
@@ -195,8 +194,7 @@ def _require_signed(place: KeyringPlace, backup: Path, restored: Keyring) -> Non
 
     if not signatures.signed(origin, keys):
         raise console.Failure(
-            f"{backup}: no key of keys.keyring.signed_by signed the keyring that it was made of",
-            ExitCode.NEGATIVE,
+            f"{backup}: no key of keys.keyring.signed_by signed the keyring that it was made of"
         )
 
 

@@ -25,7 +25,6 @@ from ...keys.operations import record_rotation
 from ...keys.operations.record_rotation import Resigned, Signers
 from ...keys.participants.participant import ParticipantKey
 from ...keys.stores import Store, StoreFailed, open_store
-from ..policy import ExitCode
 from ..support import console
 from ..support.configuration import configuration_if_any
 from ..support.console import FILE, ask, yes_option
@@ -126,8 +125,7 @@ def _compromised(
                 click.echo(f"{key.public.kid}  {key.public.use}  {key.device}  {name}")
         raise console.Failure(
             "have each participant confirm the fingerprints above by a way that no store is part"
-            " of, write the confirmed ones into a file, and give --fingerprints FILE",
-            ExitCode.NEGATIVE,
+            " of, write the confirmed ones into a file, and give --fingerprints FILE"
         )
     confirmed = frozenset(() if fingerprints is None else fingerprints.read_text().split())
     revoked = record_rotation.revocations(dumped, old)

@@ -25,7 +25,6 @@ from ...keys.keyring.roots import FileRoot, create_root_file
 from ...keys.policy import LEASE_MARGIN_SECONDS, LEASE_SECONDS
 from ...keys.stores import Store, StoreFailed, open_store
 from ...process.fitness import Finding
-from ..policy import ExitCode
 from . import console
 from .configuration import configuration_if_any
 from .keyring_options import KeyringPlace
@@ -71,7 +70,7 @@ def asked(make: Callable[[], _Result]) -> _Result:
     try:
         return make()
     except KeyringError as error:
-        raise console.Failure(error.reason, ExitCode.NEGATIVE) from None
+        raise console.Failure(error.reason) from None
 
 
 def prepare_new(place: KeyringPlace) -> None:
@@ -124,8 +123,7 @@ def require_everywhere(place: KeyringPlace, kek_id: str, expect: int | None) -> 
     if lacking:
         raise console.Failure(
             f"{lacking} of {alive} processes do not have {kek_id} yet and could not open what it"
-            " seals: distribute the keyring first, or give --anyway",
-            ExitCode.NEGATIVE,
+            " seals: distribute the keyring first, or give --anyway"
         )
     _require_reached(reach, f"have {kek_id}")
     console.say(f"all {alive} processes known to the store have {kek_id}")
@@ -141,8 +139,7 @@ def require_state(place: KeyringPlace, expect: int | None, what: str) -> None:
     if lacking:
         raise console.Failure(
             f"{lacking} of {reach.processes} processes do not have {what} yet: distribute the"
-            " keyring first, or give --anyway",
-            ExitCode.NEGATIVE,
+            " keyring first, or give --anyway"
         )
     _require_reached(reach, f"have {what}")
 
@@ -150,11 +147,10 @@ def require_state(place: KeyringPlace, expect: int | None, what: str) -> None:
 def _require_reached(reach: Reach, what: str) -> None:
     if reach.missed:
         names = ", ".join(reach.missed)
-        raise console.Failure(f"{_MISSED}: {names}; end them, or give --anyway", ExitCode.NEGATIVE)
+        raise console.Failure(f"{_MISSED}: {names}; end them, or give --anyway")
     if not reach.complete:
         raise console.Failure(
-            f"{_known(reach, what)}; give --expect with how many there are, or --anyway",
-            ExitCode.NEGATIVE,
+            f"{_known(reach, what)}; give --expect with how many there are, or --anyway"
         )
 
 
@@ -182,9 +178,9 @@ def tell_reach(reach: Reach | None, what: str, *, expect: int | None) -> None:
     if reach is None:
         return
     if reach.missed:
-        raise console.Failure(f"{_MISSED}: {', '.join(reach.missed)}", ExitCode.NEGATIVE)
+        raise console.Failure(f"{_MISSED}: {', '.join(reach.missed)}")
     if not reach.complete and expect is not None:
-        raise console.Failure(_known(reach, what), ExitCode.NEGATIVE)
+        raise console.Failure(_known(reach, what))
     everyone = f"all {reach.processes} processes known to the store {what}"
     console.say(everyone if reach.complete else _known(reach, what))
 
@@ -206,7 +202,7 @@ def require_disabled(place: KeyringPlace, kek_id: str, expect: int | None) -> No
     opening = sorted(one.name for one in reach.reports if one.has(entry))
     if opening:  # it knows of the change, and an operator told it to use an older keyring
         text = f"{kek_id} is in use in {', '.join(opening)}, with another state of the keyring"
-        raise console.Failure(text, ExitCode.NEGATIVE)
+        raise console.Failure(text)
     # Whoever had no row to be seen by has no lease any more either.
     time.sleep(max(began + LEASE_SECONDS + LEASE_MARGIN_SECONDS - time.monotonic(), 0))
 
