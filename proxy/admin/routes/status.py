@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 from aiohttp.web_request import Request
@@ -65,8 +66,7 @@ _STEPS: Final[Mapping[str, Schema]] = {
 
 def _counted(metric: Metric) -> dict[str, Any]:
     """Return the schema of the samples of a metric: its labels, and a number."""
-    members = {**dict.fromkeys(metric.labels, TEXT), "number": _NUMBER}
-    return schemas.many(schemas.record(members))
+    return schemas.many(schemas.record({**dict.fromkeys(metric.labels, TEXT), "number": _NUMBER}))
 
 
 _LEAKS: Final[Mapping[str, Schema]] = {
@@ -125,25 +125,11 @@ LEAKS: Final = Operation(
 )
 
 
-class StatusRoutes:
-    """Answers with what was counted."""
+def status_endpoints(service: AdminService) -> list[Endpoint]:
+    """Return the endpoints that answer with what was counted."""
+    asked = ((STATUS, service.status), (STEPS, service.steps), (LEAKS, service.leaks))
+    return [Endpoint(operation, partial(_answered, count)) for operation, count in asked]
 
-    def __init__(self, service: AdminService) -> None:
-        self._service = service
 
-    def all(self) -> list[Endpoint]:
-        """Return the endpoints."""
-        return [
-            Endpoint(STATUS, self._status),
-            Endpoint(STEPS, self._steps),
-            Endpoint(LEAKS, self._leaks),
-        ]
-
-    async def _status(self, _: Request) -> Response:
-        return json_answer(await self._service.status())
-
-    async def _steps(self, _: Request) -> Response:
-        return json_answer(await self._service.steps())
-
-    async def _leaks(self, _: Request) -> Response:
-        return json_answer(await self._service.leaks())
+async def _answered(count: Callable[[], Awaitable[Mapping[str, Any]]], _: Request) -> Response:
+    return json_answer(await count())
