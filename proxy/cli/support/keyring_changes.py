@@ -91,16 +91,24 @@ def facts(keyring: Keyring) -> dict[str, Any]:
     return {"id": keyring.id, "generation": keyring.generation}
 
 
+def shared(place: KeyringPlace) -> KeySettings | None:
+    """Return the settings of the store that processes share; None where there is none."""
+    loaded = configuration_if_any(place.config)
+    if loaded is None or loaded.settings.keys.store.address == "memory":
+        return None
+    return loaded.settings.keys
+
+
 def view_of(place: KeyringPlace, keyring: Keyring) -> FleetView | None:
     """Return what the configured store knows about the fleet; None if it is not shared or fails.
 
     A store that fails is reported: the command goes on, and its operator has to know.
     """
-    loaded = configuration_if_any(place.config)
-    if loaded is None or loaded.settings.keys.store.address == "memory":
+    keys = shared(place)
+    if keys is None:
         return None
     try:
-        return asyncio.run(_fleet_view(loaded.settings.keys, keyring))
+        return asyncio.run(_fleet_view(keys, keyring))
     except (StoreFailed, SealyardError) as error:
         console.say(f"warning: the store cannot say which keyring the fleet has ({error})")
         return None
@@ -163,11 +171,11 @@ def fence(place: KeyringPlace, keyring: Keyring, expect: int | None) -> Reach | 
 
     Returns None where there is no store that they share, or it does not answer, which is reported.
     """
-    loaded = configuration_if_any(place.config)
-    if loaded is None or loaded.settings.keys.store.address == "memory":
+    keys = shared(place)
+    if keys is None:
         return None
     try:
-        return asyncio.run(_fenced(loaded.settings.keys, keyring, expect))
+        return asyncio.run(_fenced(keys, keyring, expect))
     except (StoreFailed, SealyardError) as error:
         console.say(f"warning: the store cannot tell other processes ({error})")
         return Reach()
@@ -251,12 +259,12 @@ def _compared(view: FleetView, keyring: Keyring) -> list[Finding]:
 
 
 async def _fleet_view(keys: KeySettings, keyring: Keyring) -> FleetView:
-    async with _opened(keys) as store:
+    async with opened(keys) as store:
         return await presence.asked(store, keyring, clock=time.time)
 
 
 async def _fenced(keys: KeySettings, keyring: Keyring, expect: int | None) -> Reach:
-    async with _opened(keys) as store:
+    async with opened(keys) as store:
         guarded = presence.patient(store, time.time)
         await keyring_marker.put(guarded, keyring)
         events = [FenceEvent("keyring", "", keyring.generation)]
@@ -265,7 +273,8 @@ async def _fenced(keys: KeySettings, keyring: Keyring, expect: int | None) -> Re
 
 
 @asynccontextmanager
-async def _opened(keys: KeySettings) -> AsyncIterator[Store]:
+async def opened(keys: KeySettings) -> AsyncIterator[Store]:
+    """Yield the store of the settings, and close it."""
     store = open_store(keys.store.address, options=keys.store.options, environ=os.environ)
     try:
         yield store
