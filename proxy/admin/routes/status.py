@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -127,9 +127,9 @@ LEAKS: Final = Operation(
 
 def status_endpoints(service: AdminService) -> list[Endpoint]:
     """Return the endpoints that answer with what was counted."""
-    asked = ((STATUS, service.status), (STEPS, service.steps), (LEAKS, service.leaks))
-    return [Endpoint(operation, partial(_answered, count)) for operation, count in asked]
+    return [Endpoint(one, partial(_answered, service, one)) for one in (STATUS, STEPS, LEAKS)]
 
 
-async def _answered(count: Callable[[], Awaitable[Mapping[str, Any]]], _: Request) -> Response:
-    return json_answer(await count())
+async def _answered(service: AdminService, operation: Operation, _: Request) -> Response:
+    """Answer with what the method of the service returns that has the operation's name."""
+    return json_answer(await getattr(service, operation.name)())

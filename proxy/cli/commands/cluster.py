@@ -63,11 +63,8 @@ def status(files: tuple[Path, ...], *, as_json: bool) -> None:
         findings = list(examine([one for one in read if isinstance(one, dict)], __version__))
     except CannotInject as refusal:
         raise console.Failure(refusal.detail) from None
-    if as_json:
-        console.print_json([asdict(one) for one in findings])
-    else:
-        for one in findings:
-            click.echo(f"{one.verdict:<8} {one.check:<11} {console.printable(one.text)}")
+    lines = (f"{one.verdict:<8} {one.check:<11} {one.text}" for one in findings)
+    console.answer([asdict(one) for one in findings], lines, as_json=as_json)
     failed = any(one.verdict == "failed" for one in findings)
     sys.exit(ExitCode.ENVIRONMENT if failed else ExitCode.OK)
 

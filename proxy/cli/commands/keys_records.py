@@ -32,7 +32,6 @@ from ..support.keyring_changes import (
     fence,
     opened,
     require_state,
-    shared,
     tell_reach,
     update,
 )
@@ -107,7 +106,7 @@ def _scheduled(place: KeyringPlace, expect: int | None, *, anyway: bool) -> None
         changed = update(place, "keys.rotate-records", partial(Keyring.turn_records, now=now))
         said = "records are signed with the new key; distribute, and run this command again"
     else:
-        keys = shared(place)
+        keys = place.shared()
         if keys is not None:
             _tell(asyncio.run(_resigned(keys, record_rotation.signers(keyring))))
         changed = update(place, "keys.records-end", partial(Keyring.end_records, now=now))
@@ -120,7 +119,7 @@ def _compromised(
     place: KeyringPlace, fingerprints: Path | None, expect: int | None, *, yes: bool
 ) -> None:
     now, keyring = int(time.time()), open_keyring(place.path, place.roots)
-    keys = shared(place)
+    keys = place.shared()
     dumped = {} if keys is None else asyncio.run(_dumped(keys))
     old = record_rotation.leaked(keyring)
     people = record_rotation.fingerprints(dumped, old)

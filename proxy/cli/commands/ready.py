@@ -60,8 +60,7 @@ def ready(
         if missing is None:
             return
         if pid is not None and not _runs(pid):
-            told = f"process {pid} has ended; its log says why"
-            raise console.Failure(f"not ready: {told}")
+            raise console.Failure(f"not ready: process {pid} has ended; its log says why")
         left = ends - time.monotonic()
         if left <= 0:
             raise console.Failure(

@@ -134,8 +134,7 @@ def decrypt(  # noqa: PLR0913 - each is one option
     except OpenFailed as failure:
         place.refused(keyring, failure.reason, text)
         why = in_words(keyring, text, context, failure.reason, time.time())
-        said = f"the token does not open: {failure.reason}: {why}"
-        raise console.Failure(said) from None
+        raise console.Failure(f"the token does not open: {failure.reason}: {why}") from None
     with place.opening(keyring, context, opened.session.sid, purpose_of_use):
         sys.stdout.buffer.write(opened.plaintext)
         if sys.stdout.isatty():
@@ -144,10 +143,5 @@ def decrypt(  # noqa: PLR0913 - each is one option
 
 
 def _sessions(keyring: Keyring) -> Sessions:
-    return Sessions(
-        keyring,
-        MemoryStore(time.monotonic),
-        SessionSettings(),
-        clock=time.time,
-        random=os.urandom,
-    )
+    store = MemoryStore(time.monotonic)
+    return Sessions(keyring, store, SessionSettings(), clock=time.time, random=os.urandom)

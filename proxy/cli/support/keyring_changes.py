@@ -26,7 +26,6 @@ from ...keys.policy import LEASE_MARGIN_SECONDS, LEASE_SECONDS
 from ...keys.stores import Store, StoreFailed, open_store
 from ...process.fitness import Finding
 from . import console
-from .configuration import configuration_if_any
 from .keyring_options import KeyringPlace
 
 _Result = TypeVar("_Result")
@@ -91,20 +90,12 @@ def facts(keyring: Keyring) -> dict[str, Any]:
     return {"id": keyring.id, "generation": keyring.generation}
 
 
-def shared(place: KeyringPlace) -> KeySettings | None:
-    """Return the settings of the store that processes share; None where there is none."""
-    loaded = configuration_if_any(place.config)
-    if loaded is None or loaded.settings.keys.store.address == "memory":
-        return None
-    return loaded.settings.keys
-
-
 def view_of(place: KeyringPlace, keyring: Keyring) -> FleetView | None:
     """Return what the configured store knows about the fleet; None if it is not shared or fails.
 
     A store that fails is reported: the command goes on, and its operator has to know.
     """
-    keys = shared(place)
+    keys = place.shared()
     if keys is None:
         return None
     try:
@@ -154,8 +145,7 @@ def require_state(place: KeyringPlace, expect: int | None, what: str) -> None:
 
 def _require_reached(reach: Reach, what: str) -> None:
     if reach.missed:
-        names = ", ".join(reach.missed)
-        raise console.Failure(f"{_MISSED}: {names}; end them, or give --anyway")
+        raise console.Failure(f"{_MISSED}: {', '.join(reach.missed)}; end them, or give --anyway")
     if not reach.complete:
         raise console.Failure(
             f"{_known(reach, what)}; give --expect with how many there are, or --anyway"
@@ -171,7 +161,7 @@ def fence(place: KeyringPlace, keyring: Keyring, expect: int | None) -> Reach | 
 
     Returns None where there is no store that they share, or it does not answer, which is reported.
     """
-    keys = shared(place)
+    keys = place.shared()
     if keys is None:
         return None
     try:
@@ -209,8 +199,8 @@ def require_disabled(place: KeyringPlace, kek_id: str, expect: int | None) -> No
     entry = keyring.entry(kek_id)
     opening = sorted(one.name for one in reach.reports if one.has(entry))
     if opening:  # it knows of the change, and an operator told it to use an older keyring
-        text = f"{kek_id} is in use in {', '.join(opening)}, with another state of the keyring"
-        raise console.Failure(text)
+        names = ", ".join(opening)
+        raise console.Failure(f"{kek_id} is in use in {names}, with another state of the keyring")
     # Whoever had no row to be seen by has no lease any more either.
     time.sleep(max(began + LEASE_SECONDS + LEASE_MARGIN_SECONDS - time.monotonic(), 0))
 
