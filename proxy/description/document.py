@@ -237,14 +237,11 @@ class _Converter:
             return spot
         self._open.add(id(node))
         if isinstance(node, yaml.MappingNode):
-            members = dict(self._members(node))
-            made = Spot(self._file, line, column, members=members)
+            made = Spot(self._file, line, column, members=dict(self._members(node)))
         elif isinstance(node, yaml.SequenceNode):
-            inner = tuple(map(self.spot, node.value))
-            made = Spot(self._file, line, column, elements=inner)
+            made = Spot(self._file, line, column, elements=tuple(map(self.spot, node.value)))
         else:
-            kind = _KINDS.get(node.tag, "text")
-            made = Spot(self._file, line, column, kind, str(node.value))
+            made = Spot(self._file, line, column, _KINDS.get(node.tag, "text"), str(node.value))
         self._open.discard(id(node))
         self._made[id(node)] = made
         return made

@@ -149,7 +149,7 @@ class MarkFinder:
             made |= _unless(inner, needed=needed)
         others = list(shape.others)
         if inherited is not None and not others and not shape.properties:
-            others = [(_anything(inherited),)]
+            others = [(anything(inherited),)]
         for schemas in others:
             inner = self._value(schemas, (*steps, _EACH), inherited, above)
             made |= _unless(inner, needed=False)
@@ -165,7 +165,7 @@ class MarkFinder:
             made |= _unless(inner, needed=needed)
         elements = shape.elements
         if inherited is not None and not elements and not shape.first_elements:
-            elements = (_anything(inherited),)
+            elements = (anything(inherited),)
         if elements:
             # Each element must have a value that is not optional; an empty list has none.
             least = max(shape.least("minItems"), int(self._in_form and len(steps) == 1))
@@ -197,16 +197,14 @@ class MarkFinder:
                 self._mistakes.add(spot, f"{show(spot.text)} is unknown", "write `token`")
 
 
-def _anything(spot: Spot) -> Spot:
+def anything(spot: Spot) -> Spot:
     """Return the schema of what nothing is said of, at the place of what marks it."""
     return Spot(spot.file, spot.line, spot.column, "boolean", "true")
 
 
 def _unless(found: Found, *, needed: bool) -> Found:
     """Return places that are optional, unless what holds them is needed."""
-    if needed:
-        return found
-    return _lacking(found, None)
+    return found if needed else _lacking(found, None)
 
 
 def _lacking(found: Found, within: int | None) -> Found:
@@ -270,9 +268,8 @@ def one_or_many(marks: tuple[Mark, ...]) -> tuple[str, tuple[Mark, ...]]:
             if one[:depth] == above and one[depth:] in of_many
         }
         if 2 * len(of_one) == len(found):
-            return f"one-or-many {spelled(above)}" if above else "one-or-many", tuple(
-                of_one.values()
-            )
+            place = f"one-or-many {spelled(above)}" if above else "one-or-many"
+            return place, tuple(of_one.values())
     return "", marks
 
 

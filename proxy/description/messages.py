@@ -117,9 +117,8 @@ def _encoded(
         return {"Content-Type": "text/plain"}, _text(value).encode()
     pairs = list(_pairs(value))
     if kind == "form":
-        return {"Content-Type": FORM}, urlencode(
-            [(name, _text(one)) for name, one in pairs]
-        ).encode()
+        texts = [(name, _text(one)) for name, one in pairs]
+        return {"Content-Type": FORM}, urlencode(texts).encode()
     lines: list[str] = []
     for number, (name, one) in enumerate(pairs):
         named = content.encodings.get(name, "").partition(",")[0]

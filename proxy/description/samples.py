@@ -10,13 +10,13 @@ import base64
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from ..core.expressions.selectors import Inside, Step
 from ..core.http.message import Direction
 from .document import Mistakes, Spot
-from .marks import Steps
+from .marks import Steps, anything
 from .policy import SAMPLE_CHARS, SAMPLE_DEPTH, SAMPLE_VALUES, SAMPLES
 from .schemas import MARK, SchemaReader, Schemas, ValueShape, constant
 
@@ -112,31 +112,21 @@ class Sampler:
                 at += 1
 
 
+@dataclass(slots=True)
 class _Maker:
     """Makes one sample. `turns` has how many variants of each schema no sample has had so far."""
 
-    def __init__(  # noqa: PLR0913 - what is asked of a sample, each by its name
-        self,
-        reader: SchemaReader,
-        hidden: str,
-        turns: dict[Schemas, int],
-        token: str | None = None,
-        *,
-        least: bool = False,
-        longest: int | None = None,
-        in_form: bool = False,
-    ) -> None:
-        self._reader = reader
-        self._hidden = hidden
-        self._turns = turns
-        self._token = token
-        self._least = least
-        self._longest = longest
-        self._in_form = in_form
-        self._leaves: list[Leaf] = []
-        self._made = 0
-        self.limited = 0
-        """How many marked texts there were that have a limit."""
+    reader: SchemaReader
+    hidden: str
+    turns: dict[Schemas, int]
+    token: str | None = None
+    least: bool = False
+    longest: int | None = None
+    in_form: bool = False
+    limited: int = 0
+    """How many marked texts there were that have a limit."""
+    _leaves: list[Leaf] = field(default_factory=list)
+    _made: int = 0
 
     def sample(self, schemas: Schemas) -> Sample:
         """Return a sample; raise Endless where it would contain itself."""
@@ -146,13 +136,13 @@ class _Maker:
     def _value(
         self, schemas: Schemas, steps: Steps, inherited: Spot | None, above: tuple[Schemas, ...]
     ) -> Any:  # noqa: ANN401 - any JSON value
-        schemas = self._reader.resolved(schemas)
-        shapes = self._reader.shapes(schemas)
+        schemas = self.reader.resolved(schemas)
+        shapes = self.reader.shapes(schemas)
         if not shapes or len(above) > SAMPLE_DEPTH or self._made > SAMPLE_VALUES:
             raise Endless
         self._made += 1
-        left = self._turns.get(schemas, len(shapes))
-        self._turns[schemas] = left - 1  # below zero: around again, for what is inside
+        left = self.turns.get(schemas, len(shapes))
+        self.turns[schemas] = left - 1  # below zero: around again, for what is inside
         for more in range(len(shapes)):
             shape = shapes[(more - left) % len(shapes)]
             kept = len(self._leaves)
@@ -175,7 +165,7 @@ class _Maker:
             kept = len(self._leaves)
             value = self._typed(shape, (), None, above)
             self._leaves[kept:] = [Leaf(steps, marked=True, spot=inherited)]
-            return value if self._token is None else self._token
+            return value if self.token is None else self.token
         return self._typed(shape, steps, inherited, above)
 
     def _typed(
@@ -192,11 +182,11 @@ class _Maker:
         spot = inherited or (shape.schemas[0] if shape.schemas else above[0][0])
         most = shape.most("maxLength") if shape.type == "string" else None
         self._leaves.append(Leaf(steps, marked, spot, most))
-        if marked and self._token is not None:
-            return FileText(self._token) if _is_file(shape) else self._token
+        if marked and self.token is not None:
+            return FileText(self.token) if _is_file(shape) else self.token
         longest = False
         if marked and most is not None:
-            longest = self.limited == self._longest
+            longest = self.limited == self.longest
             self.limited += 1
         return self._scalar(shape, marked=marked, longest=longest)
 
@@ -205,9 +195,9 @@ class _Maker:
     ) -> dict[str, Any]:
         made: dict[str, Any] = {}
         for name, schemas in shape.properties.items():
-            hidden = any(each.says(self._hidden) for each in self._reader.shapes(schemas))
+            hidden = any(each.says(self.hidden) for each in self.reader.shapes(schemas))
             needed = name in shape.required and not hidden
-            if not needed and (self._least or self._again(schemas, above)):
+            if not needed and (self.least or self._again(schemas, above)):
                 continue
             kept = len(self._leaves)
             try:
@@ -216,7 +206,7 @@ class _Maker:
                 if needed:
                     raise
                 del self._leaves[kept:]
-        if not self._least:
+        if not self.least:
             for number, schemas in enumerate(self._others(shape, inherited)):
                 name = f"member{number + 1}"
                 if not self._again(schemas, above):
@@ -226,7 +216,7 @@ class _Maker:
     def _others(self, shape: ValueShape, inherited: Spot | None) -> list[Schemas]:
         others = [one for one in shape.others if not one[0].is_true]
         if inherited is not None and not shape.properties and not others:
-            return [(Spot(inherited.file, inherited.line, inherited.column, "boolean", "true"),)]
+            return [(anything(inherited),)]
         return others
 
     def _array(
@@ -237,10 +227,10 @@ class _Maker:
             made.append(self._value(schemas, (*steps, Step(at)), inherited, above))
         elements = shape.elements
         if inherited is not None and not elements and not made:
-            elements = (Spot(inherited.file, inherited.line, inherited.column, "boolean", "true"),)
+            elements = (anything(inherited),)
         least = shape.least("minItems") - len(made)
-        few = int(self._in_form and len(steps) == 1)
-        count = max(least, few if self._least or not elements else 2)
+        few = int(self.in_form and len(steps) == 1)
+        count = max(least, few if self.least or not elements else 2)
         if elements and self._again(elements, above):
             count = max(least, 0)
         most = shape.most("maxItems")
@@ -252,7 +242,7 @@ class _Maker:
 
     def _again(self, schemas: Schemas, above: tuple[Schemas, ...]) -> bool:
         """Return whether what is optional is left out: it contains itself, and did so before."""
-        return above.count(self._reader.resolved(schemas)) > 1
+        return above.count(self.reader.resolved(schemas)) > 1
 
     def _scalar(self, shape: ValueShape, *, marked: bool, longest: bool) -> Any:  # noqa: ANN401 - any JSON value
         self._made += 1
@@ -262,8 +252,7 @@ class _Maker:
             return self._made % 2 == 0
         if shape.type in {"number", "integer"}:
             least = shape.least("minimum")
-            most = shape.most("maximum")
-            return least if most is not None else least + self._made
+            return least if shape.most("maximum") is not None else least + self._made
         return self._text(shape, marked=marked, longest=longest)
 
     def _text(self, shape: ValueShape, *, marked: bool, longest: bool) -> str:
@@ -273,7 +262,7 @@ class _Maker:
             least = max(least, min(most, SAMPLE_CHARS))
         if shape.text("format") == "byte" or shape.text("contentEncoding") == "base64":
             return _base64_of(text, least, most)
-        if self._least and marked:
+        if self.least and marked:
             text = "x" * least
         text = text.ljust(least, "x")
         text = text if most is None else text[: max(most, least)]

@@ -126,7 +126,7 @@ _VARIABLE: Final = PlainText(
 
 
 def _annotation(name: str, kind: Kind, doc: str, absent: str) -> Any:  # noqa: ANN401 - as `setting`
-    return setting(kind, doc, default=None, absent=absent, name=f"{PREFIX}{name}")
+    return setting(kind, doc, absent=absent, name=f"{PREFIX}{name}")
 
 
 @dataclass(frozen=True, slots=True)

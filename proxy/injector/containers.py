@@ -171,10 +171,7 @@ def with_given(own: Json, given: Json) -> Json:
 def volumes(options: PodOptions, settings: InjectorSettings) -> list[Json]:
     """Return the volumes that only the sidecar mounts."""
     return [
-        {
-            "name": CONFIG_VOLUME,
-            "configMap": {"name": options.config, "defaultMode": _CONFIG_MODE},
-        },
+        {"name": CONFIG_VOLUME, "configMap": {"name": options.config, "defaultMode": _CONFIG_MODE}},
         keys.volume(options.keys_secret),
         *_audit_volumes(options),
         *roots.volumes(settings.root),
@@ -186,8 +183,7 @@ def _audit_volumes(options: PodOptions) -> list[Json]:
         return []
     if options.audit_volume == EMPTY_DIR:
         return [{"name": AUDIT_VOLUME, "emptyDir": {}}]
-    claim = {"claimName": options.audit_volume}
-    return [{"name": AUDIT_VOLUME, "persistentVolumeClaim": claim}]
+    return [{"name": AUDIT_VOLUME, "persistentVolumeClaim": {"claimName": options.audit_volume}}]
 
 
 def _audit_mounts(options: PodOptions) -> list[Json]:

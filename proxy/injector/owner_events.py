@@ -9,11 +9,12 @@ import asyncio
 import time
 from collections import OrderedDict
 from datetime import UTC, datetime
-from typing import Any, Final, Protocol
+from typing import Final
 
 from ..process.kubernetes_api import CallFailed
 from ..telemetry.reporter import Reporter
 from .admission_review import Reviewed, ReviewOutcome
+from .certificate_keeper import Calls
 from .pod_reader import Json
 from .policy import EVENT_BYTES, EVENTS_REMEMBERED, EVENTS_WAITING, SAME_EVENT_SECONDS
 
@@ -22,13 +23,6 @@ _REASONS: Final[dict[ReviewOutcome, tuple[str, str]]] = {
     "denied": ("Denied", "Warning"),
 }
 _COMPONENT: Final = "sealyard-injector"
-
-
-class Calls(Protocol):
-    """What is asked of the API server."""
-
-    async def call(self, method: str, path: str, sent: object = None) -> Any:  # noqa: ANN401 - JSON
-        """Return the answer; raises CallFailed."""
 
 
 class OwnerEvents:

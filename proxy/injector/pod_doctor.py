@@ -51,6 +51,11 @@ _BYPASSED: Final = (
     " it, and what it lets in reaches the application in plaintext. Recreate the pod with"
     " interception mesh."
 )
+_INSIDE: Final = Finding(
+    "inside",
+    "warning",
+    "connections within the pod, and those of kubectl port-forward, are not sealed",
+)
 
 
 def examine_here(environ: Mapping[str, str], user: int) -> Iterator[Finding]:
@@ -71,18 +76,14 @@ def examine_here(environ: Mapping[str, str], user: int) -> Iterator[Finding]:
     if interception == "mesh":
         yield from _redirected(environ, sealed, user)
     elif interception == "redirect":
-        text = "connections within the pod, and those of kubectl port-forward, are not sealed"
-        yield Finding("inside", "warning", text)
+        yield _INSIDE
 
 
 def _first(interception: str, proxy: str, sealed: list[int]) -> Finding:
-    if not proxy:
-        ports = _listed(sealed) or "every port"
-        told = f"Connections to {ports} reach Sealyard, then the application."
-        return Finding("first", "ok", told)
-    if interception == "redirect":
+    if proxy and interception == "redirect":
         return Finding("first", "failed", _BYPASSED.format(proxy=proxy))
-    return Finding("first", "ok", _SEALED_BY_MESH.format(proxy=proxy))
+    told = f"Connections to {_listed(sealed) or 'every port'} reach Sealyard, then the application."
+    return Finding("first", "ok", _SEALED_BY_MESH.format(proxy=proxy) if proxy else told)
 
 
 def _open_here(
@@ -230,8 +231,7 @@ def _open_ports(
     elif not seen:
         yield Finding("open", "ok", _SHUT)
     if interception == "redirect":
-        said = "connections within the pod, and those of kubectl port-forward, are not sealed"
-        yield Finding("inside", "warning", said)
+        yield _INSIDE
 
 
 def _risks(spec: Json, others: list[Json]) -> Iterator[Finding]:

@@ -14,7 +14,6 @@ TUNNEL_PORT: Final = 15008
 """Where the proxy of Istio's ambient mode takes connections from others, under mutual TLS."""
 
 _NOTHING: Final = "no port to seal: declare a TCP port or set the annotation sealyard.io/ports"
-_TCP: Final = "TCP"
 _UNPRIVILEGED: Final = 1024
 
 
@@ -60,7 +59,7 @@ class Sealed:
 def declared(containers: Iterable[Json]) -> tuple[Declared, ...]:
     """Return every port that the containers declare."""
     return tuple(
-        Declared(container["name"], number, text(one, "name"), _is_tcp(one))
+        Declared(container["name"], number, text(one, "name"), text(one, "protocol") in {"", "TCP"})
         for container in containers
         for one in objects(container, "ports")
         if (number := port(one.get("containerPort"))) is not None
@@ -192,7 +191,3 @@ def _moved(
             *names,
         ]
     return replace(made, moved=moved, container=owners[0])
-
-
-def _is_tcp(declaration: Json) -> bool:
-    return (text(declaration, "protocol") or _TCP) == _TCP

@@ -132,9 +132,8 @@ def _read(noted: str) -> dict[str, Json]:
         probes = json.loads(noted)
         originals = {str(key): dict(one["handler"]) for key, one in probes.items()}
     except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
-        raise CannotInject(f"{PROBES_VARIABLE} of container {SIDECAR} is malformed") from None
-    if not all(
-        len(one) == 1 and set(one) <= {"httpGet", "tcpSocket"} for one in originals.values()
-    ):
+        originals = None
+    known = ({"httpGet"}, {"tcpSocket"})
+    if originals is None or not all(set(one) in known for one in originals.values()):
         raise CannotInject(f"{PROBES_VARIABLE} of container {SIDECAR} is malformed")
     return originals

@@ -50,9 +50,9 @@ def next_step(
     current = _usable("tls", held, authorities, names, now)
     if current is None:
         former = [] if held.get("ca.crt") else _read(trusted)
-        return _first(
-            [*authorities, *(one for one in former if now < one.not_valid_after_utc)], names, now
-        )
+        authority, made = _issued(names, now)
+        valid = (one for one in former if now < one.not_valid_after_utc)
+        return _data([authority, *authorities, *valid], made)
     waiting = _usable("next", held, authorities, names, now)
     if waiting is not None:
         if now < waiting.not_valid_before_utc + CERTIFICATE_SKEW + OVERLAP:
@@ -65,13 +65,6 @@ def next_step(
     if len(authorities) < len(known):
         return _data(authorities, ServedPair(held["tls.crt"], held["tls.key"]))
     return None
-
-
-def _first(
-    authorities: Sequence[x509.Certificate], names: Sequence[str], now: datetime
-) -> dict[str, bytes]:
-    authority, made = _issued(names, now)
-    return _data([authority, *authorities], made)
 
 
 def _data(

@@ -149,21 +149,17 @@ def _report(said: Mapping[str, Any]) -> SignedReport:
     tally.rows = said["rows"]
     for one in said["values"]:
         tally.add(one["column"], Outcome(one["state"], one["kek"], one["reason"]), one["count"])
-    verb, keyring, primary = said["migration"], said["keyring"], said["primary"]
-    proof, began, ended = said["proof"], said["began"], said["ended"]
-    excluded, not_covered = tuple(said["excluded"]), tuple(said["not_covered"])
-    proves = said.get("proves", "")
     return SignedReport(
-        verb,
+        said["migration"],
         said["job"],
         tuple(said["indexed"]),
-        keyring,
-        primary,
-        proof,
-        began,
-        ended,
+        said["keyring"],
+        said["primary"],
+        said["proof"],
+        said["began"],
+        said["ended"],
         tally,
-        excluded,
-        not_covered,
-        proves,
+        tuple(said["excluded"]),
+        tuple(said["not_covered"]),
+        said.get("proves", ""),
     )

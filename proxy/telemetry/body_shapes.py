@@ -57,9 +57,9 @@ def shape(body: bytes | Streamed | None, names: frozenset[str], *, values: bool 
             read = json.loads(
                 text,
                 object_pairs_hook=tuple,  # of pairs, so that repeated members are all shown
-                parse_int=_number,
-                parse_float=_number,
-                parse_constant=_number,
+                parse_int=_Number,
+                parse_float=_Number,
+                parse_constant=_Number,
             )
         except (ValueError, RecursionError):
             pass
@@ -77,10 +77,6 @@ class _Number(str):
     """A number as written: it is not computed, which would be slow for many digits."""
 
     __slots__ = ()
-
-
-def _number(text: str) -> _Number:
-    return _Number(text)
 
 
 def _limited(rows: Iterator[Row]) -> Iterator[Row]:
@@ -103,8 +99,7 @@ def _rows(
             yield Row(depth, name, "object")
             depth += 1
         for key, one in read if depth < SHAPE_DEPTH else ():
-            shown = key if key in names or values else "·"
-            yield from _rows(one, names, depth, shown, values)
+            yield from _rows(one, names, depth, key if key in names or values else "·", values)
     elif isinstance(read, list):
         yield Row(depth, name, "list", len(read))
         for one in read if depth + 1 < SHAPE_DEPTH else ():

@@ -15,7 +15,6 @@ from .logs.logger import Logs
 from .metrics.message_counts import OUTCOMES, MessageCounts
 from .metrics.metric import Metric
 from .metrics.samples import Labels, Samples
-from .metrics.store import STORE_ERRORS
 from .metrics.table import (
     LINES_LOST,
     METRICS,
@@ -23,6 +22,7 @@ from .metrics.table import (
     REFUSAL_REASONS,
     REFUSALS,
     SENSITIVE,
+    STORE_ERRORS,
     TRIAL_VALUES,
     TRIALS,
     UNACCEPTED,

@@ -56,15 +56,11 @@ class End:
     @property
     def attributes(self) -> dict[str, AttributeValue]:
         """Its attributes in the semantic conventions."""
-        attributes: dict[str, AttributeValue] = {
+        return {
             "url.scheme": self.scheme,
             "server.address": self.address,
+            **({"network.transport": "unix"} if self.port is None else {"server.port": self.port}),
         }
-        return (
-            {**attributes, "network.transport": "unix"}
-            if self.port is None
-            else {**attributes, "server.port": self.port}
-        )
 
     def url(self, path: str) -> str:
         """Return a URL for `url.full`; it does not contain the path of a Unix socket."""
@@ -213,5 +209,4 @@ def _parent(traceparent: str) -> Context:
         TraceContextTextMapPropagator,
     )
 
-    carrier = {"traceparent": traceparent}
-    return TraceContextTextMapPropagator().extract(carrier, Context())
+    return TraceContextTextMapPropagator().extract({"traceparent": traceparent}, Context())

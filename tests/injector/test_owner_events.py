@@ -28,7 +28,9 @@ class Server:
         self.got: list[tuple[str, str, Json]] = []
         self.status = 201
 
-    async def call(self, method: str, path: str, sent: object = None) -> object:
+    async def call(
+        self, method: str, path: str, sent: object = None, *, kind: str = "application/json"
+    ) -> object:
         """Answer."""
         if self.status != 201:
             raise CallFailed(f"status {self.status}", self.status)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any, Final
 
 from aiohttp.web_request import Request
@@ -66,11 +66,10 @@ FOLLOW: Final = Operation(
 
 
 class FollowRoutes:
-    """Streams to viewers. `seconds` is the time between two looks."""
+    """Streams to viewers."""
 
-    def __init__(self, service: AdminService, *, seconds: float = STREAM_LOOK_SECONDS) -> None:
+    def __init__(self, service: AdminService) -> None:
         self._service = service
-        self._seconds = seconds
         self._streams = 0
         self._closed = asyncio.Event()
 
@@ -107,8 +106,6 @@ class FollowRoutes:
             self._streams -= 1
 
     async def _pause(self) -> None:
-        try:
-            async with asyncio.timeout(self._seconds):
+        with suppress(TimeoutError):
+            async with asyncio.timeout(STREAM_LOOK_SECONDS):
                 await self._closed.wait()
-        except TimeoutError:
-            pass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final
 
 from aiohttp.web_request import Request
@@ -65,8 +66,7 @@ _STEPS: Final[Mapping[str, Schema]] = {
 
 def _counted(metric: Metric) -> dict[str, Any]:
     """Return the schema of the samples of a metric: its labels, and a number."""
-    members = {**dict.fromkeys(metric.labels, TEXT), "number": _NUMBER}
-    return schemas.many(schemas.record(members))
+    return schemas.many(schemas.record({**dict.fromkeys(metric.labels, TEXT), "number": _NUMBER}))
 
 
 _LEAKS: Final[Mapping[str, Schema]] = {
@@ -125,25 +125,11 @@ LEAKS: Final = Operation(
 )
 
 
-class StatusRoutes:
-    """Answers with what was counted."""
+def status_endpoints(service: AdminService) -> list[Endpoint]:
+    """Return the endpoints that answer with what was counted."""
+    return [Endpoint(one, partial(_answered, service, one)) for one in (STATUS, STEPS, LEAKS)]
 
-    def __init__(self, service: AdminService) -> None:
-        self._service = service
 
-    def all(self) -> list[Endpoint]:
-        """Return the endpoints."""
-        return [
-            Endpoint(STATUS, self._status),
-            Endpoint(STEPS, self._steps),
-            Endpoint(LEAKS, self._leaks),
-        ]
-
-    async def _status(self, _: Request) -> Response:
-        return json_answer(await self._service.status())
-
-    async def _steps(self, _: Request) -> Response:
-        return json_answer(await self._service.steps())
-
-    async def _leaks(self, _: Request) -> Response:
-        return json_answer(await self._service.leaks())
+async def _answered(service: AdminService, operation: Operation, _: Request) -> Response:
+    """Answer with what the method of the service returns that has the operation's name."""
+    return json_answer(await getattr(service, operation.name)())

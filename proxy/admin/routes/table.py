@@ -23,7 +23,7 @@ from ..operation import Endpoint, Operation, Parameter, Success, json_answer
 from ..policy import DOCUMENT_SECONDS
 from ..redacted_settings import redacted
 from ..service import AdminService, HealthService
-from .status import StatusRoutes
+from .status import status_endpoints
 from .verbs import endpoints
 
 LIVEZ: Final = Operation(
@@ -162,7 +162,7 @@ class Routes:
         return [
             *HealthRoutes(self._service).all(),
             Endpoint(RELOAD, self._reload),
-            *StatusRoutes(self._service).all(),
+            *status_endpoints(self._service),
             Endpoint(CONFIG, self._config),
             Endpoint(OPENAPI, self._openapi),
             *endpoints(self._service),

@@ -173,9 +173,7 @@ def head(place: KeyringPlace, *, as_json: bool) -> None:
     key = _key(place, None)
     found = head_record.load_beside(place.audit.path, key)
     if found is None:
-        raise console.Failure(
-            f"{place.audit.path}: no head record of this keyring", ExitCode.NEGATIVE
-        )
+        raise console.Failure(f"{place.audit.path}: no head record of this keyring")
     console.answer({"seq": found.seq, "mac": found.mac}, (found.anchor,), as_json=as_json)
 
 
@@ -300,19 +298,15 @@ def verify_receipt(  # noqa: PLR0913 - each is one option
     if any(erase_receipt.verified(text, erase_receipt.public_jwk(one)) for one in leaked):
         raise console.Failure(
             f"{file}: signed with a record key that has leaked, so it proves nothing by itself; it"
-            " holds where the audit log has its line before an anchor from before the leak",
-            ExitCode.NEGATIVE,
+            " holds where the audit log has its line before an anchor from before the leak"
         )
     if said is None:
         raise console.Failure(
-            f"{file}: not signed with this key; give the --key of that deployment",
-            ExitCode.NEGATIVE,
+            f"{file}: not signed with this key; give the --key of that deployment"
         )
     scope = Scope(tenant, conversation)
     if scope != Scope() and not erase_receipt.is_about(said, scope):
-        raise console.Failure(
-            f"{file}: this receipt is about another conversation", ExitCode.NEGATIVE
-        )
+        raise console.Failure(f"{file}: this receipt is about another conversation")
     console.answer(said, (f"{key}: {value}" for key, value in said.items()), as_json=as_json)
 
 
@@ -342,18 +336,18 @@ def renew_receipt(place: KeyringPlace, *, file: Path, reports: tuple[Path, ...])
     jwk = erase_receipt.public_jwk(keyring.record_key)
     said = erase_receipt.verified(_read(file), jwk)
     if said is None:
-        raise console.Failure(f"{file}: not signed with this keyring", ExitCode.NEGATIVE)
+        raise console.Failure(f"{file}: not signed with this keyring")
     proofs = []
     for one in reports:
         report = read_report(one, keyring)
         reason = has_tags(keyring, report, said["iat"])
         if reason:
-            raise console.Failure(f"{one}: {reason}", ExitCode.NEGATIVE)
+            raise console.Failure(f"{one}: {reason}")
         but = [*report.excluded, *report.not_covered]
         proofs.append({"job": report.job, "at": report.began, "not_covered": but})
     renewed = erase_receipt.without_tags(said, proofs)
     if renewed is None:
-        raise console.Failure(f"{file}: it says nothing of tags", ExitCode.NEGATIVE)
+        raise console.Failure(f"{file}: it says nothing of tags")
     click.echo(erase_receipt.sign(renewed, keyring.record_key, now=int(time.time())))
 
 

@@ -62,12 +62,9 @@ def status(files: tuple[Path, ...], *, as_json: bool) -> None:
         read = [one for file in files for one in documents(read_manifest(file))]
         findings = list(examine([one for one in read if isinstance(one, dict)], __version__))
     except CannotInject as refusal:
-        raise console.Failure(refusal.detail, ExitCode.NEGATIVE) from None
-    if as_json:
-        console.print_json([asdict(one) for one in findings])
-    else:
-        for one in findings:
-            click.echo(f"{one.verdict:<8} {one.check:<11} {console.printable(one.text)}")
+        raise console.Failure(refusal.detail) from None
+    lines = (f"{one.verdict:<8} {one.check:<11} {one.text}" for one in findings)
+    console.answer([asdict(one) for one in findings], lines, as_json=as_json)
     failed = any(one.verdict == "failed" for one in findings)
     sys.exit(ExitCode.ENVIRONMENT if failed else ExitCode.OK)
 
@@ -91,7 +88,7 @@ def labels(account: Path) -> None:
         click.echo(console.printable(one))
     if left:
         told = f"the label {LABEL} is still there: take it off and restart the pods first"
-        raise console.Failure(told, ExitCode.NEGATIVE)
+        raise console.Failure(told)
 
 
 async def _left(account: Path) -> list[str]:

@@ -17,13 +17,7 @@ from typing import Final
 
 import click
 
-from ...config.settings import (
-    Address,
-    ListenerSettings,
-    OriginalPort,
-    Settings,
-    TcpAddress,
-)
+from ...config.settings import Address, ListenerSettings, OriginalPort, Settings, TcpAddress
 from ...core import leaves
 from ...core.errors import ConfigurationError, KeyringError, SealyardError
 from ...core.leaves.choice import ABSENT, OFF
@@ -96,7 +90,7 @@ def _examine_pod(manifest: str) -> Iterator[Finding]:
     try:
         found = documents(read_manifest(Path(manifest)))
     except CannotInject as error:
-        raise console.Failure(error.detail, ExitCode.NEGATIVE) from None
+        raise console.Failure(error.detail) from None
     return itertools.chain.from_iterable(map(pod_doctor.examine_manifest, found))
 
 
@@ -261,18 +255,14 @@ def _store(settings: Settings, doctor: Doctor) -> Iterator[Finding]:
 
 def _upstream(listener: ListenerSettings) -> Finding:
     address = listener.upstream.address
-    where = str(address)
     if isinstance(address, OriginalPort):
-        return Finding("upstream", "ok", f"{where}: known only when a client connects")
+        return Finding("upstream", "ok", f"{address}: known only when a client connects")
     if fault := upstream_probe.fault(listener, address):
-        return Finding("upstream", "failed", f"{where}: {fault}", mend=_asking(address, listener))
+        return Finding("upstream", "failed", f"{address}: {fault}", mend=_asking(address, listener))
     if not listener.upstream.tls and not _is_local(address):
-        return Finding(
-            "upstream",
-            "warning",
-            f"{where} responds without TLS: what rules do not seal is sent in plaintext",
-        )
-    return Finding("upstream", "ok", f"{where} responds")
+        text = f"{address} responds without TLS: what rules do not seal is sent in plaintext"
+        return Finding("upstream", "warning", text)
+    return Finding("upstream", "ok", f"{address} responds")
 
 
 def _callers(listener: ListenerSettings) -> Iterator[Finding]:

@@ -244,7 +244,7 @@ def inject(
     try:
         made = [inject_text(read_manifest(file), settings, every=every) for file in files]
     except CannotInject as refusal:
-        raise console.Failure("\n".join(refusal.problems), ExitCode.NEGATIVE) from None
+        raise console.Failure("\n".join(refusal.problems)) from None
     for number, one in enumerate(made):
         if number and not one.text.startswith("---"):
             click.echo("---")
@@ -274,4 +274,4 @@ def read_manifest(file: Path) -> str:
             return sys.stdin.buffer.read().decode("utf-8")
         return file.read_text(encoding="utf-8")
     except UnicodeDecodeError:
-        raise console.Failure(f"{file}: not UTF-8", ExitCode.NEGATIVE) from None
+        raise console.Failure(f"{file}: not UTF-8") from None

@@ -242,8 +242,7 @@ def _print_facts(text: bytes, *, as_json: bool) -> None:
             console.print_json({"valid": False, "reason": error.reason, "problem": problem})
             sys.exit(ExitCode.NEGATIVE)
         raise console.Failure(
-            f"TOKEN is not a token: {problem}; give the whole value as it is stored",
-            ExitCode.NEGATIVE,
+            f"TOKEN is not a token: {problem}; give the whole value as it is stored"
         ) from None
     rows = (f"{name:<10} {value}" for name, value in _rows(found))
     console.answer(found.document(), rows, as_json=as_json)

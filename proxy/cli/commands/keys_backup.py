@@ -16,27 +16,21 @@ from ...keys.fleet import presence
 from ...keys.fleet.presence import FleetView
 from ...keys.keyring import file, kek, merging
 from ...keys.keyring.keyring import Keyring
-from ..policy import ExitCode
 from ..support import console
 from ..support.console import FILE, ask, yes_option
 from ..support.keyring_changes import asked, prepare_new, tell, update, view_of
 from ..support.keyring_options import KeyringPlace, keyring_options, passphrase_root
 
-backup_options: Final = (
-    click.option(
-        "--backup-passphrase-env",
-        default="SEALYARD_BACKUP_PASSPHRASE",
-        show_default=True,
-        metavar="NAME",
-        help="Read the passphrase of the backup from $NAME.",
-    ),
-    click.option(
-        "--backup-passphrase-file",
-        type=FILE,
-        help="Read the passphrase of the backup from this file.",
-    ),
+_passphrase_env = click.option(
+    "--backup-passphrase-env",
+    default="SEALYARD_BACKUP_PASSPHRASE",
+    show_default=True,
+    metavar="NAME",
+    help="Read the passphrase of the backup from $NAME.",
 )
-
+_passphrase_file = click.option(
+    "--backup-passphrase-file", type=FILE, help="Read the passphrase of the backup from this file."
+)
 
 _LEAVES_INDEX: Final = (
     "its index secret stays there: tags are made anew by `sealyard migrate index`, and values of"
@@ -46,8 +40,8 @@ _LEAVES_INDEX: Final = (
 
 @click.command()
 @click.argument("backup", type=FILE)
-@backup_options[0]
-@backup_options[1]
+@_passphrase_env
+@_passphrase_file
 @keyring_options
 def export(
     place: KeyringPlace,
@@ -78,8 +72,8 @@ def export(
     is_flag=True,
     help="Add the KEKs and revocations that another state of this keyring lacks.",
 )
-@backup_options[0]
-@backup_options[1]
+@_passphrase_env
+@_passphrase_file
 @yes_option
 @keyring_options
 def import_backup(  # noqa: PLR0913 - each is one option
@@ -136,8 +130,8 @@ def import_backup(  # noqa: PLR0913 - each is one option
 @click.command()
 @click.argument("theirs", type=FILE, required=False)
 @click.option("--end", metavar="ID", help="End the adoption of the keyring with this id.")
-@backup_options[0]
-@backup_options[1]
+@_passphrase_env
+@_passphrase_file
 @yes_option
 @keyring_options
 def adopt(  # noqa: PLR0913 - each is one option
@@ -195,8 +189,7 @@ def _require_signed(place: KeyringPlace, backup: Path, restored: Keyring) -> Non
 
     if not signatures.signed(origin, keys):
         raise console.Failure(
-            f"{backup}: no key of keys.keyring.signed_by signed the keyring that it was made of",
-            ExitCode.NEGATIVE,
+            f"{backup}: no key of keys.keyring.signed_by signed the keyring that it was made of"
         )
 
 

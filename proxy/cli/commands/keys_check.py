@@ -155,9 +155,7 @@ def derive(
     except OpenFailed as failure:
         place.refused(keyring, failure.reason, text)
         why = in_words(keyring, text, Context(scope), failure.reason, time.time())
-        raise console.Failure(
-            f"the token does not open: {failure.reason}: {why}", ExitCode.NEGATIVE
-        ) from None
+        raise console.Failure(f"the token does not open: {failure.reason}: {why}") from None
     kid: str = json.loads(jwk)["kid"]
     place.write_down(keyring, "keys.derive", kid=kid)
     write(jwk, output)
@@ -192,7 +190,7 @@ def usage(place: KeyringPlace, *, reports: tuple[Path, ...], as_json: bool) -> N
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
     keys = place.keys()
     if keys.store.address == "memory":
-        raise console.Failure(_NO_STORE, ExitCode.NEGATIVE)
+        raise console.Failure(_NO_STORE)
     keyring, uses = asyncio.run(_read(place, keys))
     proofs = [read_report(one, keyring) for one in reports]
     retired = [retirement(kek, keyring, uses, proofs) for kek in keyring.keks]

@@ -13,7 +13,6 @@ from ...keys.keyring import index_secrets
 from ...keys.keyring.file import open_keyring
 from ...keys.keyring.keyring import Keyring
 from ...migration.retirement import needs_index
-from ..policy import ExitCode
 from ..support import console
 from ..support.console import FILE, ask, yes_option
 from ..support.files import read_report
@@ -98,7 +97,7 @@ def _dropped(place: KeyringPlace, reports: Sequence[Path], *, unproven: bool, ye
         needed = needs_index(held, [read_report(one, held) for one in reports])
         if needed:
             told = f"generation {number} may be needed: {needed}; --unproven drops it all the same"
-            raise console.Failure(told, ExitCode.NEGATIVE)
+            raise console.Failure(told)
     if not yes:
         ask(
             f"generation {number} of the index is removed: what lacks newer tags is not found, and"

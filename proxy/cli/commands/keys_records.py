@@ -24,12 +24,17 @@ from ...keys.keyring.keyring import Keyring
 from ...keys.operations import record_rotation
 from ...keys.operations.record_rotation import Resigned, Signers
 from ...keys.participants.participant import ParticipantKey
-from ...keys.stores import Store, StoreFailed, open_store
-from ..policy import ExitCode
+from ...keys.stores import StoreFailed
 from ..support import console
-from ..support.configuration import configuration_if_any
 from ..support.console import FILE, ask, yes_option
-from ..support.keyring_changes import expect_option, fence, require_state, tell_reach, update
+from ..support.keyring_changes import (
+    expect_option,
+    fence,
+    opened,
+    require_state,
+    tell_reach,
+    update,
+)
 from ..support.keyring_options import KeyringPlace, keyring_options
 
 Mode = Literal["scheduled", "compromised"]
@@ -101,7 +106,7 @@ def _scheduled(place: KeyringPlace, expect: int | None, *, anyway: bool) -> None
         changed = update(place, "keys.rotate-records", partial(Keyring.turn_records, now=now))
         said = "records are signed with the new key; distribute, and run this command again"
     else:
-        keys = _store_keys(place)
+        keys = place.shared()
         if keys is not None:
             _tell(asyncio.run(_resigned(keys, record_rotation.signers(keyring))))
         changed = update(place, "keys.records-end", partial(Keyring.end_records, now=now))
@@ -114,11 +119,9 @@ def _compromised(
     place: KeyringPlace, fingerprints: Path | None, expect: int | None, *, yes: bool
 ) -> None:
     now, keyring = int(time.time()), open_keyring(place.path, place.roots)
-    keys = _store_keys(place)
-    dumped, old = (
-        {} if keys is None else asyncio.run(_dumped(keys)),
-        record_rotation.leaked(keyring),
-    )
+    keys = place.shared()
+    dumped = {} if keys is None else asyncio.run(_dumped(keys))
+    old = record_rotation.leaked(keyring)
     people = record_rotation.fingerprints(dumped, old)
     if people and fingerprints is None:
         for name, listed in people.items():
@@ -126,8 +129,7 @@ def _compromised(
                 click.echo(f"{key.public.kid}  {key.public.use}  {key.device}  {name}")
         raise console.Failure(
             "have each participant confirm the fingerprints above by a way that no store is part"
-            " of, write the confirmed ones into a file, and give --fingerprints FILE",
-            ExitCode.NEGATIVE,
+            " of, write the confirmed ones into a file, and give --fingerprints FILE"
         )
     confirmed = frozenset(() if fingerprints is None else fingerprints.read_text().split())
     revoked = record_rotation.revocations(dumped, old)
@@ -167,36 +169,20 @@ def _consequences(
     yield "whoever has read the store has private keys that have no passphrase: make new ones"
 
 
-def _store_keys(place: KeyringPlace) -> KeySettings | None:
-    """Return the settings of the store; None where no other process has it."""
-    loaded = configuration_if_any(place.config)
-    if loaded is None or loaded.settings.keys.store.address == "memory":
-        return None
-    return loaded.settings.keys
-
-
-def _store(keys: KeySettings) -> Store:
-    return open_store(keys.store.address, options=keys.store.options, environ=os.environ)
-
-
 async def _dumped(keys: KeySettings) -> dict[str, bytes]:
-    store = _store(keys)
     try:
-        return await store.dump()
+        async with opened(keys) as store:
+            return await store.dump()
     except StoreFailed as failed:
         raise KeyringError(f"the store does not answer: {failed}") from None
-    finally:
-        await store.close()
 
 
 async def _resigned(keys: KeySettings, signers: Signers) -> Resigned:
-    store = _store(keys)
     try:
-        return await record_rotation.resign(store, signers)
+        async with opened(keys) as store:
+            return await record_rotation.resign(store, signers)
     except StoreFailed as failed:
         raise KeyringError(f"the store does not answer: {failed}; run it again") from None
-    finally:
-        await store.close()
 
 
 def _tell(found: Resigned) -> None:

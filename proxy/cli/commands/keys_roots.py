@@ -180,8 +180,7 @@ def _meaning(place: KeyringPlace, gone: RootName) -> Iterator[str]:
     present = [one.root for one in read_form(place.path).wrappings]
     if gone not in present:
         raise console.Failure(
-            f"the keyring has no wrapping for {gone}; it has: {', '.join(map(str, present))}",
-            ExitCode.NEGATIVE,
+            f"the keyring has no wrapping for {gone}; it has: {', '.join(map(str, present))}"
         )
     stay = [one for one in present if one != gone]
     yield f"{gone} no longer opens {place.path}; these do: {', '.join(map(str, stay)) or 'none'}"

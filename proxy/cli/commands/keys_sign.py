@@ -12,7 +12,6 @@ from ...keys import private_file
 from ...keys.keyring import file
 from ...keys.keyring.keyring import Keyring
 from ...keys.policy import MAX_PASSPHRASE_BYTES, MOST_SIGNATURE_BYTES
-from ..policy import ExitCode
 from ..support import console
 from ..support.console import FILE, ask, utc, yes_option
 from ..support.keyring_changes import asked, tell
@@ -88,9 +87,7 @@ def _made(
     if not known and key is None:
         raise KeyringError("a signature is checked by keys.keyring.signed_by, which is not there")
     if known and not any(signatures.verifies(made, text, one) for one in known):
-        raise console.Failure(
-            "no key of keys.keyring.signed_by made this signature over this file", ExitCode.NEGATIVE
-        )
+        raise console.Failure("no key of keys.keyring.signed_by made this signature over this file")
     return made
 
 

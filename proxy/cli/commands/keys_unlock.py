@@ -65,6 +65,6 @@ def _asked(path: Path, **question: str) -> dict[str, Any]:
         reason = getattr(error, "strerror", None) or "no answer"
         raise Failure(f"{path}: {reason}", ExitCode.ENVIRONMENT) from None
     if "problem" in answer:
-        raise Failure(answer["problem"], ExitCode.NEGATIVE)
+        raise Failure(answer["problem"])
     found: dict[str, Any] = answer
     return found

@@ -225,9 +225,7 @@ def scrub_(  # noqa: PLR0913 - each is one option
     order = Order(job, "scrub", keyring, (sys.stdin.buffer, None), time.time)
     with in_words(), _interruptible():
         done = asyncio.run(scrub(order, folders, runs=runs))
-    if report_file is not None:
-        private_file.write(report_file, report.sign(done, keyring).encode() + b"\n")
-        console.say(f"wrote {report_file}")
+    _write_report(report_file, done, keyring)
     if as_json:
         undone = [{**step._asdict(), "why": why} for step, why in done.undone]
         said = {"left": done.left, "done": [one.sql for one in done.done], "undone": undone}
@@ -256,7 +254,7 @@ def tell(*, job_file: Path, word: Literal["pause", "resume", "stop"]) -> None:
 
     It is a word in JOB.told, which a run reads after each batch: then it holds no lock.
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
-    Steering(_told_path(job_file)).tell(None if word == "resume" else word)
+    Steering(_of(job_file, "told")).tell(None if word == "resume" else word)
 
 
 @migrate.command()
@@ -286,8 +284,8 @@ def status(place: KeyringPlace, *, job_file: Path, report_file: Path | None, as_
         )
         return
     for verb in WRITING:
-        mark = mark_of(_mark_path(job_file), _task(verb, keyring))
-        parts = _state_file(_state_path(job_file, verb), job, verb, keyring, mark).read()
+        mark = mark_of(_of(job_file, "mark"), _task(verb, keyring))
+        parts = _state_file(_of(job_file, f"{verb}.state"), job, verb, keyring, mark).read()
         if parts is not None:
             told = f"{verb}: ended early; run it again to go on"
             _show(total(parts), verb, {"verb": verb}, told, as_json=as_json)
@@ -315,11 +313,11 @@ def _run(  # noqa: PLR0913 - each is one option
     if writes:
         place.write_down(keyring, f"migrate.{verb}", job=job.digest)
     if writes and not isinstance(job.place, Pipe):
-        mark = begin_to_write(_mark_path(job_file), _task(verb, keyring, only), random=os.urandom)
-        kept = _state_file(state or _state_path(job_file, verb), job, verb, keyring, mark)
-    output = sys.stdout.buffer if writes else None
-    streams = (sys.stdin.buffer, output)
-    steering = Steering(_told_path(job_file))
+        task = _task(verb, keyring, only)
+        mark = begin_to_write(_of(job_file, "mark"), task, random=os.urandom)
+        kept = _state_file(state or _of(job_file, f"{verb}.state"), job, verb, keyring, mark)
+    streams = (sys.stdin.buffer, sys.stdout.buffer if writes else None)
+    steering = Steering(_of(job_file, "told"))
     steering.begin()
     lease = lease_for(place, keyring)
     order = Order(
@@ -332,9 +330,7 @@ def _run(  # noqa: PLR0913 - each is one option
     if writes:
         rows = done.tally.rows
         place.write_down(keyring, f"migrate.{verb}.done", job=job.digest, rows=rows, left=left)
-    if report_file is not None:
-        private_file.write(report_file, report.sign(done, keyring).encode() + b"\n")
-        console.say(f"wrote {report_file}")
+    _write_report(report_file, done, keyring)
     about: dict[str, Any] = {"verb": verb, "proof": done.proof, "left": left, "advice": done.advice}
     if verb == "plan":
         about["seconds"] = done.seconds
@@ -348,6 +344,12 @@ def _run(  # noqa: PLR0913 - each is one option
     for line in () if as_json else (*done.advice, *_beside(done)):
         click.echo(console.printable(line), err=err)
     sys.exit(ExitCode.NEGATIVE if left else ExitCode.OK)
+
+
+def _write_report(file: Path | None, done: report.MigrationRun, keyring: Keyring) -> None:
+    if file is not None:
+        private_file.write(file, report.sign(done, keyring).encode() + b"\n")
+        console.say(f"wrote {file}")
 
 
 def _opened(place: KeyringPlace) -> tuple[Keyring, Callable[[], bool]]:
@@ -390,18 +392,13 @@ def _state_file(path: Path, job: Job, verb: Verb, keyring: Keyring, mark: str) -
     return StateFile(path, identity, keyring.record_key, mark)
 
 
-def _state_path(job_file: Path, verb: Verb) -> Path:
-    return job_file.with_name(f"{job_file.name}.{verb}.state")
+def _of(job_file: Path, what: str) -> Path:
+    """Return a file of a job's runs, beside it.
 
-
-def _mark_path(job_file: Path) -> Path:
-    """Return where the verb is that was the last one to write: it may undo what others did."""
-    return job_file.with_name(f"{job_file.name}.mark")
-
-
-def _told_path(job_file: Path) -> Path:
-    """Return where a run reads what it is told from elsewhere."""
-    return job_file.with_name(f"{job_file.name}.told")
+    `VERB.state` is how far a run is, `mark` the verb that was the last one to write, since it may
+    undo what others did, and `told` what a run is told from elsewhere.
+    """
+    return job_file.with_name(f"{job_file.name}.{what}")
 
 
 def _task(verb: Verb, keyring: Keyring, only: str | None = None) -> str:

@@ -60,13 +60,11 @@ def ready(
         if missing is None:
             return
         if pid is not None and not _runs(pid):
-            told = f"process {pid} has ended; its log says why"
-            raise console.Failure(f"not ready: {told}", ExitCode.NEGATIVE)
+            raise console.Failure(f"not ready: process {pid} has ended; its log says why")
         left = ends - time.monotonic()
         if left <= 0:
             raise console.Failure(
-                f"not ready after {timeout:g} s: {missing}; the log of `sealyard serve` says why",
-                ExitCode.NEGATIVE,
+                f"not ready after {timeout:g} s: {missing}; the log of `sealyard serve` says why"
             )
         time.sleep(min(READY_PAUSE_SECONDS, left))
 

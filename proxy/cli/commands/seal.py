@@ -22,7 +22,7 @@ from ...keys.operations import values
 from ...keys.sessions import session_control
 from ...keys.sessions.sessions import Sessions, SessionSettings
 from ...keys.stores import MemoryStore
-from ..policy import TOKEN_BYTES, ExitCode
+from ..policy import TOKEN_BYTES
 from ..support import console
 from ..support.files import read_token
 from ..support.keyring_options import KeyringPlace, context_options, keyring_options, named_option
@@ -79,7 +79,7 @@ def encrypt(  # noqa: PLR0913 - each is one option
             json_format.validate(plaintext)
         except InvalidBody:
             told = "VALUE is not JSON; leave --json-value out to seal it as text"
-            raise console.Failure(told, ExitCode.NEGATIVE) from None
+            raise console.Failure(told) from None
     keyring = open_keyring(place.path, place.roots)
     asked = values.ToSeal(plaintext, context, json_value, form)
     make = lease_for(place, keyring)
@@ -134,8 +134,7 @@ def decrypt(  # noqa: PLR0913 - each is one option
     except OpenFailed as failure:
         place.refused(keyring, failure.reason, text)
         why = in_words(keyring, text, context, failure.reason, time.time())
-        said = f"the token does not open: {failure.reason}: {why}"
-        raise console.Failure(said, ExitCode.NEGATIVE) from None
+        raise console.Failure(f"the token does not open: {failure.reason}: {why}") from None
     with place.opening(keyring, context, opened.session.sid, purpose_of_use):
         sys.stdout.buffer.write(opened.plaintext)
         if sys.stdout.isatty():
@@ -144,10 +143,5 @@ def decrypt(  # noqa: PLR0913 - each is one option
 
 
 def _sessions(keyring: Keyring) -> Sessions:
-    return Sessions(
-        keyring,
-        MemoryStore(time.monotonic),
-        SessionSettings(),
-        clock=time.time,
-        random=os.urandom,
-    )
+    store = MemoryStore(time.monotonic)
+    return Sessions(keyring, store, SessionSettings(), clock=time.time, random=os.urandom)

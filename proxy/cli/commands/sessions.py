@@ -41,7 +41,7 @@ def _held(outcome: VerbOutcome) -> list[str]:
 def _begun(outcome: VerbOutcome) -> list[str]:
     answer = outcome.answer
     if not answer["agreed"]:
-        raise console.Failure(f"the store did not accept it: {outcome.reason}", ExitCode.NEGATIVE)
+        raise console.Failure(f"the store did not accept it: {outcome.reason}")
     new = answer["sessions"][0]
     return [f"{answer['scope']}: session {new['sid']} seals until {utc(new['soft_end'])}"]
 

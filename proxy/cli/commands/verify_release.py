@@ -60,7 +60,7 @@ def verify_release(folder: Path, key: str | None, commit: str | None, *, unsigne
     elif not faults:
         faults = _of_provenance(_read(folder / PROVENANCE), listed, commit)
     if faults:
-        raise console.Failure("not verified:\n" + "\n".join(faults), ExitCode.NEGATIVE)
+        raise console.Failure("not verified:\n" + "\n".join(faults))
     for name in sorted(listed):
         click.echo(f"{'ok' if name in there else 'absent':<7} {name}")
 
@@ -74,8 +74,7 @@ def _verify(key: str, signature: bytes, text: bytes) -> None:
     if not made:
         raise console.Failure(
             f"{SIGNATURE} is not the signature of {SUMS} by this key: fetch both again, and look"
-            " where the key comes from",
-            ExitCode.NEGATIVE,
+            " where the key comes from"
         )
 
 
@@ -83,7 +82,7 @@ def _read(file: Path) -> bytes:
     with file.open("rb") as opened:
         data = opened.read(SUMS_BYTES + 1)
     if len(data) > SUMS_BYTES:
-        raise console.Failure(f"{file} is longer than {SUMS_BYTES} bytes", ExitCode.NEGATIVE)
+        raise console.Failure(f"{file} is longer than {SUMS_BYTES} bytes")
     return data
 
 
@@ -93,9 +92,7 @@ def _listed(text: bytes) -> dict[str, str]:
     for number, line in enumerate(text.decode("ascii", "replace").splitlines(), 1):
         match = _LINE.fullmatch(line)
         if match is None or match[2] in found or match[2] in {SUMS, SIGNATURE}:
-            raise console.Failure(
-                f"{SUMS}:{number} is not the sum of a file: fetch it again", ExitCode.NEGATIVE
-            )
+            raise console.Failure(f"{SUMS}:{number} is not the sum of a file: fetch it again")
         found[match[2]] = match[1]
     return found
 

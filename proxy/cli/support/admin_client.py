@@ -86,7 +86,7 @@ class AdminListener:
                 if answer.status not in accepted:
                     known = {**_STATUSES, 404: missing}.get(answer.status)
                     reason = known or f"status {answer.status}"
-                    raise console.Failure(f"{self._admin.listen}: {reason}", ExitCode.NEGATIVE)
+                    raise console.Failure(f"{self._admin.listen}: {reason}")
                 yield answer
         except aiohttp.ClientError:
             raise console.Failure(

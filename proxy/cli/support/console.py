@@ -43,7 +43,7 @@ _CURES: Final = {
 class Failure(click.ClickException):
     """Ends a command with `error: message` on stderr and an exit code."""
 
-    def __init__(self, message: str, exit_code: int) -> None:
+    def __init__(self, message: str, exit_code: int = ExitCode.NEGATIVE) -> None:
         super().__init__(message)
         self.exit_code = exit_code  # type: ignore[misc] # click reads it from the instance too
 
@@ -161,7 +161,7 @@ def ask(*shown: str) -> None:
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise click.UsageError("confirmation needs a terminal; give --yes to skip it")
     if not click.confirm("Continue?", default=False, err=True):
-        raise Failure("not confirmed, nothing changed", ExitCode.NEGATIVE)
+        raise Failure("not confirmed, nothing changed")
 
 
 def utc(at: int) -> str:

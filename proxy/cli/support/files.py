@@ -41,7 +41,7 @@ def read_report(file: Path, keyring: Keyring) -> SignedReport:
     with file.open("rb") as opened:
         said = verified(opened.read(REPORT_BYTES), keyring.record_key)
     if said is None:
-        raise console.Failure(f"{file}: not signed with this keyring", ExitCode.NEGATIVE)
+        raise console.Failure(f"{file}: not signed with this keyring")
     return said
 
 

@@ -10,7 +10,6 @@ from typing import Any, Final
 
 import click
 
-from ..policy import ExitCode
 from . import console
 from .admin_client import AdminListener
 
@@ -72,7 +71,7 @@ async def follow(admin: AdminListener, *, as_json: bool, count: int | None) -> N
         async for line in answer.content:
             if line.strip() and not output.take(json.loads(line)):
                 return
-    raise console.Failure("the connection ended", ExitCode.NEGATIVE)
+    raise console.Failure("the connection ended")
 
 
 def _lines(message: dict[str, Any], paint: _Paint) -> list[str]:

@@ -25,9 +25,7 @@ from ...keys.keyring.roots import FileRoot, create_root_file
 from ...keys.policy import LEASE_MARGIN_SECONDS, LEASE_SECONDS
 from ...keys.stores import Store, StoreFailed, open_store
 from ...process.fitness import Finding
-from ..policy import ExitCode
 from . import console
-from .configuration import configuration_if_any
 from .keyring_options import KeyringPlace
 
 _Result = TypeVar("_Result")
@@ -71,7 +69,7 @@ def asked(make: Callable[[], _Result]) -> _Result:
     try:
         return make()
     except KeyringError as error:
-        raise console.Failure(error.reason, ExitCode.NEGATIVE) from None
+        raise console.Failure(error.reason) from None
 
 
 def prepare_new(place: KeyringPlace) -> None:
@@ -97,11 +95,11 @@ def view_of(place: KeyringPlace, keyring: Keyring) -> FleetView | None:
 
     A store that fails is reported: the command goes on, and its operator has to know.
     """
-    loaded = configuration_if_any(place.config)
-    if loaded is None or loaded.settings.keys.store.address == "memory":
+    keys = place.shared()
+    if keys is None:
         return None
     try:
-        return asyncio.run(_fleet_view(loaded.settings.keys, keyring))
+        return asyncio.run(_fleet_view(keys, keyring))
     except (StoreFailed, SealyardError) as error:
         console.say(f"warning: the store cannot say which keyring the fleet has ({error})")
         return None
@@ -124,8 +122,7 @@ def require_everywhere(place: KeyringPlace, kek_id: str, expect: int | None) -> 
     if lacking:
         raise console.Failure(
             f"{lacking} of {alive} processes do not have {kek_id} yet and could not open what it"
-            " seals: distribute the keyring first, or give --anyway",
-            ExitCode.NEGATIVE,
+            " seals: distribute the keyring first, or give --anyway"
         )
     _require_reached(reach, f"have {kek_id}")
     console.say(f"all {alive} processes known to the store have {kek_id}")
@@ -141,20 +138,17 @@ def require_state(place: KeyringPlace, expect: int | None, what: str) -> None:
     if lacking:
         raise console.Failure(
             f"{lacking} of {reach.processes} processes do not have {what} yet: distribute the"
-            " keyring first, or give --anyway",
-            ExitCode.NEGATIVE,
+            " keyring first, or give --anyway"
         )
     _require_reached(reach, f"have {what}")
 
 
 def _require_reached(reach: Reach, what: str) -> None:
     if reach.missed:
-        names = ", ".join(reach.missed)
-        raise console.Failure(f"{_MISSED}: {names}; end them, or give --anyway", ExitCode.NEGATIVE)
+        raise console.Failure(f"{_MISSED}: {', '.join(reach.missed)}; end them, or give --anyway")
     if not reach.complete:
         raise console.Failure(
-            f"{_known(reach, what)}; give --expect with how many there are, or --anyway",
-            ExitCode.NEGATIVE,
+            f"{_known(reach, what)}; give --expect with how many there are, or --anyway"
         )
 
 
@@ -167,11 +161,11 @@ def fence(place: KeyringPlace, keyring: Keyring, expect: int | None) -> Reach | 
 
     Returns None where there is no store that they share, or it does not answer, which is reported.
     """
-    loaded = configuration_if_any(place.config)
-    if loaded is None or loaded.settings.keys.store.address == "memory":
+    keys = place.shared()
+    if keys is None:
         return None
     try:
-        return asyncio.run(_fenced(loaded.settings.keys, keyring, expect))
+        return asyncio.run(_fenced(keys, keyring, expect))
     except (StoreFailed, SealyardError) as error:
         console.say(f"warning: the store cannot tell other processes ({error})")
         return Reach()
@@ -182,9 +176,9 @@ def tell_reach(reach: Reach | None, what: str, *, expect: int | None) -> None:
     if reach is None:
         return
     if reach.missed:
-        raise console.Failure(f"{_MISSED}: {', '.join(reach.missed)}", ExitCode.NEGATIVE)
+        raise console.Failure(f"{_MISSED}: {', '.join(reach.missed)}")
     if not reach.complete and expect is not None:
-        raise console.Failure(_known(reach, what), ExitCode.NEGATIVE)
+        raise console.Failure(_known(reach, what))
     everyone = f"all {reach.processes} processes known to the store {what}"
     console.say(everyone if reach.complete else _known(reach, what))
 
@@ -205,8 +199,8 @@ def require_disabled(place: KeyringPlace, kek_id: str, expect: int | None) -> No
     entry = keyring.entry(kek_id)
     opening = sorted(one.name for one in reach.reports if one.has(entry))
     if opening:  # it knows of the change, and an operator told it to use an older keyring
-        text = f"{kek_id} is in use in {', '.join(opening)}, with another state of the keyring"
-        raise console.Failure(text, ExitCode.NEGATIVE)
+        names = ", ".join(opening)
+        raise console.Failure(f"{kek_id} is in use in {names}, with another state of the keyring")
     # Whoever had no row to be seen by has no lease any more either.
     time.sleep(max(began + LEASE_SECONDS + LEASE_MARGIN_SECONDS - time.monotonic(), 0))
 
@@ -255,12 +249,12 @@ def _compared(view: FleetView, keyring: Keyring) -> list[Finding]:
 
 
 async def _fleet_view(keys: KeySettings, keyring: Keyring) -> FleetView:
-    async with _opened(keys) as store:
+    async with opened(keys) as store:
         return await presence.asked(store, keyring, clock=time.time)
 
 
 async def _fenced(keys: KeySettings, keyring: Keyring, expect: int | None) -> Reach:
-    async with _opened(keys) as store:
+    async with opened(keys) as store:
         guarded = presence.patient(store, time.time)
         await keyring_marker.put(guarded, keyring)
         events = [FenceEvent("keyring", "", keyring.generation)]
@@ -269,7 +263,8 @@ async def _fenced(keys: KeySettings, keyring: Keyring, expect: int | None) -> Re
 
 
 @asynccontextmanager
-async def _opened(keys: KeySettings) -> AsyncIterator[Store]:
+async def opened(keys: KeySettings) -> AsyncIterator[Store]:
+    """Yield the store of the settings, and close it."""
     store = open_store(keys.store.address, options=keys.store.options, environ=os.environ)
     try:
         yield store

@@ -93,6 +93,13 @@ class KeyringPlace:
         if sid is not None:
             self.write_down(keyring, "poison.opened", sid=sid, source="cli")
 
+    def shared(self) -> KeySettings | None:
+        """Return the settings of the store that processes share; None where there is none."""
+        loaded = configuration_if_any(self.config)
+        if loaded is None or loaded.settings.keys.store.address == "memory":
+            return None
+        return loaded.settings.keys
+
     def keys(self) -> KeySettings:
         """Return the key settings of the configuration, named or in the first of the usual places.
 

@@ -232,12 +232,8 @@ class _CaseKeys:
         ),
         "The request; `WS /path` opens a WebSocket.",
     )
-    name: str | None = setting(
-        PlainText(), "What is shown of the case.", default=None, absent="the request"
-    )
-    listener: str | None = setting(
-        PlainText("name"), "Whose rules.", default=None, absent="the only one"
-    )
+    name: str | None = setting(PlainText(), "What is shown of the case.", absent="the request")
+    listener: str | None = setting(PlainText("name"), "Whose rules.", absent="the only one")
     headers: Headers = setting(
         _HEADERS,
         "Headers of the request; a body is `application/json` unless they say otherwise.",
@@ -248,13 +244,11 @@ class _CaseKeys:
     asked: PlayedAnswer | None = setting(
         RESPONSE,
         "What the backend answers where the rule asks it for a name (`ask`).",
-        default=None,
         absent="the name `asked`",
     )
     caller: VerifiedCaller | None = setting(
         CALLER,
         "Who sends it: a caller of the listener, whose credential is taken as verified.",
-        default=None,
         absent="a client without a credential",
     )
     messages: tuple[_Message, ...] = setting(
@@ -293,7 +287,7 @@ class Cases:
 
     cases: tuple[Case, ...] = setting(ListOf(CASE, "list of cases"), "The cases.")
     config: Path | None = setting(
-        File(), "The configuration whose rules are tested.", default=None, absent="`--config`"
+        File(), "The configuration whose rules are tested.", absent="`--config`"
     )
 
 

@@ -31,7 +31,6 @@ from ...keys.sessions.ledger import FenceLedger
 from ...keys.sessions.pending_revocations import PendingRevocations, files
 from ...keys.sessions.sessions import Sessions, SessionSettings
 from ...keys.stores import open_store
-from .configuration import configuration_if_any
 from .keyring_options import KeyringPlace
 
 
@@ -113,10 +112,9 @@ def lease_for(place: KeyringPlace, keyring: Keyring) -> Callable[[], CommandLeas
 
     None where the configuration names no store that processes share, or there is none.
     """
-    loaded = configuration_if_any(place.config)
-    if loaded is None or loaded.settings.keys.store.address == "memory":
+    keys = place.shared()
+    if keys is None:
         return None
-    keys = loaded.settings.keys
     opens = partial(open_store, keys.store.address, options=keys.store.options, environ=os.environ)
     return partial(
         CommandLease, keyring, opens, without_store=keys.sessions.without_store == "seal"

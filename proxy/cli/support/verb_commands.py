@@ -161,7 +161,7 @@ def _tell(
     """Print what was done: what `told` puts into the lines of the declaration, or all of it."""
     lines = None if showing.lines is None else showing.lines(outcome)
     if outcome.done.failed and "detail" in outcome.answer:
-        raise console.Failure(outcome.answer["detail"], ExitCode.NEGATIVE)
+        raise console.Failure(outcome.answer["detail"])
     if command.file:
         write(told["file"], outcome.answer[command.file].encode() + b"\n")
     elif as_json or not (showing.lines or command.prints or command.says):
@@ -263,7 +263,7 @@ def _require_store(verb: Verb, keys: KeySettings) -> None:
     elif verb.reach == "all" and verb.route is not None:
         call = f"{verb.route.method} {verb.route.path}"
         reason = f"keys.store is memory, so each process has its own; call its admin API, {call}"
-    raise console.Failure(reason, ExitCode.NEGATIVE)
+    raise console.Failure(reason)
 
 
 def _option(one: Argument) -> Callable[[_Run], _Run]:

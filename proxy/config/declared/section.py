@@ -62,13 +62,17 @@ def setting(  # noqa: PLR0913 - what a key has
     Args:
         kind: How the value is written and read.
         doc: What the key means, without its bounds and default.
-        default: What the field has if the key is not given; without one, the key is required.
+        default: What the field has if the key is not given; without one, and without `absent` and
+            `make`, the key is required.
         make: Makes the default, as `default_factory`.
-        absent: What a missing key means, for the reference; without it, the default is shown.
+        absent: What a missing key means, for the reference, where the default does not show it; the
+            field then has None, unless another default is given.
         name: The key in the file, if it is not the name of the field.
         restart: A reload cannot apply a change of it.
 
     """
+    if default is MISSING and absent and make is None:
+        default = None
     said = make() if make is not None else (REQUIRED if default is MISSING else default)
     part = FieldKeys((Key(name, kind, doc, said, absent, restart),), lambda _, value: value)
     if make is not None:

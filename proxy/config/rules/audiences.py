@@ -57,14 +57,12 @@ class AudienceSyntax:
         "What each caller of the listener gets of values that are opened in responses: the"
         " `value`, a `mask` of it, its `token`, `absent` (left out), or `refuse`, which refuses the"
         " request before the backend has it. `anyone` is a client without a credential.",
-        default=None,
         absent="in a listener with `callers`, every one of them gets the value",
         name="for",
     )
     otherwise: WrittenShown | None = setting(
         SHOWN,
         "What everybody else gets; `value` is for callers alone, not for `anyone`.",
-        default=None,
         absent="`refuse`",
     )
     purpose: tuple[str, Place] | None = setting(
@@ -101,7 +99,6 @@ class _MaskSyntax:
     length: int | None = setting(
         WholeNumber(1, MASK_CHARS),
         "How many signs stand for what is hidden, so that they do not tell how much that is.",
-        default=None,
         absent="one for each character",
     )
 

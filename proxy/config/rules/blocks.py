@@ -85,7 +85,6 @@ class BlockSyntax:
     keep: KeepSyntax | None = setting(
         LazySection("rules.searches:KEEP"),
         "What stays of the answer to a search, once it is opened. Only in responses.",
-        default=None,
         absent="all of it",
     )
     plain: tuple[tuple[tuple[PlainSelector, ...], Place], ...] = setting(
@@ -150,7 +149,6 @@ class BlockSyntax:
         "The body, or a member of it (`one-or-many $.data`), is one record or a list of records."
         " All selectors and names of the block, and the names of its rule in a request, are then"
         " those of a record: `$.content` is read from each.",
-        default=None,
         absent="selectors are those of the body",
     )
     when: tuple[Condition, ...] = setting(
@@ -164,7 +162,6 @@ class BlockSyntax:
         "Records that pass unread although they are not JSON, and messages of a WebSocket: those"
         f" that are exactly one of these texts, up to {SENTINEL_CHARS} characters each, with or"
         " without white space around it. An empty list: none.",
-        default=None,
         absent="`['[DONE]']` with JSON selectors, else none",
     )
     batch: tuple[Batching, Place] | None = setting(
@@ -172,7 +169,6 @@ class BlockSyntax:
         "For responses that are streams of records: strings that the block seals are parts of one"
         " text. Records that follow each other within this time, and differ only in these strings"
         " (and in `id:`), become one record with one token. `end`: without a limit of time.",
-        default=None,
         absent="a token for each value",
     )
     renamed: dict[str, str] = setting(
@@ -193,14 +189,12 @@ class BlockSyntax:
         CALLERS,
         "Whose requests the rule takes, by the names of callers of the listener; `anyone` is a"
         " client without a credential. Others are refused (403, `caller-may-not-seal`).",
-        default=None,
         absent="anyone's; with `decrypt`, in a listener with `callers`, those of every caller",
         name="for",
     )
     format: tuple[Kind, Place] | None = setting(
         WithPlace(Choice(*FORMATS)),
         "The format that bodies are read as, whatever their Content-Type.",
-        default=None,
         absent="by the Content-Type",
     )
 

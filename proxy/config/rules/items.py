@@ -153,14 +153,10 @@ class HowSealed:
         "The form of its tokens: JWE, a shorter one, one that is base64 with padding, for JSON"
         " strings of base64 that the backend decodes, or one that is equal for equal values, for"
         " columns with `=`, UNIQUE or JOIN.",
-        default=None,
         absent="`jwe`",
     )
     accept_leakage: bool | None = setting(
-        Switch(),
-        "Whether it is known what `form: equal` reveals.",
-        default=None,
-        absent="`false`",
+        Switch(), "Whether it is known what `form: equal` reveals.", absent="`false`"
     )
     max_chars: int | None = setting(
         _CHARS,
@@ -172,7 +168,6 @@ class HowSealed:
         Switch(),
         "Whether the value must be a string (422 otherwise); the backend cannot check this once it"
         " is sealed.",
-        default=None,
         absent="`false`; `true` with `min_chars`, `not_blank` or `trim`",
     )
     min_chars: int | None = setting(
@@ -184,14 +179,12 @@ class HowSealed:
     not_blank: bool | None = setting(
         Switch(),
         "Whether a string must have more than white space (422 otherwise).",
-        default=None,
         absent="`false`",
     )
     trim: bool | None = setting(
         Switch(),
         "Whether white space is taken from both ends of a string before it is checked and sealed,"
         " as a backend does that trims.",
-        default=None,
         absent="`false`",
     )
 
@@ -249,7 +242,6 @@ class ItemSyntax:
     field: str | None = setting(
         PlainText(),
         "The name of the field, which values are bound to.",
-        default=None,
         absent="the last member name",
     )
     sealed: HowSealed = inline(HowSealed)

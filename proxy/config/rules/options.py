@@ -106,7 +106,6 @@ class _Sources:
     select: JsonSelector | None = setting(
         PlainText("JSON selector", parse=parse_json_selector, pattern=r"\$[\s\S]*"),
         "With `ask`: where the answer has the name. The answer to the request is compared with it.",
-        default=None,
         absent="required with `ask`",
     )
 
@@ -199,7 +198,6 @@ def bind() -> Any:  # noqa: ANN401 - as `setting`
     return setting(
         BIND,
         "What a sealed value is bound to: it opens only if all of these are the same.",
-        default=None,
         absent="`[tenant, conversation, field]`, without those that the rule does not give",
     )
 
@@ -210,7 +208,6 @@ def expires() -> Any:  # noqa: ANN401 - as `setting`
         Words({"never": 0.0}, Duration(high=3650 * DAY)),
         "How long sealed values open; after that they are refused for good. The actual time may be"
         " up to 1 % longer. Not available in the form `short`.",
-        default=None,
         absent="`never`",
     )
 
@@ -322,14 +319,12 @@ class OptionsSyntax:
         ),
         "`observe` (whole rules only): messages pass unchanged, and what the rule would do is"
         " reported. `permissive` passes unsealed values on decrypt until that day begins (UTC).",
-        default=None,
         absent="`enforce`",
     )
     keep_unopened: bool | None = setting(
         Choice(reject=False, keep=True),
         "What happens with a token in a response that does not open: `reject` answers 502, `keep`"
         " leaves the token in place.",
-        default=None,
         absent="`reject`",
         name="on_error",
     )
@@ -339,21 +334,18 @@ class OptionsSyntax:
         " HTML, XML and text with tags; unescaped in JSON strings and plain text unless that would"
         " form a tag; otherwise the token stays. `html`: always escaped, including values that are"
         " a whole string. `keep`: only tokens that are a whole string open. `none`: never escaped.",
-        default=None,
         absent="`auto`",
     )
     already_sealed: AlreadySealed | None = setting(
         Choice("seal", "keep", "reject"),
         "What happens with a value to encrypt that already is a token: `seal` seals it again,"
         " `keep` leaves it if it opens here, `reject` refuses the message.",
-        default=None,
         absent="`seal`",
     )
     elsewhere_allowed: bool | None = setting(
         Choice(refuse=False, allow=True),
         "Whether a name that the rule reads may also occur elsewhere in a request (query, cookie,"
         " body), with any value; for backends that never look there.",
-        default=None,
         absent="`refuse`",
         name="elsewhere",
     )
@@ -361,7 +353,6 @@ class OptionsSyntax:
         Choice(compare=False, ignore=True),
         "Whether cookies are compared with the names that the rule reads in forms and queries, as"
         " PHP may merge them; `ignore`: for backends that do not.",
-        default=None,
         absent="`compare`",
         name="cookies",
     )
@@ -371,7 +362,6 @@ class OptionsSyntax:
         " reads or lists as `plain`: members, form fields, parts. `refuse` answers 400"
         " (`unlisted-name`). `seal` seals every such value but null; it opens by `decrypt: tokens`."
         " `pass` lets it through, and any name in the query with it; for webhooks of others.",
-        default=None,
         absent="`refuse`",
     )
     query: Mapping[str, QueryUse] | None = setting(
@@ -385,7 +375,6 @@ class OptionsSyntax:
         " (`fields=content`). A rule adds to those of `defaults`, a block to those of its rule;"
         " `refuse` takes a name away. `{as: conversation}`, on rules alone, says that it names the"
         " conversation.",
-        default=None,
         absent="none",
     )
     distinct: tuple[str, ...] | None = setting(
@@ -396,28 +385,22 @@ class OptionsSyntax:
         "Objects whose names are a part of the fields within: with `$.patient`, the field of"
         " `$.patient.name` is `patient.name`, and the name of a `$.doctor` does not open there."
         " Their last names tell them, wherever they stand.",
-        default=None,
         absent="none",
     )
     headers: HeadersSyntax | None = setting(
-        HEADERS,
-        "What headers a request may have.",
-        default=None,
-        absent="any",
+        HEADERS, "What headers a request may have.", absent="any"
     )
     filenames: Filenames | None = setting(
         Choice("seal", "replace", "plain"),
         "What becomes of filenames in the parts of a request that no item selects: `replace` writes"
         " `file` with the extension, of up to five characters; `seal` seals them as the field"
         " `filename`; `plain` lets them pass.",
-        default=None,
         absent="`replace`, with `others: pass` `plain`",
     )
     case_variants_allowed: bool | None = setting(
         Choice(refuse=False, allow=True),
         "Whether other spellings of a selected name, such as `Content` for `content`, may occur"
         " beside it.",
-        default=None,
         absent="`refuse`",
         name="case_variants",
     )
@@ -430,7 +413,6 @@ class OptionsSyntax:
         " one before JSON. `lone-surrogates`: half of a surrogate pair in JSON. `nan`: the numbers"
         " NaN and Infinity. Neither of these is accepted in a value that the rule seals, opens or"
         " reads. `undelimited`: a response of JSON that ends with its connection.",
-        default=None,
         absent="nothing",
     )
     expires: float | None = expires()

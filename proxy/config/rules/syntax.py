@@ -21,9 +21,7 @@ _READING: Final = frozenset({"GET", "HEAD", "QUERY"})
 class SharedSyntax:
     """The keys that `defaults` and rules share."""
 
-    log: RuleLog | None = setting(
-        LOG, "Which log lines its messages get.", default=None, absent="all"
-    )
+    log: RuleLog | None = setting(LOG, "Which log lines its messages get.", absent="all")
     names: NamesSyntax = inline(
         NamesSyntax, of={"where": "read from the request, also for its response", "to_open": ""}
     )
@@ -33,13 +31,11 @@ class SharedSyntax:
     request: BehaviourSyntax | None = setting(
         Behaviour("request"),
         "What happens with the requests of the route; in a list, the first block that applies.",
-        default=None,
         absent="`pass`",
     )
     response: BehaviourSyntax | None = setting(
         Behaviour("response"),
         "What happens with the responses of the route; in a list, the first block that applies.",
-        default=None,
         absent="`pass`",
     )
     options: OptionsSyntax = inline(OptionsSyntax)
@@ -48,7 +44,6 @@ class SharedSyntax:
         Choice(alert=False, shut=True),
         "What happens, besides the alert, when a poison token is to be opened: `alert`: nothing"
         " more; `shut`: the rule refuses all messages (403) until the next reload.",
-        default=None,
         absent="`alert`",
         name="poison",
     )

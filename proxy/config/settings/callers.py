@@ -41,7 +41,6 @@ class CallerKeys:
     ca: Path | None = setting(
         File(),
         "The CA certificates that verify the server of `url` (PEM).",
-        default=None,
         absent="the system's CAs",
     )
 
@@ -237,14 +236,12 @@ class CallerSettings:
     over: CallerOver | None = setting(
         Section(CallerOver, "caller_over", "`over` of a caller; one of `certificate` and `xfcc`"),
         "The connection that the header counts on: whose, and verified by what.",
-        default=None,
         absent="only for `header`, which needs it",
     )
     opens_per_minute: int | None = setting(
         WholeNumber(1, 1_000_000),
         "How many values each of its subjects may open in a minute, as values or masks, in each"
         " worker; more are refused (429). Messages of WebSockets and streams count, too.",
-        default=None,
         absent="no limit",
     )
 

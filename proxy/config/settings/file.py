@@ -104,7 +104,6 @@ class Settings:
         Size(),
         "How much memory all processes may take. Messages wait, and requests are refused with 503,"
         " before more is taken.",
-        default=None,
         absent="the limit of the control group; without one, there is none",
     )
 

@@ -82,7 +82,6 @@ class KeyringSettings:
         " and an outage that ends in time is only reported. Then messages with values to seal or"
         " open get 503, and the keys are overwritten in memory. With a lease, only the first root"
         " opens the keyring for traffic; it cannot be `shares`.",
-        default=None,
         absent="for ever",
     )
     id: str | None = setting(
@@ -95,7 +94,6 @@ class KeyringSettings:
         ),
         "The keyring's id, as `sealyard keys list` prints it. A keyring with another id is refused."
         " Required where a key service opens the keyring, which would open another one too.",
-        default=None,
         absent="any",
     )
     signed_by: tuple[str, ...] = setting(
@@ -206,10 +204,7 @@ class IdentitySettings:
 
     participant: str = setting(PlainText(), "The participant's id.")
     passphrase: SecretReference | None = setting(
-        SecretSource(),
-        "The passphrase that encrypts the private keys.",
-        default=None,
-        absent="the keyring",
+        SecretSource(), "The passphrase that encrypts the private keys.", absent="the keyring"
     )
     file: Path | None = setting(
         File(), "An encrypted private JWK, if the store holds only the public key.", default=None
@@ -303,7 +298,6 @@ class KeySettings:
         ListOf(IDENTITY, "list of identities"),
         "The participants for whom Sealyard signs and opens end-to-end values. If given, it does so"
         " for no others.",
-        default=None,
         absent="all participants whose private keys are encrypted under the keyring",
     )
     pins: PinSettings = setting(

@@ -72,10 +72,7 @@ class UpstreamTls:
     """How the upstream is verified (`ca` None: the system's CAs), and Sealyard's certificate."""
 
     ca: Path | None = setting(
-        File(),
-        "The CA certificates that verify the upstream (PEM).",
-        default=None,
-        absent="the system's CAs",
+        File(), "The CA certificates that verify the upstream (PEM).", absent="the system's CAs"
     )
     cert: Path | None = setting(
         File(), "Sealyard's client certificate (PEM); with `key`.", default=None
@@ -84,7 +81,6 @@ class UpstreamTls:
     server_name: str | None = setting(
         PlainText("name"),
         "The name that the upstream's certificate must be valid for.",
-        default=None,
         absent="the host of `upstream`",
     )
 
@@ -235,10 +231,7 @@ class ListenerSettings:
         default=(),
     )
     cors: Cors | None = setting(
-        CORS,
-        "Which pages may read what Sealyard itself answers to their requests.",
-        default=None,
-        absent="none",
+        CORS, "Which pages may read what Sealyard itself answers to their requests.", absent="none"
     )
     log: Mapping[str, RuleLog] = field(default_factory=dict)
     ladder: LadderSettings = inline(LadderSettings)

@@ -55,15 +55,10 @@ class RedisSettings:
     address: Address | RedisCluster | RedisSentinels
     tls: bool = False
     db: int = 0
-    user: str | None = setting(
-        PlainText("name"), "The ACL user in Redis.", default=None, absent="`default`"
-    )
+    user: str | None = setting(PlainText("name"), "The ACL user in Redis.", absent="`default`")
     password: SecretReference | None = setting(SecretSource(), "Its password.", default=None)
     ca: Path | None = setting(
-        File(),
-        "The CA certificates that verify Redis (PEM).",
-        default=None,
-        absent="the system's CAs",
+        File(), "The CA certificates that verify Redis (PEM).", absent="the system's CAs"
     )
     cert: Path | None = setting(
         File(), "Sealyard's client certificate (PEM); with `key`.", default=None

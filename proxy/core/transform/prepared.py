@@ -22,7 +22,7 @@ from ..crypto.token import decode_header
 from ..errors import SealyardError
 from ..formats.body_format import RecordFormat
 from ..formats.json.body import JSON
-from ..formats.token_places import may_have_tags, without_tags
+from ..formats.token_places import without_tags
 from ..http.message import Head, Headers, RequestHead, ResponseHead, media_type
 from ..leaves import FORM
 from ..planning.binding import Binder
@@ -215,11 +215,9 @@ class PreparedJson(Prepared):
 
     def has_tags(self, body: bytes) -> bool:
         """Return whether tags have to be taken from a body, which goes to a client."""
-        if not may_have_tags(body):
-            return False
-        head, members = self._head, self._exchange.decision.tagged
+        head = self._head
         cuts = isinstance(head, ResponseHead) or getattr(head, "direction", "") == "response"
-        return cuts and without_tags(body, members) is not body
+        return cuts and without_tags(body, self._exchange.decision.tagged) is not body
 
     def _carried_out(  # noqa: PLR0913, PLR0917 - what `changed` has found
         self, body: bytes, places: Places, bound: Bound, keys: WarmKeys, now: float, most: int

@@ -9,7 +9,7 @@ from typing import TypeVar
 from ...process import forks
 from ...process.circuit_breaker import CircuitBreaker
 from ...telemetry.metrics.metric import Durations
-from ...telemetry.metrics.store import STORE_DURATION
+from ...telemetry.metrics.table import STORE_DURATION
 from ..policy import (
     BUSY_SECONDS,
     ERASE_SECONDS,

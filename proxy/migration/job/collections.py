@@ -113,7 +113,6 @@ class _PagingKeys:
     last: str | None = setting(
         PlainText("name", MEMBER_NAME, "is not the name of a member"),
         "The member of the last element that is the next cursor, such as `id`.",
-        default=None,
         absent="that of `from`",
     )
 
@@ -283,18 +282,13 @@ class HttpCollection:
         GUARD, "What keeps a write from replacing what another has written meanwhile."
     )
     paging: Paging = setting(
-        PAGING,
-        "How a page leads to the next one.",
-        default=None,
-        absent="there is one page",
-        name="next",
+        PAGING, "How a page leads to the next one.", absent="there is one page", name="next"
     )
     total: Total | None = setting(
         _TOTAL,
         "Where the list says how many elements it has, for the time that is left: a header of"
         " the answer to `HEAD`, or to `GET`, such as `X-Total-Count` or `Content-Range`, or a"
         " number in the answer, such as `$.total`.",
-        default=None,
         absent="not known",
     )
     at: tuple[str, ...] = setting(

@@ -70,7 +70,6 @@ class Column:
     selector: JsonSelector | None = setting(
         JSON_SELECTOR,
         "The values inside the JSON that the column holds, such as `$[*].text`.",
-        default=None,
         absent="the whole text",
         name="select",
     )
@@ -78,7 +77,6 @@ class Column:
     max_chars: int | None = setting(
         WholeNumber(1, 1 << 30),
         "How many characters a sealed value may have; a longer one is left and reported.",
-        default=None,
         absent="the width of the column",
     )
     former: tuple[Binding, ...] = setting(
@@ -231,19 +229,16 @@ class Throttle:
         Duration(high=HOUR),
         "A run waits while a replica is behind by more. PostgreSQL asks for `pg_monitor`; replicas"
         " of MariaDB and MySQL are asked themselves, by `report_host`, as the user of the job.",
-        default=None,
         absent="not asked",
     )
     sessions: int | None = setting(
         WholeNumber(1, 100_000),
         "A run waits while more sessions of others are active in the database.",
-        default=None,
         absent="not asked",
     )
     load: int | None = setting(
         WholeNumber(1, 10_000),
         "A run waits while the load average (one minute) of the machine that it runs on is above.",
-        default=None,
         absent="not asked",
     )
 
@@ -274,7 +269,6 @@ class JobKeys:
         WithPlace(File()),
         "The configuration of the sidecar. What the columns bind, in which field and form, must be"
         " what one of its rules opens. Of `http`, `config` names it.",
-        default=None,
         absent="nothing is compared",
     )
     throttle: Throttle = setting(

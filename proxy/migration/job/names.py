@@ -96,7 +96,7 @@ MEMBERS: Final[Section[Any]] = Section(
 
 
 def _name(doc: str) -> Any:  # noqa: ANN401 - as `setting`
-    return setting(NAME, doc, default=None, absent="{around}")
+    return setting(NAME, doc, absent="{around}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +106,7 @@ class TableNames:
     tenant: NameSource | None = _name("The tenant whose keys are used.")
     conversation: NameSource | None = _name("The conversation whose key is used.")
     message: NameSource | None = _name("The message id; with `bind`.")
-    purpose: str | None = setting(
-        PlainText(), "A constant; with `bind`.", default=None, absent="{around}"
-    )
+    purpose: str | None = setting(PlainText(), "A constant; with `bind`.", absent="{around}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,16 +119,13 @@ class Binding:
     tenant: NameSource | None = _name("The tenant whose keys are used.")
     conversation: NameSource | None = _name("The conversation whose key is used.")
     field: str | None = setting(
-        PlainText("name"), "The field that values are bound to.", default=None, absent="{field}"
+        PlainText("name"), "The field that values are bound to.", absent="{field}"
     )
     message: NameSource | None = _name("The message id; with `bind`.")
-    purpose: str | None = setting(
-        PlainText(), "A constant; with `bind`.", default=None, absent="{around}"
-    )
+    purpose: str | None = setting(PlainText(), "A constant; with `bind`.", absent="{around}")
     bind: BindSyntax | None = setting(
         BIND,
         "What a sealed value is bound to; the same as in the rules of the sidecar.",
-        default=None,
         absent="`[tenant, conversation, field]`, without those that are not given",
     )
 

@@ -92,10 +92,7 @@ class HttpKeys:
         " is what is read and written.",
     )
     listener: tuple[str, yaml.Place] | None = setting(
-        WithPlace(PlainText("name")),
-        "Whose rules and upstream.",
-        default=None,
-        absent="the only one",
+        WithPlace(PlainText("name")), "Whose rules and upstream.", absent="the only one"
     )
     headers: Headers = setting(
         _Headers(),

@@ -128,8 +128,7 @@ def _unlike(column: Column, described: Sequence[_Described], does: str) -> str:
 
 def _form(column: Column, sealing: Sequence[_Described]) -> str:
     """Return which form rules seal in where they seal what a column holds in another."""
-    alike = _sealed_as(column, sealing)
-    forms = {one.form for one in alike}
+    forms = {one.form for one in _sealed_as(column, sealing)}
     if not forms or column.form in forms:
         return ""
     return f"has the form `{column.form}`, and its rule `{min(forms)}`"

@@ -52,8 +52,7 @@ def _template(written: str) -> Template:
     made = Template(written)
     for one in made.variables:
         if not MEMBER_NAME.fullmatch(one):
-            told = f"{show(one)} is not the name of a member"
-            raise InvalidExpression(told)
+            raise InvalidExpression(f"{show(one)} is not the name of a member")
     return made
 
 
@@ -79,8 +78,7 @@ def _path_template(written: str) -> Template:
 def _header_template(written: str) -> Template:
     made = _template(written)
     if not made.variables:
-        told = "names no member, so it is the same for every element"
-        raise InvalidExpression(told)
+        raise InvalidExpression("names no member, so it is the same for every element")
     return made
 
 
@@ -99,15 +97,12 @@ class Write:
 def _write(written: str) -> Write:
     method, _, path = written.partition(" ")
     if method not in METHODS:
-        told = f"{show(written)} does not begin with {' or '.join(METHODS)}"
-        raise InvalidExpression(told)
+        raise InvalidExpression(f"{show(written)} does not begin with {' or '.join(METHODS)}")
     made = _path_template(path.strip())
     if not made.variables:
-        told = "names no member, so every element has the same address"
-        raise InvalidExpression(told)
+        raise InvalidExpression("names no member, so every element has the same address")
     if "?" in path:
-        told = "a write has no query"
-        raise InvalidExpression(told)
+        raise InvalidExpression("a write has no query")
     return Write(method, made)
 
 
@@ -121,6 +116,5 @@ def header_or_selector(written: str) -> tuple[str | None, JsonSelector | None]:
     if written.startswith("$"):
         return None, json_selector(written)
     if not HEADER.fullmatch(written):
-        told = f"{show(written)} is neither a header nor a selector"
-        raise InvalidExpression(told)
+        raise InvalidExpression(f"{show(written)} is neither a header nor a selector")
     return written, None

@@ -269,7 +269,8 @@ class HttpSource(ReadInOrder):
         self._require_ok(answer)
         try:
             now = value_at(self.table.at, answer.body)
-            if now is None or write_body(self.table, now).text != _text(self.table, listed):
+            listed_text = write_body(self.table, listed.element).text
+            if now is None or write_body(self.table, now).text != listed_text:
                 return None
         except SealyardError:
             return None
@@ -279,10 +280,6 @@ class HttpSource(ReadInOrder):
         if not (answer.ok if any_ok else answer.status == _OK):
             detail = "redirects are not followed" if answer.status // 100 == 3 else ""  # noqa: PLR2004 - 3xx
             raise MigrationFailed(f"status {answer.status}", detail=detail or self.table.name)
-
-
-def _text(collection: HttpCollection, listed: ListedRow) -> bytes:
-    return write_body(collection, listed.element).text
 
 
 def _stale(name: str, value: str) -> str:

@@ -15,7 +15,7 @@ from http import HTTPStatus
 from time import monotonic, sleep
 from typing import Final
 
-from ...config.settings import ListenerSettings, OriginalPort, TcpAddress, UnixAddress
+from ...config.settings import ListenerSettings, OriginalPort, UnixAddress
 from ...core.errors import MigrationFailed
 from ...keys.keyring.roots.key_service import trusting
 from .. import policy
@@ -51,9 +51,13 @@ class _Connection(http.client.HTTPConnection):
         """Take the address; nothing is connected yet."""
         address, tls = listener.upstream.address, listener.upstream_tls
         assert not isinstance(address, OriginalPort)  # noqa: S101 - the reader refuses it
-        self._unix = str(address.path) if isinstance(address, UnixAddress) else None
+        self._unix: str | None = None
         self._tls: ssl.SSLContext | None = None
-        host, port = ("localhost", 80) if isinstance(address, UnixAddress) else _parts(address)
+        host, port = "localhost", 80
+        if isinstance(address, UnixAddress):
+            self._unix = str(address.path)
+        else:
+            host, port = address.host, address.port
         super().__init__(host, port, timeout=policy.HTTP_SECONDS)
         self._server_name = (tls and tls.server_name) or host
         if listener.upstream.tls:
@@ -131,17 +135,11 @@ class Backend:
         kept = again and self._connection.sock is not None
         try:
             return self._once(method, target, headers, body)
-        except (http.client.RemoteDisconnected, ConnectionError) as error:
-            self.close()
-            if not kept:
-                raise MigrationFailed(_reason(error)) from None
         except (OSError, http.client.HTTPException, ValueError) as error:
             self.close()
-            raise MigrationFailed(_reason(error)) from None
-        try:
-            return self._once(method, target, headers, body)
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            self.close()
+            # Without a connection that was kept, the second time is the last.
+            if kept and isinstance(error, http.client.RemoteDisconnected | ConnectionError):
+                return self._answer(method, target, headers, body, again=again)
             raise MigrationFailed(_reason(error)) from None
 
     def _once(
@@ -169,10 +167,6 @@ class Backend:
         if found.get("content-encoding", "identity").lower() != "identity":
             raise MigrationFailed("answer-encoded", detail="it has a Content-Encoding")
         return BackendAnswer(response.status, found, bytes(read))
-
-
-def _parts(address: TcpAddress) -> tuple[str, int]:
-    return address.host, address.port
 
 
 def _seconds(written: str, usual: float) -> float:

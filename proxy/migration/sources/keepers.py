@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
+
+Run = Callable[..., Sequence[Sequence[Any]]]
+"""Returns the rows of SQL with its values; raises MigrationFailed with the code of an error."""
 
 Effect = Literal["receives", "keeps", "shows"]
 """`receives`: `seal` writes plaintext there anew. `keeps`: what is there stays until it is cleaned.

@@ -11,8 +11,8 @@ from typing import Any, Final
 from ...core.errors import MigrationFailed
 from ..job.model import StoredTable
 from ..policy import BINLOG_EVENT, INNODB_FILLED
-from .keepers import LOCAL, Change, Cost, Effect, Keeper, ScrubStep, free_bytes, place_of
-from .undo_logs import PURGE, Run, UndoLogs, awaited
+from .keepers import LOCAL, Change, Cost, Effect, Keeper, Run, ScrubStep, free_bytes, place_of
+from .undo_logs import PURGE, UndoLogs, awaited
 
 _TRIGGERS: Final = """
 SELECT trigger_name FROM information_schema.triggers

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from ...core.errors import MigrationFailed
 from ..policy import POSTGRESQL_ROW, WAL_INDEX_ENTRY, WAL_RECORD
-from .keepers import LOCAL, Change, Cost, Keeper, ScrubStep, free_bytes
-
-Run = Callable[..., Sequence[Sequence[Any]]]
+from .keepers import LOCAL, Change, Cost, Keeper, Run, ScrubStep, free_bytes
 
 _TREE: Final = """
 WITH RECURSIVE tree(oid) AS (

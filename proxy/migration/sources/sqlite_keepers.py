@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from ...core.errors import MigrationFailed
 from ..job.model import StoredTable
 from ..policy import SQLITE_PAGES
-from .keepers import Change, Cost, Keeper, ScrubStep, free_bytes
-
-Run = Callable[..., Sequence[Sequence[Any]]]
+from .keepers import Change, Cost, Keeper, Run, ScrubStep, free_bytes
 
 _READ: Final = 20  # SQLITE_READ
 _WRITES: Final = frozenset({18, 23})  # SQLITE_INSERT, SQLITE_UPDATE

@@ -44,9 +44,15 @@ def open_source(
 
         return SqliteSource(place.file, table)
     if isinstance(place, Postgresql):
-        return _postgresql(place, table, environ)
+        _require("psycopg", "postgresql")
+        from .postgresql import PostgresqlSource  # noqa: PLC0415 - an extra
+
+        return PostgresqlSource(place.address, _secret(place.password, environ), table)
     assert isinstance(place, Mysql)  # noqa: S101 - as above
-    return _mysql(place, table, environ)
+    _require("pymysql", "mysql")
+    from .mysql import MysqlSource  # noqa: PLC0415 - an extra
+
+    return MysqlSource(place, _secret(place.password, environ), table)
 
 
 def treatment(
@@ -86,20 +92,6 @@ def _http(place: Http, table: HttpCollection, environ: Mapping[str, str]) -> Sou
             raise MigrationFailed("not-a-header", detail=name)
         headers[name] = value
     return HttpSource(place, headers, table)
-
-
-def _postgresql(place: Postgresql, table: StoredTable, environ: Mapping[str, str]) -> Source:
-    _require("psycopg", "postgresql")
-    from .postgresql import PostgresqlSource  # noqa: PLC0415 - an extra
-
-    return PostgresqlSource(place.address, _secret(place.password, environ), table)
-
-
-def _mysql(place: Mysql, table: StoredTable, environ: Mapping[str, str]) -> Source:
-    _require("pymysql", "mysql")
-    from .mysql import MysqlSource  # noqa: PLC0415 - an extra
-
-    return MysqlSource(place, _secret(place.password, environ), table)
 
 
 def _require(module: str, extra: str) -> None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from time import monotonic, sleep
-from typing import Any, Final
+from typing import Final
 
 from ...core.errors import MigrationFailed
 from ..policy import PURGE_AGAIN_SECONDS, PURGE_SECONDS, UNDO_BYTES, UNDO_WRITES
-
-Run = Callable[..., Sequence[Sequence[Any]]]
+from .keepers import Run
 
 PURGE: Final = "SET GLOBAL innodb_max_purge_lag_wait = 0"
 _SIZES: Final = (

@@ -15,6 +15,7 @@ import threading
 import warnings
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -59,23 +60,20 @@ def route(logs: Logs) -> ExitStack:
     undo = ExitStack()
     _route_logging(logs, undo)
     _route_structlog(logs, undo)
-    _replace(warnings, "showwarning", _warning_hook(logs), undo)
-    _replace(sys, "excepthook", _exception_hook(logs), undo)
-    _replace(sys, "unraisablehook", _unraisable_hook(logs), undo)
-    _replace(threading, "excepthook", _thread_hook(logs), undo)
+    _replace(warnings, "showwarning", partial(_warning, logs), undo)
+    _replace(sys, "excepthook", lambda _, error, __: _unhandled(logs, "main", error), undo)
+    _replace(sys, "unraisablehook", lambda one: _unhandled(logs, "unraisable", one.exc_value), undo)
+    _replace(threading, "excepthook", lambda one: _unhandled(logs, "thread", one.exc_value), undo)
     return undo
 
 
-def asyncio_handler(
-    logs: Logs,
-) -> Callable[[asyncio.AbstractEventLoop, dict[str, Any]], None]:
+def asyncio_handler(logs: Logs) -> Callable[[asyncio.AbstractEventLoop, dict[str, Any]], None]:
     """Return a handler for `loop.set_exception_handler`."""
 
     def handle(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         # Its message may name a task, its values hold everything, and a library may add keys.
         known = ",".join(sorted(_CONTEXT.intersection(context)))
-        error = context.get("exception")
-        _unhandled(logs, "asyncio", error, context=known)
+        _unhandled(logs, "asyncio", context.get("exception"), context=known)
 
     return handle
 
@@ -118,36 +116,11 @@ def _replace(module: Any, attribute: str, hook: object, undo: ExitStack) -> None
     setattr(module, attribute, hook)
 
 
-def _warning_hook(logs: Logs) -> Callable[..., None]:
-    # As warnings.showwarning is called: message, category, filename, lineno, file, line.
-    def show(
-        _: object, category: type[Warning], filename: str, lineno: int, *_rest: object
-    ) -> None:
-        where = code_location.in_file(filename, lineno)
-        logs.report("library.warning", category=code_location.name(category), where=where)
-
-    return show
-
-
-def _exception_hook(logs: Logs) -> Callable[..., None]:
-    def hook(_: object, error: BaseException, *_rest: object) -> None:
-        _unhandled(logs, "main", error)
-
-    return hook
-
-
-def _unraisable_hook(logs: Logs) -> Callable[..., None]:
-    def hook(unraisable: sys.UnraisableHookArgs) -> None:
-        _unhandled(logs, "unraisable", unraisable.exc_value)
-
-    return hook
-
-
-def _thread_hook(logs: Logs) -> Callable[..., None]:
-    def hook(arguments: threading.ExceptHookArgs) -> None:
-        _unhandled(logs, "thread", arguments.exc_value)
-
-    return hook
+def _warning(  # as warnings.showwarning is called
+    logs: Logs, _: object, category: type[Warning], filename: str, lineno: int, *_rest: object
+) -> None:
+    where = code_location.in_file(filename, lineno)
+    logs.report("library.warning", category=code_location.name(category), where=where)
 
 
 def _message(logs: Logs, number: int, logger: str, where: str, error: BaseException | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Final
 
 from ...core.errors import Busy, UpstreamResting
@@ -43,6 +44,8 @@ OUTCOMES: Final[tuple[Outcome, ...]] = (
     "filtered",
 )
 _BOUNDS: Final = tuple(seconds * 1000 for seconds in REQUEST_DURATION.bounds)
+_NONE: Final = [0] * (len(_BOUNDS) + 1)
+"""The counts of buckets to begin with."""
 _CLIENT_CLOSED: Final = 499
 _OTHER: Final = "other"
 _WRITES: Final = frozenset({"POST", "PUT", "PATCH"})
@@ -53,6 +56,7 @@ _Key = tuple[str, str | None, str, int, Refusal | None, Outcomes, Outcomes]
 """Listener, rule, method, status, why it was refused, outcomes of its request and response."""
 
 
+@dataclass(slots=True)
 class _Series:
     """Messages with the same labels, and their values; times are in milliseconds.
 
@@ -60,38 +64,20 @@ class _Series:
     seconds since 1970.
     """
 
-    __slots__ = (
-        "changes",
-        "duration",
-        "durations",
-        "exemplars",
-        "labels",
-        "last",
-        "number",
-        "received",
-        "requests",
-        "responses",
-        "returned",
-        "upstream",
-        "upstream_exemplars",
-        "upstreams",
-    )
-
-    def __init__(self, labels: Labels) -> None:
-        self.labels: Final = labels
-        self.number = 0
-        self.last = 0.0
-        self.received = 0
-        self.returned = 0
-        self.durations = [0] * (len(_BOUNDS) + 1)
-        self.duration = 0.0
-        self.exemplars: dict[int, TraceExemplar] = {}
-        self.upstreams = [0] * (len(_BOUNDS) + 1)
-        self.upstream = 0.0
-        self.upstream_exemplars: dict[int, TraceExemplar] = {}
-        self.requests: dict[str, int] = {}
-        self.responses: dict[str, int] = {}
-        self.changes: dict[str, Durations] = {}
+    labels: Labels
+    number: int = 0
+    last: float = 0.0
+    received: int = 0
+    returned: int = 0
+    durations: list[int] = field(default_factory=_NONE.copy)
+    duration: float = 0.0
+    exemplars: dict[int, TraceExemplar] = field(default_factory=dict)
+    upstreams: list[int] = field(default_factory=_NONE.copy)
+    upstream: float = 0.0
+    upstream_exemplars: dict[int, TraceExemplar] = field(default_factory=dict)
+    requests: dict[str, int] = field(default_factory=dict)
+    responses: dict[str, int] = field(default_factory=dict)
+    changes: dict[str, Durations] = field(default_factory=dict)
 
     def exemplify(self, line: MessageLine, now: float) -> None:
         """Keep a sampled message as the exemplar of its buckets."""
@@ -110,16 +96,14 @@ class _Series:
             held.add(seconds)
 
 
+@dataclass(slots=True)
 class _Kind:
     """Messages of one series that have the same outcomes; `number` is not in the series yet."""
 
-    __slots__ = ("number", "requests", "responses", "series")
-
-    def __init__(self, series: _Series, requests: Outcomes, responses: Outcomes) -> None:
-        self.series: Final = series
-        self.number = 0
-        self.requests: Final = requests
-        self.responses: Final = responses
+    series: _Series
+    requests: Outcomes
+    responses: Outcomes
+    number: int = 0
 
     def fold(self) -> None:
         """Add the number to the series."""

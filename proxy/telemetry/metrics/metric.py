@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Literal
 
 from ..policy import BUCKETS_MS
@@ -31,16 +32,23 @@ class Metric:
     live ones. Both are exposed as gauges. `bounds` are the buckets of a histogram.
     """
 
-    name: str
     kind: Kind
-    labels: tuple[str, ...]
+    name: str
     meaning: str
+    labels: tuple[str, ...] = ()
     bounds: tuple[float, ...] = SECONDS
 
     @property
     def width(self) -> int:
         """Values of a sample: of a histogram, each bucket's count, those above, and the sum."""
         return len(self.bounds) + 2 if self.kind == "histogram" else 1
+
+
+counter: Final = partial(Metric, "counter")
+gauge: Final = partial(Metric, "gauge")
+histogram: Final = partial(Metric, "histogram")
+latest: Final = partial(Metric, "latest")
+soonest: Final = partial(Metric, "soonest")
 
 
 class Durations:

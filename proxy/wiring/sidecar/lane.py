@@ -16,7 +16,6 @@ from ...core.errors import Busy
 from ...core.rules.model import Rule
 from ...process.circuit_breaker import BreakerState
 from ...telemetry.metrics import table
-from ...telemetry.metrics import upstream as metrics
 from ...telemetry.metrics.samples import Samples
 from ...telemetry.reporter import MessageReporter
 from ...traffic.byte_budget import ByteBudget
@@ -326,16 +325,16 @@ def _proxies(settings: ListenerSettings) -> FrontProxies:
 def _count(upstream: HttpUpstream, samples: Samples, name: str) -> None:
     """Add how busy an upstream is, and how healthy; the ports of a listener are one."""
     permits, breaker = upstream.permits, upstream.permits.health.breaker
-    samples.add(metrics.UPSTREAM_LIMIT, permits.places, labels=(name,))
-    samples.add(metrics.UPSTREAM_REQUESTS, permits.in_use, labels=(name, "under_way"))
-    samples.add(metrics.UPSTREAM_REQUESTS, permits.waiting, labels=(name, "waiting"))
+    samples.add(table.UPSTREAM_LIMIT, permits.places, labels=(name,))
+    samples.add(table.UPSTREAM_REQUESTS, permits.in_use, labels=(name, "under_way"))
+    samples.add(table.UPSTREAM_REQUESTS, permits.waiting, labels=(name, "waiting"))
     for kind in KINDS:
-        samples.add(metrics.UPSTREAM_LONG_LIVED, permits.beside(kind), labels=(name, kind))
-    samples.add(metrics.UPSTREAM_WAITS, permits.waits, labels=(name,))
-    samples.add(metrics.UPSTREAM_WAITED, permits.waited, labels=(name,))
+        samples.add(table.UPSTREAM_LONG_LIVED, permits.beside(kind), labels=(name, kind))
+    samples.add(table.UPSTREAM_WAITS, permits.waits, labels=(name,))
+    samples.add(table.UPSTREAM_WAITED, permits.waited, labels=(name,))
     for state in get_args(BreakerState):
-        samples.add(metrics.UPSTREAM_BREAKER, int(breaker.state == state), labels=(name, state))
-    samples.add(metrics.UPSTREAM_BREAKER_OPENED, breaker.opened, labels=(name,))
+        samples.add(table.UPSTREAM_BREAKER, int(breaker.state == state), labels=(name, state))
+    samples.add(table.UPSTREAM_BREAKER_OPENED, breaker.opened, labels=(name,))
 
 
 def _upstream(material: ListenerMaterial) -> LaneUpstream:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from ...config.settings.callers import CallerKeys
 from ...keys.lru_map import BoundedMap
 from ...process.rate_limit import RateLimit
-from ...telemetry.metrics import callers as metrics
+from ...telemetry.metrics import table
 from ...telemetry.metrics.samples import Samples
 from ...telemetry.reporter import MessageReporter
 from ...traffic.callers.callers import Callers
@@ -101,13 +101,13 @@ class LaneCallers:
     def count(self, samples: Samples, listener: str) -> None:
         """Add how many credentials had which outcome, and how old the keys are."""
         for (caller, outcome), number in self._counts.items():
-            samples.add(metrics.VERIFICATIONS, number, labels=(listener, caller, outcome))
+            samples.add(table.VERIFICATIONS, number, labels=(listener, caller, outcome))
         for (caller, outcome), number in self._opened.items():
-            samples.add(metrics.OPENED, number, labels=(listener, caller, outcome))
+            samples.add(table.CALLER_OPENED, number, labels=(listener, caller, outcome))
         for of, one in self._sources.items():
             if one.age is not None:
                 host = urlsplit(str(of.place)).netloc
-                samples.add(metrics.KEYS_AGE, one.age, labels=(listener, host))
+                samples.add(table.CALLER_KEYS_AGE, one.age, labels=(listener, host))
 
     def _tell(self, listener: str, host: str, reason: str) -> None:
         self._reporter.report("callers.keys_away", listener=listener, host=host, reason=reason)

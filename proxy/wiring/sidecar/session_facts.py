@@ -11,7 +11,6 @@ from ...core.errors import UnfitEnvironment
 from ...keys.fleet.watch import STATES, KeyringWatch
 from ...keys.sessions.sessions import Sessions
 from ...keys.stores import check_store
-from ...telemetry.metrics import store as store_metrics
 from ...telemetry.metrics import table
 from ...telemetry.metrics.samples import Check, Samples
 from ...telemetry.reporter import Reporter
@@ -139,9 +138,9 @@ def count(sessions: Sessions, keys: KeySettings, samples: Samples) -> None:
         samples.add(table.KEK_CREATED, one.created, labels=(one.id,))
         samples.add(table.KEK_STATE, 1, labels=(one.id, one.state))
     if (room := sessions.store.room) is not None:
-        samples.add(store_metrics.STORE_ROOM, room.taken, labels=(kind_of(keys), "taken"))
+        samples.add(table.STORE_ROOM, room.taken, labels=(kind_of(keys), "taken"))
         free = max(room.most - room.taken, 0)
-        samples.add(store_metrics.STORE_ROOM, free, labels=(kind_of(keys), "free"))
+        samples.add(table.STORE_ROOM, free, labels=(kind_of(keys), "free"))
     if sessions.store.shared:
         _count_store(sessions, kind_of(keys), samples)
 
@@ -202,18 +201,16 @@ def _count_store(sessions: Sessions, kind: str, samples: Samples) -> None:
     store = sessions.store
     results = {"answered": store.answered, "failed": store.failed, "rejected": store.rejected}
     for result, number in results.items():
-        samples.add(store_metrics.STORE_OPERATIONS, number, labels=(kind, result))
+        samples.add(table.STORE_OPERATIONS, number, labels=(kind, result))
     for operation, durations in store.durations.items():
-        samples.add(store_metrics.STORE_DURATION, *durations.values, labels=(kind, operation))
+        samples.add(table.STORE_DURATION, *durations.values, labels=(kind, operation))
     for state in ("closed", "open", "half-open"):
-        samples.add(
-            store_metrics.STORE_BREAKER, int(store.breaker.state == state), labels=(kind, state)
-        )
-    samples.add(store_metrics.STORE_OPENED, store.breaker.opened, labels=(kind,))
+        samples.add(table.STORE_BREAKER, int(store.breaker.state == state), labels=(kind, state))
+    samples.add(table.STORE_OPENED, store.breaker.opened, labels=(kind,))
     ahead = sessions.clock.ahead
     if ahead is not None:
-        samples.add(store_metrics.STORE_CLOCK_SKEW, round(ahead, 3), labels=(kind,))
-    samples.add(store_metrics.STORE_SUBSCRIBED, int(store.subscribed), labels=(kind,))
+        samples.add(table.STORE_CLOCK_SKEW, round(ahead, 3), labels=(kind,))
+    samples.add(table.STORE_SUBSCRIBED, int(store.subscribed), labels=(kind,))
 
 
 def _lookups(sessions: Sessions) -> tuple[int, int]:

@@ -24,7 +24,6 @@ from ...keys.keyring.keyring import shown
 from ...process import cgroup, descriptors, memory
 from ...process.policy import TRIM_SECONDS
 from ...telemetry.metrics import table
-from ...telemetry.metrics import upstream as metrics
 from ...telemetry.metrics.samples import Check, Facts, Samples
 from ...telemetry.reporter import CountingReporter, MessageReporter, Reporter
 from ...traffic.byte_budget import ENDLESS, ByteBudget
@@ -329,7 +328,7 @@ class Sidecar:
         for use, refused in itertools.product(("enc", "sig"), ("yes", "no")):
             samples.add(table.UNACCEPTED, 0, labels=(use, refused))
         self.keys.count(samples)
-        samples.add(metrics.LOOP_LAG, self._lag.longest())
+        samples.add(table.LOOP_LAG, self._lag.longest())
         samples.add(table.MEMORY, memory.resident_bytes())
         samples.add(table.BODIES, self._budget.used)
         samples.add(table.BODIES_WAITING, self._budget.waiting)

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from proxy.telemetry.logs.event_keys import Event
+from proxy.telemetry.logs.event_keys import LEVELS, Event
 from proxy.telemetry.logs.events import EVENTS
 
 each_event = pytest.mark.parametrize("event", EVENTS.values(), ids=lambda event: event.name)
@@ -13,6 +13,11 @@ each_event = pytest.mark.parametrize("event", EVENTS.values(), ids=lambda event:
 @each_event
 def test_an_event_is_named_area_dot_fact(event: Event) -> None:
     assert re.fullmatch(r"[a-z]+\.[a-z_]+", event.name)
+
+
+@each_event
+def test_an_event_has_one_of_the_levels(event: Event) -> None:
+    assert event.level in LEVELS
 
 
 @each_event

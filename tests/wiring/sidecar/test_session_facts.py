@@ -18,7 +18,6 @@ from proxy.core.crypto.token import decode
 from proxy.core.values.key_needs import Needs
 from proxy.keys.sessions.sessions import SessionMode
 from proxy.process.circuit_breaker import NO_TRIAL
-from proxy.telemetry.metrics import store as metrics
 from proxy.telemetry.metrics import table
 from proxy.telemetry.metrics.prometheus_text import exposed
 from proxy.telemetry.metrics.samples import Check, Samples
@@ -88,11 +87,11 @@ async def test_a_store_that_is_down_says_which_kind_goes_on_and_stays_ready(
     check = the_checks(world, keys)["store"]
     assert (check.ok, check.degraded, said in check.detail) == (True, True, True)
     samples = counted(world, keys)
-    assert samples.value(metrics.STORE_BREAKER, "redis", "open") == 1
-    assert samples.value(metrics.STORE_BREAKER, "redis", "closed") == 0
-    assert samples.value(metrics.STORE_OPENED, "redis") == 1
+    assert samples.value(table.STORE_BREAKER, "redis", "open") == 1
+    assert samples.value(table.STORE_BREAKER, "redis", "closed") == 0
+    assert samples.value(table.STORE_OPENED, "redis") == 1
     world.time.advance(2)
-    assert counted(world, keys).value(metrics.STORE_BREAKER, "redis", "half-open") == 1
+    assert counted(world, keys).value(table.STORE_BREAKER, "redis", "half-open") == 1
 
 
 async def test_hits_and_misses_are_told_apart() -> None:
@@ -104,7 +103,7 @@ async def test_hits_and_misses_are_told_apart() -> None:
     assert samples.value(table.LOOKUPS, "hit") == 3
     assert samples.value(table.LOOKUPS, "miss") == 1
     assert session_facts.status(world.sessions)["session_hit_ratio"] == 0.75
-    assert samples.value(metrics.STORE_OPERATIONS, "redis", "answered") == 1
+    assert samples.value(table.STORE_OPERATIONS, "redis", "answered") == 1
 
 
 async def test_the_use_of_each_kek_is_shown_by_its_id() -> None:

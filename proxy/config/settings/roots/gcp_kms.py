@@ -64,10 +64,7 @@ class GcpKmsOptions:
         "The key, without a version.",
     )
     federation: GcpFederation | None = setting(
-        FEDERATION,
-        "How a token of another platform is exchanged.",
-        default=None,
-        absent="the metadata server",
+        FEDERATION, "How a token of another platform is exchanged.", absent="the metadata server"
     )
     endpoint: str = address(
         "The address of Cloud KMS", "Google's", "https://cloudkms.googleapis.com"

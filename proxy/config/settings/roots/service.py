@@ -53,7 +53,7 @@ def address(doc: str, absent: str, default: str = "") -> Any:  # noqa: ANN401 - 
 def ca(verified: str) -> Any:  # noqa: ANN401 - as `setting`
     """Declare the key `ca`: the CAs of `verified` where the system's do not know it."""
     doc = f"The CA certificates that verify {verified} (PEM)."
-    return setting(File(), doc, default=None, absent="the system's")
+    return setting(File(), doc, absent="the system's")
 
 
 @dataclass(frozen=True, slots=True)
