@@ -49,5 +49,5 @@ def _inside(engine: str, arguments: list[str], told: str) -> None:
     except Exception:  # noqa: BLE001 - a broken law, whatever it raises
         traceback.print_exc()
     sys.stdout.flush()
-    # Not by _exit, as multiprocessing ends it: libFuzzer saves its crash at the exit of the process.
+    # Not by _exit, as multiprocessing ends it: libFuzzer saves a crash in a handler of exit.
     ctypes.CDLL(None).exit(status)
