@@ -5,7 +5,7 @@ in the native form, as most installations do, and the laws that a leaf could bre
 form too (`tests/parts.py`). `SEALYARD_NATIVE=0 ./dev test` runs all of it in the Python form.
 
 Lint, types, the demo and 20 seconds of fuzzing run beside the tests. Those marked `timing`, whose
-bounds are of time, run last and alone.
+bounds are of time, run last, with a processor for each.
 
 Tests with servers share ports and processors with the tests beside them, so one that failed there
 is run again by itself and must pass then. It is unsteady: the last lines name it, and more than
@@ -33,7 +33,7 @@ from typing import Final, Self
 
 import pytest
 
-from tests.parts import CORE, LAWS, SUITES, TIMED, Form, Selection
+from tests.parts import CORE, LAWS, SUITES, TIMED, Form, Selection, in_ci
 
 ROOT: Final = Path(__file__).parents[1]
 NO_TESTS: Final = 5
@@ -66,6 +66,7 @@ _LONGEST: Final = (
     "tests/openapi/test_schemathesis.py",
     "tests/redis/test_lies.py",
     "tests/scenarios/test_explain_is_serve.py",
+    "tests/scenarios/test_forged_tokens.py",
     "tests/scenarios/test_passphrase.py",
     "tests/scrubbing/",
     "tests/soak/",
@@ -336,17 +337,20 @@ class Checks:
 def beside(tests: Selection, scratch: Path, form: Form, workers: int = _WORKERS) -> Log:
     """Run tests beside each other, with so many workers."""
     chosen = tests.beside()
-    spread = ["--numprocesses", str(workers), "--dist", "worksteal"]
-    return run_with_retry([*chosen, *spread], chosen, ROOT, scratch, form)
+    return run_with_retry([*chosen, *_spread(workers)], chosen, ROOT, scratch, form)
 
 
-def alone(tests: Selection, scratch: Path, form: Form) -> Log:
-    """Run those of the tests that are marked `timing`, one after the other."""
+def _spread(workers: int) -> list[str]:
+    return ["--numprocesses", str(workers), "--dist", "worksteal"] if workers > 1 else []
+
+
+def alone(tests: Selection, scratch: Path, form: Form, workers: int = 1) -> Log:
+    """Run those of the tests that are marked `timing`, so many at a time."""
     chosen = tests.alone()
     if not chosen:
         return Log()
     try:
-        return run_with_retry(chosen, chosen, ROOT, scratch, form)
+        return run_with_retry([*chosen, *_spread(workers)], chosen, ROOT, scratch, form)
     except Ended as end:
         if end.status == NO_TESTS:  # those in the files are slow, all of them
             return Log()
@@ -429,16 +433,16 @@ def _what_ci_runs(scratch: Path) -> Iterator[Log]:
         yield beside(SUITES, scratch, form)
     yield checks.passed()
     say(f"== tests of time, {form} form")
-    yield alone(TIMED, scratch, form)
+    yield alone(TIMED, scratch, form, _PROCESSORS)  # most of their time, they wait
 
 
 def _compiled() -> None:
-    """In a fresh checkout, let one process compile all tests, and what Hypothesis reads in them.
+    """In a fresh checkout, let one process compile what CI runs, and what Hypothesis reads in them.
 
     All workers would do so, each for itself, at the same time.
     """
     if not any((ROOT / "tests").rglob("__pycache__/*-pytest-*.pyc")):
-        command = (sys.executable, "-m", "pytest", "--collect-only", "-qq", "tests")
+        command = (sys.executable, "-m", "pytest", "--collect-only", "-qq", *in_ci())
         subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, check=False)  # noqa: S603 - pytest, on this repository
 
 

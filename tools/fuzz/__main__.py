@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import importlib.util
 import re
-import subprocess
 import sys
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from . import engines
 from .targets import TARGETS, timed
 
 _ROOT: Final = Path(__file__).parents[2]
@@ -45,10 +45,10 @@ def main(arguments: list[str]) -> int:
     if not arguments or not arguments[0].isdecimal() or not set(chosen) <= set(TARGETS):
         _say(_USAGE + ", ".join(TARGETS))
         return 2
-    engines = _engines()
+    found = _engines()
     _CRASHES.mkdir(exist_ok=True)
     share = max(1, int(arguments[0]) // len(chosen))
-    broken = [name for name in chosen if _fuzz(name, share, engines)]
+    broken = [name for name in chosen if _fuzz(name, share, found)]
     if broken:
         _say(f"crashes of {', '.join(broken)} are in {_CRASHES.relative_to(_ROOT)}")
     return 1 if broken else 0
@@ -62,14 +62,14 @@ def _engines() -> tuple[str, ...]:
     return ("by_examples",)
 
 
-def _fuzz(name: str, seconds: int, engines: tuple[str, ...]) -> bool:
+def _fuzz(name: str, seconds: int, chosen: tuple[str, ...]) -> bool:
     """Run one target; return whether it broke a law."""
     outcomes = []
     if seconds < _SHARE_OF_EXAMPLES:
-        engines = engines[:1]
-    for engine in engines:
+        chosen = chosen[:1]
+    for engine in chosen:
         part = seconds
-        if len(engines) > 1:
+        if len(chosen) > 1:
             examples = seconds // _SHARE_OF_EXAMPLES
             part = examples if engine == "by_examples" else seconds - examples
         outcomes.append(_run(name, engine, part))
@@ -80,26 +80,14 @@ def _fuzz(name: str, seconds: int, engines: tuple[str, ...]) -> bool:
 
 
 def _run(name: str, engine: str, seconds: int) -> _Outcome:
-    command = [sys.executable, "-m", f"tools.fuzz.{engine}", name, str(seconds)]
-    command += [str(_CORPUS / name), str(_CRASHES)]
-    try:
-        done = subprocess.run(  # noqa: S603 - this program's own module
-            command,
-            cwd=_ROOT,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=seconds + _SPARE_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
+    arguments = [name, str(seconds), str(_CORPUS / name), str(_CRASHES)]
+    status, output = engines.run(engine, arguments, seconds + _SPARE_SECONDS)
+    if status is None:
         _say(f"{name}: {engine} did not end")
-        return _Outcome(engine, 0, crashed=True)
-    output = done.stdout + done.stderr
-    if done.returncode:
+    elif status:
         _say("\n".join(output.splitlines()[-_TOLD_LINES:]))
     runs = _RUNS.findall(output)
-    return _Outcome(engine, int(runs[-1]) if runs else 0, crashed=done.returncode != 0)
+    return _Outcome(engine, int(runs[-1]) if runs else 0, crashed=status != 0)
 
 
 def _say(text: str) -> None:

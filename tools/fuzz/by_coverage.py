@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-import sys
+import contextlib
+import io
 from pathlib import Path
 
 import atheris
 
-with atheris.instrument_imports(include=["proxy", "tools.fuzz.targets"]):
+# It tells of each module.
+with (
+    contextlib.redirect_stderr(io.StringIO()),
+    atheris.instrument_imports(include=["proxy", "tools.fuzz.targets"]),
+):
     from .targets import TARGETS, timed
 
 
@@ -34,7 +39,3 @@ def main(arguments: list[str]) -> None:
         enable_python_coverage=True,
     )
     atheris.Fuzz()
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

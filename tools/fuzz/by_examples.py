@@ -57,7 +57,3 @@ def main(arguments: list[str]) -> int:
     finally:
         sys.stdout.write(f"stat::number_of_executed_units: {runs}\n")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
