@@ -32,7 +32,7 @@ from . import (
     Told,
     Under,
 )
-from .store import patience
+from .store import Patience
 
 _T = TypeVar("_T")
 
@@ -240,14 +240,12 @@ class GuardedStore:
 
 async def _answered(seconds: float, question: Callable[[], Awaitable[_T]]) -> _T:
     """Return the answer to a question; ask again while a file is busy and another try has time."""
-    loop = asyncio.get_running_loop()
-    last = loop.time() + seconds - BUSY_SECONDS
-    async with patience(seconds):
+    async with Patience(seconds) as patience:
         while True:
             try:
                 return await question()
             except StoreFailed as failed:
-                if failed.errno != "SQLITE_BUSY" or loop.time() >= last:
+                if failed.errno != "SQLITE_BUSY" or patience.left <= BUSY_SECONDS:
                     raise
 
 
