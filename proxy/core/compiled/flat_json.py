@@ -79,14 +79,13 @@ class Bound:
     def __init__(self, contexts: tuple[Context, ...], seals: int) -> None:
         """Take the contexts, the first of which are for sealing."""
         self.contexts: Final = contexts
-        scopes = {one.scope for one in contexts}
-        self.scope: Final = contexts[0].scope if len(scopes) == 1 else None
+        scopes = [one.scope for one in contexts]
+        distinct, sealing = dict.fromkeys(scopes), scopes[:seals]
+        self.scope: Final = scopes[0] if len(distinct) == 1 else None
         """The scope of all contexts, if it is one."""
         self._opens: Final = contexts[seals:]
-        counts: dict[Scope, int] = {}
-        for one in contexts[:seals]:
-            counts[one.scope] = counts.get(one.scope, 0) + 1
-        self._sealing: Final = Needs(counts)
+        counts = {one: sealing.count(one) for one in distinct}
+        self._sealing: Final = Needs({one: count for one, count in counts.items() if count})
         self._needs: Final[dict[object, Needs]] = {}
         self._repeated: tuple[list[int], tuple[Context, ...]] = [], ()
 
@@ -158,6 +157,7 @@ class FlatJson:
     """
 
     __slots__ = (
+        "_bind_of_each",
         "_binds",
         "_bound",
         "_closed",
@@ -239,7 +239,9 @@ class FlatJson:
         self.shows: Final = any(
             how.item is not None and how.item.shown for _, how, _ in self._opens
         )
-        self._binds = tuple(_bind_of(item) for item in self._items)
+        binds = [_bind_of(item) for item in self._items]
+        self._binds = tuple(dict.fromkeys(binds))
+        self._bind_of_each = tuple(map(self._binds.index, binds))
         constants = {at: one.name for at, one in named if _is_constant(one)}
         self._constants = tuple(constants.get(at) for at in range(_UNNAMED + 1))
         named = [(at, one) for at, one in named if at not in constants]
@@ -329,7 +331,7 @@ class FlatJson:
     def _contexts(self, names: Sequence[str]) -> tuple[Context, ...] | None:
         """Return the context of each item's values; None where names are long.
 
-        Equal scopes are one object.
+        Equal scopes are one object, and so are the contexts of items that bind the same.
         """
         parts: list[str | None] = [*self._constants]
         for at, name in zip(self._parts, names, strict=True):
@@ -343,7 +345,7 @@ class FlatJson:
             if scope is None:
                 scope = scopes[of] = Scope(*of)
             contexts.append(Context(scope, field, parts[message], purpose))
-        return tuple(contexts)
+        return tuple([contexts[at] for at in self._bind_of_each])
 
     def spots(self, places: Places, bound: Bound) -> tuple[list[int], tuple[Context, ...]]:
         """Return where each value begins and ends, and its context, item after item."""
@@ -548,7 +550,7 @@ def is_simple(source: Source) -> bool:
 
 def _size(known: tuple[tuple[str, ...], Kept, tuple[bytes | None, ...]]) -> int:
     """Return how long names are, in characters as they are spelled."""
-    return sum(len(one) for names in known for one in names if isinstance(one, str | bytes))
+    return sum([len(one) for names in known for one in names if isinstance(one, str | bytes)])
 
 
 def _name_of(literal: bytes) -> str | None:

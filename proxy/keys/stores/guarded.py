@@ -49,6 +49,8 @@ class GuardedStore:
     ) -> None:
         """Take the store; the caller still owns it."""
         self._store = store
+        self.time = store.time
+        """Returns the time of the store's own clock, in seconds since 1970; None if not known."""
         self._timeout = timeout
         self._notice = notice
         self._clock = clock
@@ -78,10 +80,6 @@ class GuardedStore:
     def keeps_time(self) -> bool:
         """Whether the store has a clock of its own."""
         return self._store.keeps_time
-
-    def time(self) -> float | None:
-        """Return the time of the store's own clock, in seconds since 1970; None if not known."""
-        return self._store.time()
 
     @property
     def room(self) -> Room | None:
