@@ -104,12 +104,8 @@ class Prepared(ABC):
 
     def sealed(self, body: bytes, lacking: Lacking, found: Keys) -> Changed:
         """Return the message with this body sealed under the keys that it lacked."""
-        return self._minted(lacking.texts.changed(body, found), lacking.leaves, NOTHING_GOT)
-
-    def _minted(self, done: ChangedBody, leaves: Kept, shown: Got) -> Changed:
-        new, counts, proven, found, tally = done
-        frame = self.frame(counts, None)
-        return mint_changed(frame, new, counts, leaves, found, shown, proven, tally)
+        new, counts, _, keys, _ = lacking.texts.changed(body, found)
+        return mint_changed(self.frame(counts, None), new, counts, lacking.leaves, keys)
 
     def frame(self, counts: Mapping[Outcome, int], media: str | None) -> Frame:
         """Return all of a message but its body, for these outcomes and this new type."""
@@ -175,12 +171,14 @@ class PreparedJson(Prepared):
         done = self.changed(body, keys, now, kept, any_number=any_number)
         if done is None:
             return None
-        if proven := done[0][2]:
+        (new, counts, proven, found, tally), leaves, shown = done
+        if proven:
             keys.remember(proven)
-        return self._minted(*done)
+        frame = self.frame(counts, None)
+        return mint_changed(frame, new, counts, leaves, found, shown, proven, tally)
 
     def changed(
-        self, body: bytes, keys: WarmKeys, now: float, kept: Kept, *, any_number: bool = False
+        self, body: bytes, keys: WarmKeys, now: float, kept: Kept = (), *, any_number: bool = False
     ) -> tuple[ChangedBody, Kept, Got] | None:
         """Return a body changed, the names that it leaves, and what its caller gets.
 
@@ -386,10 +384,11 @@ def _add(totals: dict[_K, int], counts: Mapping[_K, int]) -> None:
 class PreparedMessages:
     """The messages of a WebSocket that go in one direction."""
 
-    __slots__ = ("_one", "_sentinels", "_until")
+    __slots__ = ("_frames", "_one", "_sentinels", "_until")
 
     def __init__(self, one: PreparedJson, sentinels: frozenset[bytes]) -> None:
         """Take what is done to their JSON, and the messages that pass unread."""
+        self._frames: dict[tuple[Outcome, ...], Frame] = {}
         self._one = one
         self._sentinels = sentinels
         self._until = one.until
@@ -402,4 +401,13 @@ class PreparedMessages:
         sentinel = self._sentinels and body.strip(_BLANK) in self._sentinels
         if sentinel or now >= self._until:
             return None
-        return self._one.change(body, keys, now)
+        done = self._one.changed(body, keys, now)
+        if done is None:
+            return None
+        (new, counts, proven, found, tally), leaves, shown = done
+        if proven:
+            keys.remember(proven)
+        frame = self._frames.get(outcomes := (*counts,))
+        if frame is None:
+            frame = self._frames[outcomes] = self._one.frame(counts, None)
+        return mint_changed(frame, new, counts, leaves, found, shown, proven, tally)

@@ -246,7 +246,7 @@ class Sessions:
         if self.withdrawn and (seals or opens or needs.seeks):
             self._forget()  # what was begun before may have kept a key since
             raise KeyUnavailable(WITHDRAWN)
-        if seals and not self.leased:
+        if seals and self.sealing_until != math.inf and not self.leased:
             return None
         if not opens and len(seals) == 1:
             keys = self.sealing.take_one(seals, now)
