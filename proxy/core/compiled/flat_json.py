@@ -80,12 +80,11 @@ class Bound:
         """Take the contexts, the first of which are for sealing."""
         self.contexts: Final = contexts
         scopes = [one.scope for one in contexts]
-        distinct, sealing = dict.fromkeys(scopes), scopes[:seals]
-        self.scope: Final = scopes[0] if len(distinct) == 1 else None
+        self.scope: Final = scopes[0] if len(set(scopes)) == 1 else None
         """The scope of all contexts, if it is one."""
         self._opens: Final = contexts[seals:]
-        counts = {one: sealing.count(one) for one in distinct}
-        self._sealing: Final = Needs({one: count for one, count in counts.items() if count})
+        sealing = scopes[:seals]
+        self._sealing: Final = Needs({one: sealing.count(one) for one in dict.fromkeys(sealing)})
         self._needs: Final[dict[object, Needs]] = {}
         self._repeated: tuple[list[int], tuple[Context, ...]] = [], ()
 

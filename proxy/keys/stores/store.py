@@ -406,10 +406,10 @@ class Patience:
         """How many seconds are left of them."""
         return self._due - self.loop.time()
 
-    async def __aexit__(self, *left: object) -> bool | None:
+    async def __aexit__(self, *left: object) -> None:
         """Wait no more."""
         self._timer.cancel()
-        return await self._limit.__aexit__(*left)  # type: ignore[arg-type]  # what it was given
+        await self._limit.__aexit__(*left)  # type: ignore[arg-type]  # it gets what this is given
 
     def _over(self) -> None:
         now = self.loop.time()

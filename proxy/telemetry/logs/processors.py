@@ -49,10 +49,9 @@ def chain(
 
 
 def declared(_logger: object, level: str, entry: EventDict) -> EventDict:
-    """Keep what the table declares for the event, as a line may show it; count other keys.
+    """Keep what the table declares for the event, as a line may show it; `dropped` counts the rest.
 
-    That is in `dropped`. Raise KeyError for an event that is not declared. Keys without a value are
-    left out.
+    Raise KeyError for an event that is not declared. Keys without a value are left out.
     """
     event = EVENTS[entry["event"]]
     # Names are taken from the table: those of a processor may be of a subclass of str.
