@@ -143,6 +143,10 @@ class Bound:
         return needs
 
 
+Named = tuple[Bound, Kept]
+"""What names make, and those of them to be kept."""
+
+
 class FlatJson:
     """The items of one block whose values lie at plain paths.
 
@@ -253,7 +257,7 @@ class FlatJson:
             for place in json_sources(one)
             if place in here
         )
-        self._bound: dict[object, tuple[Bound, Kept]] = {}
+        self._bound: dict[object, Named] = {}
         self.named_in_head: Final = any(isinstance(one, NameSource) for one, _ in self.sources)
         self.given: tuple[Sequence[JsonSource], GivenNames] | None = None
 
@@ -281,9 +285,7 @@ class FlatJson:
                 return None
         return found[1] if self._closed is None or self._closed.is_clear(body) else None
 
-    def bind(
-        self, body: bytes, places: Places, given: GivenNames, kept: Kept
-    ) -> tuple[Bound, Kept] | None:
+    def bind(self, body: bytes, places: Places, given: GivenNames, kept: Kept) -> Named | None:
         """Return the contexts of the items, and the names to be kept; None where one is unfit.
 
         `kept` are the names of the request's body.
@@ -304,7 +306,7 @@ class FlatJson:
 
     def _bind(
         self, given: GivenNames, asked: Kept, spelled: tuple[bytes | None, ...]
-    ) -> tuple[Bound, Kept] | None:
+    ) -> Named | None:
         names = [*given.names]
         for (at, _), name in zip(given.kept, asked, strict=True):
             if type(name) is not str:
@@ -419,12 +421,7 @@ def _usual(encrypt: Sequence[Placed], decrypt: Sequence[Placed]) -> Literal["", 
 
 
 def _add_one(  # noqa: PLR0913, PLR0917 - what a row is made of
-    values: Values,
-    how: tuple[Seal, Seal],
-    context: Context,
-    body: bytes,
-    start: int,
-    end: int,
+    values: Values, how: tuple[Seal, Seal], context: Context, body: bytes, start: int, end: int
 ) -> None:
     """Add a value that is to be sealed: a string, or other JSON."""
     if body[start] != _QUOTE:
@@ -439,11 +436,7 @@ def _add_one(  # noqa: PLR0913, PLR0917 - what a row is made of
 
 
 def _add_sealed(
-    values: Values,
-    how: tuple[Seal, Seal],
-    context: Context,
-    body: bytes,
-    spots: list[int],
+    values: Values, how: tuple[Seal, Seal], context: Context, body: bytes, spots: list[int]
 ) -> None:
     """Add the values of a list, those strings together that no other value parts."""
     escapes, looks = b"\\" in body, any(one in body for one in PREFIXES)

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple, Protocol, TypeVar
 
 from ..compiled.block import CompiledBlock
-from ..compiled.flat_json import Bound, FlatJson, Kept, Places
+from ..compiled.flat_json import Bound, FlatJson, Kept, Named, Places
 from ..compiled.message_match import JOSE
 from ..crypto.context import KIND_BODY, Scope
 from ..crypto.session_cipher import Session
@@ -217,13 +217,7 @@ class PreparedJson(Prepared):
         return cuts and without_tags(body, members) is not body
 
     def _carried_out(  # noqa: PLR0913, PLR0917 - what `changed` has found
-        self,
-        body: bytes,
-        places: Places,
-        named: tuple[Bound, Kept],
-        keys: WarmKeys,
-        now: float,
-        most: int,
+        self, body: bytes, places: Places, named: Named, keys: WarmKeys, now: float, most: int
     ) -> ChangedBody | None:
         """Return what a body becomes; None where it is planned."""
         flat, found, usual, (bound, leaves) = self._flat, None, None, named

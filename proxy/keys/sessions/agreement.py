@@ -76,8 +76,8 @@ class ScopeKeys(NamedTuple):
     """Those of the state when it was taken."""
 
 
-_Offered = tuple[SessionRecord, bytes]
-"""A record of ours, and its bytes as the store may hold them."""
+_Offered = tuple[SessionRecord, Offer]
+"""A record of ours, and how it is offered."""
 Fits = Callable[[bytes], bool]
 """Returns whether the caller can use the session with that id."""
 
@@ -179,17 +179,16 @@ class Agreement:
     ) -> tuple[_Offered, HeldRecords]:
         """Offer a new session in the place of the one seen; return it, and what the store holds."""
         for _ in range(REPLACE_TRIES):
-            record, offer = self._offer(keys)
-            offered = record, offer.record
+            offered = self._offer(keys)
             try:
                 if seen is None:
-                    return offered, await self._store.get_or_create(offer)
-                return offered, await self._store.replace(offer, seen=seen.record)
+                    return offered, await self._store.get_or_create(offered[1])
+                return offered, await self._store.replace(offered[1], seen=seen.record)
             except Fenced as fenced:
                 await self._fences.restore(keys.state.name, fenced.fence)
         raise StoreFailed("store-fenced")
 
-    def _offer(self, keys: ScopeKeys) -> tuple[SessionRecord, Offer]:
+    def _offer(self, keys: ScopeKeys) -> _Offered:
         state, keyring, keks, _ = keys
         record = self._new_record(keys)
         if self._ephemeral:
@@ -230,10 +229,10 @@ class Agreement:
 
     def _accept(self, held: HeldRecords, keys: ScopeKeys, offered: _Offered) -> Agreed | None:
         """Return the session of an authentic record that is not stale; None for any other."""
-        state, (record, ours) = keys.state, offered
+        state, (record, offer) = keys.state, offered
         self._revocations.learn(state, held.revocation, self._notice)
         try:
-            if held.record != ours:
+            if held.record != offer.record:  # else it is authentic, and known
                 record = records.decode_session(held.record, state.name, keys.keyring.record_key)
         except RecordUnknown as unknown:
             self._notice(str(unknown))
@@ -245,7 +244,7 @@ class Agreement:
             self._notice("record-stale")
             return None
         self._epochs.put(state.name, record.epoch)
-        return self._usable(record, held, keys, made=held.record == ours)
+        return self._usable(record, held, keys, made=held.record == offer.record)
 
     def _usable(
         self, record: SessionRecord, held: HeldRecords, keys: ScopeKeys, *, made: bool

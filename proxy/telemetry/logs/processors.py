@@ -107,7 +107,7 @@ def _second(second: int) -> str:
 
 
 def spelled(value: Scalar) -> str:
-    """Return a scalar as JSON."""
+    """Return a scalar as JSON, a number with at most three decimals."""
     if type(value) is str:
         return quoted(value)
     if type(value) is int:
@@ -116,10 +116,7 @@ def spelled(value: Scalar) -> str:
 
 
 def _one_line(names: KeyNames, clock: Clock) -> Processor:
-    """Return a processor that makes one line of JSON, in ASCII, in the names of a convention.
-
-    The time is first; numbers have at most three decimals.
-    """
+    """Return a processor that makes a line of JSON, in ASCII, in a convention's names; time first."""
 
     @cache
     def head(event: str, level: str) -> str:

@@ -152,8 +152,7 @@ class MessageReader:
         begin = at + 2
         if len(buffer) < begin + 2 or buffer[at] not in _WHOLE:
             return None
-        masked = self._masked
-        size = buffer[at + 1] - (MASKED if masked else 0)
+        size = buffer[at + 1] - (MASKED if self._masked else 0)
         if size == LENGTH_16:
             size = buffer[begin] << 8 | buffer[begin + 1]
             begin += 2
@@ -161,13 +160,13 @@ class MessageReader:
                 return None
         elif not 0 <= size < LENGTH_16:
             return None
-        if masked:
+        if self._masked:
             begin += MASK_SIZE
         end = begin + size
         if end > len(buffer) or size > self._limit:
             return None
         payload = buffer[begin:end]
-        if masked:
+        if self._masked:
             payload = masking(payload, buffer[begin - MASK_SIZE : begin])
         opcode = buffer[at] & _OPCODE
         if opcode == TEXT and not payload.isascii():
