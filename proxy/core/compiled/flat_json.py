@@ -79,14 +79,12 @@ class Bound:
     def __init__(self, contexts: tuple[Context, ...], seals: int) -> None:
         """Take the contexts, the first of which are for sealing."""
         self.contexts: Final = contexts
-        scopes = {one.scope for one in contexts}
-        self.scope: Final = contexts[0].scope if len(scopes) == 1 else None
+        scopes = [one.scope for one in contexts]
+        self.scope: Final = scopes[0] if len(set(scopes)) == 1 else None
         """The scope of all contexts, if it is one."""
         self._opens: Final = contexts[seals:]
-        counts: dict[Scope, int] = {}
-        for one in contexts[:seals]:
-            counts[one.scope] = counts.get(one.scope, 0) + 1
-        self._sealing: Final = Needs(counts)
+        sealing = scopes[:seals]
+        self._sealing: Final = Needs({one: sealing.count(one) for one in dict.fromkeys(sealing)})
         self._needs: Final[dict[object, Needs]] = {}
         self._repeated: tuple[list[int], tuple[Context, ...]] = [], ()
 
@@ -145,6 +143,10 @@ class Bound:
         return needs
 
 
+Named = tuple[Bound, Kept]
+"""What names make, and those of them to be kept."""
+
+
 class FlatJson:
     """The items of one block whose values lie at plain paths.
 
@@ -158,6 +160,7 @@ class FlatJson:
     """
 
     __slots__ = (
+        "_bind_of_each",
         "_binds",
         "_bound",
         "_closed",
@@ -239,7 +242,9 @@ class FlatJson:
         self.shows: Final = any(
             how.item is not None and how.item.shown for _, how, _ in self._opens
         )
-        self._binds = tuple(_bind_of(item) for item in self._items)
+        binds = [_bind_of(item) for item in self._items]
+        self._binds = tuple(dict.fromkeys(binds))
+        self._bind_of_each = tuple(map(self._binds.index, binds))
         constants = {at: one.name for at, one in named if _is_constant(one)}
         self._constants = tuple(constants.get(at) for at in range(_UNNAMED + 1))
         named = [(at, one) for at, one in named if at not in constants]
@@ -252,7 +257,7 @@ class FlatJson:
             for place in json_sources(one)
             if place in here
         )
-        self._bound: dict[object, tuple[Bound, Kept]] = {}
+        self._bound: dict[object, Named] = {}
         self.named_in_head: Final = any(isinstance(one, NameSource) for one, _ in self.sources)
         self.given: tuple[Sequence[JsonSource], GivenNames] | None = None
 
@@ -280,9 +285,7 @@ class FlatJson:
                 return None
         return found[1] if self._closed is None or self._closed.is_clear(body) else None
 
-    def bind(
-        self, body: bytes, places: Places, given: GivenNames, kept: Kept
-    ) -> tuple[Bound, Kept] | None:
+    def bind(self, body: bytes, places: Places, given: GivenNames, kept: Kept) -> Named | None:
         """Return the contexts of the items, and the names to be kept; None where one is unfit.
 
         `kept` are the names of the request's body.
@@ -303,7 +306,7 @@ class FlatJson:
 
     def _bind(
         self, given: GivenNames, asked: Kept, spelled: tuple[bytes | None, ...]
-    ) -> tuple[Bound, Kept] | None:
+    ) -> Named | None:
         names = [*given.names]
         for (at, _), name in zip(given.kept, asked, strict=True):
             if type(name) is not str:
@@ -329,7 +332,7 @@ class FlatJson:
     def _contexts(self, names: Sequence[str]) -> tuple[Context, ...] | None:
         """Return the context of each item's values; None where names are long.
 
-        Equal scopes are one object.
+        Equal scopes are one object, and so are the contexts of items that bind the same.
         """
         parts: list[str | None] = [*self._constants]
         for at, name in zip(self._parts, names, strict=True):
@@ -343,7 +346,7 @@ class FlatJson:
             if scope is None:
                 scope = scopes[of] = Scope(*of)
             contexts.append(Context(scope, field, parts[message], purpose))
-        return tuple(contexts)
+        return tuple([contexts[at] for at in self._bind_of_each])
 
     def spots(self, places: Places, bound: Bound) -> tuple[list[int], tuple[Context, ...]]:
         """Return where each value begins and ends, and its context, item after item."""
@@ -418,12 +421,7 @@ def _usual(encrypt: Sequence[Placed], decrypt: Sequence[Placed]) -> Literal["", 
 
 
 def _add_one(  # noqa: PLR0913, PLR0917 - what a row is made of
-    values: Values,
-    how: tuple[Seal, Seal],
-    context: Context,
-    body: bytes,
-    start: int,
-    end: int,
+    values: Values, how: tuple[Seal, Seal], context: Context, body: bytes, start: int, end: int
 ) -> None:
     """Add a value that is to be sealed: a string, or other JSON."""
     if body[start] != _QUOTE:
@@ -438,11 +436,7 @@ def _add_one(  # noqa: PLR0913, PLR0917 - what a row is made of
 
 
 def _add_sealed(
-    values: Values,
-    how: tuple[Seal, Seal],
-    context: Context,
-    body: bytes,
-    spots: list[int],
+    values: Values, how: tuple[Seal, Seal], context: Context, body: bytes, spots: list[int]
 ) -> None:
     """Add the values of a list, those strings together that no other value parts."""
     escapes, looks = b"\\" in body, any(one in body for one in PREFIXES)
@@ -548,7 +542,7 @@ def is_simple(source: Source) -> bool:
 
 def _size(known: tuple[tuple[str, ...], Kept, tuple[bytes | None, ...]]) -> int:
     """Return how long names are, in characters as they are spelled."""
-    return sum(len(one) for names in known for one in names if isinstance(one, str | bytes))
+    return sum([len(one) for names in known for one in names if isinstance(one, str | bytes)])
 
 
 def _name_of(literal: bytes) -> str | None:

@@ -117,11 +117,7 @@ class Session:
             )
         if form == "equal":
             raise ValueError("the equal form has keys of its own")
-        recent = self._recent_headers.get(id(context))
-        if recent is not None and cty == recent[1] and exp == recent[2]:
-            head = recent[3]
-        else:
-            head = self._header(context, cty, exp)
+        head = self._header(context, cty, exp)
         if form == "base64":
             return self._seal_base64(plaintext, head, max_chars, name)
         if max_chars is not None and token.jwe_length(head, len(plaintext)) > max_chars:
@@ -138,7 +134,7 @@ class Session:
         """
         known = self._recent_heads.get(id(contexts))
         if known is None:
-            known = contexts, tuple(self._header(one, None, None) for one in contexts)
+            known = contexts, tuple([self._header(one, None, None) for one in contexts])
             _remember(self._recent_heads, id(contexts), known)
         return known[1]
 
@@ -258,6 +254,9 @@ class Session:
         return known
 
     def _header(self, context: Context, cty: str | None, exp: int | None) -> bytes:
+        recent = self._recent_headers.get(id(context))
+        if recent is not None and cty == recent[1] and exp == recent[2]:
+            return recent[3]
         known = self._headers.get((context, cty, exp))
         if known is None:
             known = self._new_header(context, cty, exp)

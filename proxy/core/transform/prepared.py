@@ -11,10 +11,10 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Final, Protocol, TypeVar
+from typing import Final, NamedTuple, Protocol, TypeVar
 
 from ..compiled.block import CompiledBlock
-from ..compiled.flat_json import Bound, FlatJson, Kept, Places
+from ..compiled.flat_json import Bound, FlatJson, Kept, Named, Places
 from ..compiled.message_match import JOSE
 from ..crypto.context import KIND_BODY, Scope
 from ..crypto.session_cipher import Session
@@ -35,7 +35,7 @@ from ..values.hows import How, Open, Seal
 from ..values.key_needs import NO_KEYS, Keys, Needs
 from ..values.outcomes import NOTHING_GOT, Got, Outcome, no_tally
 from ..values.strings import Changed as ChangedBody
-from ..values.strings import texts_in, tokens_in
+from ..values.strings import UsualTexts, texts_in, tokens_in
 from ..values.table import Values, What, is_parts, lookup
 from .added_headers import added_to_request, added_to_response
 from .forwardable import Changed, Frame, mint_changed
@@ -61,33 +61,23 @@ class WarmKeys(Protocol):
         """Keep sessions under which so many tags have verified."""
 
 
-class KeysOfOne:
-    """The keys of one message, which were waited for."""
+class Lacking(NamedTuple):
+    """What a body lacks to be sealed: the keys; what is sealed, and the names that it leaves."""
 
-    __slots__ = ("_found", "_needs")
-
-    def __init__(self, needs: Needs, found: Keys) -> None:
-        """Take what it `lacks`, and what was found."""
-        self._needs: Final = needs
-        self._found: Final = found
-
-    def resolve_warm(self, needs: Needs) -> Keys | None:
-        """Return the sessions, if they are those that were waited for."""
-        return self._found if needs == self._needs else None
-
-    def remember(self, sessions: Mapping[Session, int]) -> None:
-        """Do nothing: what is sealed verifies no tag."""
+    needs: Needs
+    texts: UsualTexts
+    leaves: Kept
 
 
 class Prepared(ABC):
     """What is done to the bodies of messages with one head.
 
-    `lacks` are the keys for the last body, if all of it can be sealed once they are there.
+    `lacks` is what the last body does, if all of it can be sealed once it is there.
     """
 
     __slots__ = ("_exchange", "_head", "_opaque", "lacks")
 
-    lacks: Needs | None
+    lacks: Lacking | None
 
     def __init__(self, exchange: Exchange, head: Head, *, opaque: bool = False) -> None:
         """Take what the head says; `opaque` says that bodies are sealed as a whole."""
@@ -111,6 +101,11 @@ class Prepared(ABC):
         `kept` are the names of the request's body, `now` is in seconds since 1970. `any_number`:
         it is worked at in slices, so there may be more values than one slice has time for.
         """
+
+    def sealed(self, body: bytes, lacking: Lacking, found: Keys) -> Changed:
+        """Return the message with this body sealed under the keys that it lacked."""
+        new, counts, _, keys, _ = lacking.texts.changed(body, found)
+        return mint_changed(self.frame(counts, None), new, counts, lacking.leaves, keys)
 
     def frame(self, counts: Mapping[Outcome, int], media: str | None) -> Frame:
         """Return all of a message but its body, for these outcomes and this new type."""
@@ -183,7 +178,7 @@ class PreparedJson(Prepared):
         return mint_changed(frame, new, counts, leaves, found, shown, proven, tally)
 
     def changed(
-        self, body: bytes, keys: WarmKeys, now: float, kept: Kept, *, any_number: bool = False
+        self, body: bytes, keys: WarmKeys, now: float, kept: Kept = (), *, any_number: bool = False
     ) -> tuple[ChangedBody, Kept, Got] | None:
         """Return a body changed, the names that it leaves, and what its caller gets.
 
@@ -206,7 +201,7 @@ class PreparedJson(Prepared):
             most = compiled.block.max_values
             if most > MOST_VALUES and not any_number:
                 most = MOST_VALUES
-            done = self._carried_out(body, places, named[0], keys, now, most)
+            done = self._carried_out(body, places, named, keys, now, most)
         except SealyardError:
             return None
         if done is None:
@@ -220,10 +215,10 @@ class PreparedJson(Prepared):
         return cuts and without_tags(body, self._exchange.decision.tagged) is not body
 
     def _carried_out(  # noqa: PLR0913, PLR0917 - what `changed` has found
-        self, body: bytes, places: Places, bound: Bound, keys: WarmKeys, now: float, most: int
+        self, body: bytes, places: Places, named: Named, keys: WarmKeys, now: float, most: int
     ) -> ChangedBody | None:
         """Return what a body becomes; None where it is planned."""
-        flat, found, usual = self._flat, None, None
+        flat, found, usual, (bound, leaves) = self._flat, None, None, named
         if bound.scope is not None and flat.usual:
             spots, contexts = flat.spots(places, bound)
             if 0 < len(contexts) <= min(most, MOST_VALUES):
@@ -234,7 +229,8 @@ class PreparedJson(Prepared):
             found = keys.resolve_warm(needs)
             if found is None:
                 # How long it takes to refuse a token must not tell whether its key was there.
-                self.lacks = needs if flat.usual == "seals" else None
+                if isinstance(usual, UsualTexts):
+                    self.lacks = Lacking(needs, usual, leaves)
                 return None
             changed = usual.changed(body, found)
             if changed is not False:
@@ -380,10 +376,11 @@ def _add(totals: dict[_K, int], counts: Mapping[_K, int]) -> None:
 class PreparedMessages:
     """The messages of a WebSocket that go in one direction."""
 
-    __slots__ = ("_one", "_sentinels", "_until")
+    __slots__ = ("_frames", "_one", "_sentinels", "_until")
 
     def __init__(self, one: PreparedJson, sentinels: frozenset[bytes]) -> None:
         """Take what is done to their JSON, and the messages that pass unread."""
+        self._frames: dict[tuple[Outcome, ...], Frame] = {}
         self._one = one
         self._sentinels = sentinels
         self._until = one.until
@@ -396,4 +393,13 @@ class PreparedMessages:
         sentinel = self._sentinels and body.strip(_BLANK) in self._sentinels
         if sentinel or now >= self._until:
             return None
-        return self._one.change(body, keys, now)
+        done = self._one.changed(body, keys, now)
+        if done is None:
+            return None
+        (new, counts, proven, found, tally), leaves, shown = done
+        if proven:
+            keys.remember(proven)
+        frame = self._frames.get(outcomes := (*counts,))
+        if frame is None:
+            frame = self._frames[outcomes] = self._one.frame(counts, None)
+        return mint_changed(frame, new, counts, leaves, found, shown, proven, tally)

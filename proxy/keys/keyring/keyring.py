@@ -68,6 +68,8 @@ class Keyring:
     """The secrets of search, the older generation first; there may be none."""
     origin: Origin | None = field(default=None, compare=False, repr=False)
     """The head and the signatures of the file that this, or what it was made of, was read from."""
+    primary: KekEntry = field(init=False, compare=False, repr=False)
+    """The one KEK that new sessions are sealed under."""
     _times: dict[str, int] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -77,8 +79,10 @@ class Keyring:
         for entry in self.keks:
             kek.check_kek(entry)
         kek.check_distinct(self.keks)
-        if sum(entry.state == "primary" for entry in self.keks) != 1:
+        primary = [entry for entry in self.keks if entry.state == "primary"]
+        if len(primary) != 1:
             raise KeyringError("exactly one KEK must be primary")
+        object.__setattr__(self, "primary", primary[0])
         if self.generation < 1 or self.pruned < 0:
             raise KeyringError("a keyring's generation is at least 1, and its times at least 0")
         kek.check_numbers([one.number for one in self.keks], self.retired)
@@ -148,11 +152,6 @@ class Keyring:
     def state(self) -> State:
         """What tells this state of the keyring from others."""
         return State(self.generation, self.digest)
-
-    @property
-    def primary(self) -> KekEntry:
-        """The one KEK that new sessions are sealed under."""
-        return next(entry for entry in self.keks if entry.state == "primary")
 
     def entry(self, kek_id: str) -> KekEntry:
         """Return the KEK `kek_id` in whatever state; raise KeyringError for an unknown id."""

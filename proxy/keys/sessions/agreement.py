@@ -76,6 +76,8 @@ class ScopeKeys(NamedTuple):
     """Those of the state when it was taken."""
 
 
+_Offered = tuple[SessionRecord, Offer]
+"""A record of ours, and how it is offered."""
 Fits = Callable[[bytes], bool]
 """Returns whether the caller can use the session with that id."""
 
@@ -119,22 +121,22 @@ class Agreement:
                 # The answer tells the store's time, by which an offer is made.
                 found = await self._store.find(state.name, ())
                 self._revocations.learn(state, found.revocation, self._notice)
-            if self._clock.wrong:
-                self._notice(str(ClockRefused()))
-                return None
-            offer, held = await self._asked(keys)
+                if self._clock.wrong:
+                    self._notice(str(ClockRefused()))
+                    return None
+            offered, held = await self._asked(keys)
             for _ in range(MOST_DOUBTS):
                 if held.revocation is None or self._learned(held.revocation, keys):
                     break
                 # It was forged, or spoilt on the way: the last answer decides.
-                offer, held = await self._asked(keys)
+                offered, held = await self._asked(keys)
             for _ in range(REPLACE_TRIES):
-                agreed = self._accept(held, keys, offer)
+                agreed = self._accept(held, keys, offered)
                 if agreed is not None and fits(agreed.sid):
                     return agreed
                 # Made anew, so that its epoch is above the one just seen.
-                offer, held = await self._asked(keys, held)
-            agreed = self._accept(held, keys, offer)
+                offered, held = await self._asked(keys, held)
+            agreed = self._accept(held, keys, offered)
         except StoreFull:
             if self._ephemeral:
                 raise KeysFull("store-full") from None
@@ -174,26 +176,26 @@ class Agreement:
 
     async def _asked(
         self, keys: ScopeKeys, seen: HeldRecords | None = None
-    ) -> tuple[Offer, HeldRecords]:
+    ) -> tuple[_Offered, HeldRecords]:
         """Offer a new session in the place of the one seen; return it, and what the store holds."""
         for _ in range(REPLACE_TRIES):
-            offer = self._offer(keys)
+            offered = self._offer(keys)
             try:
                 if seen is None:
-                    return offer, await self._store.get_or_create(offer)
-                return offer, await self._store.replace(offer, seen=seen.record)
+                    return offered, await self._store.get_or_create(offered[1])
+                return offered, await self._store.replace(offered[1], seen=seen.record)
             except Fenced as fenced:
                 await self._fences.restore(keys.state.name, fenced.fence)
         raise StoreFailed("store-fenced")
 
-    def _offer(self, keys: ScopeKeys) -> Offer:
+    def _offer(self, keys: ScopeKeys) -> _Offered:
         state, keyring, keks, _ = keys
         record = self._new_record(keys)
         if self._ephemeral:
             record = with_key(
                 record, state.name, keks.primary.key, SessionKey(self._random(KEY_BYTES))
             )
-        return Offer(
+        return record, Offer(
             state.name,
             records.encode_session(record, state.name, keyring.record_key),
             record.soft_end - record.created,
@@ -225,12 +227,13 @@ class Agreement:
         self._revocations.learn(keys.state, record, self._notice)
         return records.revokes(record, keys.state.name, keys.keyring.record_key)
 
-    def _accept(self, held: HeldRecords, keys: ScopeKeys, offer: Offer) -> Agreed | None:
+    def _accept(self, held: HeldRecords, keys: ScopeKeys, offered: _Offered) -> Agreed | None:
         """Return the session of an authentic record that is not stale; None for any other."""
-        state = keys.state
+        state, (record, offer) = keys.state, offered
         self._revocations.learn(state, held.revocation, self._notice)
         try:
-            record = records.decode_session(held.record, state.name, keys.keyring.record_key)
+            if held.record != offer.record:  # else it is authentic, and known
+                record = records.decode_session(held.record, state.name, keys.keyring.record_key)
         except RecordUnknown as unknown:
             self._notice(str(unknown))
             raise
@@ -241,11 +244,11 @@ class Agreement:
             self._notice("record-stale")
             return None
         self._epochs.put(state.name, record.epoch)
-        agreed = self._usable(record, held, keys)
-        ours = agreed is not None and held.record == offer.record
-        return replace(agreed, made=True) if agreed is not None and ours else agreed
+        return self._usable(record, held, keys, made=held.record == offer.record)
 
-    def _usable(self, record: SessionRecord, held: HeldRecords, keys: ScopeKeys) -> Agreed | None:
+    def _usable(
+        self, record: SessionRecord, held: HeldRecords, keys: ScopeKeys, *, made: bool
+    ) -> Agreed | None:
         now = self._clock()
         start = began(record.sid)
         soft_end = min(
@@ -257,13 +260,13 @@ class Agreement:
         if record.kek_number != keys.keks.primary.number or bool(record.wrapped) != self._ephemeral:
             return None
         if not self._ephemeral:
-            return Agreed(record.sid, soft_end)
+            return Agreed(record.sid, soft_end, made=made)
         key = key_of_record(record, keys.state.name, keys.keks)
         if key is None:
             return None
         grace_ms = record.hard_end - record.soft_end
         hard_end = min(now * 1000 + held.remaining_ms + grace_ms, record.hard_end) / 1000
-        return Agreed(record.sid, soft_end, key, hard_end)
+        return Agreed(record.sid, soft_end, key, hard_end, made)
 
 
 def new_sid(clock: SharedClock, not_before: int, random: RandomBytes) -> bytes:
@@ -271,10 +274,11 @@ def new_sid(clock: SharedClock, not_before: int, random: RandomBytes) -> bytes:
 
     Raises KeyUnavailable while our clock is far before the revocation: it would be of the future.
     """
-    # A revocation of this very second must not revoke the new session.
-    begins = max(clock.begins(), not_before)
-    if not clock.begun(begins):
-        raise KeyUnavailable("clock-before-revocation")
+    begins = clock.begins()
+    if not_before > begins:  # a revocation of this very second must not revoke the new session
+        begins = not_before
+        if not clock.begun(begins):
+            raise KeyUnavailable("clock-before-revocation")
     return begins.to_bytes(SID_TIME_BYTES) + random(SID_BYTES - SID_TIME_BYTES)
 
 

@@ -109,7 +109,7 @@ class RevocationStates:
         That may be after now, if the clock was set back since. One of the future does not count.
         """
         newest = self._newest.get(name) or 0
-        return newest if self._begun(newest) else 0
+        return newest if newest and self._begun(newest) else 0
 
     def learn(
         self,

@@ -126,6 +126,7 @@ class SessionStarter:
         A new session is written to the audit log first. Raises KeyUnavailable where it cannot be,
         and where an ephemeral session was not agreed on.
         """
+        now = self._clock()
         if agreed is None:
             agreed = self._agreement.alone(keys)
         if self._key_events is not None and (agreed.made or self._unreported.get(agreed.sid)):
@@ -134,12 +135,12 @@ class SessionStarter:
             held = self._sealing.get(scope)
             kek = None if agreed.key is not None else keys.keks.primary.id
             previous = None if held is None else held.session.sid
-            ttl = agreed.soft_end - self._clock()
+            ttl = agreed.soft_end - now
             await self._key_events.begins(
                 Beginning(keys.state.name, agreed.sid, kek, cause, round(ttl, 3), previous)
             )
             self._unreported.forget(agreed.sid)
-        return self._install(scope, keys, agreed)
+        return self._install(scope, keys, agreed, now)
 
     def _cause(self, held: Sealing | None, count: int, now: float) -> Cause:
         """Return why the session that is held cannot continue."""
@@ -153,11 +154,11 @@ class SessionStarter:
             return "use"
         return "age"
 
-    def _install(self, scope: Scope, keys: ScopeKeys, agreed: Agreed) -> Session:
+    def _install(self, scope: Scope, keys: ScopeKeys, agreed: Agreed, now: float) -> Session:
         if keys.keyring is not self.keyring:  # replaced while the store was asked
             return _session(agreed, scope, keys.keks)
         # Other scopes may have pushed out the state of the question meanwhile.
-        state, now = self._revocations.of(scope), self._clock()
+        state = self._revocations.of(scope)
         unchanged = self._revocations.unchanged(scope, keys.state, keys.changes)
         if not agreed.shared:
             fresh_until = now + REST_SECONDS

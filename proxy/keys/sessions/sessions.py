@@ -223,7 +223,8 @@ class Sessions:
                 raise KeyUnavailable("too-many-values")
             await self._opening.require_room(needs)
             self.lookups.asked += 1
-            asked = self._clock()
+            if needs.opens:
+                asked = self._clock()
             await self._obtain_all(needs)
         raise KeyUnavailable("too-many-scopes")
 
@@ -245,7 +246,7 @@ class Sessions:
         if self.withdrawn and (seals or opens or needs.seeks):
             self._forget()  # what was begun before may have kept a key since
             raise KeyUnavailable(WITHDRAWN)
-        if seals and not self.leased:
+        if seals and self.sealing_until != math.inf and not self.leased:
             return None
         if not opens and len(seals) == 1:
             keys = self.sealing.take_one(seals, now)
@@ -453,7 +454,7 @@ class Sessions:
         return None if opened is None else self.resolve_warm(needs, opened)
 
     async def _obtain_all(self, needs: Needs) -> None:
-        opens = await self._opening.missing(needs.opens)
+        opens = await self._opening.missing(needs.opens) if needs.opens else {}
         calls = [partial(self._ensure, *one) for one in needs.seals.items()]
         await all_done(calls + [partial(self._find, *one) for one in opens.items()])
 

@@ -32,7 +32,7 @@ from . import (
     Told,
     Under,
 )
-from .store import patience
+from .store import Patience
 
 _T = TypeVar("_T")
 
@@ -49,6 +49,8 @@ class GuardedStore:
     ) -> None:
         """Take the store; the caller still owns it."""
         self._store = store
+        self.time = store.time
+        """Returns the time of the store's own clock, in seconds since 1970; None if not known."""
         self._timeout = timeout
         self._notice = notice
         self._clock = clock
@@ -78,10 +80,6 @@ class GuardedStore:
     def keeps_time(self) -> bool:
         """Whether the store has a clock of its own."""
         return self._store.keeps_time
-
-    def time(self) -> float | None:
-        """Return the time of the store's own clock, in seconds since 1970; None if not known."""
-        return self._store.time()
 
     @property
     def room(self) -> Room | None:
@@ -240,14 +238,12 @@ class GuardedStore:
 
 async def _answered(seconds: float, question: Callable[[], Awaitable[_T]]) -> _T:
     """Return the answer to a question; ask again while a file is busy and another try has time."""
-    loop = asyncio.get_running_loop()
-    last = loop.time() + seconds - BUSY_SECONDS
-    async with patience(seconds):
+    async with Patience(seconds) as patience:
         while True:
             try:
                 return await question()
             except StoreFailed as failed:
-                if failed.errno != "SQLITE_BUSY" or loop.time() >= last:
+                if failed.errno != "SQLITE_BUSY" or patience.left <= BUSY_SECONDS:
                     raise
 
 

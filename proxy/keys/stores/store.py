@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, Self
 
 from ..policy import (
     CANCEL_AGAIN_SECONDS,
@@ -379,24 +378,40 @@ async def end(task: asyncio.Task[None]) -> None:
         await asyncio.wait({task}, timeout=CANCEL_AGAIN_SECONDS)
 
 
-@asynccontextmanager
-async def patience(seconds: float) -> AsyncIterator[None]:
-    """Raise TimeoutError where the block takes longer, but not for what this process itself lost.
+class Patience:
+    """Raises TimeoutError where the block takes longer, but not for what this process itself lost.
 
     Where it was held up until then, as by others that use the processor or by a quota, an answer
     may lie unread in its socket: the event loop ends waits before it reads. So it waits once more,
-    for as long as it was held up, at most `seconds`.
+    for as long as it was held up, at most `seconds`. `loop` is the one that runs.
     """
-    loop = asyncio.get_running_loop()
-    due = loop.time() + seconds
-    async with asyncio.timeout(None) as limit:
 
-        def over() -> None:
-            late = loop.time() - due
-            limit.reschedule(loop.time() + (min(late, seconds) if late > HELD_UP_SECONDS else 0))
+    __slots__ = ("_due", "_limit", "_seconds", "_timer", "loop")
 
-        timer = loop.call_at(due, over)
-        try:
-            yield
-        finally:
-            timer.cancel()
+    def __init__(self, seconds: float) -> None:
+        """Be ready to wait."""
+        self.loop = asyncio.get_running_loop()
+        self._limit = asyncio.timeout(None)
+        self._seconds = seconds
+
+    async def __aenter__(self) -> Self:
+        """Begin to wait."""
+        self._due = self.loop.time() + self._seconds
+        await self._limit.__aenter__()
+        self._timer = self.loop.call_at(self._due, self._over)
+        return self
+
+    @property
+    def left(self) -> float:
+        """How many seconds are left of them."""
+        return self._due - self.loop.time()
+
+    async def __aexit__(self, *left: object) -> None:
+        """Wait no more."""
+        self._timer.cancel()
+        await self._limit.__aexit__(*left)  # type: ignore[arg-type]  # it gets what this is given
+
+    def _over(self) -> None:
+        now = self.loop.time()
+        late = now - self._due
+        self._limit.reschedule(now + (min(late, self._seconds) if late > HELD_UP_SECONDS else 0))

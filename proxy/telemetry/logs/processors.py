@@ -1,10 +1,10 @@
 """The structlog processors that every event passes, in this order.
 
-1. `declared_only` drops the keys that the table of events does not have.
-2. `scrubbed_values` leaves scalars alone and hides what looks like a secret.
-3. The operator's processors (`--log-processor`), if any. They get what would be written, and what
-   they return passes 1 and 2 once more, so that nothing of theirs is written unchecked.
-4. The renderer of the format makes one line of printable ASCII.
+1. `declared` drops the keys that the table of events does not have, leaves scalars alone, and hides
+   what looks like a secret.
+2. The operator's processors (`--log-processor`), if any. They get what would be written, and what
+   they return passes 1 once more, so that nothing of theirs is written unchecked.
+3. The renderer of the format makes one line of printable ASCII.
 """
 
 from __future__ import annotations
@@ -12,13 +12,12 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from functools import cache, lru_cache
 from json.encoder import encode_basestring_ascii
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from structlog.dev import ConsoleRenderer
-from structlog.processors import JSONRenderer
 from structlog.typing import EventDict, Processor
 
 from ..policy import CACHED_TEXTS, LOG_CHARS
@@ -43,16 +42,14 @@ def chain(
     log_format: Format, *, clock: Clock, colors: bool, extra: Sequence[Processor] = ()
 ) -> list[Processor]:
     """Return the processors of a format; `extra` are the operator's, each guarded already."""
-    checks: list[Processor] = [declared_only, scrubbed_values]
-    checked = [*checks, *extra, *checks] if extra else checks
+    checked: list[Processor] = [declared, *extra, declared] if extra else [declared]
     if log_format == "console":
         return [*checked, _for_people(clock), _console(colors=colors)]
-    renamed = _renamed(ECS if log_format == "ecs" else OTEL, clock)
-    return [*checked, renamed, JSONRenderer(serializer=one_line)]
+    return [*checked, _one_line(ECS if log_format == "ecs" else OTEL, clock)]
 
 
-def declared_only(_logger: object, level: str, entry: EventDict) -> EventDict:
-    """Keep what the table declares for the event, and count other keys in `dropped`.
+def declared(_logger: object, level: str, entry: EventDict) -> EventDict:
+    """Keep what the table declares for the event, as a line may show it; `dropped` counts the rest.
 
     Raise KeyError for an event that is not declared. Keys without a value are left out.
     """
@@ -67,18 +64,10 @@ def declared_only(_logger: object, level: str, entry: EventDict) -> EventDict:
         if own is None:
             unknown += value is not None and key not in _LINE_KEYS
         elif value is not None:
-            kept[own] = value
+            kept[own] = shown(own, value)
     if unknown:
         kept["dropped"] = unknown
     return kept
-
-
-def scrubbed_values(_logger: object, _level: str, entry: EventDict) -> EventDict:
-    """Replace each value by what a line may show of it."""
-    for key, value in entry.items():
-        if key not in _LINE_KEYS:
-            entry[key] = shown(key, value)
-    return entry
 
 
 def shown(key: str, value: object) -> Scalar:
@@ -117,13 +106,8 @@ def _second(second: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(second))
 
 
-def one_line(entry: Mapping[str, Scalar], **_: Any) -> str:  # noqa: ANN401 - as JSONRenderer calls it
-    """Return scalars as one line of JSON, in ASCII; numbers have at most three decimals."""
-    return "{" + ",".join([f"{quoted(key)}:{spelled(entry[key])}" for key in entry]) + "}"
-
-
 def spelled(value: Scalar) -> str:
-    """Return a scalar as JSON."""
+    """Return a scalar as JSON, a number with at most three decimals."""
     if type(value) is str:
         return quoted(value)
     if type(value) is int:
@@ -131,19 +115,28 @@ def spelled(value: Scalar) -> str:
     return f"{value:.3f}" if type(value) is float else json.dumps(value)
 
 
-def _renamed(names: KeyNames, clock: Clock) -> Processor:
-    """Return a processor that puts the time first and gives keys the names of a convention."""
+def _one_line(names: KeyNames, clock: Clock) -> Processor:
+    """Return a processor that makes a line of JSON, in ASCII, in a convention's names; time first."""
 
-    def renamed(_logger: object, level: str, entry: EventDict) -> EventDict:
-        line: EventDict = {names.time: utc(clock()), **names.head(entry["event"], level)}
+    @cache
+    def head(event: str, level: str) -> str:
+        opening = names.head(event, level).items()
+        return ",".join([f"{quoted(key)}:{quoted(text)}" for key, text in opening])
+
+    @cache
+    def named(key: str) -> str:
+        return quoted(names.key(key))
+
+    def line(_logger: object, level: str, entry: EventDict) -> str:
+        made = [f"{{{quoted(names.time)}:{quoted(utc(clock()))}", head(entry["event"], level)]
         for key, value in entry.items():
             if key == names.nanoseconds and isinstance(value, int | float):
-                line[names.key(key)] = round(value * 1_000_000)
+                made.append(f"{named(key)}:{round(value * 1_000_000)}")
             elif key == "dropped" or key not in _LINE_KEYS:
-                line[names.key(key)] = value
-        return line
+                made.append(f"{named(key)}:{spelled(value)}")
+        return ",".join(made) + "}"
 
-    return renamed
+    return line
 
 
 def _for_people(clock: Clock) -> Processor:

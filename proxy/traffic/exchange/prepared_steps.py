@@ -16,7 +16,6 @@ from ...core.planning.exchange import Exchange, Messages
 from ...core.planning.treatment import ResponseTreatment
 from ...core.transform import (
     Changed,
-    KeysOfOne,
     Prepared,
     PreparedJson,
     PreparedMessages,
@@ -107,18 +106,18 @@ class PreparedSteps:
         if prepared is None:
             return None
         kept = () if answer is None else exchange.kept
-        now, began = self.clock(), time.perf_counter()
-        changed = None
+        began, changed = time.perf_counter(), None
         if not long or may_go_at_once(body):
-            changed = prepared.change(body, self.keys, now, kept)
-            if prepared.lacks is not None:
-                keys = KeysOfOne(prepared.lacks, await self.resolve(prepared.lacks, record))
-                now, began = self.clock(), time.perf_counter()
-                changed = prepared.change(body, keys, now, kept)
+            changed = prepared.change(body, self.keys, self.clock(), kept)
+            if (lacking := prepared.lacks) is not None:
+                found = await self.resolve(lacking.needs, record)
+                began = time.perf_counter()
+                changed = prepared.sealed(body, lacking, found)
         if changed is None and long and isinstance(prepared, PreparedJson):
             async with self.slices.turn(long=long, answer=answer is not None) as run:
                 began = time.perf_counter()
-                changed = await run(prepared.change, body, self.keys, now, kept, any_number=True)
+                now, change = self.clock(), prepared.change
+                changed = await run(change, body, self.keys, now, kept, any_number=True)
         if changed is not None:
             if answer is None:
                 exchange.keep(changed.kept)

@@ -73,18 +73,19 @@ async def relay(  # noqa: PLR0913, PLR0917 - what the handler knows of one WebSo
 class Relay:
     """Joins the two legs until both have ended. Its record counts and tells of both directions.
 
-    `name` is that of the client. `abandoned`: it has left before anybody sent a close frame.
+    `name` is that of the client. `abandoned`: it has left before anybody sent a close frame;
+    `active`: bytes came since it was last unset; `over`: no message passes any more.
     """
 
     __slots__ = (
-        "_active",
         "_changed",
         "_client",
         "_controls",
         "_halves",
         "_lost",
-        "_over",
         "abandoned",
+        "active",
+        "over",
         "record",
         "steps",
     )
@@ -109,8 +110,8 @@ class Relay:
         self._controls = Controls(frozenset(one.direction for one in directions if one.seals))
         self.abandoned = False
         self._lost = False
-        self._over = False
-        self._active = False
+        self.over = False
+        self.active = False
         self._changed: asyncio.Future[None] | None = None
 
     async def run(self, *, idle: float, linger: float) -> None:
@@ -125,32 +126,27 @@ class Relay:
             half.begin()
         try:
             while not self._lost and not all(half.source.gone for half in self._halves):
-                self._active = False
+                self.active = False
                 self._changed = loop.create_future()
                 # asyncio.wait, since a timeout around the future would cancel it.
                 patience = max(linger, 0.0) if self._ending else idle
                 if self._client.gone:
                     patience = min(patience, LAST_MESSAGES_SECONDS)
                 await asyncio.wait({self._changed}, timeout=patience)
-                if self._changed.done() or (self._active and not self._ending):
+                if self._changed.done() or (self.active and not self._ending):
                     continue
                 if self._ending:
                     return
                 self.leave()
         finally:
-            self._over = True
+            self.over = True
             for half in self._halves:
                 half.abandon()
 
     @property
-    def over(self) -> bool:
-        """Whether no message passes any more."""
-        return self._over
-
-    @property
     def _ending(self) -> bool:
         legs = [half.source for half in self._halves]
-        return self._over or any(leg.gone for leg in legs) or all(leg.parted for leg in legs)
+        return self.over or any(leg.gone for leg in legs) or all(leg.parted for leg in legs)
 
     def leave(self) -> None:
         """Tell both peers that the process is about to end."""
@@ -183,12 +179,6 @@ class Relay:
         """Return what a control frame carries on in a direction."""
         return self._controls.carried(arrived.opcode, arrived.payload, direction)
 
-    def count(self, size: int, *, upward: bool) -> None:
-        """Take note of bytes that came."""
-        self._active = True
-        if upward:
-            self.record.request_bytes += size
-
     def sent(self, size: int, *, upward: bool) -> None:
         """Take note of bytes that went."""
         if not upward:
@@ -207,7 +197,7 @@ class Relay:
         self.steps.note_refusal(error, self.record)
 
     def _end(self, to_client: int, to_upstream: int, reason: str = "") -> None:
-        self._over = True
+        self.over = True
         for half in self._halves:
             code = to_client if half.source is self._client else to_upstream
             self.sent(half.source.close(code, reason), upward=half.source is not self._client)
@@ -266,11 +256,15 @@ class _Half:
 
     def received(self, data: bytes) -> None:
         """Take bytes of the source."""
-        self._relay.count(len(data), upward=self._upward)
-        self.source.reader.put(data)
+        relay, reader = self._relay, self.source.reader
+        relay.active = True
+        if self._upward:
+            relay.record.request_bytes += len(data)
+        reader.put(data)
         if self._waiting is None:
             self._go_on()
-        self._weigh()
+        if reader.held or self._hold.size or self._slow:
+            self._weigh()
 
     def _weigh(self) -> None:
         """Count what is held for the source; where there is no memory for it, end both.
@@ -346,12 +340,9 @@ class _Half:
 
     def _take_all(self) -> None:
         """Send what has come in one write, as far as it goes."""
-        left = _AT_ONCE
+        left, following = _AT_ONCE, self.source.reader.next
         try:
-            while self._waiting is None:
-                arrived = self.source.reader.next()
-                if arrived is None:
-                    break
+            while self._waiting is None and (arrived := following()) is not None:
                 self._take(arrived)
                 left -= 1
                 if not left and self._waiting is None and not self._relay.over:
@@ -395,13 +386,12 @@ class _Half:
 
     def _change(self, arrived: Arrived) -> Changed | None:
         """Return a message changed without a plan; None where it is planned."""
-        steps, opcode = self._relay.steps, arrived.opcode
-        if opcode not in self._prepared:
-            prepared = steps.prepared_messages(
+        steps, opcode, known = self._relay.steps, arrived.opcode, self._prepared
+        if opcode not in known:
+            known[opcode] = steps.prepared_messages(
                 self._messages, self._relay.record, binary=opcode == BINARY
             )
-            self._prepared[opcode] = prepared
-        prepared = self._prepared[opcode]
+        prepared = known[opcode]
         if prepared is None or not may_go_at_once(arrived.payload):
             return None
         return steps.change(prepared, arrived.payload, self._record())

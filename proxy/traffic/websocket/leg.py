@@ -93,16 +93,14 @@ class Leg:
 
         It goes out compressed if it came so and this peer has agreed to it.
         """
-        if not isinstance(message, Forwardable) or not isinstance(message.head, SocketHead):
+        head = message.frame.head if isinstance(message, Forwardable) else None
+        if not isinstance(head, SocketHead):
             raise TypeError("only a Forwardable can be sent")
-        payload = message.body or b""
-        opcode = BINARY if message.head.binary else TEXT
-        agreement = self._agreement
-        packed = compressed and agreement is not None and agreement.bits >= NARROWEST_BITS
-        if packed and agreement is not None:
-            payload = compress(payload, agreement.bits)
-        masked = not self._client
-        return MessageFrame(frame(opcode, payload, masked=masked, compressed=packed))
+        payload, agreement, packed = message.body or b"", self._agreement, False
+        if compressed and agreement is not None and agreement.bits >= NARROWEST_BITS:
+            payload, packed = compress(payload, agreement.bits), True
+        opcode = BINARY if head.binary else TEXT
+        return MessageFrame(frame(opcode, payload, masked=not self._client, compressed=packed))
 
     def control(self, opcode: int, payload: bytes) -> int:
         """Send a control frame; nothing is sent after a close frame."""

@@ -39,7 +39,6 @@ from proxy.core.slices import pausing
 from proxy.core.transform import (
     Forwardable,
     Frame,
-    KeysOfOne,
     Prepared,
     PreparedJson,
     apply,
@@ -435,12 +434,12 @@ def test_what_is_sealed_is_changed_once_its_keys_are_there() -> None:
     assert way.change(body, NOW) is None
     lacks = way.prepared.lacks
     assert lacks is not None
-    assert lacks == plan_request(trip.exchange, body).needs
+    assert lacks.needs == plan_request(trip.exchange, body).needs
 
-    assert way.prepared.change(body, KeysOfOne(lacks, keys_for(lacks)), NOW) is not None
-    others = KeysOfOne(Needs({}), keys_for(lacks))
-    assert way.prepared.change(body, others, NOW) is None
-    others.remember({})  # nothing was opened under them
+    changed = way.prepared.sealed(body, lacks, keys_for(lacks.needs))
+    assert changed.counts == {"sealed": 1}
+    assert changed.kept == ("c1",)
+    assert b"hello" not in (changed.body or b"")
 
 
 def test_what_is_opened_waits_for_its_keys_in_its_plan_alone() -> None:

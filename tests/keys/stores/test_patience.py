@@ -15,7 +15,7 @@ from proxy.keys.policy import BUSY_SECONDS, OPERATOR_SECONDS, STORE_SECONDS
 from proxy.keys.stores import StoreFailed
 from proxy.keys.stores.guarded import GuardedStore
 from proxy.keys.stores.sqlite import SqliteStore
-from proxy.keys.stores.store import patience
+from proxy.keys.stores.store import Patience
 
 SECONDS = 0.1
 
@@ -24,7 +24,7 @@ async def test_a_wait_ends_in_time() -> None:
     began = time.monotonic()
 
     with pytest.raises(TimeoutError):
-        async with patience(SECONDS):
+        async with Patience(SECONDS):
             await asyncio.Event().wait()
 
     assert time.monotonic() - began >= SECONDS
@@ -40,7 +40,7 @@ async def test_an_answer_that_lies_there_is_read_by_a_process_that_was_held_up()
             time.sleep(3 * SECONDS)
 
         asyncio.get_running_loop().call_soon(held_up)
-        async with patience(SECONDS):
+        async with Patience(SECONDS):
             assert await reader.readline() == b"+OK\r\n"
         writer.close()
 
@@ -50,7 +50,7 @@ async def test_a_process_that_was_held_up_waits_once_more_and_no_longer() -> Non
     began = time.monotonic()
 
     with pytest.raises(TimeoutError):
-        async with patience(SECONDS):
+        async with Patience(SECONDS):
             await asyncio.Event().wait()
 
     assert time.monotonic() - began >= 6 * SECONDS
@@ -58,7 +58,7 @@ async def test_a_process_that_was_held_up_waits_once_more_and_no_longer() -> Non
 
 async def test_who_is_cancelled_is_cancelled_and_who_is_done_is_not() -> None:
     async def waits() -> None:
-        async with patience(SECONDS):
+        async with Patience(SECONDS):
             await asyncio.Event().wait()
 
     task = asyncio.get_running_loop().create_task(waits())
@@ -66,7 +66,7 @@ async def test_who_is_cancelled_is_cancelled_and_who_is_done_is_not() -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    async with patience(SECONDS / 10):
+    async with Patience(SECONDS / 10):
         pass
     await asyncio.sleep(SECONDS)
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from ....config.settings import Address, RedisSettings
@@ -163,35 +162,39 @@ def client(address: Address, how: Terms) -> Client:
     return Client(lambda: connected(address, how))
 
 
-@asynccontextmanager
-async def translated() -> AsyncIterator[None]:
-    """Turn whatever connections, TLS and the event loop raise into StoreFailed.
+class Translating:
+    """Turns whatever connections, TLS and the event loop raise into StoreFailed.
 
     Their texts may hold addresses and values. Where Redis has no room left it is StoreFull, which
     does not prevent reading. A cancellation that none asked for is a failed store as well: it must
     end neither a message nor the process.
     """
-    try:
-        yield
-    except StoreFailed:
-        raise
-    except asyncio.CancelledError:
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(self, _: object, error: BaseException | None, trace: object) -> None:
+        """Raise what an error is turned into."""
+        if error is not None and (failed := _translated(error)) is not None:
+            raise failed from None
+
+
+def _translated(error: BaseException) -> StoreFailed | None:
+    """Return what an error is turned into; None where it stays what it is."""
+    if isinstance(error, asyncio.CancelledError):
         task = asyncio.current_task()
-        if task is None or task.cancelling():
-            raise
-        reason = "store-failed"
-    except RecursionError:
-        raise Misshapen from None
-    except (RedisError, OSError, EOFError, RuntimeError) as error:
-        if isinstance(error, AnsweredError) and error.code == "OOM":  # and no policy that evicts
-            raise StoreFull from None
-        # uvloop's transports raise RuntimeError when they are gone.
-        raise StoreFailed(_reason(error), errno=errno_of(error)) from None
-    except Exception:  # noqa: BLE001 - what reads an answer must not end a message by an error of ours
-        raise Misshapen from None
-    else:
-        return
-    raise StoreFailed(reason)
+        return None if task is None or task.cancelling() else StoreFailed("store-failed")
+    if isinstance(error, StoreFailed) or not isinstance(error, Exception):
+        return None
+    if isinstance(error, AnsweredError) and error.code == "OOM":  # and no policy that evicts
+        return StoreFull()
+    # uvloop's transports raise RuntimeError when they are gone.
+    known = isinstance(error, (RedisError, OSError, EOFError, RuntimeError))
+    if known and not isinstance(error, RecursionError):
+        return StoreFailed(_reason(error), errno=errno_of(error))
+    return Misshapen()  # what reads an answer must not end a message by an error of ours
 
 
 def _reason(error: Exception) -> str:

@@ -38,12 +38,7 @@ class Cluster:
         self._learning = asyncio.Lock()
         self._turn = 0
 
-    async def ask(
-        self,
-        key: str,
-        *words: Word,
-        read: Callable[[Answer], _T],
-    ) -> _T:
+    async def ask(self, key: str, *words: Word, read: Callable[[Answer], _T]) -> _T:
         """Return what `read` makes of the answer of the node that holds `key`."""
 
         def send(client: Client, first: Sequence[str]) -> Awaitable[_T]:
@@ -52,11 +47,7 @@ class Cluster:
         return await self._sent(key, send)
 
     async def ask_script(
-        self,
-        key: str,
-        *words: Word,
-        read: Callable[[Answer], tuple[float, _T]],
-        then: Then = None,
+        self, key: str, *words: Word, read: Callable[[Answer], tuple[float, _T]], then: Then = None
     ) -> _T:
         """Do as Reach says."""
 

@@ -11,16 +11,19 @@ import asyncio
 import re
 import socket
 import ssl
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from ....config.settings import Address, UnixAddress
 from ...policy import BULK_MAX, COMMAND_SECONDS, CONNECT_SECONDS, LEVELS_MAX, LINE_MAX, LIST_MAX
-from ..store import Misshapen, patience
+from ..store import Misshapen, Patience
 
 _NUMBER: Final = re.compile(rb"-?[0-9]{1,20}")
 _END: Final = b"\r\n"
+_END_BYTES: Final = len(_END)
+_TEXT, _ERROR, _INTEGER, _BULK, _LIST = b"+-:$*"
+_NUMBERED: Final = frozenset({_INTEGER, _BULK, _LIST})
 _LOGIN_CODES: Final = frozenset({"NOAUTH", "WRONGPASS"})
 
 Answer = Any
@@ -28,7 +31,6 @@ Answer = Any
 
 In a list there may be an `AnsweredError` as well."""
 Word = str | bytes | int
-_Parsing = Generator[None, None, Answer]
 
 
 class RedisError(Exception):
@@ -83,24 +85,22 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._came = bytearray()
         self._at = 0
-        self._parsing: _Parsing | None = None
+        self._lists: list[tuple[list[Answer], int]] = []
         self._waiter: asyncio.Future[None] | None = None
         self._lost: Exception | None = None
 
     @property
     def quiet(self) -> bool:
         """Whether the connection is open and nothing has come that was not asked for."""
-        return self._lost is None and not self._came and self._parsing is None
+        return self._lost is None and not self._came
 
     def send(self, *words: Word) -> None:
         """Send a command; raise ConnectionError where the connection has ended."""
         if self._lost is not None or self._transport is None:
             raise ConnectionResetError from self._lost
-        parts = [b"*%d\r\n" % len(words)]
-        for one in words:
-            text = one if isinstance(one, bytes) else str(one).encode()
-            parts.append(b"$%d\r\n%b\r\n" % (len(text), text))
-        self._transport.write(b"".join(parts))
+        texts = [one if type(one) is bytes else str(one).encode() for one in words]
+        parts = [b"$%d\r\n%b\r\n" % (len(text), text) for text in texts]
+        self._transport.write(b"*%d\r\n%b" % (len(parts), b"".join(parts)))
 
     async def read(self, seconds: float | None = None) -> Answer:
         """Return the next answer.
@@ -109,23 +109,17 @@ class Connection(asyncio.Protocol):
         come of it is kept for the next call. Raises AnsweredError, LoginRefused, Misshapen, and
         OSError for a connection that has ended.
         """
-        parsing = self._parsing = self._parsing or self._answer(0)
-        async with patience(COMMAND_SECONDS if seconds is None else seconds):
-            while True:
-                try:
-                    next(parsing)
-                except StopIteration as whole:
-                    self._parsing = None
-                    del self._came[: self._at]
-                    self._at = 0
-                    return _checked(whole.value)
-                except Misshapen:  # whatever follows it cannot be told from it
-                    self.close()
-                    raise
-                if self._lost is not None:
-                    raise ConnectionResetError from self._lost
-                self._waiter = asyncio.get_running_loop().create_future()
-                await self._waiter
+        async with Patience(COMMAND_SECONDS if seconds is None else seconds) as patience:
+            try:
+                while (whole := self._answer()) is None:
+                    if self._lost is not None:
+                        raise ConnectionResetError from self._lost
+                    self._waiter = patience.loop.create_future()
+                    await self._waiter
+            except Misshapen:  # whatever follows it cannot be told from it
+                self.close()
+                raise
+        return _checked(whole[0])
 
     async def ask(self, *words: Word) -> Answer:
         """Send a command and return its answer; raises what both raise."""
@@ -162,46 +156,66 @@ class Connection(asyncio.Protocol):
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
-    def _answer(self, level: int) -> _Parsing:
-        """Parse one answer, going on with each `next` where the bytes ended."""
-        line = yield from self._line()
-        kind, rest = line[:1], line[1:]
-        if kind == b"+":
-            return rest
-        if kind == b"-":
-            return AnsweredError(rest.decode("utf-8", "replace"))
-        if kind == b":":
-            return _number(rest)
-        size = _number(rest)
-        if size == -1 and kind in {b"$", b"*"}:
-            return None
-        if kind == b"$" and 0 <= size <= BULK_MAX:
-            return (yield from self._bulk(size))
-        if kind == b"*" and 0 <= size <= LIST_MAX and level < LEVELS_MAX:
-            found = []
-            for _ in range(size):
-                found.append((yield from self._answer(level + 1)))  # noqa: PERF401 - no comprehension may yield
-            return found
-        raise Misshapen
+    def _answer(self) -> tuple[Answer] | None:
+        """Parse on from where the bytes ended; return the answer once it is there, None until then.
 
-    def _line(self) -> Generator[None, None, bytes]:
-        while (end := self._came.find(_END, self._at)) < 0:
-            if len(self._came) - self._at > LINE_MAX:
-                raise Misshapen
-            yield
-        line = bytes(self._came[self._at : end])
-        self._at = end + len(_END)
-        return line
-
-    def _bulk(self, size: int) -> Generator[None, None, bytes]:
-        end = self._at + size
-        while len(self._came) < end + len(_END):
-            yield
-        text = bytes(self._came[self._at : end])
-        self._at = end + len(_END)
-        if self._came[end : self._at] != _END:
+        `_lists` are those that are not complete, each within the one before, and their lengths.
+        """
+        came, at, lists = self._came, self._at, self._lists
+        while (end := came.find(_END, at)) >= 0:
+            kind, rest, behind = came[at], bytes(came[at + 1 : end]), end + _END_BYTES
+            size = _number(rest) if kind in _NUMBERED else 0
+            value: Answer
+            if kind == _BULK and size >= 0:
+                if (value := self._bulk(behind, size)) is None:
+                    break
+                behind += size + _END_BYTES
+            elif kind == _LIST and 0 < size <= LIST_MAX and len(lists) < LEVELS_MAX:
+                lists.append(([], size))
+                at = behind
+                continue
+            else:
+                value = _short(kind, rest, size)
+            at = behind
+            while lists:
+                found, size = lists[-1]
+                found.append(value)
+                if len(found) < size:
+                    break
+                value = lists.pop()[0]
+            else:
+                del came[:at]
+                self._at = 0
+                return (value,)
+        if end < 0 and len(came) - at > LINE_MAX:
             raise Misshapen
-        return text
+        self._at = at
+        return None
+
+    def _bulk(self, at: int, size: int) -> bytes | None:
+        """Return a text once all of it has come."""
+        end = at + size
+        behind = end + _END_BYTES
+        if size <= BULK_MAX and len(self._came) < behind:
+            return None
+        if size > BULK_MAX or self._came[end:behind] != _END:
+            raise Misshapen
+        return bytes(self._came[at:end])
+
+
+def _short(kind: int, rest: bytes, size: int) -> Answer:
+    """Return an answer that is one line."""
+    if kind == _ERROR:
+        return AnsweredError(rest.decode("utf-8", "replace"))
+    if kind == _TEXT:
+        return rest
+    if kind == _INTEGER:
+        return size
+    if kind not in _NUMBERED or size != -1:
+        if kind != _LIST or size:
+            raise Misshapen
+        return []
+    return None
 
 
 def _number(text: bytes) -> int:
@@ -228,7 +242,7 @@ async def connected(address: Address, terms: Terms) -> Connection:
     context = None if terms.tls is None else terms.tls()
     made = Connection()
     try:
-        async with patience(CONNECT_SECONDS):
+        async with Patience(CONNECT_SECONDS):
             if isinstance(address, UnixAddress):
                 await loop.create_unix_connection(lambda: made, str(address.path))
             else:

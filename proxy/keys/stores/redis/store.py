@@ -42,7 +42,7 @@ from ..store import (
     key_place,
 )
 from . import replication, replies, scripts
-from .client import Then, translated
+from .client import Then, Translating
 from .connection import Answer, AnsweredError, Connection, Word
 from .scripts import PROBE, Script
 from .topology import reach
@@ -205,14 +205,14 @@ class RedisStore:
 
     async def runs(self) -> int:
         """Return how often a connection was made after one was lost, of all nodes."""
-        async with translated():
+        with Translating():
             for node in await self._reach.nodes():
                 await node.ask("PING")
         return sum(one.runs for one in self._reach.clocks)
 
     async def elsewhere(self) -> str:
         """Return that clients of another master may seal, unless a master alone takes no writes."""
-        async with translated():
+        with Translating():
             for node in await self._reach.nodes():
                 if problem := await replication.problem_of(node, replicated=self._replicated):
                     return f"clients of another master of Redis ({problem})"
@@ -248,7 +248,7 @@ class RedisStore:
         found: dict[str, bytes] = {}
         before = f"{self._prefix}:"
         for key in await self._names(before.encode()):
-            async with translated():
+            with Translating():
                 record = await self._reach.ask(key.decode(), "GET", key, read=replies.record)
             if record is not None:
                 name, _, place = key.decode().removeprefix(before).partition(":")
@@ -261,9 +261,8 @@ class RedisStore:
         if self._listening is not None:
             await end(self._listening)
         self._listening = None
-        with suppress(StoreFailed):
-            async with translated():
-                self._reach.close()
+        with suppress(StoreFailed), Translating():
+            self._reach.close()
 
     @property
     def _channel(self) -> str:
@@ -301,7 +300,7 @@ class RedisStore:
         """Return every name in Redis that begins so. It has one node answer after the other."""
         found: set[bytes] = set()
         read = partial(replies.scanned, before=before)
-        async with translated():
+        with Translating():
             for node in await self._reach.nodes():
                 cursor, begun = 0, False
                 while cursor or not begun:
@@ -327,14 +326,14 @@ class RedisStore:
         one, unless `once`: all but one of them do the same the second time.
         """
         try:
-            async with translated():
+            with Translating():
                 return await self._ask(script, keys, arguments, read, then)
         except StoreRefused:
             raise
         except StoreFailed as failed:
             if once or str(failed) not in _WORTH_ANOTHER:
                 raise
-        async with translated():
+        with Translating():
             return await self._ask(script, keys, arguments, read, then)
 
     async def _ask(
@@ -368,9 +367,8 @@ class RedisStore:
     async def _listen(self, changed: Changed) -> None:
         """Receive what others change, whatever goes wrong, until the store is closed."""
         while not self._closed:
-            with suppress(StoreFailed):
-                async with translated():
-                    await self._receive(changed)
+            with suppress(StoreFailed), Translating():
+                await self._receive(changed)
             self.subscribed = False
             await asyncio.sleep(LISTEN_AGAIN_SECONDS)
 

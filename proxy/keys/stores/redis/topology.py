@@ -64,12 +64,7 @@ def master(
 class Reach(Protocol):
     """Sends commands to whichever Redis holds their keys; raises what `Client` raises."""
 
-    async def ask(
-        self,
-        key: str,
-        *words: Word,
-        read: Callable[[Answer], _T],
-    ) -> _T:
+    async def ask(self, key: str, *words: Word, read: Callable[[Answer], _T]) -> _T:
         """Return what `read` makes of the answer to a command.
 
         All its keys are in the slot of `key`.
@@ -77,11 +72,7 @@ class Reach(Protocol):
         ...
 
     async def ask_script(
-        self,
-        key: str,
-        *words: Word,
-        read: Callable[[Answer], tuple[float, _T]],
-        then: Then = None,
+        self, key: str, *words: Word, read: Callable[[Answer], tuple[float, _T]], then: Then = None
     ) -> _T:
         """Do as `ask` for an answer that holds Redis' time too, in milliseconds since 1970.
 
@@ -115,21 +106,12 @@ class One:
         self._redis = redis
         self._sentinels = sentinels
 
-    async def ask(
-        self,
-        key: str,
-        *words: Word,
-        read: Callable[[Answer], _T],
-    ) -> _T:
+    async def ask(self, key: str, *words: Word, read: Callable[[Answer], _T]) -> _T:
         """Do as Reach says."""
         return await self._redis.ask(*words, read=read)
 
     async def ask_script(
-        self,
-        key: str,
-        *words: Word,
-        read: Callable[[Answer], tuple[float, _T]],
-        then: Then = None,
+        self, key: str, *words: Word, read: Callable[[Answer], tuple[float, _T]], then: Then = None
     ) -> _T:
         """Do as Reach says."""
         return await self._redis.ask_script(*words, read=read, then=then)
