@@ -159,3 +159,15 @@ def test_only_lists_that_are_read_are_searched() -> None:
     assert found_searches("GET", ["content", "note", "q"], opened[:3]) == ()
     (found,) = found_searches("GET", ["content", "note", "q"], opened)
     assert (found.parameter, found.field, found.items) == ("q", "words", "$.all")
+
+
+def test_a_search_that_no_description_has_is_for_nothing(tmp_path: Path) -> None:
+    document, field, *_ = APIS["FastAPI"]
+    made = with_proposal(read(tmp_path, document).made().text, "q", field)
+    listing = document["paths"]["/things"]["get"]
+    without = {**listing, "parameters": listing["parameters"][:1]}
+    paths = {"/things": {**document["paths"]["/things"], "get": without}}
+    world = read(tmp_path, {**document, "paths": paths})
+    assert [one.text for one in world.compared(listener(json.dumps(made)))] == [
+        "request: query:q is in no message of its operations"
+    ]
