@@ -23,6 +23,7 @@ from .operations import DescribedBody, DescribedOperation, DescribedParameter, R
 from .plain import PlainFinder, PlainPlaces
 from .policy import NARROW_CHARS
 from .schemas import WISHES, SchemaReader
+from .searches import FoundSearch, found_searches
 
 Sealed = Literal["requests", "responses"]
 """In which messages the backend, or whoever stands behind, gets tokens in place of values."""
@@ -60,13 +61,15 @@ class WrittenBlock:
 class RuleBlocks:
     """What a rule does with the messages of an operation.
 
-    `listed` is what requests hold beside, None where that is no list.
+    `listed` is what requests hold beside, None where that is no list. `searches` are parameters by
+    which clients search in what it opens.
     """
 
     operation: DescribedOperation
     request: list[WrittenBlock] = field(default_factory=list)
     response: list[WrittenBlock] = field(default_factory=list)
     listed: PlainPlaces | None = None
+    searches: tuple[FoundSearch, ...] = ()
 
     @property
     def acts(self) -> bool:
@@ -96,6 +99,11 @@ class BlockFinder:
         head = self._parameters(operation.parameters, "request")
         made.request = self._blocks(operation.contents, head, "request", operation.spot)
         made.response = self._responses(operation)
+        items = (item for block in made.response for item in block.items if not item.sealed)
+        named = (one.name for one in operation.parameters if one.place == "query")
+        made.searches = found_searches(
+            operation.method, named, [(one.select, one.field) for one in items]
+        )
         made.listed = self._listed(made)
         return made
 

@@ -96,7 +96,9 @@ def make(
     made: list[tuple[DescribedOperation, ...]] = []
     for some in _ordered(treatments, everything=not wanted.pass_unmatched):
         if isinstance(some, RuleBlocks):
-            lines += ["\n", *_rule(some, _rule_wishes(some, defaults, mistakes), mistakes)]
+            wishes = _rule_wishes(some, defaults, mistakes)
+            within = "conversation" in {**defaults, **wishes}
+            lines += ["\n", *_rule(some, wishes, mistakes, within=within)]
             made.append((some.operation,))
         else:
             lines += ["\n", *_pass_rule(some, len(made))]
@@ -179,7 +181,10 @@ def _rule_wishes(
     return wishes
 
 
-def _rule(one: RuleBlocks, wishes: Mapping[str, Any], mistakes: Mistakes) -> Iterator[str]:
+def _rule(
+    one: RuleBlocks, wishes: Mapping[str, Any], mistakes: Mistakes, *, within: bool
+) -> Iterator[str]:
+    """Yield the lines of a rule; `within` says that it names a conversation."""
     operation = one.operation
     for segment in operation.path[1:].split("/"):
         if "{" in segment and not _PARAMETER.fullmatch(segment):
@@ -190,6 +195,8 @@ def _rule(one: RuleBlocks, wishes: Mapping[str, Any], mistakes: Mistakes) -> Ite
     items = [item for block in (*one.request, *one.response) for item in block.items]
     for note in dict.fromkeys(item.note for item in items if item.note):
         yield f"      # {_comment(note)}\n"
+    for search in one.searches:
+        yield from (f"      # {_comment(line)}\n" for line in search.proposal(within=within))
     yield f"      - name: {_line(operation.name)}\n"
     yield f"        match: {_line(pattern(operation))}\n"
     for name, value in wishes.items():
@@ -197,7 +204,9 @@ def _rule(one: RuleBlocks, wishes: Mapping[str, Any], mistakes: Mistakes) -> Ite
     if one.listed is None:
         yield _OPEN
     elif one.listed.query:
-        yield f"        query: {_flow(dict.fromkeys(one.listed.query, 'plain'))}\n"
+        searched = {each.parameter for each in one.searches}
+        uses = {name: "refuse" if name in searched else "plain" for name in one.listed.query}
+        yield f"        query: {_flow(uses)}\n"
     yield from _direction("request", one.request, () if one.listed is None else one.listed.plain)
     yield from _direction("response", one.response)
 

@@ -51,6 +51,7 @@ _OWN = re.compile(
 )
 
 
+_TAG = re.compile(rb"~[a-z2-7]{5}~")
 _STREAM = re.compile(rb"SYST\x01.*?(?=\r\n--cut-here|\Z)", re.DOTALL)
 
 
@@ -59,6 +60,7 @@ def comparable(data: bytes) -> bytes:
     data = _STREAM.sub(lambda found: b"<stream %d>" % len(found[0]), data)
     if b"Sealyard-Error" in data:  # the id of a request is as long as its number
         data = re.sub(rb"(?<=Content-Length: )[0-9]+", b"?", data)
+    data = _TAG.sub(b"~tag~", data)  # a trial has an index secret of its own
     sized = _TOKEN.sub(lambda found: b"<%d>" % len(found[0]), data)
     return _OWN.sub(b"?", sized)
 
@@ -78,6 +80,7 @@ def a_configuration(folder: Path, admin: int, rules: list[dict[str, Any]]) -> st
                 "tight": {"max_chars": 200},
                 "text": {"string": True, "min_chars": 1},
                 "packed": {"form": "base64"},
+                "said": {"index": {"words": {}}},
             },
             "listeners": [
                 {
@@ -178,7 +181,7 @@ class World:
 @contextmanager
 def a_world(folder: Path) -> Iterator[World]:
     """Serve in a folder, without rules at first."""
-    write_keys(folder)
+    write_keys(folder, indexed=True)
     admin = free_port()
     (folder / "sealyard.yaml").write_text(a_configuration(folder, admin, []))
     log = folder / "sealyard.log"
@@ -207,7 +210,7 @@ def a_world(folder: Path) -> Iterator[World]:
 
 
 async def _tokens(sessions: Sessions) -> list[str]:
-    """Return tokens that open for field a, another field, another conversation, and as JSON."""
+    """Return tokens that open for field a, others, another conversation, and as JSON."""
     here, there = Scope("clinic", "c1"), Scope("clinic", "other")
     asked = [
         values.ToSeal(CANARY.encode(), Context(here, field="a")),
@@ -215,6 +218,8 @@ async def _tokens(sessions: Sessions) -> list[str]:
         values.ToSeal(CANARY.encode(), Context(there, field="a")),
         values.ToSeal(b'{"n": 4}', Context(here, field="a"), json_value=True),
         values.ToSeal(CANARY.encode(), Context(here)),
+        values.ToSeal(CANARY.encode(), Context(here, field="said")),
+        values.ToSeal(b'{"n": 4}', Context(here, field="said"), json_value=True),
     ]
     return [one.decode() for one in await values.seal(sessions, asked)]
 
@@ -252,8 +257,8 @@ def hold(
     return configuration
 
 
-async def same(world: World, configuration: Settings, wanted: Wanted) -> None:
-    """Hold that a message comes to the same, served and explained."""
+async def same(world: World, configuration: Settings, wanted: Wanted) -> tuple[bytes, Explained]:
+    """Hold that a message comes to the same, served and explained; return what its sender got."""
     sent, received, line, outcome = await world.serving.ask(wanted)
     keys = trial.TrialKeys(time.time, world.sessions, world.sessions.keyring.primary.id)
     explained = await trial.explain(configuration.listeners[0], wanted, keys)
@@ -272,6 +277,7 @@ async def same(world: World, configuration: Settings, wanted: Wanted) -> None:
         _same_counts(line, explained)
     if not wanted.websocket and not any(b"multipart" in one for _, one in wanted.headers):
         _same_masks(sent, explained.request)  # a part has headers, which are not shown
+    return received, explained
 
 
 def _refusals(explained: Explained) -> list[Explanation]:
@@ -306,7 +312,10 @@ def _values(explained: Explained) -> Counter[str]:
 
 
 def _same_counts(line: dict[str, Any], explained: Explained) -> None:
-    outcomes = ("sealed", "opened", "kept", "plain", "already_sealed", "in_markup", "sentinel")
+    outcomes = (
+        *("sealed", "opened", "kept", "plain", "already_sealed", "in_markup", "sentinel"),
+        *("searched", "found", "filtered"),
+    )
     served = {one: line.get(one, 0) for one in outcomes}
     told = _values(explained)
     assert served == {one: told.get(one, 0) for one in outcomes}

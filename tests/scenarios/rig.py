@@ -71,11 +71,13 @@ def a_configuration(  # one argument for each thing that a test may vary
     )
 
 
-def write_keys(folder: Path) -> None:
-    """Write a keyring, the root key that opens it, and the admin token."""
+def write_keys(folder: Path, *, indexed: bool = False) -> None:
+    """Write a keyring, `indexed` with a secret of searches, its root key, and the admin token."""
     root = folder / "root.key"
     create_root_file(root, random=os.urandom)
     keyring = create("k1", now=int(time.time()), random=os.urandom)
+    if indexed:
+        keyring = keyring.rotate_index(now=int(time.time()), random=os.urandom)
     create_keyring(folder / "keyring.jwe", keyring, FileRoot(SecretReference(file=root)))
     write_token(folder, TOKEN)
 

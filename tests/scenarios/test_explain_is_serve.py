@@ -23,6 +23,7 @@ from tests.scenarios.explained_and_served import (
     hold,
     possible,
     same,
+    settings_of,
 )
 
 
@@ -211,3 +212,49 @@ def test_explain_tells_what_serve_does(
     configuration = hold(world, drawn, data, messages(len(drawn) - 1, world.tokens))
     wanted = data.draw(conversations(world.tokens), label="WebSocket")
     world.runner.run(same(world, configuration, wanted))
+
+
+FIND: dict[str, Any] = {
+    "name": "find",
+    "match": "GET /found",
+    "request": {"search": [{"select": "query:q", "field": "said", "match": "words"}]},
+    "response": {
+        "decrypt": "optional $.data.*.said",
+        "keep": {"items": "$.data", "matching": "q", "total": "$.total"},
+    },
+}
+SOUGHT = (f"?q={CANARY}", f"?q={CANARY}+more", "?q=other", "?q=CAN*", "?q=...", "")
+
+
+@st.composite
+def found(draw: st.DrawFn, tokens: list[str]) -> Wanted:
+    """Draw a search, and a list that answers it."""
+    value = st.sampled_from([tokens[5], tokens[5], tokens[6], tokens[1], CANARY, None])
+    rows = draw(st.lists(st.fixed_dictionaries({"n": st.integers(5, 9)}, optional={"said": value})))
+    body = json.dumps({"data": rows, "total": len(rows)}).encode()
+    target = f"/found{draw(st.sampled_from(SOUGHT))}"
+    return Wanted("GET", target, answer=PlayedAnswer(200, (JSON,), body))
+
+
+@settings(
+    max_examples=12,
+    deadline=None,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+@given(data=st.data(), keeps=st.booleans())
+def test_explain_tells_what_a_search_leaves_of_its_answer(
+    world: World, data: st.DataObject, *, keeps: bool
+) -> None:
+    rule = {**FIND, "response": {**FIND["response"], "on_error": "keep" if keeps else "reject"}}
+    configuration = settings_of([rule])
+    world.runner.run(world.serving.take([rule]))
+    for number in range(12):
+        wanted = data.draw(found(world.tokens), label=f"search {number}")
+        received, told = world.runner.run(same(world, configuration, wanted))
+        shown = None if told.response is None else told.response.outgoing
+        if shown is not None and not keeps:  # then nothing stays that was never sealed
+            body = received.partition(b"\r\n\r\n")[2]
+            for opened in (f'"{CANARY}"', '{"n": 4}'):
+                body = body.replace(opened.encode(), b'"<said opened>"')
+            assert body == shown

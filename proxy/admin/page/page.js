@@ -217,7 +217,7 @@ function message(m) {
   const at = make('time', '', new Date(m.at * 1000).toLocaleTimeString('en-GB'));
   what.append(at, make('strong', 'mono', m.method || '?'), make('span', '', m.rule === null || m.rule === undefined ? 'no rule' : m.rule));
   const tag = (n, kind, word) => { if (n) what.append(make('span', 'tag ' + kind, n + ' ' + word)); };
-  tag(f.sealed, 'seal', 'sealed'); tag(f.opened, 'open', 'opened'); tag(f.plain, 'no', 'plain'); tag(f.kept, 'no', 'kept'); tag(f.in_markup, 'no', 'kept in markup'); tag(f.cut, 'no', 'cut'); tag(f.masked, 'open', 'masked'); tag(f.token, 'seal', 'kept as tokens'); tag(f.absent, 'seal', 'left out'); tag(f.unsealed, 'no', 'unsealed'); tag(f.unread, 'no', 'unread');
+  tag(f.sealed, 'seal', 'sealed'); tag(f.opened, 'open', 'opened'); tag(f.plain, 'no', 'plain'); tag(f.kept, 'no', 'kept'); tag(f.in_markup, 'no', 'kept in markup'); tag(f.cut, 'no', 'cut'); tag(f.masked, 'open', 'masked'); tag(f.token, 'seal', 'kept as tokens'); tag(f.absent, 'seal', 'left out'); tag(f.searched, 'seal', 'searched'); tag(f.found, 'open', 'found'); tag(f.filtered, 'no', 'filtered'); tag(f.unsealed, 'no', 'unsealed'); tag(f.unread, 'no', 'unread');
   if (m.chapter) what.append(make('span', 'tag', m.chapter));
   if (m.error) what.append(make('span', 'tag no', 'refused: ' + m.error));
   what.append(make('span', 'end', m.part ? m.part + (m.direction === 'request' ? ' to the backend' : ' to the reader') : m.status + ' · ' + m.ms + ' ms'));

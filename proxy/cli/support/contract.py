@@ -33,6 +33,7 @@ from ...description.operations import (
 )
 from ...description.samples import Sampler
 from ...description.schemas import SchemaReader
+from ...description.searches import searched_field
 from ...explaining import trial
 from ...explaining.plays import for_reader
 from .rule_cases import SEALED, with_tokens
@@ -40,6 +41,8 @@ from .rule_mutants import items, shown, without
 from .rule_outcomes import ABSENT, KEPT, PASSES, outcomes_at, sizes_at
 
 _NO_BODY: Final = frozenset({204, 304})
+_SEARCHED: Final = "searched"
+"""The outcome of what a client searches for, marked or not: the backend gets a tag of it."""
 _SEVERAL: Final = re.compile(r"\[[0-9]+\]")
 _ELEMENT: Final = re.compile(r"\[\d+\]")
 _LAST_STEP: Final = re.compile(r"(?:\.[^.\[ ]+|\[[^\]]*\]| json:\$| \$)$")
@@ -152,6 +155,8 @@ class Contract:
         )
         if not blocks and not self._marks(operation):
             return []
+        operation = _without_searches(operation, decision)
+        head = messages.parameters(self._samplers["request"], operation, all_of_them=True)
         asked: list[_Asked] = []
         found = [*self._unfit(operation), *self._seeking(operation, decision)]
         for part, longest in self._requests(operation, head):
@@ -316,6 +321,24 @@ class Contract:
                 yield Difference(operation.name, expected.spot, f"{direction}: {differs}")
 
 
+def _without_searches(operation: DescribedOperation, decision: Decision) -> DescribedOperation:
+    """Return an operation without parameters that search what is sealed, and that are refused.
+
+    A rule that lists them would tell the backend the words, and an empty answer would look true.
+    """
+    query = decision.compiled_rule and decision.compiled_rule.query
+    if not query or decision.rule is None:
+        return operation
+    answers = decision.rule.blocks_of("response")
+    fields = [item.field for block in answers for item in block.decrypt]
+    asked = [
+        one
+        for one in operation.parameters
+        if one.place != "query" or query.lists(one.name) or not searched_field(one.name, fields)
+    ]
+    return replace(operation, parameters=asked)
+
+
 def opened(rule: Rule) -> Rule:
     """Return a rule that lets pass what it would refuse because it does not list it."""
     request = rule.request
@@ -356,14 +379,14 @@ def _differs(expected: ExpectedValue, aim: str, told: Explanation) -> str | None
     words = set(_outcomes(expected.place, told))
     place = _shown(expected.place)
     if not expected.marked:
-        changed = sorted(words - {PASSES, ABSENT})
+        changed = sorted(words - {PASSES, ABSENT, _SEARCHED})
         return (
             f"{place} is {', '.join(changed)}, and the description does not mark it"
             if changed
             else None
         )
-    if words == {aim} or (aim == "sealed" and words == {"searched"}):
-        return None  # of what is searched, the backend gets a tag
+    if words == {aim} or (aim == "sealed" and words == {_SEARCHED}):
+        return None
     if words & {PASSES, ABSENT, KEPT}:
         return f"{place} is marked, and no rule {'seals' if aim == 'sealed' else 'opens'} it"
     return f"{place} is marked, and is {', '.join(sorted(words))}"

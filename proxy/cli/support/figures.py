@@ -76,6 +76,9 @@ def _rules(rules: list[Row]) -> Iterator[str]:
         last = utc(int(row["last_matched"])) if row["last_matched"] else "-"
         yield f"{name.ljust(width)}{''.join(str(one).rjust(_WIDTH) for one in numbers)}  {last}"
         yield from (f"  {one}" for one in row["does"] if one.startswith("makes equal tokens"))
+        if searched := row["counts"].get("searched"):
+            found, filtered = (row["counts"].get(one, 0) for one in ("found", "filtered"))
+            yield f"  searched {searched} times: {found} found, {filtered} filtered"
 
 
 def _span(seconds: float) -> str:

@@ -59,7 +59,7 @@ def items(rule: Rule) -> Iterator[tuple[Where, Item]]:
     """Yield the items of a rule with their places."""
     for direction in DIRECTIONS:
         for number, block in enumerate(rule.blocks_of(direction)):
-            for action in ("encrypt", "decrypt"):
+            for action in ("encrypt", "decrypt", "search"):
                 for index, item in enumerate(getattr(block, action)):
                     yield (direction, number, action, index), item
 
@@ -80,6 +80,9 @@ def _changed(rule: Rule) -> Iterator[tuple[str, Rule]]:
             if block.callers is not None:
                 what = f"{direction}: block {number + 1} takes messages of everybody"
                 yield what, _with_block(rule, direction, number, replace(block, callers=None))
+            if block.keep is not None:
+                what = f"{direction}: block {number + 1} keeps all elements"
+                yield what, _with_block(rule, direction, number, replace(block, keep=None))
             if block.encrypt or block.decrypt:
                 what = f"{direction}: block {number + 1} takes another type alone"
                 yield (

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import ip_network
 from typing import Any, Final
 
+from ...core.callers import ANYONE
 from ...core.expressions.selectors import Whole
 from ...core.expressions.sources import name_sources
 from ...core.rules.model import NAMED_PARTS
@@ -76,6 +77,34 @@ def check_names(
             told = f"the prefix {show(prefix)} begins that of another issuer"
             hint = "each could name tenants of the other: end both with the same separator"
             problems.add(fields["callers"], told, hint)
+
+
+def check_guesses(rules: Sequence[ResolvedRule], problems: Problems) -> None:
+    """Warn of callers that get equal tokens of a field whose values they may have sealed.
+
+    Tokens of equal values are the same: whoever has both knows when a guess is right.
+    """
+    sealed = {
+        (item.field, name): one.rule.name
+        for one in rules
+        for block in one.rule.blocks_of("request")
+        for item in block.encrypt
+        if item.form == "equal" and not item.seeks  # a look-up is refused to them
+        for name in (block.callers if block.callers is not None else (*one.rule.callers, ANYONE))
+    }
+    for one in rules:
+        guessed = {
+            (sealed[item.field, name], item.field, name): None
+            for block in one.rule.blocks_of("response")
+            for item in block.decrypt
+            for name in (*one.rule.callers, ANYONE)
+            if item.audience is not None and item.audience.to(name) == "token"
+            if (item.field, name) in sealed
+        }
+        for by, field, name in guessed:
+            told = f"{show(name)} gets equal tokens of {show(field)}, and can guess values: rule"
+            hint = f"{show(by)} seals them for it; give it `absent`, or write `for` in that block"
+            problems.warn(one.syntax.place, f"{told} {hint}")
 
 
 def check_listeners(

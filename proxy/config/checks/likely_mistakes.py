@@ -45,7 +45,8 @@ def check_listeners(
             )
 
 
-_SEARCHING: Final = frozenset({"keyword", "keywords", "q", "query", "search", "term", "words"})
+SEARCHING: Final = frozenset({"keyword", "keywords", "q", "query", "search", "term", "words"})
+"""Names of a query by which clients search."""
 
 
 def check_searches(one: ResolvedRule, sealed: frozenset[str], problems: Problems) -> None:
@@ -56,7 +57,7 @@ def check_searches(one: ResolvedRule, sealed: frozenset[str], problems: Problems
     listed = (one.rule.query, *(block.query for block in blocks))
     query = closed_query(one.rule, sealed)
     for name in sorted({name for names in listed for name in names or ()}):
-        if name in _SEARCHING or (query and query.seeks_sealed(name, name)):
+        if name in SEARCHING or (query and query.seeks_sealed(name, name)):
             problems.warn(
                 one.syntax.place,
                 f"rule {show(one.rule.name)} lists {show(name)} in the query: the words of a search"

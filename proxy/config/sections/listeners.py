@@ -106,6 +106,10 @@ def listener(
     values, fields = dict(written.values), written.fields
     resolved = _rules(values, by_name, known, problems)
     _check_claims(written, resolved, problems)
+    if values.get("callers"):
+        from ..checks import callers  # noqa: PLC0415 - as above
+
+        callers.check_guesses(resolved, problems)
     passes = bool(values.get("pass_unmatched"))
     at = fields.get("unmatched") or fields.place
     route_coverage.check_open_writes(resolved, at, problems, passes=passes)

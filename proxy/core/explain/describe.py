@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Final
+from typing import TYPE_CHECKING, Final, cast
 
 from ..crypto import token
 from ..crypto.context import Context
@@ -22,7 +23,12 @@ from ..values.key_needs import Keys, KeysInUse
 from ..values.part_streams import PartStream
 from ..values.streams import Framing
 from ..values.table import Values, splice
+from .dry_run import AssumedSession
 from .explanation import Described, ExplainedValue
+
+if TYPE_CHECKING:  # loaded with its rules
+    from ..search.queries import Query
+    from ..values.sieve import Sieve
 
 _NOTES: Final[dict[Spelling, str]] = {
     "exact": "",
@@ -51,6 +57,10 @@ def describe(plan: Plan, keys: Keys, now: float) -> Described:
             head.append((table.heads[row], (value.start, value.end, mask)))
         else:
             body.append((value.start, value.end, mask))
+    body += table.replaced
+    if table.sieve is not None:
+        values += _sifted(table.sieve, values, CarriedOut(table, keys, now))
+        body += table.sieve.dropped((), (), [])[0]
     values += [_passed(start, end) for outcome, start, end in table.noted if outcome == "sentinel"]
     values.sort(key=lambda one: one.place != "body")
     for framing in table.framing:
@@ -130,6 +140,28 @@ def _whole(plan: Plan, framing: Framing, keys: Keys, now: float) -> ExplainedVal
     return replace(value, action=outcome, note=note)
 
 
+def _sifted(
+    sieve: Sieve, values: Sequence[ExplainedValue], done: CarriedOut
+) -> list[ExplainedValue]:
+    """Return what becomes of the elements of an answer to a search, by what its values hold.
+
+    What is assumed to open is taken to have what is searched for.
+    """
+    if done.failed is not None:
+        return []
+    assumed = any(isinstance(one, AssumedSession) for one in done.found.opening.values())
+    for row in sieve.rows if assumed else ():
+        if values[row].action == "opened":
+            sieve.take(row, None)
+    found = ("found", "if its text has what is searched for" if assumed else "")
+    filtered = ("filtered", "has not what is searched for")
+    return [
+        ExplainedValue(action, "element", one.start, one.end, Context(), None, note)
+        for one, stays in zip(sieve.elements, sieve.stays, strict=True)
+        for action, note in [found if stays else filtered]
+    ]
+
+
 def _stand_in(value: ExplainedValue) -> bytes:
     size = f", {value.characters} characters" if value.characters is not None else ""
     text = f"<{value.field} {value.action}{size}>".encode()
@@ -150,7 +182,8 @@ def _value(table: Values, row: int, keys: Keys) -> ExplainedValue:
     if isinstance(what, PartStream):
         return _stream(what, start, end, context or Context())
     if type(how) is Seek:
-        note = "its tag in its place"
+        words = len(cast("Query", what).words)
+        note = f"{f'the tag of one of its {words} words' if words > 1 else 'its tag'} in its place"
         bound = context or Context()
         return ExplainedValue(
             "searched", how.item.field, start, end, bound, None, note, place=place

@@ -373,7 +373,7 @@ class CarriedOut:
             if None not in literals:  # as nearly always
                 if self._values.sieve is not None:
                     for row, text in enumerate(texts, at):
-                        self._values.sieve.take(row, text)  # type: ignore[arg-type]  # as above
+                        self._values.sieve.take(row, text)
                 self.texts += literals
                 self._count_opened(session, len(texts))
                 return

@@ -20,7 +20,7 @@ class Sieve:
     are the places of counts that no longer hold where an element is dropped.
     """
 
-    __slots__ = ("_elements", "_lacking", "rows", "totals")
+    __slots__ = ("_lacking", "elements", "rows", "totals")
 
     def __init__(
         self,
@@ -30,19 +30,24 @@ class Sieve:
         totals: list[Span],
     ) -> None:
         """Begin with no text; elements are in the order of the body."""
-        self._elements = elements
+        self.elements = elements
         self._lacking: list[Sequence[Query]] = [queries] * len(elements)
         self.rows = rows
         self.totals = totals
 
-    def take(self, row: int, text: bytes) -> None:
-        """Take the text of a row, as it was before it was sealed; other rows are ignored."""
+    def take(self, row: int, text: bytes | None) -> None:
+        """Take the text of a row, as it was before it was sealed; other rows are ignored.
+
+        None is a text that nobody knows, and is taken to fit.
+        """
         if row not in self.rows:
             return
         at, field = self.rows[row]
         if lacking := self._lacking[at]:
             self._lacking[at] = [
-                one for one in lacking if one.sought.field != field or not one.fits(text)
+                one
+                for one in lacking
+                if one.sought.field != field or not (text is None or one.fits(text))
             ]
 
     @property
@@ -69,7 +74,7 @@ class Sieve:
         if not any(self._lacking):
             return []
         found: list[Span] = []
-        elements, lists = self._elements, [one.path[:-1] for one in self._elements]
+        elements, lists = self.elements, [one.path[:-1] for one in self.elements]
         before: int | None = None  # the last one that stays, in whatever list
         for at, (lacking, one) in enumerate(zip(self._lacking, elements, strict=True)):
             if not lacking:

@@ -357,3 +357,54 @@ def test_tokens_of_every_form_open(file: Path) -> None:
         )
         file.write_text(text)
         assert "0 failed" in invoke("test", str(file)).stdout
+
+
+SEARCHING = """\
+version: 1
+keys: {keyring: {file: keyring.jwe, key: {file: root.key}}}
+fields: {content: {index: {words: {skip: [common-en]}}}}
+listeners:
+  - name: api
+    listen: 127.0.0.1:8080
+    upstream: http://127.0.0.1:3000
+    unmatched: reject
+    defaults: {tenant: const:clinic, bind: [tenant, conversation, field]}
+    rules:
+      - name: find
+        match: GET /rooms/{room}
+        conversation: path:room
+        request: {search: [{select: 'query:q', field: content, match: words}]}
+        response: {decrypt: $.data.*.content, keep: {items: $.data, matching: q}}
+"""
+SEARCHES = """\
+config: sealyard.yaml
+cases:
+  - name: a search
+    request: GET /rooms/7?q=CANARY-rule-tests
+    response: {body: {data: [{id: 1, content: <sealed>}, {id: 2}]}}
+    expect:
+      request: {query:q: searched}
+      response: {$.data.*.content: opened}
+      client: {data: [{id: 1, content: <opened>}]}
+  - name: what no index finds
+    request: GET /rooms/7?q=CANARY*
+    expect: {refused: search-not-supported}
+"""
+
+
+def test_searches_are_tried_with_what_stays_of_their_answers(file: Path) -> None:
+    (file.parent / "sealyard.yaml").write_text(SEARCHING)
+    file.write_text(SEARCHES)
+    result = invoke("test", str(file), "--coverage", "--mutate")
+    assert "2 passed, 0 failed" in result.stdout
+    assert CANARY not in result.output
+    changed(file, "      client: {data: [{id: 1, content: <opened>}]}\n", "")
+    changed(file, "request: {query:q: searched}", "rule: find")
+    found = invoke("test", str(file), "--mutate", status=1).stdout
+    assert "no case notices: rule 'find': response: block 1 keeps all elements" in found
+    text = file.read_text()
+    file.write_text(text[: text.index("  - name: what no index finds")].replace("?q", "?page"))
+    configuration = file.parent / "sealyard.yaml"
+    changed(configuration, "conversation: path", "query: {page: plain}\n        conversation: path")
+    changed(file, "      response: {$.data.*.content: opened}\n", "")
+    assert "no case needs query:q" in invoke("test", str(file), "--coverage", status=1).stdout

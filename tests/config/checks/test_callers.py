@@ -193,6 +193,53 @@ def test_what_not_every_caller_gets_is_not_opened_for_the_backend_by_chance() ->
         assert any("opens `a` of requests of every caller" in one for one in found) == told
 
 
+GUESSED = """\
+      - name: add
+        match: POST /users
+        request: {WHOencrypt: $.email}
+      - name: list
+        match: GET /users
+        query: {page: plain}
+        response: {decrypt: [{select: $.*.email, GETS}]}
+      - name: find
+        match: GET /users/found
+        request: {encrypt: 'query:email'}
+        response: {decrypt: [{select: $.*.email, GETS}]}
+"""
+TWO = "    callers: [{name: a, jwt: " + JWT + "}}, {name: b, jwt: " + JWT + "}}]\n"
+
+
+@pytest.mark.parametrize(
+    ("gets", "who", "form", "told"),
+    [
+        ("for: {a: value, b: token}", "", "equal", ["`b`"]),
+        ("for: {a: value}, otherwise: token", "", "equal", ["`anyone`", "`b`"]),
+        ("for: {a: value, b: token}, otherwise: token", "for: [a, b], ", "equal", ["`b`"]),
+        ("for: {a: value, b: token}", "for: [a], ", "equal", []),
+        ("for: {a: value, b: absent}", "", "equal", []),
+        ("for: {a: value, b: value}", "", "equal", []),
+        ("for: {a: value, b: token}", "", "short", []),
+    ],
+)
+def test_who_gets_equal_tokens_and_may_seal_can_guess_values(
+    gets: str, who: str, form: str, told: list[str]
+) -> None:
+    leaks = "bind: [tenant, field], accept_leakage: true, " if form == "equal" else ""
+    text = with_rules(
+        GUESSED.replace("GETS", gets).replace("WHO", who),
+        defaults="{tenant: const:t, bind: [tenant, field]}",
+        top=f"{AUDITED}fields: {{email: {{{leaks}form: {form}}}}}\n",
+    ).replace("    rules:", f"{TWO}    rules:")
+    found = sorted(one for one in warnings_of(text) if "can guess values" in one)
+    line = text[: text.index("- name: list")].count("\n") + 1
+    first = [one for one in found if one.startswith(f"{line}:")]
+    assert [one.split(" gets equal")[0].split()[-1] for one in first] == told
+    assert len(found) == 2 * len(told)
+    assert all(
+        "rule `add` seals them for it; give it `absent`, or write `for`" in one for one in found
+    )
+
+
 @pytest.mark.parametrize(
     ("one", "other", "bad"), [("idp:", "idp:2:", True), ("a:", "a:", True), ("a:", "b:", False)]
 )
