@@ -374,6 +374,13 @@ class OptionsSyntax:
         default=None,
         absent="`refuse`",
     )
+    keep_types: tuple[str, ...] | None = setting(
+        OneOrMore(Choice("boolean")),
+        "With `others: seal`, what stays of unlisted values: `boolean`, each true and false in JSON"
+        " (text `true` is sealed). For backends that check types.",
+        default=None,
+        absent="nothing",
+    )
     query: Mapping[str, QueryUse] | None = setting(
         ByName(
             ByShape(Choice("plain", "names", "refuse"), mapping=NAMED_IN_QUERY),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Final
 
 from ..compiled.block import CompiledBlock
 from ..crypto.context import Context
@@ -23,6 +24,7 @@ from ..values.hows import Open, Seal, Spell
 from ..values.table import InText, Lookup, Values, lookup
 from .binding import Binder
 
+_BOOLEANS: Final = frozenset({b"true", b"false"})
 Reads = Selection | type[JsonSelection] | type[FormSelection]
 """What reads and spells values; those of JSON and of a query need no selectors for it."""
 
@@ -198,13 +200,16 @@ class OtherItems:
 
 
 def add_others(binder: Binder, reads: Reads, others: Sequence[FoundValue], body: bytes) -> None:
-    """Add a row for each value that is neither selected nor listed."""
+    """Add a row for each value that is neither selected nor listed, nor a boolean that passes."""
     closed = binder.compiled.closed
     if not others or closed is None or closed.rest is None:
         return
     items = OtherItems(binder.compiled, closed.rest)
+    kept = binder.compiled.block.booleans_pass and reads.spell is None  # a field is a text
     for found in paused(others):
         closed.refuse_label(found.path)
+        if kept and found.raw(body) in _BOOLEANS:
+            continue
         placed = items.placed(found.path)
         sealing = ItemSealing(reads, placed.item, binder.compiled)
         sealing.add(binder.values, binder.context(placed, found.path), body, found)
