@@ -376,8 +376,7 @@ class OptionsSyntax:
     )
     keep_types: tuple[str, ...] | None = setting(
         OneOrMore(Choice("boolean")),
-        "With `others: seal`, what stays of unlisted values: `boolean`, each true and false in JSON"
-        " (text `true` is sealed). For backends that check types.",
+        "With `others: seal`, what passes of unlisted values: `true` and `false` of JSON.",
         default=None,
         absent="nothing",
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final
 
 from ..compiled.block import CompiledBlock
 from ..crypto.context import Context
@@ -24,7 +23,6 @@ from ..values.hows import Open, Seal, Spell
 from ..values.table import InText, Lookup, Values, lookup
 from .binding import Binder
 
-_BOOLEANS: Final = frozenset({b"true", b"false"})
 Reads = Selection | type[JsonSelection] | type[FormSelection]
 """What reads and spells values; those of JSON and of a query need no selectors for it."""
 
@@ -208,7 +206,7 @@ def add_others(binder: Binder, reads: Reads, others: Sequence[FoundValue], body:
     kept = binder.compiled.block.booleans_pass and reads.spell is None  # a field is a text
     for found in paused(others):
         closed.refuse_label(found.path)
-        if kept and found.raw(body) in _BOOLEANS:
+        if kept and found.raw(body) in {b"true", b"false"}:
             continue
         placed = items.placed(found.path)
         sealing = ItemSealing(reads, placed.item, binder.compiled)

@@ -175,9 +175,9 @@ class Block:
     selectors and names select. `batch` says that what a response's records seal are parts of one
     text, to be joined. `renamed` has the fields of values under other names of members, for tokens
     that open by their place. `accept` is what lax writers send that is read all the same.
-    `distinct` are the names of objects that are a part of the fields within.
-    `search` are the values of a request that are searched for, `keep` says what stays of the
-    answer; None: all of it.
+    `distinct` are the names of objects that are a part of the fields within. `search` are the
+    values of a request that are searched for, `keep` says what stays of the answer; None: all of
+    it.
     Of a request, `callers` are those whose messages it takes; None: anyone's.
     """
 
