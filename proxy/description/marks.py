@@ -172,6 +172,10 @@ class MarkFinder:
             needed = least > len(shape.first_elements)
             inner = self._value(elements, (*steps, _EACH), inherited, above)
             made |= inner if needed else _lacking(inner, len(steps))
+        for one in made.values() if self._sealed and shape.says("uniqueItems") else ():
+            if "accepts" not in (one.wishes or {}):
+                text = "`uniqueItems` does not see which sealed values are equal: no two tokens are"
+                self._mistakes.add(one.spot, text, _LET_IT)
         return made
 
     def _mark(self, shape: ValueShape, steps: Steps, spot: Spot, *, whole: bool) -> Mark:

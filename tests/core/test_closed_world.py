@@ -820,6 +820,30 @@ def test_many_names_are_data() -> None:
     refused(made, parts(*((one, "\r\n\r\n1") for one in many)), PARTS, reason="name-as-data")
 
 
+def test_booleans_of_json_may_pass_and_nothing_else() -> None:
+    made = rule("optional $.content", others="seal", booleans_pass=True)
+    body = {"a": True, "b": {"c": [False, None, 1, CANARY, "true"]}, "content": False}
+    told = json.loads(sent(made, a_message(json.dumps(body))))
+    assert (told["a"], told["b"]["c"][:2]) == (True, [False, None])
+    assert all(one.startswith("eyJ") for one in (*told["b"]["c"][2:], told["content"]))
+    refused(made, {"x@example.org": True}, reason="name-as-data")
+    refused(made, {f"n{at}": True for at in range(UNLISTED_NAMES + 1)}, reason="name-as-data")
+    form = rule("optional form:note", others="seal", booleans_pass=True)
+    assert b"true" not in sent(form, a_message("more=true", headers=FORM))
+    part = rule("optional part:note", others="seal", booleans_pass=True)
+    assert b"true" not in sent(part, a_message(parts(("more", "\r\n\r\ntrue")), headers=PARTS))
+
+
+def test_a_boolean_that_may_name_a_value_does_not_pass() -> None:
+    names = replace(NAMES, conversation=parse_source("path:room"))
+    block = a_block(encrypt=items("$.text"), plain=(), others="seal")
+    block = replace(block, booleans_pass=True)
+    made = a_rule("POST /api/rooms/{room}", request=block, names=names)
+    message = a_message('{"text":"a","room":true}', target="/api/rooms/true")
+    with pytest.raises(UnlistedName):
+        send(made, message)
+
+
 def test_the_rest_of_forms_and_parts_is_sealed() -> None:
     made = rule("optional form:note", plain=["form:id"], others="seal")
     sealed = sent(made, a_message("id=1&note=a&more=CANARY", headers=FORM))

@@ -100,6 +100,13 @@ def refusals(tmp_path: Path, schema: str, *, rest: str = "") -> list[str]:
             ),
             "12:35 send: request: $.n is sealed, and the description does not mark it",
         ),
+        "elements that must differ": (
+            (
+                "type: array\nuniqueItems: true\nitems:\n"
+                "  properties: {n: {type: string, x-sensitive-data: true}}"
+            ),
+            "13:33 `uniqueItems` does not see which sealed values are equal: no two tokens are;",
+        ),
         "a dynamic reference": (
             "properties: {n: {$dynamicRef: '#n', x-sensitive-data: true}}",
             "10:45 `$dynamicRef` is not followed; write `$ref`",
@@ -204,3 +211,8 @@ def test_a_base_path_in_a_variable_has_all_its_values(tmp_path: Path) -> None:
     assert "match: POST /x/things" in read(tmp_path, document, "/x/").made().text
     del servers[0]["variables"]
     assert "the variable `version` is not described" in mistakes_of(tmp_path, document)[0]
+
+
+def test_elements_that_must_differ_may_be_tokens_where_the_backend_says_so(tmp_path: Path) -> None:
+    value = "{type: string, x-sensitive-data: true, x-sealyard: {field: n, accepts: token}}"
+    assert refusals(tmp_path, f"type: array\nuniqueItems: true\nitems: {value}") == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
@@ -19,6 +19,7 @@ from ..policy import ExitCode
 from ..support import console
 from ..support.configuration import config_option, load_configuration
 from ..support.console import FILE
+from ..support.page_links import pages
 from ..support.reports import Reported, format_option, gap, report
 from ..support.rule_cases import Case, Cases, read_cases
 from ..support.rule_mutants import Mutant, items, mutants, shown, without
@@ -90,11 +91,26 @@ class _Run:
     def result(self, listener: ListenerSettings, case: Case) -> Result:
         """Run one case."""
         told = self._runner.run(trial.explain(listener, case.wanted, self._keys))
-        faults = tuple(failures(case, told))
+        faults = (*failures(case, told), *self._astray(listener, case, told))
         caller, known = case.wanted.caller, {one.name for one in listener.callers}
         if caller is not None and caller.name not in known:
             faults = (f"caller: the listener has none of the name {caller.name}", *faults)
         return Result(case, told, faults)
+
+    def _astray(self, listener: ListenerSettings, case: Case, told: Explained) -> Iterator[str]:
+        """Yield that the answer sends its client to a page of the list that is refused."""
+        wanted = case.wanted
+        if told.response is None or wanted.answer is None or wanted.method != "GET":
+            return
+        answer, path = wanted.answer, wanted.target.partition("?")[0]
+        heads = [
+            value.decode("latin-1") for name, value in answer.headers if name.lower() == b"link"
+        ]
+        for query in pages(wanted.target, heads, answer.body):
+            there = replace(wanted, target=f"{path}?{query}", answer=None)
+            refusal = self._runner.run(trial.explain(listener, there, self._keys)).request.refusal
+            if refusal is not None:
+                yield f"response: its link to another page is refused: {refusal.detail}"
 
     def uncovered(self, cases: Cases) -> Iterator[str]:
         """Yield the rules that no case reaches, and the items that no case needs."""

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
-from urllib.parse import parse_qsl, urljoin, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from ...core.errors import TrafficError
 from ...core.expressions.name_readings import are_twins
@@ -21,6 +21,7 @@ from ...core.http.path import canonical
 from ...telemetry.sensitive import kind_of_name, kind_of_text
 from ..policy import ExitCode
 from . import console
+from .page_links import pages, scalars
 
 _NAME: Final = re.compile(r"[A-Za-z_$][A-Za-z0-9_.-]{0,63}")
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -30,8 +31,6 @@ _TEXTS: Final = frozenset(
 )
 _CONVERSATIONS: Final = ("conversation", "room", "channel", "chat", "thread", "ticket")
 _READS: Final = frozenset({"GET", "HEAD"})
-_PAGES: Final = frozenset({"next", "next_page_url", "prev", "previous", "first", "last"})
-"""Members of answers that hold addresses of other pages."""
 _SUCCESS: Final = range(200, 300)
 
 
@@ -119,7 +118,11 @@ def _take(found: dict[str, SeenRoute], entry: Mapping[str, Any]) -> None:
     route = found.setdefault(pattern, SeenRoute(pattern))
     route.count += 1
     asked = dict(parse_qsl(url.query, keep_blank_values=True))
-    for name, text in (_linked(entry["response"], request["url"]) | asked).items():
+    answer = entry["response"]
+    heads = [one["value"] for one in answer.get("headers", ()) if one["name"].lower() == "link"]
+    text = (answer.get("content") or {}).get("text") or ""
+    linked = "&".join(pages(request["url"], heads, text))
+    for name, text in (dict(parse_qsl(linked, keep_blank_values=True)) | asked).items():
         route.query.setdefault(name, SeenPlace()).add(client, sensitive=_is_sensitive(name, text))
     data = request.get("postData") or {}
     media, body = str(data.get("mimeType", "")).partition(";")[0], data.get("text") or ""
@@ -129,44 +132,15 @@ def _take(found: dict[str, SeenRoute], entry: Mapping[str, Any]) -> None:
         for name, value in parse_qsl(body, keep_blank_values=True):
             seen[name,] = seen.get((name,), False) or _is_sensitive(name, value)
     elif media == "application/json" or media.endswith("+json"):
-        for steps, value in _scalars(json.loads(body or "null"), ()):
+        for steps, value in scalars(json.loads(body or "null"), ()):
             seen[steps] = seen.get(steps, False) or _is_sensitive(_last(steps), value)
     for steps, sensitive in seen.items():
         route.body.setdefault(steps, SeenPlace()).add(client, sensitive=sensitive)
 
 
-def _linked(response: Mapping[str, Any], url: str) -> dict[str, str]:
-    """Return the query by which an answer tells its client to go on at the same path."""
-    headers = (one["value"] for one in response.get("headers", ()) if one["name"].lower() == "link")
-    links = re.findall(r"<([^<>]*)>", ",".join(headers))
-    with contextlib.suppress(ValueError, RecursionError):  # no JSON has no links
-        answer = json.loads((response.get("content") or {}).get("text") or "null")
-        for steps, value in _scalars(answer, ()):
-            if isinstance(value, str) and _PAGES & set(steps):
-                links.append(value)
-    told: dict[str, str] = {}
-    for link in links:
-        with contextlib.suppress(ValueError):  # no address
-            there = urlsplit(urljoin(url, link))
-            if there.path == urlsplit(url).path:
-                told.update(parse_qsl(there.query, keep_blank_values=True))
-    return told
-
-
 def _is_sensitive(name: str, value: object) -> bool:
     by_text = isinstance(value, str) and kind_of_text(value) is not None
     return by_text or kind_of_name(name) is not None
-
-
-def _scalars(value: object, steps: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], object]]:
-    if isinstance(value, dict):
-        for name, one in value.items():
-            yield from _scalars(one, (*steps, name))
-    elif isinstance(value, list):
-        for one in value:
-            yield from _scalars(one, (*steps, "*"))
-    elif value is not None:
-        yield steps, value
 
 
 def _last(steps: Sequence[str]) -> str:

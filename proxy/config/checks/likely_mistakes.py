@@ -6,7 +6,8 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from ...core.compiled.closed_world import closed_query
+from ...core.compiled.closed_world import closed_query, fields_of
+from ...core.expressions.name_readings import fold_member
 from ...core.formats.graphql.body import GRAPHQL
 from ...core.rules.conditions import text_value
 from ...core.rules.model import Rule
@@ -50,7 +51,7 @@ SEARCHING: Final = frozenset({"keyword", "keywords", "q", "query", "search", "te
 
 
 def check_searches(one: ResolvedRule, sealed: frozenset[str], problems: Problems) -> None:
-    """Warn of names of a query by which clients search what is sealed: `sealed` by any rule."""
+    """Warn of names in query and path that seek what is sealed: `sealed` by any rule."""
     blocks = one.rule.blocks
     if not any(block.seals or block.decrypt for block in blocks):
         return
@@ -62,6 +63,14 @@ def check_searches(one: ResolvedRule, sealed: frozenset[str], problems: Problems
                 one.syntax.place,
                 f"rule {show(one.rule.name)} lists {show(name)} in the query: the words of a search"
                 " reach the backend in plaintext, and find nothing in what is sealed",
+            )
+    fields = frozenset(map(fold_member, fields_of(one.rule, sealed)))
+    for name in sorted({name for each in one.rule.patterns for _, name in each.names}):
+        if fold_member(name) in fields:
+            problems.warn(
+                one.syntax.place,
+                f"rule {show(one.rule.name)} has {show(name)} in its path, and seals or opens it:"
+                " there it reaches the backend in plaintext, and finds nothing in what is sealed",
             )
 
 

@@ -315,7 +315,7 @@ def _refuse_misplaced(fields: Fields, direction: Direction, problems: Problems) 
         if one is not None and not opens:
             problems.add(one, "only applies with `decrypt` in a response", "delete it")
     for key in (
-        ("plain", "others", "query", "headers", "filenames", "search")
+        ("plain", "others", "keep_types", "query", "headers", "filenames", "search")
         if direction == "response"
         else ()
     ):

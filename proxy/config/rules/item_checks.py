@@ -322,6 +322,7 @@ _OPEN: Final = (
     "`others: pass` leaves open other members, fields, parts and filenames, any name of the query,"
     " and spellings of sealed names that no table knows; write `refuse` or `seal`"
 )
+KEPT: Final = "`keep_types: boolean`: the backend sees each unlisted true and false by its name"
 
 
 def others(block: BlockSyntax, said: Others | None, problems: Problems) -> Others:

@@ -364,6 +364,12 @@ class OptionsSyntax:
         " `pass` lets it through, and any name in the query with it; for webhooks of others.",
         absent="`refuse`",
     )
+    keep_types: tuple[str, ...] | None = setting(
+        OneOrMore(Choice("boolean")),
+        "With `others: seal`, what passes of unlisted values: `true` and `false` of JSON.",
+        default=None,
+        absent="nothing",
+    )
     query: Mapping[str, QueryUse] | None = setting(
         ByName(
             ByShape(Choice("plain", "names", "refuse"), mapping=NAMED_IN_QUERY),

@@ -164,6 +164,8 @@ class _Resolver:
         others: Others = "pass"
         if direction == "request" and item_checks.closes(block):
             others = item_checks.others(block, options.others, self._problems)
+        if others == "seal" and options.keep_types:
+            self._problems.warn(block.place, item_checks.KEPT)
         if any(one.index is not None for one in encrypt):
             from . import indexes  # noqa: PLC0415 - loaded with fields that have one
 
@@ -197,6 +199,7 @@ class _Resolver:
             plain=tuple(one for one, _ in item_checks.plain_in(block)),
             others=others,
             rest=self._rest(block, inherited=inherited) if "seal" in {others, filenames} else None,
+            booleans_pass=bool(options.keep_types),
             query=_query(options) if direction == "request" and item_checks.closes(block) else None,
             naming=_naming(options) if direction == "request" else frozenset(),
             headers=options.headers.listed if options.headers and direction == "request" else None,

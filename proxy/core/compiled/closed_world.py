@@ -215,12 +215,17 @@ def closed_query(rule: Rule, sealed: frozenset[str]) -> ClosedQuery | None:
         return None
     naming = frozenset[str]().union(*(one.naming for one in closing))
     read = frozenset(_in_head(rule, "query"))
+    inner = {name: one for name, one in _json_in_query(rule) if name not in listed}
+    return ClosedQuery(
+        listed | naming | read, listed - naming - read, fields_of(rule, sealed), inner
+    )
+
+
+def fields_of(rule: Rule, sealed: frozenset[str]) -> frozenset[str]:
+    """Return the names of what a rule seals and opens; whole bodies hold whatever is `sealed`."""
     items = [item for one in rule.blocks for item in (*one.encrypt, *one.decrypt)]
     fields = frozenset(_fields(items))
-    if any(isinstance(one.selector, Whole) for one in items):
-        fields |= sealed
-    inner = {name: one for name, one in _json_in_query(rule) if name not in listed}
-    return ClosedQuery(listed | naming | read, listed - naming - read, fields, inner)
+    return fields | sealed if any(isinstance(one.selector, Whole) for one in items) else fields
 
 
 def _json_in_query(rule: Rule) -> Iterator[tuple[str, ClosedJson]]:

@@ -198,13 +198,16 @@ class OtherItems:
 
 
 def add_others(binder: Binder, reads: Reads, others: Sequence[FoundValue], body: bytes) -> None:
-    """Add a row for each value that is neither selected nor listed."""
+    """Add a row for each value that is neither selected nor listed, nor a boolean that passes."""
     closed = binder.compiled.closed
     if not others or closed is None or closed.rest is None:
         return
     items = OtherItems(binder.compiled, closed.rest)
+    kept = binder.compiled.block.booleans_pass and reads.spell is None  # a field is a text
     for found in paused(others):
         closed.refuse_label(found.path)
+        if kept and found.raw(body) in {b"true", b"false"}:
+            continue
         placed = items.placed(found.path)
         sealing = ItemSealing(reads, placed.item, binder.compiled)
         sealing.add(binder.values, binder.context(placed, found.path), body, found)

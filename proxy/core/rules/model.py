@@ -163,20 +163,21 @@ class Block:
     what bodies are read as, whatever type they name, `when` what they must contain. `nothing` says
     what happens to messages with none of the values, where all that is sealed is optional.
     `others` says what happens to values of a request that the block neither selects nor reads nor
-    lists as `plain`; those that it seals are sealed as `rest` says. `query` are the names that may
-    occur in the query of a request beside those, `headers` those of its headers, in lower case;
-    None: any. The values of `naming` ones may name what is sealed. `filenames` says what becomes of
-    those in parts of a request that no item selects. `elsewhere_allowed` lets all names of the
-    block occur in other places of a request, unread, `cookies_ignored` in cookies. `escape` says
-    how what a response held sealed is written into markup, `rendered` selects what is HTML there.
-    `sentinels` are records that pass though they are no JSON; None: `[DONE]`, where the block reads
-    JSON. At most `max_values` of one message are sealed. `records` is where a body has one record
-    or a list of them, of which selectors and names select. `batch` says that what a response's
-    records seal are parts of one text, to be joined. `renamed` has the fields of values under other
-    names of members, for tokens that open by their place. `accept` is what lax writers send that is
-    read all the same. `distinct` are the names of objects that are a part of the fields within.
-    `search` are the values of a request that are searched for, `keep` says what stays of the
-    answer; None: all of it.
+    lists as `plain`; those that it seals are sealed as `rest` says, but for the booleans of JSON
+    where `booleans_pass`. `query` are the names that may occur in the query of a request beside
+    those, `headers` those of its headers, in lower case; None: any. The values of `naming` ones may
+    name what is sealed. `filenames` says what becomes of those in parts of a request that no item
+    selects. `elsewhere_allowed` lets all names of the block occur in other places of a request,
+    unread, `cookies_ignored` in cookies. `escape` says how what a response held sealed is written
+    into markup, `rendered` selects what is HTML there. `sentinels` are records that pass though
+    they are no JSON; None: `[DONE]`, where the block reads JSON. At most `max_values` of one
+    message are sealed. `records` is where a body has one record or a list of them, of which
+    selectors and names select. `batch` says that what a response's records seal are parts of one
+    text, to be joined. `renamed` has the fields of values under other names of members, for tokens
+    that open by their place. `accept` is what lax writers send that is read all the same.
+    `distinct` are the names of objects that are a part of the fields within. `search` are the
+    values of a request that are searched for, `keep` says what stays of the answer; None: all of
+    it.
     Of a request, `callers` are those whose messages it takes; None: anyone's.
     """
 
@@ -203,6 +204,7 @@ class Block:
     plain: tuple[JsonSelector | NamedSelector, ...] = ()
     others: Others = "pass"
     rest: Item | None = None
+    booleans_pass: bool = False
     query: frozenset[str] | None = None
     naming: frozenset[str] = frozenset()
     headers: frozenset[bytes] | None = None

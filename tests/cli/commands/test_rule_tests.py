@@ -408,3 +408,44 @@ def test_searches_are_tried_with_what_stays_of_their_answers(file: Path) -> None
     changed(configuration, "conversation: path", "query: {page: plain}\n        conversation: path")
     changed(file, "      response: {$.data.*.content: opened}\n", "")
     assert "no case needs query:q" in invoke("test", str(file), "--coverage", status=1).stdout
+
+
+PAGES = """\
+      - name: list
+        match: GET /notes
+        others: refuse
+        query: {page: plain, sort: plain}
+        response: {decrypt: optional $.rows.*.content}
+"""
+
+
+@pytest.mark.parametrize(
+    ("link", "told"),
+    [
+        ("page=2", ""),
+        ("cursor=CANARY-rule-tests", "The rule does not list this name under `query`: cursor"),
+        ("page=2&sort=-content", "A value of the query names a sealed field."),
+    ],
+)
+@pytest.mark.parametrize("place", ["header", "member"])
+def test_an_answer_that_leads_to_a_refused_page_fails_its_case(
+    file: Path, link: str, told: str, place: str
+) -> None:
+    configuration = file.parent / "sealyard.yaml"
+    changed(configuration, "      - name: rest\n", f"{PAGES}      - name: rest\n")
+    url = f"https://api.example/notes?{link}"
+    answers = {
+        "header": f"""{{headers: {{Link: '<{url}>; rel="next"'}}, body: {{rows: []}}}}""",
+        "member": f"{{body: {{rows: [], links: {{next: '{url}'}}}}}}",
+    }
+    case = f"""\
+  - name: a page
+    request: GET /notes?page=1
+    response: {answers[place]}
+    expect: {{rule: list}}
+"""
+    file.write_text(f"config: sealyard.yaml\ncases:\n{case}")
+    result = invoke("test", str(file), status=1 if told else 0)
+    refused = f"response: its link to another page is refused: {told}"
+    assert (refused in result.stdout) == bool(told)
+    assert CANARY not in result.output

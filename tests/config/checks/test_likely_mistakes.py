@@ -66,6 +66,21 @@ def test_a_name_of_the_query_by_which_what_is_sealed_is_sought_is_told(
     assert f"rule `send` lists `{name}` in the query: the words of a search reach" in told
 
 
+@pytest.mark.parametrize(
+    ("label", "told"), [("content", 1), ("Subject", 1), ("id", 0), ("title", 0)]
+)
+def test_a_name_of_the_path_by_which_what_is_sealed_is_sought_is_told(
+    tmp_path: Path, label: str, told: int
+) -> None:
+    file = tmp_path / "sealyard.yaml"
+    text = FILE.replace("FIELDS", "").replace("MODE", "enforce")
+    file.write_text(text.replace("POST /messages", f"POST /messages/{{{label}}}"))
+
+    found = [one for one in load(file, {}).warnings if f"has `{label}` in its path" in one]
+
+    assert len(found) == told
+
+
 @pytest.mark.parametrize("name", ["fields[content]: names", "content: refuse", "contents: plain"])
 def test_a_name_of_the_query_that_seeks_nothing_sealed_is_no_mistake(
     tmp_path: Path, name: str

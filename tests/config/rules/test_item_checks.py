@@ -85,6 +85,14 @@ def test_what_a_block_leaves_open_is_told(items: str) -> None:
     assert "listeners[0].rules[0].request `others: pass` leaves open other members" in told
 
 
+@pytest.mark.parametrize(("others", "told"), [("seal", 1), ("refuse", 0)])
+def test_types_that_stay_are_told(others: str, told: int) -> None:
+    rules = SEALS % ("encrypt: $.a, keep_types: [boolean]", others)
+    rules += "        response: {decrypt: tokens}\n"
+
+    assert told == sum("`keep_types: boolean`" in one for one in warnings_of(with_rules(rules)))
+
+
 @pytest.mark.parametrize(
     ("items", "others"),
     [("encrypt: $.a", "refuse"), ("encrypt: body", "pass"), ("decrypt: $.a", "pass")],

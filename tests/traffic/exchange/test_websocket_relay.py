@@ -57,6 +57,12 @@ RULES = (
         NAMES,
         request=(Block(encrypt=(CONTENT,)),),
     ),
+    Rule(
+        "closed",
+        (parse_pattern("WS /closed"),),
+        NAMES,
+        request=(Block(encrypt=(CONTENT,), others="refuse"),),
+    ),
     Rule("opened", (parse_pattern("WS /opened"),), NAMES, response=(OPENS,)),
     Rule(
         "kept",
@@ -336,6 +342,19 @@ async def test_what_cannot_be_sealed_closes_both_legs_and_passes_nothing(sent: s
     assert at.origin.codes == [1008]
     name, fields = at.ours.ear.heard[-1]
     assert (name, fields["error"], fields["direction"]) == ("message.refused", reason, "request")
+
+
+async def test_a_message_with_an_unlisted_name_closes_both_legs_and_passes_nothing() -> None:
+    async with scene() as at, at.connect("/closed") as socket:
+        await socket.send_str(message())
+        await socket.receive()
+        await socket.send_str(json.dumps({"cid": "c1", "content": "a", CANARY: CANARY}))
+        await socket.send_str(message())
+        assert await closed(socket) == (1008, "unlisted-name")
+        await eventually(lambda: at.origin.codes == [1008])
+    assert len(at.origin.got) == 1
+    assert CANARY not in repr(at.origin.got) + at.lines
+    assert at.ours.ear.last["reason"] == "unlisted-name"
 
 
 async def test_what_does_not_open_closes_both_legs_and_passes_nothing() -> None:
