@@ -197,7 +197,7 @@ class PathReading(NamedTuple):
 
 
 def file_readings(starts: Iterable[PathReading], stems: int) -> Iterator[PathReading]:
-    """Yield each start and what it may be taken for; of names with dots so many beginnings as stems.
+    """Yield starts and what they may be taken for; of names with dots as many beginnings as stems.
 
     Raises AmbiguousRequest where there are more than PATH_READINGS of all of them together.
     """
