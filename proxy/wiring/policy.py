@@ -64,7 +64,8 @@ STEADY_SECONDS: Final = 10.0  # after a life of at least this, without a pause
 ORPHAN_GRACE_SECONDS: Final = 25.0  # without a supervisor, or at a SIGTERM of its own
 SUPERVISOR_DESCRIPTORS: Final = 1024
 NAME_BYTES: Final = 4096  # of a listener whose connection is handed over
-CHANNEL_BYTES: Final = 64 * 1024 * 1024  # of one answer of a worker
+CHANNEL_BYTES: Final = 64 * 1024 * 1024  # of one message to a worker or from it
+HANDED_BYTES: Final = 63 * 1024 * 1024  # of them for a configuration: passphrases go with it
 SECRET_BYTES: Final = 65_536  # the capacity of a pipe (pipe(7)): writing must not wait for a reader
 
 # --- counts for status and migration ----------------------------------------------

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from ..core.errors import RootUnavailable, SealyardError, UnfitEnvironment
 from ..telemetry.reporter import Reporter
-from .admin.listeners import AdminListeners, WaitingView
+from .admin.listeners import AdminListeners, Bound, WaitingView
 from .policy import ROOT_PAUSE_SECONDS, ROOT_REPORT_SECONDS
 from .reload import config_files
 from .reload.config_files import Source
@@ -25,8 +25,10 @@ async def until_open(
     stop: asyncio.Future[str],
     reporter: Reporter,
     environ: Mapping[str, str],
-) -> tuple[Source, _Result] | None:
+) -> tuple[Source, _Result, Bound] | None:
     """Return what `make` returns once a root opens the keyring; None where `stop` comes first.
+
+    With it come the configuration of that attempt, and what is bound for probes: the caller's now.
 
     Each attempt reads the configuration anew, so that one that names a wrong key can be mended, or
     one that waits for a key service can have operators hand in shares instead. All the while
@@ -41,7 +43,10 @@ async def until_open(
             making = asyncio.get_running_loop().create_task(make(source))
             try:
                 await asyncio.wait((making, stop), return_when=asyncio.FIRST_COMPLETED)
-                return (source, making.result()) if making.done() else None
+                if not making.done():
+                    return None
+                made = making.result()
+                return source, made, await listeners.hand_over()
             except RootUnavailable as error:
                 reason = error.reason
             finally:

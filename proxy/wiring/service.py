@@ -13,7 +13,7 @@ from ..keys.audit import Trail
 from ..telemetry.reporter import Reporter
 from . import auditing
 from .admin.ladder import LadderKeeper
-from .admin.listeners import AdminListeners
+from .admin.listeners import AdminListeners, Bound
 from .admin.service_view import Carrier, ServiceView
 from .auditing import AuditedCalls
 from .policy import WATCH_SECONDS
@@ -32,13 +32,14 @@ class Service:
         reporter: Reporter,
         *,
         environ: Mapping[str, str],
+        bound: Bound | None = None,
         clock: Callable[[], float] = time.time,
         watch_interval: float = WATCH_SECONDS,
     ) -> None:
-        """Open nothing yet. Needs a running event loop."""
+        """Open nothing yet; `bound` is what listens for probes. Needs a running event loop."""
         self.carrier = carrier
         self._reporter = reporter
-        self.admin = AdminListeners(source.loaded.settings, reporter, environ)
+        self.admin = AdminListeners(source.loaded.settings, reporter, environ, bound)
         self._unlocking = Unlocking(reporter, lambda: self.reload_soon("shares"))
         targets: tuple[Target, ...] = carrier, self.admin, self._unlocking
         self._ladder: LadderKeeper | None = None

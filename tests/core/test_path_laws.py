@@ -131,6 +131,7 @@ def test_a_path_of_very_many_readings_is_read_soon(raw: str) -> None:
     [
         "/a" + "%252f;x%253f%255c%EF%BC%8F%2f%2f%28S%28a%29%29" * 20,
         "/" + "a.php/" * 40 + "x",
+        "/indexa%20./pay.pl/a.json/(S(a))/%ef%bc%8f/pay.pl/%5c/a.php;x",  # few of each kind
     ],
 )
 def test_a_path_of_more_readings_than_anybody_needs_is_refused(raw: str) -> None:
@@ -139,6 +140,19 @@ def test_a_path_of_more_readings_than_anybody_needs_is_refused(raw: str) -> None
     assert caught.value.reason == "two-readings-of-path"
 
 
-def test_an_address_in_a_path_has_few_readings() -> None:
-    path = canonical("/proxy/https%253A%252F%252Fa.example%252Fb%253Fc%253Dd%2523e;f=%2525")
-    assert len(path.readings) < PATH_READINGS
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "/proxy/https%253A%252F%252Fa.example%252Fb%253Fc%253Dd%2523e;f=%2525",
+        "/files/https%3A%2F%2Fhost.pl%2Fx%2Findex.html%3Fa%3Db%26c",
+        "/gitlab/projects/group%2Fsub%2Fproj/repository/files/src%2Fmain%2Findex.php/raw",
+        "/wiki/index.php/Foo%3F",
+        "/cgi-bin/a.pl/b/c.html",
+        "/app/index.jsp;jsessionid=F00",
+        "/a/report%20(final).v2.tar.gz",
+    ],
+)
+def test_a_path_that_applications_have_has_few_readings(raw: str) -> None:
+    routes = RouteTable([(0, parse_pattern("/files/a.b.c.tar.gz")), (1, parse_pattern("/**"))])
+    assert len(canonical(raw).readings) < PATH_READINGS
+    assert routes.at(canonical(raw)).first("GET") is not None

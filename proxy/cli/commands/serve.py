@@ -209,8 +209,8 @@ async def _serve(
     opened = await until_open(read, carrier_of, signals.stop, logs, os.environ)
     if opened is None:
         return ExitCode.OK
-    read, carrier = opened
-    service = Service(read, carrier, logs, environ=os.environ)
+    read, carrier, bound = opened
+    service = Service(read, carrier, logs, environ=os.environ, bound=bound)
     await service.start()
     signals.on_hangup(lambda: service.reload_soon("signal"))
     listeners = len(read.loaded.settings.listeners)

@@ -41,11 +41,14 @@ class OtherMethod(NamedTuple):
 
     def refuse(self) -> NoReturn:
         """Raise MethodNotAllowed."""
+        raise self._refusal()
+
+    def _refusal(self) -> MethodNotAllowed:
         error = MethodNotAllowed(
             "other-method", detail="No rule reads what this method could carry to this path."
         )
         error.allow = self.allow
-        raise error
+        return error
 
 
 class OtherMethods:

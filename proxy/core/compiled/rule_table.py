@@ -321,9 +321,7 @@ class _Routes(NamedTuple):
                 tagged=self.tagged,
             )
         if compiled_rule.rule.request is Verdict.REJECT:
-            refusal = RejectedByRule("rule-rejects")
-            refusal.rule = compiled_rule.rule.name
-            raise refusal
+            raise _rejected(compiled_rule.rule.name)
         other = None
         if not compiled_rule.takes_no_body and not self.others.closes(index):
             other = self.others.at(enforced.patterns(), (index, pattern))
@@ -361,6 +359,13 @@ def _found(
         return reached.first(method, websocket=websocket)
     except AmbiguousRequest:
         return enforced.first(method, websocket=websocket)
+
+
+def _rejected(rule: str) -> RejectedByRule:
+    """Return the refusal of a rule."""
+    refusal = RejectedByRule("rule-rejects")
+    refusal.rule = rule
+    return refusal
 
 
 def _tagged(rules: Sequence[Rule]) -> frozenset[str] | None:

@@ -323,9 +323,9 @@ class RouteTable:
         return (self._shadow,) if self._alike is None else (self._shadow, self._alike)
 
     def _readings(self, path: CanonicalPath) -> Iterator[PathReading]:
-        for segments in (path.shadow, *path.readings):
-            start = PathReading(segments, _origins(segments, path))
-            yield from file_readings(start, self._stems) if path.may_be_file else (start,)
+        others = (path.shadow, *path.readings)
+        starts = (PathReading(segments, _origins(segments, path)) for segments in others)
+        return file_readings(starts, self._stems) if path.may_be_file else starts
 
 
 def _origins(segments: Segments, path: CanonicalPath) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Final, NamedTuple
 from urllib.parse import unquote
@@ -196,23 +196,24 @@ class PathReading(NamedTuple):
     certain: bool = True
 
 
-def file_readings(start: PathReading, stems: int) -> Iterator[PathReading]:
-    """Yield `start` and what it may be taken for; of names with dots so many beginnings as stems.
+def file_readings(starts: Iterable[PathReading], stems: int) -> Iterator[PathReading]:
+    """Yield starts and what they may be taken for; of names with dots as many beginnings as stems.
 
-    Raises AmbiguousRequest where there are more than PATH_READINGS.
+    Raises AmbiguousRequest where there are more than PATH_READINGS of all of them together.
     """
-    seen = {start.segments}
-    waiting = [start]
-    while waiting:
-        reading = waiting.pop()
-        yield reading
-        for other in _derived(reading, stems):
-            if other.segments in seen:
-                continue
-            seen.add(other.segments)
-            if len(seen) > PATH_READINGS:
-                raise AmbiguousRequest("two-readings-of-path")
-            waiting.append(other)
+    seen: set[PathReading] = set()
+    for start in starts:
+        waiting: list[Iterator[PathReading]] = [iter((start,))]
+        while waiting:
+            reading = next(waiting[-1], None)
+            if reading is None:
+                waiting.pop()
+            elif reading not in seen:
+                seen.add(reading)
+                if len(seen) > PATH_READINGS:
+                    raise AmbiguousRequest("two-readings-of-path")
+                yield reading
+                waiting.append(_derived(reading, stems))
 
 
 def _derived(reading: PathReading, stems: int) -> Iterator[PathReading]:

@@ -225,6 +225,18 @@ class Callers:
     # --- tokens -------------------------------------------------------------------------------
 
     def _of_token(self, token: tokens.SignedToken, missing: set[str]) -> VerifiedCaller:
+        found = self._judged(token, missing)
+        if isinstance(found, VerifiedCaller):
+            return found
+        try:
+            raise found
+        finally:  # its traceback leads to this frame, which must not lead back
+            del found
+
+    def _judged(
+        self, token: tokens.SignedToken, missing: set[str]
+    ) -> VerifiedCaller | CallerUnverified:
+        """Return whose a token is, or why it is nobody's."""
         callers = [one for one in self._table.by_token if one.verifier.issuer == token.issuer]
         verdicts: dict[Verifier, float | CallerUnverified] = {}
         refusal = CallerUnverified("fits-no-caller" if callers else "other-issuer")
@@ -238,7 +250,7 @@ class Callers:
                 return _caller(one, token, verdict)
         if any(isinstance(one, float) for one in verdicts.values()):
             refusal = CallerUnverified("fits-no-caller")
-        raise refusal
+        return refusal
 
     def _verify(
         self, verifier: Verifier, token: tokens.SignedToken, missing: set[str]
@@ -254,7 +266,7 @@ class Callers:
                 keys.verify(token)
                 return ends
         except CallerUnverified as error:
-            return error
+            return error.with_traceback(None)  # a frame of it knows the one that keeps it
         if source.asks and token.kid not in missing:
             raise _KeysWanted(source, token.kid)
         return CallerUnverified("unknown-key")

@@ -133,7 +133,7 @@ class Handler:
             record.status = CLIENT_CLOSED
             raise
         except Exception as error:  # noqa: BLE001 - any: its text may quote the message, and goes nowhere
-            refusal = self.steps.refusal(deliberate(error), record, request.raw.headers)
+            refusal = self.steps.refusal(deliberate(error), record, request.raw)
             if self._origins:
                 refusal = readable(refusal, request.raw.headers, self._origins)
             # A request that did not pass the gate may have a second reading: read nothing after it.

@@ -25,7 +25,7 @@ from ...core.errors import (
     UnlistedName,
     Unopened,
 )
-from ...core.http.message import DIRECTIONS, Direction, Headers, ResponseHead
+from ...core.http.message import DIRECTIONS, Direction, ResponseHead
 from ...core.planning.exchange import Exchange, Messages
 from ...core.planning.mistyped_response import Look
 from ...core.planning.plan import Plan
@@ -170,10 +170,12 @@ class Steps(PreparedSteps):
             record.changes = []
         return record
 
-    def refusal(self, error: TrafficError, record: MessageRecord, headers: Headers = ()) -> Problem:
+    def refusal(
+        self, error: TrafficError, record: MessageRecord, raw: RawRequest | None = None
+    ) -> Problem:
         """Record that a message was refused, and return the problem for its client.
 
-        `headers` are those of the request, if they were read.
+        `raw` is the head of the request, if it was read.
         """
         direction = record.direction
         if isinstance(error, OpenFailed):
@@ -187,7 +189,7 @@ class Steps(PreparedSteps):
             now=self.clock(),
             trace_id=record.trace_id,
             named=bool(record.own_id) or self.request_ids.adds,
-            form=form_for(headers, operations=operations),
+            form=form_for(raw, operations=operations),
         )
 
     def note_refusal(self, error: TrafficError, record: MessageRecord) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
@@ -73,11 +73,11 @@ class ForwardingHeaders:
     listeners of one, are no loop and must differ.
     """
 
-    __slots__ = ("_name", "_trusted", "_vias")
+    __slots__ = ("_name", "_trusts", "_vias")
 
     def __init__(self, name: str, trusted: Sequence[Network] = ()) -> None:
         self._name = name.encode("ascii")
-        self._trusted = tuple(trusted)
+        self._trusts = trusting(tuple(trusted))
         self._vias = {version: b"Via: 1.%d %b" % (version, self._name) for version in (0, 1)}
 
     def refuse_loop(self, headers: Headers) -> None:
@@ -92,8 +92,8 @@ class ForwardingHeaders:
 
     def client(self, raw: RawRequest, peer: Peer) -> str:
         """Return who has sent a request (see `client_name`), for shares and limits."""
-        if trusts(self._trusted, peer.address):
-            return client_name(_client_address(raw.headers, self._trusted, peer.address))
+        if self._trusts(peer.address):
+            return client_name(_client_address(raw, self._trusts, peer.address))
         return client_name(peer.address)
 
     def forwarding(self, raw: RawRequest, peer: Peer, host: bytes) -> Forwarding:
@@ -101,7 +101,7 @@ class ForwardingHeaders:
         proto = b"https" if peer.encrypted else b"http"
         via = self._vias[0 if raw.version == HTTP_10 else 1]
         address, client = peer.address.encode("ascii"), self.client(raw, peer)
-        if trusts(self._trusted, peer.address):
+        if self._trusts(peer.address):
             return _appended(raw.headers, via, address, proto, host, client)
         told = raw.names[_telling]
         return _own(told, via, address, proto, host, client)
@@ -154,14 +154,24 @@ def _element(address: bytes, proto: bytes) -> bytes:
     return b"for=%b;proto=%b" % (node, proto)
 
 
-@lru_cache(maxsize=1024)
 def trusts(networks: tuple[Network, ...], address: str) -> bool:
     """Return whether an address is in one of the networks; the empty one of a Unix socket never."""
-    if not address or not networks:
-        return False
-    parsed = ip_address(address)
-    mapped = getattr(parsed, "ipv4_mapped", None)
-    return any((mapped or parsed) in network for network in networks)
+    return bool(networks) and trusting(networks)(address)
+
+
+@lru_cache(maxsize=64)
+def trusting(networks: tuple[Network, ...]) -> Callable[[str], bool]:
+    """Return `trusts` for some networks, which are dear to look up: Python hashes each."""
+
+    @lru_cache(maxsize=1024)
+    def trusted(address: str) -> bool:
+        if not address:
+            return False
+        parsed = ip_address(address)
+        mapped = getattr(parsed, "ipv4_mapped", None)
+        return any((mapped or parsed) in network for network in networks)
+
+    return trusted
 
 
 @lru_cache(maxsize=1024)
@@ -181,18 +191,16 @@ def client_name(address: str) -> str:
     return str(ip_network((parsed, _SITE_PREFIX), strict=False))
 
 
-def _client_address(headers: Headers, trusted: tuple[Network, ...], peer: str) -> str:
+def _client_address(raw: RawRequest, trusts: Callable[[str], bool], peer: str) -> str:
     """Return the address of the client behind trusted proxies.
 
     Each proxy appends who has connected to it, so the entries are read from the right, as long as
     the proxy that wrote one is trusted. An entry that is no address (`unknown`, RFC 7239 section 6)
     leaves the proxy that wrote it. X-Forwarded-For counts before Forwarded.
     """
-    chain = [one for value in header_values(headers, _FOR) for one in _LIST.split(value)]
+    chain = [one for value in raw.values(_FOR) for one in _LIST.split(value)]
     if not chain:
-        elements = (
-            one for value in header_values(headers, _FORWARDED) for one in _LIST.split(value)
-        )
+        elements = (one for value in raw.values(_FORWARDED) for one in _LIST.split(value))
         chain = [found[1] if (found := _FORWARDED_FOR.search(one)) else b"" for one in elements]
     client = peer
     for entry in reversed(chain):
@@ -200,7 +208,7 @@ def _client_address(headers: Headers, trusted: tuple[Network, ...], peer: str) -
         if not address:
             break
         client = address
-        if not trusts(trusted, client):
+        if not trusts(client):
             break
     return client
 

@@ -119,6 +119,10 @@ class RawRequest:
     names: Final[HeaderNames]
     accepted: Final[bool] = False
 
+    def values(self, name: bytes) -> list[bytes]:
+        """Return every value of the header `name` (lower case), in order."""
+        return self.names.values_in(self.headers, name)
+
 
 @dataclass(slots=True)
 class Admitted:

@@ -13,6 +13,7 @@ from typing import Final, Literal
 
 from ...core.errors import InternalError, MessageError, MethodNotAllowed, OpenFailed, TrafficError
 from ...core.http.message import Direction, Headers, header_values
+from .gate import RawRequest
 
 Form = Literal["application/problem+json", "application/graphql-response+json", "application/json"]
 """How a refusal is written: the last two as a response of GraphQL."""
@@ -41,13 +42,16 @@ class Problem:
 
     def render(self, *, connection: bytes | None, head_only: bool) -> bytes:
         """Return the response as it goes out."""
-        lines = [b"HTTP/1.1 %d %b" % (self.status, _REASONS[self.status])]
-        lines += [b"%b: %b" % pair for pair in self.headers]
-        if connection is not None:
-            lines.append(b"Connection: " + connection)
-        lines += (b"Content-Length: %d" % len(self.body), b"", b"")
-        head = b"\r\n".join(lines)
-        return head if head_only else head + self.body
+        option = b"" if connection is None else b"Connection: %b\r\n" % connection
+        head = _head(self.status, self.headers), option, len(self.body)
+        return b"%b%bContent-Length: %d\r\n\r\n%b" % (*head, b"" if head_only else self.body)
+
+
+@lru_cache(maxsize=64)
+def _head(status: int, headers: Headers) -> bytes:
+    """Return a head up to what one connection needs: in an overload, all of a second are alike."""
+    lines = [b"%b: %b\r\n" % pair for pair in headers]
+    return b"HTTP/1.1 %d %b\r\n%b" % (status, _REASONS[status], b"".join(lines))
 
 
 def deliberate(error: BaseException) -> TrafficError:
@@ -64,12 +68,12 @@ def status_of(error: TrafficError, direction: Direction) -> int:
     return error.status
 
 
-def form_for(headers: Headers, *, operations: bool) -> Form:
+def form_for(raw: RawRequest | None, *, operations: bool) -> Form:
     """Return how the refusal of a request is written; `operations`: its rule reads GraphQL.
 
-    https://graphql.github.io/graphql-over-http/draft/
+    None: its head was not read. https://graphql.github.io/graphql-over-http/draft/
     """
-    if _ACCEPTED.search(b",".join(header_values(headers, b"accept"))):
+    if raw is not None and _ACCEPTED.search(b",".join(raw.values(b"accept"))):
         return "application/graphql-response+json"
     return "application/json" if operations else "application/problem+json"
 

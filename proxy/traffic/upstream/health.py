@@ -43,9 +43,13 @@ class UpstreamHealth:
     def refuse_if_resting(self) -> None:
         """Raise UpstreamResting while the upstream has failed, and is left alone."""
         if self.breaker.refuses:
-            error = UpstreamResting()
-            error.retry_after = max(1, math.ceil(self.breaker.seconds_left))
-            raise error
+            raise self._resting()
+
+    def _resting(self) -> UpstreamResting:
+        """Return it: a frame that raises what it has a name for is freed by the collector alone."""
+        error = UpstreamResting()
+        error.retry_after = max(1, math.ceil(self.breaker.seconds_left))
+        return error
 
     def admit(self) -> int:
         """As above; return the number of a request that is the breaker's trial, else NO_TRIAL."""

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from .health import HealthThread, HealthView
 
 
+Bound = Mapping[str, tuple[Address, Sockets]]
+"""Listening sockets of `admin` and `health`, and what they are bound to."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Material:
     """The credentials and certificate of `admin`, as its files are now."""
@@ -75,12 +79,19 @@ class WaitingView:
 class AdminListeners:
     """Owns the admin and the health listener."""
 
-    def __init__(self, settings: Settings, reporter: Reporter, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        reporter: Reporter,
+        environ: Mapping[str, str],
+        bound: Bound | None = None,
+    ) -> None:
+        """Open nothing yet; `bound` is what another one has handed over, and is this one's now."""
         self._settings = settings
         self._reporter = reporter
         self._environ = environ
         self._material: _Material | None = None
-        self._bound: dict[str, tuple[Address, Sockets]] = {}
+        self._bound = dict(bound or {})
         self._servers: dict[str, AdminServer] = {}
         self._health: HealthThread | None = None
         self._heartbeat: RepeatingTimer | None = None
@@ -102,8 +113,8 @@ class AdminListeners:
         if self._settings.admin is not None:
             self._material = await asyncio.to_thread(_gather, self._settings.admin, self._environ)
             await self._open("admin", self._settings.admin.listen)
-        if self._settings.health is not None:
-            await self._open("health", self._settings.health.listen)
+        health = self._settings.health
+        await self._open("health", None if health is None else health.listen)
 
     async def start(self, service: ServiceView) -> None:
         """Serve `service`."""
@@ -175,6 +186,13 @@ class AdminListeners:
             served += page()
         return served
 
+    async def hand_over(self) -> Bound:
+        """Stop serving, and return what is bound: clients wait there for who serves it next."""
+        bound = dict(self._bound)
+        self._bound.clear()
+        await self.close()
+        return bound
+
     async def close(self) -> None:
         """Stop serving."""
         if self._following is not None:
@@ -210,8 +228,14 @@ class AdminListeners:
         if self.calls is not None:
             await self.calls.record(entry)
 
-    async def _open(self, name: str, address: Address) -> None:
-        self._bound[name] = address, await asyncio.to_thread(sockets.open_sockets, address)
+    async def _open(self, name: str, address: Address | None) -> None:
+        """Bind an address, unless it is bound already; None: there is none any more."""
+        before = self._bound.get(name)
+        if before is not None and before[0] != address:
+            sockets.close(before[1], before[0])
+            del self._bound[name]
+        if address is not None and name not in self._bound:
+            self._bound[name] = address, await asyncio.to_thread(sockets.open_sockets, address)
 
 
 class AdminChange:

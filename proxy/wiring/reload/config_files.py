@@ -15,7 +15,8 @@ from pathlib import Path
 
 from ...config.settings import AdminSettings, Loaded, Settings
 from ...config.values import files_in
-from ..policy import LONGEST_WATCH, MOST_SETTLING, SETTLE_SECONDS, WATCH_SECONDS
+from ...core.errors import ConfigurationError
+from ..policy import HANDED_BYTES, LONGEST_WATCH, MOST_SETTLING, SETTLE_SECONDS, WATCH_SECONDS
 from . import reading
 
 Fingerprint = tuple[tuple[str, tuple[int, ...]], ...]
@@ -171,8 +172,20 @@ class Source:
         return found
 
     def hand_over(self) -> str:
-        """Return this for a worker, which then reads no configuration."""
-        return base64.b64encode(reading.packed(self)).decode()
+        """Return this for a worker, which then reads no configuration.
+
+        Raises ConfigurationError where it is longer than HANDED_BYTES.
+        """
+        written = base64.b64encode(reading.packed(self)).decode()
+        if len(written) > HANDED_BYTES:
+            size, most = (f"{one / 2**20:.1f} MiB" for one in (len(written), HANDED_BYTES))
+            problem = (
+                f"{self.loaded.file}: its {self.rules:,} rules take {size} to be handed to a worker"
+                f" process, which takes at most {most}: serve it without `--workers`, or write"
+                " fewer rules"
+            )
+            raise ConfigurationError((problem,))
+        return written
 
     @property
     def rules(self) -> int:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import hmac
 import json
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,10 @@ from proxy.core.crypto import base64url
 from proxy.core.errors import UnfitEnvironment
 from proxy.keys.audit import head_record, verification
 from proxy.keys.audit.head_record import Head
+from proxy.keys.audit.line import LineMac, begun, encode, spelled
 from proxy.keys.audit.verification import AuditVerdict, verify
 
-from .builders import KEY, a_log, checked
+from .builders import KEY, NOW, a_log, checked
 
 LINES = 6
 
@@ -152,3 +154,17 @@ def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
         verify((tmp_path / "none",), KEY)
     with pytest.raises(UnfitEnvironment, match="none"):
         verification.select((tmp_path / "none",), KEY, lambda _: True)
+
+
+@pytest.mark.timing
+def test_a_million_lines_are_verified_in_ten_seconds(tmp_path: Path) -> None:
+    number, mac, mac_of, log = 100_000, b"", LineMac(KEY), tmp_path / "audit.log"
+    members = spelled({"caller": "doctor", "request_id": "a" * 32, "conversation": "b" * 43})
+    with log.open("wb") as file:
+        for seq in range(1, number + 1):
+            line, mac = encode(seq, mac, begun(NOW + seq, "open.attempted") + members, mac_of)
+            file.write(line)
+    began = time.process_time()
+    found = verify((log,), KEY, anchor=Head(number, mac.decode()))
+    assert time.process_time() - began < 1.0
+    assert (found.broken, found.lines) == (0, number)

@@ -13,6 +13,9 @@ from proxy.core.errors import (
     ValueTooLong,
     traffic_errors,
 )
+from proxy.core.http.header_names import names_in
+from proxy.traffic.http1.framing import HTTP_11
+from proxy.traffic.http1.gate import RawRequest
 from proxy.traffic.http1.problem import deliberate, form_for, problem
 
 
@@ -84,8 +87,9 @@ def test_a_client_of_graphql_is_told_by_what_it_accepts(
 ) -> None:
     other = "application/json" if operations else "application/problem+json"
     headers = ((b"Accept", accept.encode()),) if accept else ()
+    raw = RawRequest("POST", "/graphql", HTTP_11, headers, names_in(headers))
 
-    assert form_for(headers, operations=operations) == (form or other)
+    assert form_for(raw, operations=operations) == (form or other)
 
 
 def test_a_refusal_is_a_response_of_graphql_without_data() -> None:

@@ -8,6 +8,7 @@ import json
 import os
 import pickle
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -19,7 +20,10 @@ import pytest
 from proxy.config.load import load
 from proxy.core.errors import ConfigurationError, InternalError
 from proxy.process import child_process
+from proxy.wiring.ipc.channel import connect
+from proxy.wiring.policy import HANDED_BYTES, SECRET_BYTES
 from proxy.wiring.reload import config_files, reading
+from proxy.wiring.reload.config_files import Source
 from tests.scenarios.rig import a_configuration
 from tests.wiring.sources import given
 
@@ -159,3 +163,30 @@ def test_a_worker_gets_what_its_supervisor_read() -> None:
     handed = config_files.Source.handed_over(source.hand_over())
     assert (handed.text, handed.sha256, handed.seen) == (TEXT, source.sha256, ())
     assert handed.loaded.settings.keys == source.loaded.settings.keys
+
+
+def test_a_configuration_that_no_worker_could_be_handed_is_refused_with_its_size() -> None:
+    source = given(TEXT)
+    written = len(source.hand_over())
+    text = TEXT + "#" * ((HANDED_BYTES - written) * 3 // 4 - 1000)
+    Source(source.loaded, text).hand_over()
+    with pytest.raises(ConfigurationError) as refused:
+        Source(source.loaded, text + "#" * 2**20).hand_over()
+    (told,) = refused.value.problems
+    assert told == (
+        f"sealyard.yaml: its {source.rules} rules take 64.3 MiB to be handed to a worker process,"
+        " which takes at most 63.0 MiB: serve it without `--workers`, or write fewer rules"
+    )
+
+
+async def test_the_longest_configuration_fits_the_channel_to_a_worker_with_what_goes_with_it() -> (
+    None
+):
+    ours, theirs = socket.socketpair()
+    supervisor, worker = await connect(ours), await connect(theirs)
+    secrets = base64.b64encode(bytes(SECRET_BYTES)).decode()
+    message = {"id": 1, "do": "start", "source": "a" * HANDED_BYTES, "secrets": secrets}
+    _, received = await asyncio.gather(supervisor.send(message), worker.receive())
+    assert received == message
+    supervisor.close()
+    worker.close()

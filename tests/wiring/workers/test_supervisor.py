@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.core.errors import RestartNeeded, WorkerGone
+from proxy.core.errors import ConfigurationError, RestartNeeded, WorkerGone
 from proxy.wiring.ipc.worker_process import WorkerCommand
+from proxy.wiring.policy import HANDED_BYTES
+from proxy.wiring.reload.config_files import Source
 from proxy.wiring.workers.supervisor import Supervisor
 from tests.scenarios.rig import a_configuration
 from tests.scenarios.test_reload import Ear
@@ -40,6 +42,18 @@ async def test_what_needs_a_restart_is_refused_while_all_workers_wait_for_a_root
     another = given(a_configuration(3001))
     await (await supervisor.prepare(another)).apply()
     assert supervisor._source is another
+
+
+async def test_what_is_too_long_for_a_worker_is_refused_and_the_next_change_is_not() -> None:
+    supervisor = a_supervisor("no-answer")
+    slot = supervisor._slots[0]
+    slot.waits, slot.worker = "", Worker()  # type: ignore[assignment]  # what is asked of it is alike
+    known = given(a_configuration(3001))
+    with pytest.raises(ConfigurationError) as refused:
+        await supervisor.prepare(Source(known.loaded, "#" * HANDED_BYTES))
+    assert "to be handed to a worker process" in refused.value.detail
+    await (await supervisor.prepare(known)).apply()
+    assert supervisor._source is known
 
 
 class Worker:
