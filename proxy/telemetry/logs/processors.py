@@ -116,7 +116,7 @@ def spelled(value: Scalar) -> str:
 
 
 def _one_line(names: KeyNames, clock: Clock) -> Processor:
-    """Return a processor that makes a line of JSON, in ASCII: the time first, keys by convention."""
+    """Return a processor that makes a line of JSON, in ASCII: the time first, then keys by name."""
 
     @cache
     def head(event: str, level: str) -> str:

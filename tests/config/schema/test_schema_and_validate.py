@@ -26,7 +26,8 @@ KNOWN_TO_VALIDATE_ALONE: Final = {
     # The small languages, of which each has its own parser.
     r"`.*` is not a (selector|source|method)": "a word of a small language",
     r"a match must be|methods are in upper case|never forwarded|an empty segment": "a pattern",
-    r"does not begin with `/`": "a pattern",
+    r"does not begin with `/`|lacks a path|written before the path|no white space": "a pattern",
+    r"a match has no scheme|by commas alone|has no method beside": "a pattern",
     r"a segment is a literal|a literal segment|canonical form|more than one way": "a pattern",
     r"the same name twice|cannot be combined with other methods": "a pattern",
     r"lacks a (valid )?name after the colon|write a name with other|reads more than": "a selector",
