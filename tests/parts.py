@@ -175,6 +175,12 @@ MOVED: Final = (
         ),
         ("deploy", "docs", "helm", "tools/bench"),
     ),
+    # All meshes with each interception and order of rules, and proxies that come late.
+    Part(
+        "meshes",
+        3,
+        Selection(("tests/injector/test_mesh.py", "tests/injector/test_late_proxy.py"), slow=True),
+    ),
     # A fault at every wait of every scene, and the times of refusals: minutes of CPU time.
     Part(
         "faults",
@@ -222,8 +228,9 @@ LAWS: Final = Fewer(
         "tests/core/test_wycheproof.py",
         "tests/keys/test_wire_vectors.py",
     ),
-    # Rows of databases, and what processes agree on by a store: no leaf reads these. And what
-    # compares both forms of a leaf, whichever of them is chosen: CI has that with the core.
+    # Rows of databases, what processes agree on by a store, and who makes what goes out: no leaf
+    # reads these. And what compares both forms of a leaf, whichever of them is chosen: CI has that
+    # with the core.
     (
         "tests/contracts/test_fences.py",
         "tests/contracts/test_leases.py",
@@ -232,6 +239,7 @@ LAWS: Final = Fewer(
         "tests/contracts/test_participants.py",
         "tests/contracts/test_roots.py",
         "tests/contracts/test_store_contract.py",
+        "tests/core/transform/test_forwardable.py",
         "tests/core/leaves/test_closed.py",
         "tests/core/leaves/test_finder.py",
         "tests/core/leaves/test_forms.py",
@@ -273,8 +281,6 @@ PARTS: Final = (
             slow=True,
         ),
     ),
-    # All meshes with each interception and order of rules.
-    Part("meshes", 3, Selection(("tests/injector/test_mesh.py",), slow=True)),
     # All forms of a scene of which CI has one.
     Part(
         "scenes",
@@ -283,9 +289,11 @@ PARTS: Final = (
             (
                 "tests/cli/commands/test_rule_tests.py",
                 "tests/contracts/test_leases.py",
+                "tests/injector/test_webhook.py",
                 "tests/redis/test_losses.py",
                 "tests/redis/test_names.py",
                 "tests/redis/test_records.py",
+                "tests/scenarios/test_audit.py",
                 "tests/scenarios/test_crashes.py",
                 "tests/scenarios/test_end_to_end_lease.py",
                 "tests/scenarios/test_exhaustion.py",
@@ -308,6 +316,7 @@ PARTS: Final = (
                 "tests/contracts/test_formats.py",
                 "tests/core",
                 "tests/description/test_law.py",
+                "tests/faults/test_cuts.py",
                 "tests/injector/test_inject.py",
                 "tests/keys/fleet/test_fleet_model.py",
                 "tests/scenarios/test_explain_forms_and_streams.py",

@@ -242,9 +242,12 @@ async def test_neither_log_nor_refusal_holds_what_stands_in_a_pod(running: Runni
     assert "canary" not in running.log.read_text()
 
 
-async def test_certificates_change_under_load_and_nobody_is_turned_away(running: Running) -> None:
-    """Six changes, each to another CA; an API server that trusts both sees no error."""
-    authorities = [running.ca, *(trustme.CA() for _ in range(6))]
+@pytest.mark.parametrize("changes", [2, pytest.param(6, marks=pytest.mark.slow)])
+async def test_certificates_change_under_load_and_nobody_is_turned_away(
+    running: Running, changes: int
+) -> None:
+    """Each change is to another CA; an API server that trusts both sees no error."""
+    authorities = [running.ca, *(trustme.CA() for _ in range(changes))]
     tls = running.trusting(*authorities)
     answered = 0
     changing = True
@@ -262,11 +265,13 @@ async def test_certificates_change_under_load_and_nobody_is_turned_away(running:
         for ca in authorities[1:]:
             publish(running.folder, ca.issue_cert(NAME))
             await until_trusted(running, running.trusting(ca))
+        async with asyncio.timeout(20):
+            while answered <= 50:  # noqa: ASYNC110 - there is no event to wait for
+                await asyncio.sleep(0.05)
         changing = False
 
-    assert answered > 50
     renewed = [one for one in running.events() if one["event"] == "injector.certificate_changed"]
-    assert [one["renewed"] for one in renewed] == [True] * 6
+    assert [one["renewed"] for one in renewed] == [True] * changes
 
 
 async def until_trusted(running: Running, tls: ssl.SSLContext) -> None:

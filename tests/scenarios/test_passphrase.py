@@ -126,8 +126,8 @@ async def found(served: Served, text: bytes) -> list[str]:
 @pytest.mark.parametrize(
     ("workers", "where"),
     [
-        (1, "env"),
         (2, "file"),
+        pytest.param(1, "env", marks=pytest.mark.slow),
         pytest.param(1, "file", marks=pytest.mark.slow),
         pytest.param(2, "env", marks=pytest.mark.slow),
     ],
