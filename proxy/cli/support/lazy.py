@@ -15,9 +15,6 @@ from .console import translated
 
 _LIKE: Final = 0.7
 """From this likeness on, from 0 to 1, a word is a command that was mistyped."""
-_WORD: Final = re.compile(r"[\w-]+")
-_WHOLE: Final = 1000
-"""No summary has so many characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,18 +87,15 @@ class LazyGroup(click.Group):
             raise click.UsageError(error.message + hint, ctx) from None
 
     def below(self, ctx: click.Context, word: str) -> list[str]:
-        """Return the commands of the groups that have a word as name, or else in their summary."""
-        groups = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        """Return the commands of groups that have a word as name, or else in their summary."""
         found = {
-            f"{name} {one}": command.get_short_help_str(limit=_WHOLE)
-            for name, group in groups
+            f"{group.name} {name}": (command.help or "").partition("\n")[0].lower()
+            for group in (self.get_command(ctx, name) for name in self.list_commands(ctx))
             if isinstance(group, click.Group)
-            for one, command in getattr(group, "commands", {}).items()
+            for name, command in group.commands.items()
         }
-        named = [path for path in found if path.split()[1] == word]
-        return named or [
-            path for path, says in found.items() if word.lower() in _WORD.findall(says.lower())
-        ]
+        named = [path for path in found if path.endswith(f" {word}")]
+        return named or [path for path, says in found.items() if word in re.split(r"\W+", says)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the lists of commands without importing one, their columns alike."""
