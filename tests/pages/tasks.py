@@ -113,39 +113,41 @@ class Question:
         return SEARCH_SECONDS / 60 + self.words / WORDS_A_MINUTE
 
 
-_ANSWERS: Final = "how-to/by-question.md"
+BY_QUESTION: Final = "how-to/by-question.md"
 QUESTIONS: Final = (
-    Question("which of my routes leak", "which routes leak", _ANSWERS, "Which routes leak?"),
-    Question("my backend has a new field", "a new field", _ANSWERS, "My backend has a new field"),
+    Question("which of my routes leak", "which routes leak", BY_QUESTION, "Which routes leak?"),
+    Question(
+        "my backend has a new field", "a new field", BY_QUESTION, "My backend has a new field"
+    ),
     Question(
         "how wide must the column be",
         "how wide must the column be",
-        _ANSWERS,
+        BY_QUESTION,
         "How wide must the column be?",
     ),
     Question(
         "my PATCH does not name the conversation",
         "PATCH does not name the conversation",
-        _ANSWERS,
+        BY_QUESTION,
         "My PATCH does not name the conversation",
     ),
     Question(
         "support must open one value",
         "support must open one value",
-        _ANSWERS,
+        BY_QUESTION,
         "Support must open one value",
     ),
     Question(
         "who has read a conversation",
         "who has read a conversation",
-        _ANSWERS,
-        "Who has read a conversation, or opened a value?",
+        BY_QUESTION,
+        "Who has read this note or conversation?",
     ),
     Question(
         "how do I restore on a new machine",
         "restore on a new machine",
-        _ANSWERS,
-        "Restore on a new machine",
+        BY_QUESTION,
+        "Restore on a new machine, or move to a new server",
     ),
     Question(
         "why is a request refused",

@@ -1,4 +1,4 @@
-// Print the pages that the search of the built site finds for each query, the best first.
+// Print the sections that the search of the built site finds for each query, the best first: PAGE or PAGE#SECTION.
 //
 // node search.js FOLDER_OF_THE_SITE < QUERIES, one a line; prints JSON, a list for each.
 // It runs the site's own files, as a browser does; only what writes into the page has nowhere to go.
@@ -9,7 +9,8 @@ const path = require("node:path");
 const vm = require("node:vm");
 
 const root = process.argv[2];
-const files = ["base-stemmer.js", "english-stemmer.js", "language_data.js", "scorer.js", "searchtools.js"];
+const shown = fs.readFileSync(path.join(root, "search", "index.html"), "utf-8");
+const files = [...shown.matchAll(/<script src="\.\.\/_static\/((?:searchtools|language_data)\.js)/g)].map((one) => one[1]);
 const nowhere = { addEventListener() {}, getElementById: () => null, documentElement: { dataset: { content_root: "./" } } };
 const location = { search: "" };
 const window = { location };
@@ -17,7 +18,7 @@ const page = vm.createContext({ window, location, document: nowhere, localStorag
 page._ready = () => {};
 const run = (name) => vm.runInContext(fs.readFileSync(path.join(root, name), "utf-8"), page);
 for (const file of files) {
-  if (fs.existsSync(path.join(root, "_static", file))) run(path.join("_static", file));
+  run(path.join("_static", file));
   for (const [name, value] of Object.entries(window)) page[name] ??= value;
 }
 vm.runInContext("globalThis.Search = Search", page);
@@ -25,7 +26,7 @@ run("searchindex.js");
 const found = (query) => {
   location.search = "?q=" + encodeURIComponent(query);
   const results = page.Search._performSearch(...page.Search._parseQuery(query));
-  return [...new Set(results.reverse().map((one) => one[0]))];
+  return results.reverse().map((one) => one[0] + one[2]);
 };
 const queries = fs.readFileSync(0, "utf-8").split("\n").filter(Boolean);
 process.stdout.write(JSON.stringify(queries.map(found)));

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.pages.blocks import PAGES, ROOT
+from tests.pages.tasks import BY_QUESTION, QUESTIONS
 
 NODE = shutil.which("node")
 HERE = Path(__file__).parent
@@ -58,6 +59,24 @@ def place(page: Path) -> Path:
     return name.parent / "index.html" if name.name == "index" else name / "index.html"
 
 
+def found_in(site: Path, queries: list[str]) -> dict[str, list[str]]:
+    """Return what the site's search finds for each query, the best first."""
+    done = subprocess.run(  # noqa: S603 - Node.js, with a script of this folder
+        [str(NODE), HERE / "search.js", site],
+        input="\n".join(queries),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    return dict(zip(queries, json.loads(done.stdout), strict=True))
+
+
+def pages(places: list[str]) -> list[str]:
+    """Return the pages of places, each once."""
+    return list(dict.fromkeys(one.partition("#")[0] for one in places))
+
+
 def test_every_page_is_on_the_site_and_in_its_navigation(site: Path) -> None:
     start = (site / "docs" / "index.html").read_text("utf-8")
 
@@ -92,22 +111,36 @@ def test_it_can_be_searched(site: Path) -> None:
 def test_nine_of_ten_queries_show_a_wanted_page_among_the_first_three(site: Path) -> None:
     """The site's own files run in Node.js, as they run in a browser."""
     assert len(QUERIES) >= 30
-    done = subprocess.run(  # noqa: S603 - Node.js, with a script of this folder
-        [str(NODE), HERE / "search.js", site],
-        input="\n".join(query for query, _ in QUERIES),
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
+    found = found_in(site, [query for query, _ in QUERIES])
 
-    found = dict(zip((query for query, _ in QUERIES), json.loads(done.stdout), strict=True))
+    shown = {query: pages(places)[:SHOWN] for query, places in found.items()}
     missed = {
-        query: found[query][:SHOWN]
+        query: shown[query]
         for query, wanted in QUERIES
-        if not set(wanted.split()) & set(found[query][:SHOWN])
+        if not set(wanted.split()) & {*shown[query]}
     }
     assert len(missed) * 10 <= len(QUERIES), missed
+
+
+@pytest.mark.skipif(NODE is None, reason="no Node.js: ./dev packages installs it")
+def test_a_question_leads_to_the_section_that_answers_it(site: Path) -> None:
+    asked = [one for one in QUESTIONS if one.page == BY_QUESTION]
+    found = found_in(site, [one.typed for one in asked])
+    answers = {
+        one.typed: "docs/how-to/by-question#" + "-".join(re.findall(r"[a-z]+", one.section.lower()))
+        for one in asked
+    }
+
+    assert len(asked) >= 5
+    assert {typed: found[typed][0] for typed in answers} == answers
+
+
+@pytest.mark.skipif(NODE is None, reason="no Node.js: ./dev packages installs it")
+def test_a_word_that_no_page_has_hides_none(site: Path) -> None:
+    found = found_in(site, ["Django", "Django quuxly", "quuxly"])
+
+    assert pages(found["Django quuxly"])[:SHOWN] == pages(found["Django"])[:SHOWN] != []
+    assert found["quuxly"] == []
 
 
 def test_each_wanted_page_is_there(site: Path) -> None:

@@ -30,7 +30,7 @@ ADMIN_TOKEN: Final = "admin.token"  # noqa: S105 - a file's name
 
 _TEMPLATE: Final = """\
 # Written by `sealyard init`. Check it with `sealyard validate`, and try it with
-# sealyard explain POST /api/messages -d '{{"conversationId": "c1", "content": "Hello"}}'
+# sealyard explain {message}
 # docs/reference/configuration.md has every key.
 version: 1
 
@@ -46,11 +46,7 @@ admin: {{listen: {admin}, token: {{file: {token}}}{page}}}
 # Records what is done with keys, or nothing is done. `sealyard audit verify` checks it.
 audit: {{file: {audit}, on_failure: block}}
 
-fields:
-  # What the backend allows. It cannot validate sealed values, so Sealyard does.
-  content: {{max_chars: 10000, string: true}}
-
-listeners:
+{fields}listeners:
   - name: api
     listen: {listen}
     upstream: {upstream}
@@ -62,6 +58,13 @@ listeners:
       response: {{decrypt: tokens, on_error: keep}}
     rules:
 {rules}"""
+_MESSAGE: Final = """POST /api/messages -d '{"conversationId": "c1", "content": "Hello"}'"""
+_FIELDS: Final = """\
+fields:
+  # What the backend allows. It cannot validate sealed values, so Sealyard does.
+  content: {max_chars: 10000, string: true}
+
+"""
 _RULES: Final = """\
       - name: send
         match: POST /api/messages
@@ -190,7 +193,10 @@ def _proposed(har: Path, *, unvetted: bool) -> str:
 
 
 def _write_configuration(path: Path, addresses: Addresses, rules: str, page: str) -> None:
+    example = rules is _RULES
     text = _TEMPLATE.format(
+        message=_MESSAGE if example else "METHOD PATH -d @FILE",
+        fields=_FIELDS if example else "",
         keyring=KEYRING,
         root=ROOT,
         token=ADMIN_TOKEN,

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from .console import translated
+
+_LIKE: Final = 0.7
+"""From this likeness on, from 0 to 1, a word is a command that was mistyped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +81,21 @@ class LazyGroup(click.Group):
         except click.UsageError as error:
             from difflib import get_close_matches  # noqa: PLC0415 - for mistakes alone
 
-            near = get_close_matches(args[0], self.list_commands(ctx), n=1)
-            hint = f" Did you mean '{near[0]}'?" if near else ""
+            near = get_close_matches(args[0], self.list_commands(ctx), n=1, cutoff=_LIKE)
+            meant = [f"'{one}'" for one in near or self.below(ctx, args[0])]
+            hint = f" Did you mean {' or '.join(meant)}?" if meant else ""
             raise click.UsageError(error.message + hint, ctx) from None
+
+    def below(self, ctx: click.Context, word: str) -> list[str]:
+        """Return the commands of groups that have a word as name, or else in their summary."""
+        found = {
+            f"{group.name} {name}": (command.help or "").partition("\n")[0].lower()
+            for group in (self.get_command(ctx, name) for name in self.list_commands(ctx))
+            if isinstance(group, click.Group)
+            for name, command in group.commands.items()
+        }
+        named = [path for path in found if path.endswith(f" {word}")]
+        return named or [path for path, says in found.items() if word in re.split(r"\W+", says)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the lists of commands without importing one, their columns alike."""

@@ -21,7 +21,8 @@ _OTHER_SCOPE: Final = (
     " what the rule binds"
 )
 _SHAPES: Final = {
-    "not-a-token": "it does not begin like a token of Sealyard; give the whole stored value",
+    "not-a-token": "it does not begin like a token of Sealyard; give the whole stored value, or"
+    " that of a file by `- <FILE`",
     "malformed-token": "its end or another part is missing; give the whole stored value",
 }
 """Of a text that is no token, what the reader of a command can do about it."""

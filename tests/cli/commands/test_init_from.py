@@ -177,6 +177,14 @@ def test_requests_that_failed_prove_nothing() -> None:
     assert proposed(route, UNVETTED).plain == ["$.kind"]
 
 
+def test_nothing_of_the_example_rules_is_beside_a_proposal(tmp_path: Path) -> None:
+    _, text = made(tmp_path, an_entry({"room": "r1", "text": "hello"}, "/api/notes"))
+
+    assert "fields:" not in text
+    assert "conversationId" not in text
+    assert "/api/messages" not in text
+
+
 @pytest.mark.parametrize(
     "text", [b"", b"[]", b"{}", b'{"log":{"entries":[{}]}}', b"\xff", b"[" * 5000]
 )

@@ -22,7 +22,11 @@ def fit():
 def unfit():
     raise UnfitEnvironment("no-disk")
 
-other = 1
+@click.command()
+def other():
+    pass
+
+broken = 1
 """
 
 
@@ -41,7 +45,7 @@ def group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LazyGroup:
             "fit": CommandPlace("some", "Works."),
         },
         "Others": {
-            "other": CommandPlace("some", "Is no command."),
+            "other": CommandPlace("some", "Is another."),
             "missing": CommandPlace("absent", "Has no module."),
         },
     }
@@ -57,7 +61,7 @@ def test_commands_come_in_the_order_of_the_table_without_those_that_are_not_ther
 def test_help_lists_each_heading_with_its_commands(group: LazyGroup) -> None:
     listed = CliRunner().invoke(group, ["--help"]).stdout.partition("\n\nSome:\n")[2]
 
-    assert listed == "  unfit  Fails.\n  fit    Works.\n\nOthers:\n  other  Is no command.\n"
+    assert listed == "  unfit  Fails.\n  fit    Works.\n\nOthers:\n  other  Is another.\n"
 
 
 def test_a_command_runs(group: LazyGroup) -> None:
@@ -70,8 +74,10 @@ def test_what_is_not_there_is_wrong_usage(group: LazyGroup, name: str) -> None:
 
 
 def test_a_mistake_in_the_table_is_seen(group: LazyGroup) -> None:
+    group.places["broken"] = CommandPlace("some", "Is no command.")
+
     with pytest.raises(TypeError, match="not a click command"):
-        group.get_command(click.Context(group), "other")
+        group.get_command(click.Context(group), "broken")
 
 
 def test_an_error_of_sealyard_is_one_line_and_an_exit_code(group: LazyGroup) -> None:
