@@ -66,4 +66,5 @@ MOST_WORKERS: Final = 64  # processes of `serve` or `migrate`
 MOST_POISON: Final = 65_536  # tokens of one call
 ROOM_BYTES: Final = 256 * 1024  # that `doctor` wants free: a keyring, or some hundred audit lines
 SANE_CLOCK: Final = 1_700_000_000  # 2023: a clock before it was never set
+LIKE: Final = 0.7  # from this likeness on, 0 to 1, a word is a command that was mistyped
 LABELLED_SHOWN: Final = 20  # of namespaces, and of pods, that still have the label

@@ -7,14 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any, Final
+from typing import Any
 
 import click
 
+from ..policy import LIKE
 from .console import translated
-
-_LIKE: Final = 0.7
-"""From this likeness on, from 0 to 1, a word is a command that was mistyped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +79,7 @@ class LazyGroup(click.Group):
         except click.UsageError as error:
             from difflib import get_close_matches  # noqa: PLC0415 - for mistakes alone
 
-            near = get_close_matches(args[0], self.list_commands(ctx), n=1, cutoff=_LIKE)
+            near = get_close_matches(args[0], self.list_commands(ctx), n=1, cutoff=LIKE)
             meant = [f"'{one}'" for one in near or self.below(ctx, args[0])]
             hint = f" Did you mean {' or '.join(meant)}?" if meant else ""
             raise click.UsageError(error.message + hint, ctx) from None
