@@ -6,6 +6,7 @@ number: whoever has both need not be dead.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -27,6 +28,20 @@ def mark(proc: Path = PROC) -> str:
     """
     found = _made_for(proc) or _namespace(proc) or os.urandom(_MARK_CHARS).hex()
     return hashlib.sha256(found.encode()).hexdigest()[:_MARK_CHARS]
+
+
+def ended(number: int, proc: Path = PROC) -> bool:
+    """Whether a process of our namespace has ended; False where a mark says nothing of that.
+
+    Containers of a pod have one mark, and each its own numbers.
+    """
+    if number < 1 or _made_for(proc) or not _namespace(proc):
+        return False
+    try:
+        os.kill(number, 0)
+    except OSError as error:
+        return error.errno == errno.ESRCH
+    return False
 
 
 def _made_for(proc: Path) -> str:

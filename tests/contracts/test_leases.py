@@ -479,6 +479,27 @@ async def test_a_process_that_begins_again_takes_away_the_row_of_the_one_that_wa
     assert left == {one.lease._process for one in (again, beside)}
 
 
+async def test_a_process_takes_away_the_rows_of_those_that_ended_in_its_place(
+    subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As under systemd, which gives each start another number."""
+    dead, alive, elsewhere, again = (a_member(subject) for _ in range(4))
+    child = await asyncio.create_subprocess_exec("/bin/true")
+    await child.wait()
+    numbers = {str(child.pid): dead, str(os.getppid()): alive}
+    for number, member in numbers.items():
+        member.lease._name = member.lease._name.replace(f":{os.getpid()}~", f":{number}~")
+    elsewhere.lease._name = f"{dead.lease._name[:-1]}."
+    for member in (dead, alive, elsewhere):
+        await member.lease.renew()
+    monkeypatch.setattr(lease, "LEASE_SECONDS", 0.0)
+    monkeypatch.setattr(place, "_made_for", lambda _: "")
+    await asyncio.sleep(0.01)
+    await again.lease.renew()
+    left = {one.process for one in await presence.rows(again.sessions.store, KEYRING)}
+    assert left == {one.lease._process for one in (alive, elsewhere, again)}
+
+
 def test_a_log_keeps_the_last_events_and_its_numbers_grow() -> None:
     log = FenceLog().with_more([FenceEvent("keyring", "", 1)], 1.0)
     more = log.with_more([FenceEvent("fenced", "n", at) for at in range(300)], 1.0)

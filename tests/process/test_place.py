@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -63,3 +65,14 @@ def test_where_nothing_is_known_no_other_process_has_the_mark(tmp_path: Path) ->
 
 def test_this_process_has_one_mark() -> None:
     assert place.mark() == place.mark()
+
+
+def test_who_has_ended_is_known_in_the_same_namespace_alone(tmp_path: Path) -> None:
+    child = subprocess.Popen(["/bin/true"])
+    child.wait()
+    here, pod = proc(tmp_path / "1"), proc(tmp_path / "2", POD.format(uid=A))
+    assert place.ended(child.pid, here)
+    assert not place.ended(child.pid, pod)
+    assert not place.ended(child.pid, tmp_path / "nothing")
+    for alive in (os.getpid(), 1, 0, -1):
+        assert not place.ended(alive, here)

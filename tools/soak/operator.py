@@ -20,6 +20,7 @@ from .traffic import named_after, revocable
 from .world import World
 
 _OK: Final = 200
+_ACCEPTED: Final = 202
 _RELOAD: Final = "/-/reload"
 _REVOKE: Final = "/v1/sessions/revoke"
 _SETTLED_SECONDS: Final = MAX_AGE_SECONDS + 2.0
@@ -54,7 +55,9 @@ class Operator:
         began = time.monotonic()
         status = await sidecar.admin(world.session, "POST", path, body)
         self.done[f"{name} {status}"] += 1
-        if status != _OK and world.journal.calm(began):
+        # A process that was killed is missed until its successor has taken its row away.
+        missed = status == _ACCEPTED and world.journal.disturbed("sidecar", _BURIED_SECONDS)
+        if status != _OK and not missed and world.journal.calm(began):
             told = f"{sidecar.name}: {name}: {status}"
             world.journal.breach("operation refused without a fault", told)
         return status == _OK

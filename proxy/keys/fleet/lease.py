@@ -199,13 +199,15 @@ class Lease:
         return False
 
     async def _bury(self, keyring: Keyring) -> None:
-        """Take away the row of a process that was here before: it had this place and number.
+        """Take away the rows of processes that were here before: they had this place.
 
-        It may have been killed a moment ago: then it is looked for again once its lease has ended.
+        Each had our number, or one that nobody has any more. It may have been killed a moment ago:
+        then it is looked for again once its lease has ended.
         """
         name, now, left = keyring_marker.name_of(keyring), self._clock(), False
         for report, record in (await presence.rows(self._store, keyring)).items():
-            if report.name != self._name or report.process == self._process:
+            before = report.name == self._name or self._ended(report.name)
+            if not before or report.process == self._process:
                 continue
             if now - report.seen / 1000 > LEASE_SECONDS:
                 await self._take_away(name, report, record)
@@ -213,6 +215,11 @@ class Lease:
                 left = True
         if not left:
             self._burying_until = 0.0
+
+    def _ended(self, name: str) -> bool:
+        """Return whether a name is that of a process in this place that has ended."""
+        (host, number, mark), (ours, _, here) = map(_parts, (name, self._name))
+        return (host, mark) == (ours, here) and number.isdecimal() and place.ended(int(number))
 
     async def bury(self, processes: AbstractSet[bytes]) -> None:
         """Take away the rows of processes that have ended, as who started them knows.
@@ -262,3 +269,10 @@ class Lease:
                     await self._asked.wait()
             except TimeoutError:
                 continue
+
+
+def _parts(name: str) -> tuple[str, str, str]:
+    """Return the host, the process number and the place of a process."""
+    host, _, rest = name.rpartition(":")
+    number, _, mark = rest.partition("~")
+    return host, number, mark

@@ -117,9 +117,11 @@ def by_way(one: Messages, body: bytes, *, binary: bool) -> object:
         return None
     with pytest.MonkeyPatch.context() as fixed:
         fixed.setattr("os.urandom", bytes)
-        changed = way.change(body, NOW)
-    if changed is None:
+        changed, again = way.change(body, NOW), way.change(body, NOW)
+    if changed is None or again is None:
+        assert changed is again
         return None
+    assert (again.counts, again.frame) == (changed.counts, changed.frame)
     asked = asked_for(keys.needs[0]) if keys.needs else ({}, frozenset())
     used = proven(keys.remembered[0]) if keys.remembered else {}
     return sent(changed), dict(changed.counts), used, asked
