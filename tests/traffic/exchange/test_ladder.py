@@ -151,8 +151,9 @@ async def test_a_request_beside_the_rules_counts_once_although_its_response_take
 
 @pytest.mark.parametrize("observes", [True, False])
 async def test_a_websocket_counts_once_and_while_it_lasts(*, observes: bool) -> None:
-    block = replace(RULES[2].response[0], permissive_until=None if observes else math.inf)  # type: ignore[index]  # it has blocks
-    rule = replace(RULES[2], response=(block,), observes=observes)
+    opened = next(one for one in RULES if one.name == "opened")
+    block = replace(opened.response[0], permissive_until=None if observes else math.inf)  # type: ignore[index]  # it has blocks
+    rule = replace(opened, response=(block,), observes=observes)
     broken = message("sy1.AAAA")
     async with (
         backend() as origin,
