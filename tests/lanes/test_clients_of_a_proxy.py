@@ -16,6 +16,7 @@ import pytest
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.expressions.sources import parse_source
 from proxy.core.rules.model import Names
+from proxy.traffic.http1.forwarding_headers import trusting
 from proxy.traffic.upstream.permits import Claim, Permit, Permits
 from tests.traffic.ours import PASSING
 
@@ -29,7 +30,8 @@ _CHAINS = re.compile(rb"\r\nx-forwarded-for: ([^\r]*)", re.IGNORECASE)
 
 def _trust(way: Way, *, trusted: bool) -> Way:
     answerer: Any = way.ours.listener.answerer
-    answerer.steps.forwarding_headers._trusted = (ip_network("127.0.0.0/8"),) if trusted else ()
+    networks = (ip_network("127.0.0.0/8"),) if trusted else ()
+    answerer.steps.forwarding_headers._trusts = trusting(networks)
     return way
 
 
