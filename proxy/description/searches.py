@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from ..config.checks.likely_mistakes import SEARCHING
+from ..config.rules.syntax import READING
 from ..core.expressions.name_readings import fold_member, steps_of_field
 from ..core.expressions.selectors import Any, JsonSelector, parse_selector
 from ..core.search.normal_forms import NormalForm
 from .marks import spelled
 
-_READS: Final = frozenset({"GET", "HEAD", "QUERY"})
 _LOOKUP: Final = re.compile(r"^like_|__.*$")
 """What Kinto and Django write beside the name of a field."""
 
@@ -66,7 +66,7 @@ def found_searches(
 
     `opened` are the selectors of what its rule opens, with their fields where they have others.
     """
-    if method not in _READS:
+    if method not in READING:
         return ()
     lists = dict[str, str]()
     for select, field in opened:

@@ -367,7 +367,6 @@ class OptionsSyntax:
     keep_types: tuple[str, ...] | None = setting(
         OneOrMore(Choice("boolean")),
         "With `others: seal`, what passes of unlisted values: `true` and `false` of JSON.",
-        default=None,
         absent="nothing",
     )
     query: Mapping[str, QueryUse] | None = setting(

@@ -14,7 +14,8 @@ from ..yaml.nodes import Place, Problems
 from .blocks import Behaviour, BehaviourSyntax, BlockSyntax
 from .options import BindSyntax, NamesSyntax, OptionsSyntax, bind, overlay
 
-_READING: Final = frozenset({"GET", "HEAD", "QUERY"})
+READING: Final = frozenset({"GET", "HEAD", "QUERY"})
+"""The methods of requests that change nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ class RuleSyntax:
 def reads_only(rule: RuleSyntax) -> bool:
     """Return whether the requests of a rule change nothing: by their method, or as it says."""
     methods = [pattern.methods for pattern, _ in rule.patterns]
-    return rule.reads or all(each and set(each) <= _READING for each in methods)
+    return rule.reads or all(each and set(each) <= READING for each in methods)
 
 
 def _rule(values: dict[str, Any], fields: Fields, _: Problems) -> RuleSyntax | None:

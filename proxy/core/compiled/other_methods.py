@@ -44,6 +44,7 @@ class OtherMethod(NamedTuple):
         raise self._refusal()
 
     def _refusal(self) -> MethodNotAllowed:
+        """Return it: who raises it has no name for it, so that no cycle is made."""
         error = MethodNotAllowed(
             "other-method", detail="No rule reads what this method could carry to this path."
         )

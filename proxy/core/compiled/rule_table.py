@@ -362,7 +362,7 @@ def _found(
 
 
 def _rejected(rule: str) -> RejectedByRule:
-    """Return the refusal of a rule."""
+    """Return the refusal of a rule: who raises it has no name for it, so that no cycle is made."""
     refusal = RejectedByRule("rule-rejects")
     refusal.rule = rule
     return refusal

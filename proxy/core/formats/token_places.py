@@ -57,10 +57,10 @@ def candidates_in(text: bytes, *, escaped: bool = False) -> Iterator[tuple[int, 
             yield start, at
 
 
-def _may_have_tags(text: bytes) -> bool:
-    """Return False only where there is no mark of a tag, whole or cut off."""
+def _has_escaped_marks(text: bytes) -> bool:
+    """Return False only where there is no percent-encoded mark of a tag, whole or cut off."""
     # To look for two bytes takes ninety times as long as for one.
-    return b"~" in text or (b"%" in text and (b"%7" in text or b"%2" in text))
+    return b"%" in text and (b"%7" in text or b"%2" in text)
 
 
 def without_tags(text: bytes, members: frozenset[str] | None = frozenset()) -> bytes:
@@ -69,7 +69,7 @@ def without_tags(text: bytes, members: frozenset[str] | None = frozenset()) -> b
     Those in `members` of JSON by these names are left out, too. None: the listener makes no tags,
     so what is no whole tag is none.
     """
-    if b"~" not in text and (members is None or not _may_have_tags(text)):
+    if b"~" not in text and (members is None or not _has_escaped_marks(text)):
         return text
     pattern = TAGS_PATTERN if members is None else LEFT_TAGS_PATTERN
     pieces: list[bytes] = []

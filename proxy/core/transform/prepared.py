@@ -169,12 +169,14 @@ class PreparedJson(Prepared):
     ) -> Changed | None:
         """Return the message changed, as `Prepared` has it."""
         done = self.changed(body, keys, now, kept, any_number=any_number)
-        if done is None:
-            return None
+        return None if done is None else self.minted(done, keys, self.frame(done[0][1], None))
+
+    @staticmethod
+    def minted(done: tuple[ChangedBody, Kept, Got], keys: WarmKeys, frame: Frame) -> Changed:
+        """Return the message of what `changed` has returned, and remember what it has proven."""
         (new, counts, proven, found, tally), leaves, shown = done
         if proven:
             keys.remember(proven)
-        frame = self.frame(counts, None)
         return mint_changed(frame, new, counts, leaves, found, shown, proven, tally)
 
     def changed(
@@ -396,10 +398,7 @@ class PreparedMessages:
         done = self._one.changed(body, keys, now)
         if done is None:
             return None
-        (new, counts, proven, found, tally), leaves, shown = done
-        if proven:
-            keys.remember(proven)
-        frame = self._frames.get(outcomes := (*counts,))
+        frame = self._frames.get(outcomes := (*done[0][1],))
         if frame is None:
-            frame = self._frames[outcomes] = self._one.frame(counts, None)
-        return mint_changed(frame, new, counts, leaves, found, shown, proven, tally)
+            frame = self._frames[outcomes] = self._one.frame(done[0][1], None)
+        return self._one.minted(done, keys, frame)

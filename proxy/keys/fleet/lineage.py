@@ -6,8 +6,8 @@ since an operator has enabled it again. Where keys are configured that sign the 
 revocations alone from one that none of them signed, or that does not come of the keyring in use;
 they displace none that is believed. It takes nothing from another keyring. What a later generation
 of the fleet has disabled stays disabled under an older file too. A KEK that was in use stays until
-a file says that it was destroyed: a restored backup does not know later ones. So does a record key
-that an adopted keyring has turned away stay away. Nothing here waits.
+a file says that it was destroyed: a restored backup does not know later ones. A record key that an
+adopted keyring has turned away is not used again. Nothing here waits.
 """
 
 from __future__ import annotations

@@ -259,6 +259,6 @@ def _closes(raw: RawRequest) -> bool:
         return True
     if b"connection" not in places:
         return old
-    options = b",".join(raw.names.values_in(raw.headers, b"connection")).lower()
+    options = b",".join(raw.values(b"connection")).lower()
     listed = {one.strip(b" \t") for one in options.split(b",")}
     return b"close" in listed or (old and b"keep-alive" not in listed)
