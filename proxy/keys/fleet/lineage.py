@@ -178,8 +178,7 @@ class Lineage:
 
     @property
     def _adopted_in_use(self) -> tuple[AdoptedKeyring, ...]:
-        known = {one.id: one for one in self.held.adopted + self._adopted}
-        return tuple(known.values())
+        return tuple({one.id: one for one in self.held.adopted + self._adopted}.values())
 
     def _believed(self, file: Keyring) -> bool:
         """Whether a file is signed and follows from the keyring held, where signing is configured.

@@ -203,6 +203,13 @@ def test_candidates(text: bytes, at: int, length: int) -> None:
     assert places == sorted(places)  # type: ignore[call-overload] # a list of numbers
 
 
+@pytest.mark.parametrize("first", [b"A", b"C", b"I"])
+def test_a_candidate_is_found_wherever_a_piece_ends(first: bytes) -> None:
+    text = b'["sy1.' + first + b"A" * 78 + b'"]'
+    for end in range(len(text) + 1):
+        assert same(tokens.candidates, text, 0, end) == ([2, len(text) - 2] if end > 2 else [])
+
+
 @pytest.mark.parametrize("place", [(-1, 5), (0, -1), (5, 2), (0, 10**6), (10**6, 10**7)])
 def test_candidates_of_any_place(place: tuple[int, int]) -> None:
     same(tokens.candidates, b"sy1." + b"A" * 60, *place)
