@@ -187,7 +187,8 @@ async def test_shares_of_a_new_split_are_handed_in_to_a_process_that_runs(
             for one in newer[1:]:
                 assert (await unlock(tmp_path, one.text()))[0] == 0
             loaded = await served.event("config.loaded", 2)
-            assert loaded["cause"] == "shares"
+            # The file is looked at again and again: such a look may come just before.
+            assert loaded["cause"] in {"shares", "file"}
             await until(served, 200)
             load.stop.set()
             await loading
