@@ -212,6 +212,8 @@ def test_what_is_released_next_has_every_key_of_a_configuration() -> None:
     if not made.exists():
         pytest.skip("nothing was archived since the last release")
     assert list(make.unused_keys(made.glob("*.yaml"))) == []
+    for file in (make.HERE / "configuration").iterdir():
+        assert (made / file.name).read_text() == file.read_text(), "./dev archive"
 
 
 @pytest.mark.parametrize(
