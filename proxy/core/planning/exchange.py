@@ -92,6 +92,15 @@ class Exchange(RequestNames):
         self.decision = self._decided.seen_by(ANYONE if caller is None else caller.name)
 
     @property
+    def for_caller(self) -> bool:
+        """Whether nobody else may be told the answer, and nothing of what the backend answered.
+
+        What a backend says of an answer to a search tells of what is dropped from it: a tag of the
+        entity may begin with the length of the body.
+        """
+        return self.decision.for_caller or bool(self.sought)
+
+    @property
     def until(self) -> float | None:
         """When messages of its rule end, in seconds since 1970: with the caller's credential."""
         caller = self._caller
