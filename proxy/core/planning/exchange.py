@@ -93,11 +93,7 @@ class Exchange(RequestNames):
 
     @property
     def for_caller(self) -> bool:
-        """Whether nobody else may be told the answer, and nothing of what the backend answered.
-
-        What a backend says of an answer to a search tells of what is dropped from it: a tag of the
-        entity may begin with the length of the body.
-        """
+        """Whether the answer is for who asks alone, as where elements may be dropped from it."""
         return self.decision.for_caller or bool(self.sought)
 
     @property

@@ -48,8 +48,8 @@ def added_to_response(
         added = ((b"Cache-Control", said), *added)
     elif "sealed" in counts and not forbids_recoding(head.facts):
         added = (_NO_TRANSFORM, *added)
-    if "plain" in counts:
-        added = ((b"Sealyard-Plain", b"%d" % counts["plain"]), *added)
+    if plain := counts.get("plain"):
+        added = ((b"Sealyard-Plain", b"%d" % plain), *added)
     if kept := counts.get("kept", 0) + counts.get("in_markup", 0):
         added = ((b"Sealyard-Kept", b"%d" % kept), *added)
     return added

@@ -332,11 +332,8 @@ class CarriedOut:
         for row in rows:
             self.texts[row] = None
             self._gone.discard(row)
-            stayed = self._stays.get(row)
-            if stayed is not None:  # headers tell the client how many do
-                self._count(stayed, -1)
-                if not self.counts[stayed]:
-                    del self.counts[stayed]
+            if stayed := self._stays.get(row):
+                self._count(stayed, -1)  # headers tell the client how many do
             self._stays[row] = "filtered"
         return cuts
 
