@@ -74,10 +74,7 @@ def added_to_bodiless(
     if for_caller:
         return (_FOR_CALLER, *added)
     if opens and b"cache-control" in head.facts:
-        added = (
-            (b"Cache-Control", for_its_client(head.facts, as_it_is=False)),
-            *added,
-        )
+        return ((b"Cache-Control", for_its_client(head.facts, as_it_is=False)), *added)
     return added
 
 
