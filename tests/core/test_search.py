@@ -48,6 +48,7 @@ from tests.factories import (
     a_message,
     a_response,
     a_rule,
+    forged,
     keys_for,
     sent,
 )
@@ -480,6 +481,25 @@ def test_counts_tell_candidates_and_what_was_dropped() -> None:
     done = trip.response(an_answer("penicillin", "aspirin"))
     assert done is not None
     assert (done.counts["found"], done.counts["filtered"]) == (1, 1)
+
+
+def test_headers_count_tokens_that_stay_and_none_that_was_dropped() -> None:
+    rule = searching(decrypt=("$.data.*.content", "$.data.*.note"))
+    response = rule.response
+    assert isinstance(response, tuple)
+    rule = replace(rule, response=(replace(response[0], keep_unopened=True),))
+    lost = [{"note": forged(sealed("note")), "content": sealed("penicillin")}]
+    dropped = [{"content": forged(sealed("penicillin"))}]
+    for elements, kept, filtered in ((lost, 1, 0), (lost + dropped, 1, 1), (dropped, 0, 1)):
+        trip = a_trip(rule=rule)
+        asked(trip)
+        done = trip.response(json.dumps({"data": elements}))
+        assert done is not None
+        assert (done.counts.get("kept", 0), done.counts.get("filtered", 0)) == (kept, filtered)
+        frame = done.forwardable.frame
+        assert dict(frame.added_headers).get(b"Sealyard-Kept") == (b"%d" % kept if kept else None)
+        assert frame.for_caller
+        assert len(done.unopened) == len(elements)
 
 
 def test_members_of_an_object_are_no_elements() -> None:

@@ -37,17 +37,16 @@ def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def watched(tmp_path: Path) -> Iterator[Watched]:
     """A master, a replica and three Sentinels that run."""
-    yield from _watched(tmp_path)
+    yield from _watched(Watched(tmp_path))
 
 
 @pytest.fixture(scope="module")
 def unharmed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     """The same for tests that leave all of them as they are, since it takes seconds to start."""
-    yield from _watched(tmp_path_factory.mktemp("watched"))
+    yield from _watched(Watched(tmp_path_factory.mktemp("watched"), fails=False))
 
 
-def _watched(folder: Path) -> Iterator[Watched]:
-    watched = Watched(folder)
+def _watched(watched: Watched) -> Iterator[Watched]:
     try:
         watched.start()
         yield watched

@@ -30,9 +30,10 @@ def until(law: Callable[[], bool]) -> None:
 
 @dataclass
 class Sentinel(Server):
-    """A Sentinel that watches the Redis at port `watched`."""
+    """A Sentinel that takes the Redis at port `watched` for lost once it was silent for so long."""
 
     watched: int = 0
+    silent_ms: int = 500
 
     def command_line(self) -> list[str]:
         """Write its file, which it goes on to write itself, and return how it is started."""
@@ -44,7 +45,7 @@ class Sentinel(Server):
                 "bind 127.0.0.1",
                 f"dir {self.folder}",
                 f"sentinel monitor {SERVICE} 127.0.0.1 {self.watched} 2",
-                f"sentinel down-after-milliseconds {SERVICE} 500",
+                f"sentinel down-after-milliseconds {SERVICE} {self.silent_ms}",
                 f"sentinel failover-timeout {SERVICE} 2000",
             ]
             file.write_text("\n".join(lines) + "\n")
@@ -55,12 +56,14 @@ class Sentinel(Server):
 class Watched:
     """A master, its replica, and three Sentinels that agree on which is which.
 
-    `proxied` ones are reached through proxies, which are then in `proxies`.
+    `proxied` ones are reached through proxies, which are then in `proxies`. Where none `fails`, a
+    master that gets no processor for a while is not replaced.
     """
 
     folder: Path
     tls: Path | None = None
     proxied: bool = False
+    fails: bool = True
     proxies: list[FaultProxy] = field(default_factory=list)
     redises: list[Server] = field(default_factory=list)
     sentinels: list[Sentinel] = field(default_factory=list)
@@ -84,7 +87,10 @@ class Watched:
             self.proxies = [FaultProxy(master.port)]
             self.proxies[0].start()
         seen = self.proxies[0].port if self.proxied else master.port
-        self.sentinels = [Sentinel(self.folder, tls=self.tls, watched=seen) for _ in range(3)]
+        silent = 500 if self.fails else 60_000
+        self.sentinels = [
+            Sentinel(self.folder, tls=self.tls, watched=seen, silent_ms=silent) for _ in range(3)
+        ]
         for sentinel in self.sentinels:
             sentinel.start()
         for sentinel in self.sentinels:

@@ -15,9 +15,11 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
+from ...config.checks.likely_mistakes import SEARCHING
 from ...core.errors import TrafficError
 from ...core.expressions.name_readings import are_twins
 from ...core.http.path import canonical
+from ...description.searches import searched_field
 from ...telemetry.sensitive import kind_of_name, kind_of_text
 from ..policy import ExitCode
 from . import console
@@ -185,13 +187,13 @@ def proposed(route: SeenRoute, least: Least) -> Proposal:
     plain = sorted(
         one
         for one in good - {binding} - set(sealed)
-        if not any(are_twins(names[one], other) for other in taken)
+        if not (_searches(names[one]) or any(are_twins(names[one], other) for other in taken))
     )
     query = sorted(
         name
         for name, place in route.query.items()
         if _is_sure(route, place, least, (name,)) and not place.sensitive
-        if not any(are_twins(name, other) for other in taken)
+        if not (_searches("?" + name) or any(are_twins(name, other) for other in taken))
     )
     spelled = {one: _selector(one, form=route.form) for one in good}
     others = {one: route.body[one] for one in names if one not in {*sealed, *plain, binding}}
@@ -239,8 +241,20 @@ def _told(steps: Sequence[str], place: SeenPlace) -> str:
     """Return what stands in a comment for a place that is not proposed; names may be data."""
     named = all(_NAME.fullmatch(one.lstrip("?")) for one in steps if one != "*")
     shown = ".".join(steps) if named else "a name that is none but data"
-    looks = ", looks sensitive" if place.sensitive else ""
+    looks = _looks(_last(steps), sensitive=place.sensitive)
     return f"{shown}: {place.count} requests of {len(place.clients)} clients{looks}"
+
+
+def _looks(place: str, *, sensitive: bool) -> str:
+    seeks = ", may have the words of a search" if _searches(place) else ""
+    return ", looks sensitive" if sensitive else seeks
+
+
+def _searches(place: str) -> bool:
+    """Return whether clients may search at a place: a selector, `?` and a parameter, or a name."""
+    if place[:1] == "?":
+        return searched_field(place[1:], _TEXTS) is not None
+    return re.split(r"[.:]", place)[-1].lower() in SEARCHING
 
 
 def rules(routes: Iterable[SeenRoute], least: Least) -> str:
@@ -281,7 +295,7 @@ def _of_observed(row: Mapping[str, Any]) -> Proposal:
     taken = {*own, *(f"?{one}" for one in query)}
     left = [
         f"{json.dumps(one['selector'] or one['place'])[1:-1]}: {one['messages']} requests of"
-        f" {len(one['clients'])} clients{', looks sensitive' if one['sensitive'] else ''}"
+        f" {len(one['clients'])} clients{_looks(one['selector'], sensitive=one['sensitive'])}"
         for one in seen
         if one["selector"] not in taken
     ]
@@ -303,7 +317,8 @@ def _place_of(selector: str) -> str:
 
 def _is_proof(one: Mapping[str, Any]) -> bool:
     enough = one["messages"] >= UNVETTED.requests and len(one["clients"]) >= UNVETTED.clients
-    return bool(one["selector"]) and enough and not one["sensitive"]
+    looks = _looks(one["selector"], sensitive=one["sensitive"])
+    return bool(one["selector"]) and enough and not looks
 
 
 def _rule(name: str, pattern: str, found: Proposal) -> Iterator[str]:

@@ -92,6 +92,11 @@ class Exchange(RequestNames):
         self.decision = self._decided.seen_by(ANYONE if caller is None else caller.name)
 
     @property
+    def for_caller(self) -> bool:
+        """Whether the answer is for who asks alone, as where elements may be dropped from it."""
+        return self.decision.for_caller or bool(self.sought)
+
+    @property
     def until(self) -> float | None:
         """When messages of its rule end, in seconds since 1970: with the caller's credential."""
         caller = self._caller

@@ -132,10 +132,9 @@ def _add_echoes(binder: Binder, body: bytes) -> None:
 
 def told_back(exchange: Exchange, head: ResponseHead) -> ResponseHead:
     """Return a head whose headers have what the client has searched for, as `_add_echoes`."""
-    headers, told = [], False
+    headers = []
     for name, given in head.headers:
         value = without_tags(given)
         found = [one for query in exchange.sought.values() for one in query.echoes(value)]
-        told = told or bool(found)
         headers.append((name, splice(value, found) if found else given))
-    return head.rewritten(tuple(headers)) if told else head
+    return head.rewritten(tuple(headers))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal
 from urllib.parse import quote
 
@@ -71,6 +71,7 @@ class FieldSearch:
             ) from None
 
 
+@dataclass(eq=False, slots=True)
 class Query:
     """What a client searches for: some words, or the normal form of a value.
 
@@ -78,23 +79,12 @@ class Query:
     one whose tag stands for the query at the backend; or `normal` is compared.
     """
 
-    __slots__ = ("_tag", "normal", "sent", "sought", "text", "words")
-
-    def __init__(
-        self,
-        sought: FieldSearch,
-        text: str,
-        words: frozenset[str] = frozenset(),
-        sent: str = "",
-        normal: str | None = None,
-    ) -> None:
-        """Begin with no tag."""
-        self.sought = sought
-        self.text = text
-        self.words = words
-        self.sent = sent
-        self.normal = normal
-        self._tag = ""
+    sought: FieldSearch
+    text: str
+    words: frozenset[str] = frozenset()
+    sent: str = ""
+    normal: str | None = None
+    _tag: str = field(default="", init=False)
 
     def tag(self, keys: IndexKeys, context: Context) -> str:
         """Return what the backend is sent in place of the query."""

@@ -48,8 +48,8 @@ def added_to_response(
         added = ((b"Cache-Control", said), *added)
     elif "sealed" in counts and not forbids_recoding(head.facts):
         added = (_NO_TRANSFORM, *added)
-    if "plain" in counts:
-        added = ((b"Sealyard-Plain", b"%d" % counts["plain"]), *added)
+    if plain := counts.get("plain"):
+        added = ((b"Sealyard-Plain", b"%d" % plain), *added)
     if kept := counts.get("kept", 0) + counts.get("in_markup", 0):
         added = ((b"Sealyard-Kept", b"%d" % kept), *added)
     return added
@@ -74,10 +74,7 @@ def added_to_bodiless(
     if for_caller:
         return (_FOR_CALLER, *added)
     if opens and b"cache-control" in head.facts:
-        added = (
-            (b"Cache-Control", for_its_client(head.facts, as_it_is=False)),
-            *added,
-        )
+        return ((b"Cache-Control", for_its_client(head.facts, as_it_is=False)), *added)
     return added
 
 

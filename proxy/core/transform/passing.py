@@ -37,7 +37,7 @@ def pass_request(exchange: Exchange) -> Forwardable:
         raise TypeError(message)
     exchange.refuse_unclear()
     decision = exchange.decision
-    return mint(exchange.head, ruled=decision.may_read_response, for_caller=decision.for_caller)
+    return mint(exchange.head, ruled=decision.may_read_response, for_caller=exchange.for_caller)
 
 
 def ask_backend(exchange: Exchange, source: AskSource) -> tuple[Forwardable, RequestHead]:
@@ -60,7 +60,7 @@ def pass_handshake(exchange: Exchange) -> Forwardable:
     refuse_rejected(exchange)
     exchange.refuse_unclear()
     decision = exchange.decision
-    return mint(exchange.head, ruled=decision.may_read_response, for_caller=decision.for_caller)
+    return mint(exchange.head, ruled=decision.may_read_response, for_caller=exchange.for_caller)
 
 
 def pass_response(
@@ -88,7 +88,7 @@ def pass_response(
     if choose(exchange, head) is not None:
         message = "a response that a rule reads cannot pass unread"
         raise TypeError(message)
-    varies, for_caller = decision.varies, decision.for_caller
+    varies, for_caller = decision.varies, exchange.for_caller
     if not (bodiless and decision.may_read_response):
         added = added_to_unread(head, varies, unread=unread, for_caller=for_caller)
         return mint(head, ruled=ruled, for_caller=for_caller, added_headers=added, flow=flow)
@@ -123,7 +123,7 @@ def begin_stream(  # noqa: PLR0913 - the message and what is known of it
     refuse_none = partial(refuse_missing, compiled, None)
     cuts, open_ended = splitter(kind, limit), RECORDS[kind].open_ended
     flow = RecordFlow(cuts, plan, refuse_none, joins, quick, open_ended=open_ended)
-    counts, for_caller = expected_outcomes(blocks), exchange.decision.for_caller
+    counts, for_caller = expected_outcomes(blocks), exchange.for_caller
     if isinstance(head, RequestHead):
         exchange.refuse_unclear()
         exchange.refuse_unseen(None)

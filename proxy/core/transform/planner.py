@@ -42,7 +42,7 @@ def plan_bodiless(exchange: Exchange, compiled: CompiledBlock, head: ResponseHea
         values.needs(),
         decision.may_read_response,
         varies=decision.varies,
-        for_caller=decision.for_caller,
+        for_caller=exchange.for_caller,
     )
 
 
@@ -229,7 +229,7 @@ def _plan(  # noqa: PLR0913 - the message and what is known of it
         decoded=coding is not None,
         cut=cut,
         varies=decision.varies,
-        for_caller=decision.for_caller,
+        for_caller=exchange.for_caller,
     )
 
 
@@ -307,7 +307,7 @@ def _plan_form(  # noqa: PLR0913, PLR0917 - the message and what is known of it
         ruled,
         varies=decision.varies,
         flows=True,
-        for_caller=decision.for_caller,
+        for_caller=exchange.for_caller,
         form=FormFlow(form, plan),
     )
 

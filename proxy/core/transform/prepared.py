@@ -116,14 +116,14 @@ class Prepared(ABC):
         elif isinstance(head, ResponseHead):
             opaque = self._opaque and _SEALED in counts
             added = added_to_response(
-                head, counts, decision.varies, opaque=opaque, for_caller=decision.for_caller
+                head, counts, decision.varies, opaque=opaque, for_caller=self._exchange.for_caller
             )
         return Frame(
             head,
             changed=bool(counts),
             ruled=decision.may_read_response,
             private=_OPENED in counts,
-            for_caller=decision.for_caller,
+            for_caller=self._exchange.for_caller,
             media_type=media,
             added_headers=added,
         )

@@ -87,7 +87,7 @@ class CarriedOut:
         self._now = now
         self._permissive = permissive
         self._in_use: KeysInUse | None = None
-        self._stays = False
+        self._stays: dict[int, Outcome] = {}
         self._beside: dict[Span, None] | None = None
         self._gone: set[int] = set()
         self.counts: Final[dict[Outcome, int]] = {}
@@ -332,7 +332,9 @@ class CarriedOut:
         for row in rows:
             self.texts[row] = None
             self._gone.discard(row)
-            self._stays = True
+            if stayed := self._stays.get(row):
+                self._count(stayed, -1)  # headers tell the client how many do
+            self._stays[row] = "filtered"
         return cuts
 
     # --- opening --------------------------------------------------------------------------------
@@ -557,7 +559,7 @@ class CarriedOut:
 
     def _stay(self, row: int, outcome: Outcome, session: Session | None = None) -> None:
         """Let a value stay as it is."""
-        self._stays = True
+        self._stays[row] = outcome
         self._take(row, None, outcome, session)
 
     def _take(

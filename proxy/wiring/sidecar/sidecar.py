@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ...config.checks import memory_fit
@@ -371,22 +371,14 @@ class Sidecar:
             await self.keys.close()
 
 
+@dataclass(eq=False, slots=True)
 class ConfigChange:
     """A prepared change of configuration for a running sidecar: applied or discarded, once."""
 
-    __slots__ = ("_changes", "_clients", "_material", "_sidecar")
-
-    def __init__(
-        self,
-        sidecar: Sidecar,
-        material: Material,
-        changes: Mapping[str, LaneChange],
-        clients: int | None,
-    ) -> None:
-        self._sidecar = sidecar
-        self._material = material
-        self._changes = changes
-        self._clients = clients
+    _sidecar: Sidecar
+    _material: Material
+    _changes: Mapping[str, LaneChange]
+    _clients: int | None
 
     async def apply(self) -> None:
         """Put it in force."""

@@ -132,6 +132,24 @@ def test_names_that_are_data_and_twins_stand_in_comments_alone(tmp_path: Path) -
     assert "ada@" not in text
 
 
+SEARCHES = ("q", "Search", "content__icontains", "filter[text]", "subject")
+
+
+@pytest.mark.parametrize("name", SEARCHES)
+def test_the_words_of_a_search_are_not_proposed_to_pass(tmp_path: Path, name: str) -> None:
+    """Neither in a rule that only reads, of which `validate` knows nothing that is sealed."""
+    target = f"/api/messages?{name}=canary&page=1"
+    bodies = [an_entry({"text": "x", "kind": 1, one: "canary"}) for one in ("q", "Keywords")]
+    rules, text = made(tmp_path, an_entry(None, target, method="GET", status=200), *bodies)
+
+    assert rules[0]["query"] == {"page": "plain"}
+    assert rules[1]["request"]["plain"] == ["$.kind"]
+    told = [line for line in text.splitlines() if "may have the words of a search" in line]
+    shown = "a name that is none but data" if "[" in name else f"?{name}"
+    assert [one.strip("# ").partition(":")[0] for one in told] == [shown, "Keywords", "q"]
+    assert "canary" not in text
+
+
 HOSTILE = (
     *("isAdmin", "Content", "content.x", "cont\u0435nt", "ssn", "ada@b.example"),
     *("x" * 80, "_content"),
@@ -238,6 +256,8 @@ def test_what_observe_saw_completes_a_rule(tmp_path: Path) -> None:
         unlisted("$.urgent"),
         unlisted("$.note"),
         unlisted("?page"),
+        unlisted("?q"),
+        unlisted("$.query"),
         unlisted("form:other"),
         unlisted("$.rare", 19),
         unlisted("$.lonely1", clients=2),
@@ -265,6 +285,8 @@ def test_what_observe_saw_completes_a_rule(tmp_path: Path) -> None:
     assert "#   $.*#000000: 900 requests of 3 clients" in text
     assert ("#   $.rare: 19 requests" in text, "$.sensitive" in text) == (True, False)
     assert "looks sensitive" in text
+    for place in ("?q", "$.query"):
+        assert f"#   {place}: 20 requests of 3 clients, may have the words of a search" in text
 
 
 @pytest.mark.parametrize(

@@ -182,6 +182,8 @@ async def test_a_redis_that_is_full_refuses_new_keys_and_goes_on_opening(
 ) -> None:
     from proxy.keys.stores.redis import connection  # noqa: PLC0415 - only here
 
+    # It is about room: a Redis that gets no processor for a moment is none that is gone.
+    monkeypatch.setattr(connection, "CONNECT_SECONDS", 20.0)
     monkeypatch.setattr(connection, "COMMAND_SECONDS", 20.0)
     store = open_store("redis", options=small)
     number = await until_full(store)
