@@ -38,17 +38,17 @@ JWE_PATTERN: Final = re.compile(_HEAD + _WHOLE)
 CUT_PATTERN: Final = re.compile(_HEAD + _CUT)
 # The beginning of a token in the short form, up to the time in its session id, or in the equal one.
 SHORT_CUT_PATTERN: Final = re.compile(rb"sy1\.[AC]%s{11,}+" % _CHARS)
-_SHORT_LEAST: Final = 79
+_SHORT_CHARS: Final = 79
 _CANDIDATE: Final = re.compile(
     b"|".join(
         (
             rb"%b(?:%b|%b)" % (_HEAD, _WHOLE, _CUT),  # a head may be long: it is read once
-            rb"sy1\.%s{%d,}+" % (_CHARS, _SHORT_LEAST),
+            rb"sy1\.%s{%d,}+" % (_CHARS, _SHORT_CHARS),
             SHORT_CUT_PATTERN.pattern,
         )
     )
 )
-_CERTAIN: Final = len(b"sy1.") + _SHORT_LEAST
+_CERTAIN: Final = len(b"sy1.") + _SHORT_CHARS
 """So many bytes from its beginning tell whether there is a candidate."""
 _QUOTE: Final = ord('"')
 
