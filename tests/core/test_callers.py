@@ -43,6 +43,7 @@ from proxy.core.rules.audience import CallerAudience, Mask, Shown
 from proxy.core.rules.model import Behaviour, Block, Item, Names, Rule, Verdict
 from proxy.core.transform import (
     Applied,
+    Changed,
     Prepared,
     apply,
     begin_stream,
@@ -919,7 +920,7 @@ def test_the_native_path_gives_callers_the_same() -> None:
             continue
         assert isinstance(way, Prepared)
         changed = way.change(body, Warm(), NOW)
-        assert changed is not None
+        assert isinstance(changed, Changed)
         planned = answered(rule, caller, body)
         assert changed.body == planned.forwardable.body
         assert changed.shown == planned.shown == {("content", "opened"): 2}
@@ -1038,7 +1039,7 @@ def test_prepared_answers_tell_only_of_what_is_there_and_has_an_audience() -> No
     way = prepare_response(exchange, treat_response(exchange, head), head)
     assert isinstance(way, Prepared)
     changed = way.change(body.encode(), Warm(), NOW)
-    assert changed is not None
+    assert isinstance(changed, Changed)
     assert changed.shown == {("content", "opened"): 1}
     assert changed.counts == {"opened": 2}
 
