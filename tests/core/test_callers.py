@@ -859,6 +859,11 @@ def test_tokens_of_any_field_stand_for_all_fields() -> None:
         back(None, "POST", f'{{"content":"{HIDDEN}"}}', rules=(reads, WRITES))
 
 
+def test_a_member_named_tokens_stands_for_itself_alone() -> None:
+    reads = listening(seen(an_item("$.tokens")), match="GET /x")
+    back(None, "POST", f'{{"content":"{HIDDEN}"}}', rules=(reads, WRITES))
+
+
 def test_what_is_sealed_unlisted_may_be_of_any_field() -> None:
     block = a_block(plain=[], others="seal")
     writes = listening(request=block, match="POST /x")

@@ -13,7 +13,6 @@ from ..crypto.context import Context
 from ..crypto.joined_names import Name
 from ..crypto.token import Form
 from ..errors import CallerMayNotOpen, CallerMayNotSeal, CallerMayNotSearch, PurposeMissing
-from ..expressions.selectors import Whole
 from ..expressions.sources import (
     ComposedSource,
     FirstSource,
@@ -25,7 +24,7 @@ from ..expressions.sources import (
     name_sources,
 )
 from .audience import Shown, asks_for_purpose
-from .model import Block, Rule
+from .model import EVERY, Block, Rule
 
 Met = tuple[Rule, VerifiedCaller | None]
 """A rule, and who the caller is at its listener; None: anyone."""
@@ -47,7 +46,7 @@ def got_by_hand(rules: Iterable[Met], purpose: str, context: Context) -> Shown:
         for rule, caller in every
         for block in rule.blocks_of("response")
         for item in block.decrypt
-        if item.field in {context.field, Whole.TOKENS.value}
+        if item.opens in {context.field, EVERY}
     ]
     some = [one for one in opening if one[0].callers]
     if not any(rule.callers for rule, _ in every) or (opening and not some):

@@ -104,6 +104,15 @@ def test_a_rule_that_opens_all_tokens_opens_those_of_each_field() -> None:
             got_by_hand(rules, caller, "", CONTEXT)
 
 
+def test_a_member_named_tokens_is_a_field_like_others() -> None:
+    audience = CallerAudience((("doctor", "value"),))
+    item = replace(an_item("$.tokens"), audience=audience)
+    rule = replace(opening("value"), response=(a_block(decrypt=[item]),))
+    assert got_by_hand([rule], DOCTOR, "", Context(CONTEXT.scope, field="tokens")) == "value"
+    with pytest.raises(CallerMayNotOpen):
+        got_by_hand([rule], DOCTOR, "", CONTEXT)
+
+
 @pytest.mark.parametrize("less", ["refuse", "absent", "token"])
 def test_what_is_less_than_a_mask_is_refused(less: Shown) -> None:
     with pytest.raises(CallerMayNotOpen):
