@@ -170,6 +170,15 @@ def test_only_those_may_seal_whom_each_rule_lets() -> None:
     refuse_sealing([sealing("clerk")], DOCTOR, CONTEXT._replace(field="note"))
 
 
+def test_a_field_that_no_rule_names_is_sealed_by_those_of_unlisted_values() -> None:
+    rest = replace(a_block(plain=[], others="seal"), callers=frozenset({"clerk"}))
+    unlisted = replace(a_rule(request=rest), callers=("doctor", "clerk"))
+    with pytest.raises(CallerMayNotSeal):
+        refuse_sealing([unlisted, sealing("doctor")], DOCTOR, CONTEXT._replace(field="note"))
+    refuse_sealing([unlisted, sealing("doctor")], DOCTOR, CONTEXT)
+    refuse_sealing([unlisted], VerifiedCaller("clerk"), CONTEXT)
+
+
 def test_a_caller_of_one_listener_is_not_that_of_another_by_its_name() -> None:
     inside, outside = opening("value"), opening("value")
     met = [(inside, None), (outside, DOCTOR)]
