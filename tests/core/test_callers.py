@@ -43,6 +43,7 @@ from proxy.core.rules.audience import CallerAudience, Mask, Shown
 from proxy.core.rules.model import Behaviour, Block, Item, Names, Rule, Verdict
 from proxy.core.transform import (
     Applied,
+    Changed,
     Prepared,
     apply,
     begin_stream,
@@ -858,6 +859,11 @@ def test_tokens_of_any_field_stand_for_all_fields() -> None:
         back(None, "POST", f'{{"content":"{HIDDEN}"}}', rules=(reads, WRITES))
 
 
+def test_a_member_named_tokens_stands_for_itself_alone() -> None:
+    reads = listening(seen(an_item("$.tokens")), match="GET /x")
+    back(None, "POST", f'{{"content":"{HIDDEN}"}}', rules=(reads, WRITES))
+
+
 def test_what_is_sealed_unlisted_may_be_of_any_field() -> None:
     block = a_block(plain=[], others="seal")
     writes = listening(request=block, match="POST /x")
@@ -919,7 +925,7 @@ def test_the_native_path_gives_callers_the_same() -> None:
             continue
         assert isinstance(way, Prepared)
         changed = way.change(body, Warm(), NOW)
-        assert changed is not None
+        assert isinstance(changed, Changed)
         planned = answered(rule, caller, body)
         assert changed.body == planned.forwardable.body
         assert changed.shown == planned.shown == {("content", "opened"): 2}
@@ -1038,7 +1044,7 @@ def test_prepared_answers_tell_only_of_what_is_there_and_has_an_audience() -> No
     way = prepare_response(exchange, treat_response(exchange, head), head)
     assert isinstance(way, Prepared)
     changed = way.change(body.encode(), Warm(), NOW)
-    assert changed is not None
+    assert isinstance(changed, Changed)
     assert changed.shown == {("content", "opened"): 1}
     assert changed.counts == {"opened": 2}
 

@@ -48,6 +48,7 @@ from tests.factories import (
     a_message,
     a_response,
     a_rule,
+    an_item,
     forged,
     keys_for,
     sent,
@@ -648,6 +649,17 @@ def test_who_does_not_get_the_values_of_a_field_may_not_search_it(
 def test_a_field_that_no_rule_gives_a_caller_is_searched_by_none() -> None:
     _, delete = for_callers(ada="value")
     trip = a_trip("content=a@example.org", delete, method="DELETE")
+    trip.exchange.caller = VerifiedCaller("ada")
+    with pytest.raises(CallerMayNotSearch):
+        asked(trip)
+
+
+def test_who_gets_a_member_named_tokens_searches_nothing_else_by_it() -> None:
+    _, delete = for_callers(ada="value")
+    item = replace(an_item("$.tokens"), audience=CallerAudience((("ada", "value"),)))
+    reads = replace(a_rule("GET /x", response=a_block(decrypt=[item])), callers=("ada",))
+    target = "/api/messages?conversationId=c1&content=a@example.org"
+    trip = Trip((reads, delete), a_message("", method="DELETE", target=target, headers=()))
     trip.exchange.caller = VerifiedCaller("ada")
     with pytest.raises(CallerMayNotSearch):
         asked(trip)

@@ -16,7 +16,7 @@ import pytest
 from proxy.config.ladder_settings import LadderSettings
 from proxy.core.compiled.flat_json import Kept
 from proxy.core.compiled.rule_table import RuleTable
-from proxy.core.transform import Changed, PreparedJson, PreparedWhole, WarmKeys
+from proxy.core.transform import Changed, Lacking, PreparedJson, PreparedWhole, WarmKeys
 from proxy.core.values.key_needs import Keys, Needs
 from proxy.keys.keyring.keyring import create
 from proxy.keys.sessions.sessions import Sessions
@@ -237,9 +237,9 @@ def taken_at_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Changed]]:
         kept: Kept = (),
         *,
         any_number: bool = False,
-    ) -> Changed | None:
+    ) -> Changed | Lacking | None:
         changed = change(self, body, keys, now, kept, any_number=any_number)
-        if changed is not None:
+        if isinstance(changed, Changed):
             taken.append(changed)
         return changed
 

@@ -22,6 +22,7 @@ from proxy.core.transform import (
     Changed,
     Forwardable,
     Frame,
+    Lacking,
     Prepared,
     apply,
     plan_request,
@@ -90,6 +91,7 @@ def ordinary(data: bytes) -> None:
     keys = _Warm()
     prepared = prepare_request(exchange)
     found = prepared.change(data, keys, 0.0) if isinstance(prepared, Prepared) else None
+    assert not isinstance(found, Lacking)  # noqa: S101 - its keys are at hand
     _compare(found, keys, lambda: plan_request(walked, data))
     if found is not None and found.kept != walked.kept:
         raise AssertionError("other names are kept than by the plan")
@@ -100,6 +102,7 @@ def ordinary(data: bytes) -> None:
     prepared = prepare_response(exchange, treatment, _ANSWER)
     kept = walked.kept
     found = prepared.change(data, keys, 0.0, kept) if isinstance(prepared, Prepared) else None
+    assert not isinstance(found, Lacking)  # noqa: S101 - as above
     _compare(found, keys, lambda: plan_response(walked, walking.block, _ANSWER, data))
 
 

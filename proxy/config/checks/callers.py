@@ -9,7 +9,7 @@ from typing import Any, Final
 from ...core.callers import ANYONE
 from ...core.expressions.selectors import Whole
 from ...core.expressions.sources import name_sources
-from ...core.rules.model import NAMED_PARTS
+from ...core.rules.model import EVERY, NAMED_PARTS
 from ..declared.section import Fields
 from ..rules.resolve import ResolvedRule
 from ..settings import ListenerSettings, UnixAddress
@@ -23,7 +23,6 @@ from ..settings.callers import (
 from ..settings.file import AuditSettings
 from ..yaml.nodes import Place, Problems, show
 
-_EVERY: Final = Whole.TOKENS.value
 _LOOPBACK: Final = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 
 
@@ -94,12 +93,12 @@ def check_guesses(rules: Sequence[ResolvedRule], problems: Problems) -> None:
     }
     for one in rules:
         guessed = {
-            (sealed[item.field, name], item.field, name): None
+            (by, field, name): None
             for block in one.rule.blocks_of("response")
             for item in block.decrypt
-            for name in (*one.rule.callers, ANYONE)
+            for (field, name), by in sealed.items()
+            if item.opens in {field, EVERY} and name in {*one.rule.callers, ANYONE}
             if item.audience is not None and item.audience.to(name) == "token"
-            if (item.field, name) in sealed
         }
         for by, field, name in guessed:
             told = f"{show(name)} gets equal tokens of {show(field)}, and can guess values: rule"
@@ -124,9 +123,10 @@ def check_listeners(
             if other.callers or other.upstream.address != one.upstream.address:
                 continue
             fields = _opened(one) | _opened(other)
-            both = fields if _EVERY in fields else _opened(one) & _opened(other)
+            both = fields if EVERY in fields else _opened(one) & _opened(other)
             if both and _opened(other):
-                told = f"listener {show(other.name)} opens {show(min(both))} for everybody, which"
+                what = show(max(both) or Whole.TOKENS.value)
+                told = f"listener {show(other.name)} opens {what} for everybody, which"
                 hint = f"{show(one.name)} opens for its callers; give both `callers`"
                 problems.warn(place, f"{told} listener {hint}")
 
@@ -155,7 +155,7 @@ def _check_opened_for_backends(
 def _opened(listener: ListenerSettings) -> set[str]:
     """Return the fields whose values clients of a listener get."""
     blocks = (block for one in listener.rules for block in one.blocks_of("response"))
-    return {item.field for block in blocks for item in block.decrypt}
+    return {item.opens for block in blocks for item in block.decrypt}
 
 
 def _claims(resolved: ResolvedRule) -> Iterable[Any]:

@@ -294,12 +294,7 @@ class _Resolver:
             audience = known.audience(syntax.audience, syntax.selector, syntax.place, problems)
         if syntax.selector is Whole.TOKENS:
             return Item(
-                syntax.selector,
-                "tokens",
-                bind,
-                purpose=purpose,
-                parties=parties,
-                audience=audience,
+                syntax.selector, "tokens", bind, purpose=purpose, parties=parties, audience=audience
             )
         own, general = syntax.sealed, field.sealed
         said, most = own.form or general.form, own.max_chars or general.max_chars

@@ -128,8 +128,7 @@ class MessageMatch:
         accepted = "ascii-charset" in self.block.accept
         if not (accepted and media_type.is_ascii(body)):
             raise UnsupportedBody(
-                "charset",
-                detail="Send UTF-8. `accept: ascii-charset` takes a body that is ASCII.",
+                "charset", detail="Send UTF-8. `accept: ascii-charset` takes a body that is ASCII."
             )
 
     def passes_plain(self, status: int) -> bool:

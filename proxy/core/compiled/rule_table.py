@@ -26,13 +26,7 @@ from ..http.path import REMEMBERED, CanonicalPath
 from ..policy import KEPT_PATH_CHARS
 from ..rules.model import NAMED_PARTS, Block, NamedPart, Others, Rule, Verdict
 from .block import CompiledBlock
-from .closed_world import (
-    ClosedHeaders,
-    ClosedQuery,
-    closed_headers,
-    closed_query,
-    sealed_fields,
-)
+from .closed_world import ClosedHeaders, ClosedQuery, closed_headers, closed_query, sealed_fields
 from .one_or_many import shapes
 from .other_methods import OtherMethod, OtherMethods
 from .request_names import NamesOfHead
@@ -189,14 +183,7 @@ class RuleTable:
     that only observe enforced, None where there are none.
     """
 
-    __slots__ = (
-        "_enforced",
-        "_remembered",
-        "_routes",
-        "end_to_end",
-        "raised",
-        "rules",
-    )
+    __slots__ = ("_enforced", "_remembered", "_routes", "end_to_end", "raised", "rules")
 
     def __init__(self, rules: tuple[Rule, ...], *, pass_unmatched: bool) -> None:
         """Build the route table of `rules`; unmatched requests pass or are rejected."""
@@ -296,11 +283,7 @@ class _Routes(NamedTuple):
             if not self.pass_unmatched:
                 raise RejectedByRule("no-rule")
             return Decision(
-                None,
-                overridable=overridable,
-                ruled=bool(ruled),
-                other=other,
-                tagged=self.tagged,
+                None, overridable=overridable, ruled=bool(ruled), other=other, tagged=self.tagged
             )
         index, pattern = found
         compiled_rule = self.rules[index]
@@ -446,10 +429,7 @@ def _compile(rule: Rule, sealed: frozenset[str]) -> CompiledRule:
 
 
 def _compiled(
-    rule: Rule,
-    blocks: tuple[Block, ...],
-    direction: Direction,
-    keeps: tuple[JsonSource, ...] = (),
+    rule: Rule, blocks: tuple[Block, ...], direction: Direction, keeps: tuple[JsonSource, ...] = ()
 ) -> CompiledBlocks:
     return tuple(
         CompiledBlock(one, rule.names, direction, keeps=keeps, shape=shape)

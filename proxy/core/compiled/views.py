@@ -13,22 +13,20 @@ from typing import Final, NamedTuple
 from ..callers import ANYONE
 from ..errors import CallerMayNotOpen, CallerMayNotSeal, MaskedValue, MissingValue, PurposeMissing
 from ..expressions.name_readings import fold_header
-from ..expressions.selectors import Whole
 from ..expressions.sources import NameSource
 from ..rules.audience import Mask, Shown, asks_for_purpose
-from ..rules.model import Block, Item, Rule, Verdict
+from ..rules.model import EVERY, Block, Item, Rule, Verdict
 from .request_names import OVERRIDING, RequestNames, asked_in_query, refuse_second_credential
 
 OPERATOR: Final = ""
 """Who gets every value: a job of whoever holds the keyring. No caller has this name."""
-_EVERY: Final = Whole.TOKENS.value
 
 
 class Returns(NamedTuple):
     """The fields of a listener of which a caller may hold something else than the value.
 
     Of `unseen` ones it gets something else at least once, of `unread` ones that or nothing, and of
-    `valued` ones it gets the value somewhere. `tokens` as a field stands for all of them.
+    `valued` ones it gets the value somewhere. EVERY stands for all of them.
     """
 
     masked: frozenset[str]
@@ -99,22 +97,22 @@ def returns(rules: Iterable[Rule], caller: str) -> Returns:
     """Return of which fields a caller may send back what is no value."""
     masked, handed, unseen, unread, valued = (set[str]() for _ in Returns._fields)
     if caller == OPERATOR:
-        valued.add(_EVERY)
+        valued.add(EVERY)
     for item in _opened(rules):
         if item.audience is None:
             continue
         outcomes = item.audience.outcomes
         if any(isinstance(one, Mask) for one in outcomes):
-            masked.add(item.field)
+            masked.add(item.opens)
         if "token" in outcomes:
-            handed.add(item.field)
+            handed.add(item.opens)
         shown = "value" if caller == OPERATOR else item.audience.to(caller)
         if shown == "value":
-            valued.add(item.field)
+            valued.add(item.opens)
             continue
-        unread.add(item.field)
+        unread.add(item.opens)
         if shown != "refuse":
-            unseen.add(item.field)
+            unseen.add(item.opens)
     return Returns(*map(frozenset, (masked, handed, unseen, unread, valued)))
 
 
@@ -171,7 +169,7 @@ def _sealing(block: Block, back: Returns) -> Block:
 
 def _searched(item: Item, back: Returns) -> Item:
     """Return an item of a search: who does not get the values may not ask whether there is one."""
-    names = {item.field, _EVERY}
+    names = {item.field, EVERY}
     return replace(item, unseen=bool(names & back.unread) or not names & back.valued)
 
 
@@ -179,7 +177,7 @@ def _sealed(item: Item, back: Returns, *, named: bool = True) -> Item:
     """Return an item with what may come back of it; those that are not `named` are of any field."""
 
     def has(fields: frozenset[str]) -> bool:
-        return bool(fields) if not named else item.field in fields or _EVERY in fields
+        return bool(fields) if not named else item.field in fields or EVERY in fields
 
     if item.seeks:
         item = _searched(item, back)

@@ -13,7 +13,6 @@ from ..crypto.context import Context
 from ..crypto.joined_names import Name
 from ..crypto.token import Form
 from ..errors import CallerMayNotOpen, CallerMayNotSeal, CallerMayNotSearch, PurposeMissing
-from ..expressions.selectors import Whole
 from ..expressions.sources import (
     ComposedSource,
     FirstSource,
@@ -25,7 +24,7 @@ from ..expressions.sources import (
     name_sources,
 )
 from .audience import Shown, asks_for_purpose
-from .model import Block, Rule
+from .model import EVERY, Block, Rule
 
 Met = tuple[Rule, VerifiedCaller | None]
 """A rule, and who the caller is at its listener; None: anyone."""
@@ -47,7 +46,7 @@ def got_by_hand(rules: Iterable[Met], purpose: str, context: Context) -> Shown:
         for rule, caller in every
         for block in rule.blocks_of("response")
         for item in block.decrypt
-        if item.field in {context.field, Whole.TOKENS.value}
+        if item.opens in {context.field, EVERY}
     ]
     some = [one for one in opening if one[0].callers]
     if not any(rule.callers for rule, _ in every) or (opening and not some):
@@ -70,16 +69,17 @@ def got_by_hand(rules: Iterable[Met], purpose: str, context: Context) -> Shown:
 def refuse_sealing(rules: Iterable[Met], purpose: str, context: Context, form: Form) -> None:
     """Raise CallerMayNotSeal where a rule lets others seal the field, or reads other names.
 
+    A field that none names is sealed by those that seal what they do not list.
     Who does not get a value may not have it sealed as equal ones are, either: such a token finds it
     in what the backend stores. Raises CallerMayNotSearch and, as `got_by_hand`, PurposeMissing.
     """
     every = list(rules)
-    for rule, caller in every:
-        for block in rule.blocks_of("request") if rule.callers else ():
-            sealed = any(one.field == context.field for one in block.encrypt)
-            others = block.callers is not None and _name(caller) not in block.callers
-            if sealed and (others or not _fits(rule, block, caller, context)):
-                raise CallerMayNotSeal("caller-may-not-seal")
+    some = [(one, *met) for met in every if met[0].callers for one in met[0].blocks_of("request")]
+    named = [each for each in some if any(one.field == context.field for one in each[0].encrypt)]
+    for block, rule, caller in named or [each for each in some if each[0].others == "seal"]:
+        others = block.callers is not None and _name(caller) not in block.callers
+        if others or not _fits(rule, block, caller, context):
+            raise CallerMayNotSeal("caller-may-not-seal")
     try:
         seen = form != "equal" or got_by_hand(every, purpose, context) == "value"
     except CallerMayNotOpen:

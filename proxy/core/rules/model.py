@@ -7,7 +7,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from dataclasses import field as derived
 from enum import Enum
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from ..crypto.token import Form
 from ..errors import InvalidExpression
@@ -56,6 +56,10 @@ class Names:
         """Return the source of one part."""
         source: Source | None = getattr(self, part)
         return source
+
+
+EVERY: Final = ""
+"""Stands for all fields: none has this name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +128,11 @@ class Item:
     def withheld(self) -> bool:
         """Whether the caller gets something else than the value."""
         return self.shown is not None and self.shown != "value"
+
+    @property
+    def opens(self) -> str:
+        """The field of the tokens that it opens; EVERY for those of any field."""
+        return EVERY if self.selector is Whole.TOKENS else self.field
 
     def needs(self, part: NamedPart) -> bool:
         """Whether the values of the item need this name."""

@@ -27,6 +27,7 @@ from .prepare import prepare_messages as prepare_messages
 from .prepare import prepare_records as prepare_records
 from .prepare import prepare_request as prepare_request
 from .prepare import prepare_response as prepare_response
+from .prepared import Lacking as Lacking
 from .prepared import Prepared as Prepared
 from .prepared import PreparedJson as PreparedJson
 from .prepared import PreparedMessages as PreparedMessages

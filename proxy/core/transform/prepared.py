@@ -70,21 +70,15 @@ class Lacking(NamedTuple):
 
 
 class Prepared(ABC):
-    """What is done to the bodies of messages with one head.
+    """What is done to the bodies of messages with one head; it keeps nothing of a body."""
 
-    `lacks` is what the last body does, if all of it can be sealed once it is there.
-    """
-
-    __slots__ = ("_exchange", "_head", "_opaque", "lacks")
-
-    lacks: Lacking | None
+    __slots__ = ("_exchange", "_head", "_opaque")
 
     def __init__(self, exchange: Exchange, head: Head, *, opaque: bool = False) -> None:
         """Take what the head says; `opaque` says that bodies are sealed as a whole."""
         self._exchange = exchange
         self._head = head
         self._opaque = opaque
-        self.lacks = None
 
     @property
     def until(self) -> float:
@@ -95,9 +89,10 @@ class Prepared(ABC):
     @abstractmethod
     def change(
         self, body: bytes, keys: WarmKeys, now: float, kept: Kept = (), *, any_number: bool = False
-    ) -> Changed | None:
+    ) -> Changed | Lacking | None:
         """Return the message with this body changed, or None where it is to be planned.
 
+        Lacking: all of it can be sealed once the keys are there.
         `kept` are the names of the request's body, `now` is in seconds since 1970. `any_number`:
         it is worked at in slices, so there may be more values than one slice has time for.
         """
@@ -166,10 +161,12 @@ class PreparedJson(Prepared):
 
     def change(
         self, body: bytes, keys: WarmKeys, now: float, kept: Kept = (), *, any_number: bool = False
-    ) -> Changed | None:
+    ) -> Changed | Lacking | None:
         """Return the message changed, as `Prepared` has it."""
         done = self.changed(body, keys, now, kept, any_number=any_number)
-        return None if done is None else self.minted(done, keys, self.frame(done[0][1], None))
+        if done is None or isinstance(done, Lacking):
+            return done
+        return self.minted(done, keys, self.frame(done[0][1], None))
 
     @staticmethod
     def minted(done: tuple[ChangedBody, Kept, Got], keys: WarmKeys, frame: Frame) -> Changed:
@@ -181,7 +178,7 @@ class PreparedJson(Prepared):
 
     def changed(
         self, body: bytes, keys: WarmKeys, now: float, kept: Kept = (), *, any_number: bool = False
-    ) -> tuple[ChangedBody, Kept, Got] | None:
+    ) -> tuple[ChangedBody, Kept, Got] | Lacking | None:
         """Return a body changed, the names that it leaves, and what its caller gets.
 
         As `change`, but it remembers nothing.
@@ -206,8 +203,8 @@ class PreparedJson(Prepared):
             done = self._carried_out(body, places, named, keys, now, most)
         except SealyardError:
             return None
-        if done is None:
-            return None
+        if done is None or isinstance(done, Lacking):
+            return done
         return done, named[1], flat.shown(places) if flat.shows else NOTHING_GOT
 
     def has_tags(self, body: bytes) -> bool:
@@ -218,8 +215,8 @@ class PreparedJson(Prepared):
 
     def _carried_out(  # noqa: PLR0913, PLR0917 - what `changed` has found
         self, body: bytes, places: Places, named: Named, keys: WarmKeys, now: float, most: int
-    ) -> ChangedBody | None:
-        """Return what a body becomes; None where it is planned."""
+    ) -> ChangedBody | Lacking | None:
+        """Return what a body becomes, or what it lacks; None where it is planned."""
         flat, found, usual, (bound, leaves) = self._flat, None, None, named
         if bound.scope is not None and flat.usual:
             spots, contexts = flat.spots(places, bound)
@@ -231,9 +228,7 @@ class PreparedJson(Prepared):
             found = keys.resolve_warm(needs)
             if found is None:
                 # How long it takes to refuse a token must not tell whether its key was there.
-                if isinstance(usual, UsualTexts):
-                    self.lacks = Lacking(needs, usual, leaves)
-                return None
+                return Lacking(needs, usual, leaves) if isinstance(usual, UsualTexts) else None
             changed = usual.changed(body, found)
             if changed is not False:
                 return changed
@@ -348,7 +343,8 @@ class PreparedRecords:
                 return None
             done = self._one.changed(text, keys, now, self._kept)
             # JSON that was sealed as it was written may have line ends: its record spells it anew.
-            if done is None or len(done[0][0].splitlines()) != len(text.splitlines()):
+            size = len(text.splitlines())
+            if done is None or isinstance(done, Lacking) or len(done[0][0].splitlines()) != size:
                 fails = True  # the others are tried all the same, so that the time tells nothing
                 continue
             new, outcomes, opened, found, _ = done[0]
@@ -396,7 +392,7 @@ class PreparedMessages:
         if sentinel or now >= self._until:
             return None
         done = self._one.changed(body, keys, now)
-        if done is None:
+        if done is None or isinstance(done, Lacking):
             return None
         frame = self._frames.get(outcomes := (*done[0][1],))
         if frame is None:

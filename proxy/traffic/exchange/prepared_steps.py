@@ -16,6 +16,7 @@ from ...core.planning.exchange import Exchange, Messages
 from ...core.planning.treatment import ResponseTreatment
 from ...core.transform import (
     Changed,
+    Lacking,
     Prepared,
     PreparedJson,
     PreparedMessages,
@@ -109,21 +110,22 @@ class PreparedSteps:
         began, changed = time.perf_counter(), None
         if not long or may_go_at_once(body):
             changed = prepared.change(body, self.keys, self.clock(), kept)
-            if (lacking := prepared.lacks) is not None:
-                found = await self.resolve(lacking.needs, record)
+            if isinstance(changed, Lacking):
+                found = await self.resolve(changed.needs, record)
                 began = time.perf_counter()
-                changed = prepared.sealed(body, lacking, found)
+                changed = prepared.sealed(body, changed, found)
         if changed is None and long and isinstance(prepared, PreparedJson):
             async with self.slices.turn(long=long, answer=answer is not None) as run:
                 began = time.perf_counter()
                 now, change = self.clock(), prepared.change
                 changed = await run(change, body, self.keys, now, kept, any_number=True)
-        if changed is not None:
-            if answer is None:
-                exchange.keep(changed.kept)
-            if changed.counts:
-                self._count(changed, record)
-                record.changed(began)
+        if not isinstance(changed, Changed):
+            return None
+        if answer is None:
+            exchange.keep(changed.kept)
+        if changed.counts:
+            self._count(changed, record)
+            record.changed(began)
         return changed
 
     def _prepared(

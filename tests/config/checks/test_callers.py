@@ -204,7 +204,7 @@ GUESSED = """\
       - name: find
         match: GET /users/found
         request: {encrypt: 'query:email'}
-        response: {decrypt: [{select: $.*.email, GETS}]}
+        response: {decrypt: [{select: tokens, GETS}]}
 """
 TWO = "    callers: [{name: a, jwt: " + JWT + "}}, {name: b, jwt: " + JWT + "}}]\n"
 

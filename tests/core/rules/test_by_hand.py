@@ -104,6 +104,15 @@ def test_a_rule_that_opens_all_tokens_opens_those_of_each_field() -> None:
             got_by_hand(rules, caller, "", CONTEXT)
 
 
+def test_a_member_named_tokens_is_a_field_like_others() -> None:
+    audience = CallerAudience((("doctor", "value"),))
+    item = replace(an_item("$.tokens"), audience=audience)
+    rule = replace(opening("value"), response=(a_block(decrypt=[item]),))
+    assert got_by_hand([rule], DOCTOR, "", Context(CONTEXT.scope, field="tokens")) == "value"
+    with pytest.raises(CallerMayNotOpen):
+        got_by_hand([rule], DOCTOR, "", CONTEXT)
+
+
 @pytest.mark.parametrize("less", ["refuse", "absent", "token"])
 def test_what_is_less_than_a_mask_is_refused(less: Shown) -> None:
     with pytest.raises(CallerMayNotOpen):
@@ -159,6 +168,15 @@ def test_only_those_may_seal_whom_each_rule_lets() -> None:
     with pytest.raises(CallerMayNotSeal):
         refuse_sealing([sealing("doctor")], None, CONTEXT)
     refuse_sealing([sealing("clerk")], DOCTOR, CONTEXT._replace(field="note"))
+
+
+def test_a_field_that_no_rule_names_is_sealed_by_those_of_unlisted_values() -> None:
+    rest = replace(a_block(plain=[], others="seal"), callers=frozenset({"clerk"}))
+    unlisted = replace(a_rule(request=rest), callers=("doctor", "clerk"))
+    with pytest.raises(CallerMayNotSeal):
+        refuse_sealing([unlisted, sealing("doctor")], DOCTOR, CONTEXT._replace(field="note"))
+    refuse_sealing([unlisted, sealing("doctor")], DOCTOR, CONTEXT)
+    refuse_sealing([unlisted], VerifiedCaller("clerk"), CONTEXT)
 
 
 def test_a_caller_of_one_listener_is_not_that_of_another_by_its_name() -> None:

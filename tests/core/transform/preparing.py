@@ -12,6 +12,7 @@ from proxy.core.planning.exchange import Exchange, Messages
 from proxy.core.planning.treatment import ResponseTreatment
 from proxy.core.transform import (
     Changed,
+    Lacking,
     Prepared,
     PreparedMessages,
     PreparedRecords,
@@ -37,7 +38,8 @@ class Changing:
         if isinstance(prepared, Changed):
             return prepared
         if isinstance(prepared, Prepared):
-            return prepared.change(body, self.keys, now, kept, any_number=any_number)
+            done = prepared.change(body, self.keys, now, kept, any_number=any_number)
+            return None if isinstance(done, Lacking) else done
         return prepared.change(body, self.keys, now)
 
 

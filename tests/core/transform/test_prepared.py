@@ -39,6 +39,7 @@ from proxy.core.slices import pausing
 from proxy.core.transform import (
     Forwardable,
     Frame,
+    Lacking,
     Prepared,
     PreparedJson,
     apply,
@@ -431,9 +432,8 @@ def test_what_is_sealed_is_changed_once_its_keys_are_there() -> None:
     way, trip = ways_of(RULES[0], a_message(body), Cold())
     assert way is not None
     assert isinstance(way.prepared, Prepared)
-    assert way.change(body, NOW) is None
-    lacks = way.prepared.lacks
-    assert lacks is not None
+    lacks = way.prepared.change(body, way.keys, NOW)
+    assert isinstance(lacks, Lacking)
     assert lacks.needs == plan_request(trip.exchange, body).needs
 
     changed = way.prepared.sealed(body, lacks, keys_for(lacks.needs))
@@ -456,9 +456,7 @@ def test_what_is_opened_waits_for_its_keys_in_its_plan_alone() -> None:
     assert isinstance(way.prepared, Prepared)
 
     body = json.dumps({"content": a_token(b"a")}).encode()
-    assert way.change(body, NOW, ("c1",)) is None
-
-    assert way.prepared.lacks is None
+    assert way.prepared.change(body, way.keys, NOW, ("c1",)) is None
 
 
 def test_a_message_that_passes_is_the_same_each_time() -> None:
@@ -891,7 +889,7 @@ class Refusing(Warm):
         return Keys({}, {}, keys.opening, dict.fromkeys(keys.opening, "revoked-session"))
 
 
-class Lacking(Warm):
+class Unknowing(Warm):
     """Keys of which there is none."""
 
     def resolve_warm(self, needs: Needs) -> Keys | None:
@@ -932,7 +930,7 @@ def test_tokens_that_do_not_open_take_as_long_whatever_the_cause(
 @pytest.mark.parametrize("rule", [ONE_OPENED, ANY_OPENED])
 def test_keys_that_are_not_there_go_no_way(rule: Rule) -> None:
     for token in (a_token(b"a"), a_token(b"a", form="short")):
-        done, _ = answered(rule, json.dumps({"content": token}), Lacking())
+        done, _ = answered(rule, json.dumps({"content": token}), Unknowing())
         assert done is None
 
 

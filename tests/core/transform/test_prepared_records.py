@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from dataclasses import fields, replace
+from types import FunctionType, ModuleType
 from typing import Final, Literal
 
 import pytest
@@ -352,6 +354,34 @@ def test_keys_that_cannot_be_had_leave_records_to_the_plan() -> None:
     way = Preparing(Blocked()).records(*begun(SEALS), head_of("sse"), "sse")
     assert way is not None
     assert way.change(b'data: {"content":"a"}\n\n', NOW) is None
+
+
+def test_nothing_stays_of_what_is_sealed_by_its_plan_later() -> None:
+    """A socket or a stream may be open for days behind a message whose keys were not there."""
+
+    class Cold(Warm):
+        def resolve_warm(self, needs: Needs) -> Keys | None:
+            return None
+
+    for way, before, behind in (
+        (Preparing(Cold()).messages(socket(SEALS, "request"), binary=False), b"", b""),
+        (Preparing(Cold()).records(*begun(SEALS), head_of("sse"), "sse"), b"data: ", b"\n\n"),
+    ):
+        assert way is not None
+        assert way.change(before + b'{"content":"canary-7316"}' + behind, NOW) is None
+        assert not any(b"canary-7316" in one for one in texts_held_by(way.prepared))
+
+
+def texts_held_by(root: object) -> list[bytes]:
+    """Return each text of bytes that an object leads to, by values of it and of what it holds."""
+    found: dict[int, object] = {id(root): root}
+    left = [root]
+    while left:
+        for one in gc.get_referents(left.pop()):
+            if id(one) not in found and not isinstance(one, type | ModuleType | FunctionType):
+                found[id(one)] = one
+                left.append(one)
+    return [one for one in found.values() if isinstance(one, bytes)]
 
 
 def test_streams_of_which_more_is_looked_at_have_no_way() -> None:

@@ -188,8 +188,12 @@ async def test_a_redis_that_is_full_refuses_new_keys_and_goes_on_opening(
     store = open_store("redis", options=small)
     number = await until_full(store)
     assert (await store.find("n0", ["s1"])).keys[0] is not None
-    with pytest.raises(StoreFull):
+
+    async def keep_more() -> None:
         for more in range(1000):  # the buffer that Redis gives back of a client is room for a few
             await store.keep(f"n{number + more}", "s1", bytes(400), 10**6)
+
+    with pytest.raises(StoreFull):
+        await keep_more()
     await store.close()
     assert issubclass(KeysFull, KeyUnavailable)
