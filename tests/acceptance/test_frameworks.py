@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.conftest import ROOT, Client
-from tests.bypass.backends import EXPRESS, lacking, tool
+from tests.bypass.backends import EXPRESS, SPRING, lacking, spring, tool
 from tests.servers import await_port, child, free_port
 
 pytestmark = pytest.mark.acceptance
@@ -40,36 +40,6 @@ listeners:
 
 
 LARAVEL = "/usr/share/php/Illuminate/Foundation"
-JARS = Path("/usr/share/java")
-TOMCAT = [
-    "annotations-api",
-    "api",
-    "catalina",
-    "coyote",
-    "el-api",
-    "jaspic-api",
-    "jni",
-    "juli",
-    "servlet-api",
-    "util",
-    "util-scan",
-]
-SPRING = ["aop", "beans", "context", "core", "expression", "web", "web.servlet"]
-JAVA = [
-    *(JARS / f"tomcat9-{part}.jar" for part in TOMCAT),
-    *(JARS / f"spring3-{part}.jar" for part in SPRING),
-    *(JARS / f"jackson-{part}.jar" for part in ("annotations", "core", "databind")),
-    JARS / "commons-logging.jar",
-]
-
-
-def spring(folder: Path, port: int) -> list[str]:
-    """Build the application for a Java that this Spring reads, and return what runs it."""
-    path = ":".join(map(str, (folder, *JAVA)))
-    build = [tool("javac"), "--release", "8", "-parameters", "-cp", path, "-d", str(folder)]
-    subprocess.run([*build, str(HERE / "FrameworksSpring.java")], check=True, capture_output=True)
-    run = [tool("java"), "-cp", path, "FrameworksSpring"]
-    return [*run, str(port), str(folder / "kept.json")]
 
 
 def backend(name: str, folder: Path, port: int) -> list[str]:
@@ -79,7 +49,8 @@ def backend(name: str, folder: Path, port: int) -> list[str]:
     if name == "laravel":
         return [tool("php"), "-S", f"127.0.0.1:{port}", str(HERE / "frameworks_laravel.php")]
     if name == "spring":
-        return spring(folder, port)
+        run = spring(HERE / "FrameworksSpring.java", folder)
+        return [*run, str(port), str(folder / "kept.json")]
     bind = f"tcp://127.0.0.1:{port}"
     return [tool("puma"), "-q", "-e", "production", "-b", bind, str(HERE / "frameworks_rails.ru")]
 
@@ -185,7 +156,7 @@ def test_the_rules_of_the_page_of_rails_hold(tmp_path: Path) -> None:
             "roomId",
             "content",
             marks=pytest.mark.skipif(
-                bool(lacking(("javac", *map(str, JAVA)))),
+                bool(lacking(("javac", *map(str, SPRING)))),
                 reason="Spring is not installed: ./dev packages does it",
             ),
         ),

@@ -21,6 +21,29 @@ HERE: Final = Path(__file__).parent
 TOMCAT: Final = Path("/usr/share/tomcat10")
 SYMFONY: Final = "/usr/share/php/Symfony/Component"
 EXPRESS: Final = HERE / "express" / "node_modules" / "express"
+JARS: Final = Path("/usr/share/java")
+_TOMCAT_JARS: Final = (
+    "annotations-api",
+    "api",
+    "catalina",
+    "coyote",
+    "el-api",
+    "jaspic-api",
+    "jni",
+    "juli",
+    "servlet-api",
+    "util",
+    "util-scan",
+)
+_SPRING_JARS: Final = ("aop", "beans", "context", "core", "expression", "web", "web.servlet")
+JACKSON: Final = tuple(JARS / f"jackson-{one}.jar" for one in ("core", "annotations", "databind"))
+SPRING: Final = (
+    *(JARS / f"tomcat9-{one}.jar" for one in _TOMCAT_JARS),
+    *(JARS / f"spring3-{one}.jar" for one in _SPRING_JARS),
+    *JACKSON,
+    JARS / "commons-logging.jar",
+)
+"""Spring MVC, and the servlets that its version knows."""
 
 _NGINX: Final = """\
 daemon off; pid {folder}/pid; error_log stderr; worker_processes 1;
@@ -118,6 +141,15 @@ class Backend:
 
 Plan = Callable[[Path, int, int, Path], list[str]]
 """From a folder, a port, the recorder's port and the record to the command to run."""
+
+
+def spring(source: Path, folder: Path) -> list[str]:
+    """Build an application for a Java that this Spring reads, and return what runs it."""
+    path = ":".join(map(str, (folder, *SPRING)))
+    build = [tool("javac"), "--release", "8", "-parameters", "-cp", path, "-d", str(folder)]
+    subprocess.run([*build, str(source)], check=True, capture_output=True)
+    small = ["-Xmx256m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
+    return [tool("java"), *small, "-cp", path, source.stem]
 
 
 def _nginx(folder: Path, port: int, behind: int, record: Path) -> list[str]:

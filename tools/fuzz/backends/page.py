@@ -27,7 +27,8 @@ _READ_BY: Final = {
     "django": "Django: JSON, POST and FILES, all of them merged",
     "fastapi": "FastAPI: a model with aliases, JSON, form, all of them merged",
     "express": "Express: body-parser (lax), qs (extended), multer, merged either way",
-    "tomcat": "Tomcat: getParameter, getParts, Jackson strict and lenient, Spring's binder",
+    "tomcat": "Tomcat: getParameter, getParts, Jackson strict and lenient",
+    "spring": "Spring MVC: @ModelAttribute (setters, fields), @RequestBody, @RequestParam, parts",
 }
 _TEXT: Final = """\
 ## Random messages

@@ -16,10 +16,13 @@ from typing import Final
 
 from tests.bypass.backends import (
     EXPRESS,
+    JACKSON,
+    SPRING,
     SYMFONY,
     TOMCAT,
     build,
     lacking,
+    spring,
     tool,
 )
 from tests.servers import await_port, free_port
@@ -33,12 +36,6 @@ _START_SECONDS: Final = 120.0
 """All start at once, and some compile first."""
 _GO: Final = Path("/usr/share/gocode")
 _PACKAGES: Final = "/usr/lib/python3/dist-packages"
-_JARS: Final = Path("/usr/share/java")
-_JAVA: Final = (
-    *(_JARS / f"jackson-{part}.jar" for part in ("core", "annotations", "databind")),
-    *(_JARS / f"spring3-{part}.jar" for part in ("core", "beans", "context", "web")),
-    _JARS / "commons-logging.jar",
-)
 _TOMCAT_SERVER: Final = """\
 <Server port="-1"><Service name="c">
   <Connector address="127.0.0.1" port="{port}" protocol="HTTP/1.1" allowBackslash="true"
@@ -191,9 +188,9 @@ def _tomcat(at: Place) -> list[list[str]]:
         one.mkdir(parents=True)
     (at.folder / "conf" / "server.xml").write_text(_TOMCAT_SERVER.format(port=at.port))
     (inside / "web.xml").write_text(_web())
-    for jar in _JAVA:
+    for jar in JACKSON:
         shutil.copy(jar, inside / "lib" / jar.name)
-    path = ":".join(str(one) for one in (TOMCAT / "lib" / "servlet-api.jar", *_JAVA))
+    path = ":".join(str(one) for one in (TOMCAT / "lib" / "servlet-api.jar", *JACKSON))
     source = str(APPS / "tomcat" / "Report.java")
     command = [tool("javac"), "-cp", path, "-d", str(classes), source]
     subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
@@ -210,6 +207,11 @@ def _tomcat(at: Place) -> list[list[str]]:
     small = ["-Xmx256m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
     main = ["-cp", start, "org.apache.catalina.startup.Bootstrap", "start"]
     return [[tool("java"), *small, *options, *main]]
+
+
+def _spring(at: Place) -> list[list[str]]:
+    run = spring(APPS / "spring" / "Reports.java", at.folder)
+    return [[*run, str(at.port), str(at.record), CONTRACT]]
 
 
 def _web() -> str:
@@ -259,8 +261,9 @@ SERVERS: Final[Mapping[str, Server]] = {
     "express": Server(_express, ("node", str(EXPRESS.parent / "multer"))),
     "tomcat": Server(
         _tomcat,
-        ("java", "javac", str(TOMCAT / "bin" / "bootstrap.jar"), *(str(jar) for jar in _JAVA)),
+        ("java", "javac", str(TOMCAT / "bin" / "bootstrap.jar"), *(str(jar) for jar in JACKSON)),
     ),
+    "spring": Server(_spring, ("java", "javac", *(str(jar) for jar in SPRING))),
 }
 
 

@@ -8,6 +8,8 @@ from typing import Final
 
 from ..case import MINE, VICTIM
 from ..draft import Draft
+from ..names import for_form
+from .names import ruled, value
 
 _EXTENSIONS: Final = (
     *(
@@ -146,6 +148,19 @@ def _inside(draft: Draft, rng: random.Random) -> bool:
     return True
 
 
+def _matrix(draft: Draft, rng: random.Random) -> bool:
+    """A ruled name among the parameters of a segment, which Spring reads as matrix variables."""
+    names = ruled(draft)
+    if not names:
+        return False
+    name = rng.choice(names)
+    ends = [at for at, letter in enumerate(draft.path) if letter == "/" and at]
+    at = rng.choice([*ends, len(draft.path)])
+    pair = f";{for_form(name, rng)}={value(draft, name, rng)}"
+    draft.path = draft.path[:at] + pair + draft.path[at:]
+    return True
+
+
 def _before(draft: Draft, rng: random.Random) -> bool:
     draft.path = rng.choice(_BEFORE + _BEFORE_MORE) + draft.path
     return True
@@ -251,6 +266,7 @@ MUTATORS: Final[Mapping[str, Callable[[Draft, random.Random], bool]]] = {
     "script": _script,
     "behind the path": _behind,
     "in the path": _inside,
+    "matrix variable": _matrix,
     "before the path": _before,
     "letters of the path": _letters,
     "captured name": _capture,

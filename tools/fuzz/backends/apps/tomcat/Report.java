@@ -20,10 +20,8 @@ import java.util.List;
 import java.util.Map;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
-import org.springframework.beans.MutablePropertyValues;
-import org.springframework.web.bind.WebDataBinder;
 
-/** Reports what servlets, Jackson and Spring's binder read of a request. */
+/** Reports what servlets and Jackson read of a request. */
 public class Report extends HttpServlet {
   private static final ObjectMapper STRICT = new ObjectMapper();
   private static final ObjectMapper LENIENT =
@@ -37,29 +35,23 @@ public class Report extends HttpServlet {
   private static List<Map<String, Object>> routes;
   private static OutputStream record;
 
-  /** What a form or a document is bound to; the names are those of all routes. */
+  /** What a document is bound to; the names are those of all routes. */
   @JsonIgnoreProperties(ignoreUnknown = true)
   public static class Message {
     private final Map<String, Object> set = new HashMap<>();
 
-    private void put(String name, Object value) {
-      set.put(name, value instanceof String[] one && one.length == 1 ? one[0] : value);
-    }
-
     @JsonAlias({"conversation_id", "conversation-id"})
-    public void setConversationId(Object value) { put("conversationId", value); }
-    public void setRoomId(Object value) { put("roomId", value); }
-    public void setContent(Object value) { put("content", value); }
-    public void setSubject(Object value) { put("subject", value); }
-    public void setCard(Object value) { put("card", value); }
-    public void setPhone(Object value) { put("phone", value); }
-    public void setIban(Object value) { put("iban", value); }
-    public void setKind(Object value) { put("kind", value); }
-    public void setMessage(Object value) { put("message", value); }
-    public void setAttachment(Object value) { put("attachment", value); }
-    public User getUser() { return (User) set.computeIfAbsent("user", name -> new User()); }
+    public void setConversationId(Object value) { set.put("conversationId", value); }
+    public void setRoomId(Object value) { set.put("roomId", value); }
+    public void setContent(Object value) { set.put("content", value); }
+    public void setSubject(Object value) { set.put("subject", value); }
+    public void setCard(Object value) { set.put("card", value); }
+    public void setPhone(Object value) { set.put("phone", value); }
+    public void setIban(Object value) { set.put("iban", value); }
+    public void setKind(Object value) { set.put("kind", value); }
+    public void setMessage(Object value) { set.put("message", value); }
+    public void setAttachment(Object value) { set.put("attachment", value); }
     public void setUser(User value) { set.put("user", value); }
-    public Order getOrder() { return (Order) set.computeIfAbsent("order", name -> new Order()); }
     public void setOrder(Order value) { set.put("order", value); }
     public void setMeta(Map<String, Object> value) { set.put("meta", value); }
   }
@@ -97,16 +89,6 @@ public class Report extends HttpServlet {
     } catch (IOException error) {
       throw new IllegalStateException(error);
     }
-  }
-
-  private static Map<String, Object> bound(Map<String, String[]> parameters) {
-    Message message = new Message();
-    try {
-      new WebDataBinder(message).bind(new MutablePropertyValues(parameters));
-    } catch (RuntimeException error) {
-      return message.set;
-    }
-    return message.set;
   }
 
   private static Map<String, Object> document(byte[] body) {
@@ -161,7 +143,7 @@ public class Report extends HttpServlet {
     Object conversation =
         switch ((String) route.get("source")) {
           case "json" -> dig(bag, name);
-          case "query" -> idiom.equals("bound") ? bag.get(name) : request.getParameter(name);
+          case "query" -> request.getParameter(name);
           case "header" -> request.getHeader(name);
           case "path" -> path;
           default -> null;
@@ -201,7 +183,6 @@ public class Report extends HttpServlet {
       String name = match.groupCount() > 0 ? match.group(1) : null;
       List<Map<String, Object>> found = new ArrayList<>();
       found.add(reading(route, "parameter", parameters(request), request, name));
-      found.add(reading(route, "bound", bound(request.getParameterMap()), request, name));
       found.add(reading(route, "parts", parts(request), request, name));
       found.add(reading(route, "jackson", document(body), request, name));
       found.add(reading(route, "lenient", lenient(body), request, name));
