@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 import aiohttp
 
-from tests.scenarios.rig import Served, backend, served
+from tests.scenarios import rig
+from tests.scenarios.rig import Served, backend, configured, running, served
+from tests.servers import free_port
 from tests.traffic.callers.issuers import claims, public, signed
 
 CALLERS: Final = """\
@@ -92,3 +95,51 @@ async def test_keys_in_a_file_are_read_again_and_a_removed_one_verifies_nothing(
         labels = f'caller="{caller}",listener="api",outcome="{outcome}"'
         assert f"sealyard_callers_total{{{labels}}} {number}.0" in metrics
     assert not any(b"canary" in body for body in behind.bodies)
+
+
+def two_listeners(upstream: int, ports: list[int], *callers: tuple[str, str]) -> str:
+    """Return a configuration of two listeners: the name and the audience of the caller of each."""
+    first, second, admin, health = ports
+    wanted: rig.Wanted = {"rules": RULES, "listener_more": CALLERS}
+    text = configured(upstream, f"127.0.0.1:{first}", admin, health, wanted)
+    head, _, listener = text.partition("listeners:\n")
+    made = [
+        listener.replace("name: doctor", f"name: {name}").replace(": messages", f": {audience}")
+        for name, audience in callers
+    ]
+    made[1] = made[1].replace("name: api", "name: other").replace(f":{first}", f":{second}")
+    return f"{head}listeners:\n{made[0]}{made[1]}"
+
+
+async def test_a_verdict_of_one_listener_never_counts_at_another(tmp_path: Path) -> None:
+    write_keys(tmp_path, "ES256")
+    rig.write_keys(tmp_path)
+    token, ports = signed(), [free_port() for _ in range(4)]
+    port, _, admin, health = ports
+    doctor, elsewhere, clerk = ("doctor", "messages"), ("doctor", "billing"), ("clerk", "messages")
+    async with backend() as behind:
+        text = two_listeners(behind.port, ports, doctor, elsewhere)
+        with running(tmp_path, text, port=port, admin=admin, health=health) as api:
+            other = replace(api, port=ports[1])
+            await api.event("server.ready")
+            for callers, statuses in (
+                ((doctor, elsewhere), [200, 401]),
+                ((elsewhere, doctor), [401, 200]),
+                ((doctor, clerk), [200, 200]),
+            ):
+                text = two_listeners(behind.port, ports, *callers)
+                (tmp_path / "sealyard.yaml").write_text(text)
+                await api.reload()
+                both = [await send(one, token) for one in (api, other, api, other)]
+                assert both == statuses * 2
+            metrics = await api.metrics()
+
+    lines = [one for one in api.events if one["event"].startswith("message.")]
+    assert [(one["listener"], one.get("caller") or one["reason"]) for one in lines] == [
+        *[("api", "doctor"), ("other", "other-audience")] * 2,
+        *[("api", "other-audience"), ("other", "doctor")] * 2,
+        *[("api", "doctor"), ("other", "clerk")] * 2,
+    ]
+    assert len(behind.bodies) == 8
+    assert not any(b"canary" in body for body in behind.bodies)
+    assert "canary" not in metrics + api.log.read_text()

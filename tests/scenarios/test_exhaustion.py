@@ -28,6 +28,7 @@ from tests.scenarios.rig import (
     write_keys,
 )
 from tests.servers import free_port
+from tools.bench.cpu import cpu_seconds
 
 SPARE = 12
 _MESSAGE = {"conversationId": "c", "content": "x", "note": "y"}
@@ -43,12 +44,6 @@ async def send_one(ours: Served) -> int:
                 await response.read()
                 return response.status
     return 0
-
-
-def cpu_seconds(pid: int) -> float:
-    """Return for how long a process has worked."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 async def test_b20_without_descriptors_it_neither_spins_nor_ends(tmp_path: Path) -> None:

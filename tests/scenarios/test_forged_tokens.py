@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +20,7 @@ from proxy.traffic.policy import FAILED_AT_ONCE, FAILED_PER_SECOND
 from tests.scenarios.rig import ROOT, Served, backend, served
 from tests.scenarios.test_callers import CALLERS, RULES, SENT, write_keys
 from tests.traffic.callers.issuers import signed
+from tools.bench.cpu import cpu_seconds
 
 PER_SECOND: Final = 5000
 PAUSE_SECONDS: Final = 0.002
@@ -64,6 +66,24 @@ def counted(metrics: str, outcome: str) -> int:
     return sum(map(int, found))
 
 
+@dataclass
+class Phase:
+    """What answers took beside one load, and what the sidecar spent meanwhile."""
+
+    times: list[float] = field(default_factory=list)
+    spent: float = 0.0
+
+    async def add(self, session: aiohttp.ClientSession, one: Served, seconds: float) -> None:
+        before = cpu_seconds(one.process.pid)
+        self.times += await waits(session, one, seconds)
+        self.spent += cpu_seconds(one.process.pid) - before
+
+    def __str__(self) -> str:
+        times = sorted(self.times)
+        shown = f"p50 {times[len(times) // 2]:.1f} ms, p99 {p99(times):.1f} of {len(times)}"
+        return f"{shown}, {self.spent:.2f} s of processor"
+
+
 @pytest.mark.timing
 @pytest.mark.parametrize("seconds", [2.0, pytest.param(20.0, marks=pytest.mark.slow)])
 async def test_a_polite_client_waits_for_refusals_and_not_for_signatures(
@@ -72,9 +92,7 @@ async def test_a_polite_client_waits_for_refusals_and_not_for_signatures(
     write_keys(tmp_path, "ES256")
     token = signed()
     forged = f"{token[:-8]}AAAAAAAA"
-    alone: list[float] = []
-    refused: list[float] = []
-    attacked: list[float] = []
+    alone, refused, attacked = Phase(), Phase(), Phase()
     async with (
         backend() as behind,
         aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"}) as session,
@@ -84,28 +102,25 @@ async def test_a_polite_client_waits_for_refusals_and_not_for_signatures(
             await waits(session, one, 0.5)
             began = time.monotonic()
             for _ in range(3):  # in turns, since the machine has other work
-                for times, more in (
+                for phase, more in (
                     (alone, nullcontext()),
                     (refused, beside(one, "/none%00", "")),
                     (attacked, beside(one, "/api/messages", forged)),
                 ):
                     with more:
-                        times.extend(await waits(session, one, seconds))
+                        await phase.add(session, one, seconds)
             passed = time.monotonic() - began
             metrics = await one.metrics()
 
     rate = counted(metrics, "throttled") / (3 * seconds)
-    figures = {
-        name: round(p99(each), 1)
-        for name, each in (
-            ("alone", alone),
-            ("beside refusals", refused),
-            ("beside forgeries", attacked),
-        )
-    }
-    print(f"p99 in ms: {figures}, {rate:.0f} forgeries a second")  # noqa: T201 - `-rP` measures
+    print(  # noqa: T201 - `-rP` measures
+        f"alone: {alone}; beside refusals: {refused}; beside forgeries: {attacked};"
+        f" {rate:.0f} forgeries a second; p99 times {p99(attacked.times) / p99(alone.times):.2f}"
+    )
     assert counted(metrics, "refused") <= FAILED_AT_ONCE + FAILED_PER_SECOND * (passed + 1)
-    assert rate > 5
-    # Beside as many refusals of another kind; twice, since the machine has other work.
-    assert p99(attacked) < 2 * p99(refused) + 50
+    assert rate > PER_SECOND / 5
+    # Beside as many refusals of another kind; twice, since the machine has other work. The goal,
+    # 1.2 times the p99 alone, is told and not asserted: forger, client, backend and sidecar wait
+    # for each other where they have no processor each.
+    assert p99(attacked.times) < 2 * p99(refused.times) + 50
     assert not any(b"canary" in body for body in behind.bodies)

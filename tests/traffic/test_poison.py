@@ -8,7 +8,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
+from aiohttp import web
 
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.expressions.routes import parse_pattern
@@ -21,9 +23,10 @@ from proxy.keys.sessions.key_events import KeyEvents
 from tests.factories import Ear
 from tests.keys.builders import NOW, World, a_world
 from tests.keys.sessions.test_key_events import Scene
+from tests.servers import serving
 
 from .ours import local, proxied
-from .wire import Origin, Peer, Response, get, post, running, talk
+from .wire import Origin, Peer, Response, eventually, get, post, running, talk
 
 JSON = b"Content-Type: application/json"
 NAMES = Names(tenant=parse_source("const:t"), conversation=parse_source("const:c"))
@@ -42,10 +45,19 @@ def a_rulebook(*, shuts: bool = False) -> RuleTable:
         "answer": {"response": (Block(decrypt=(item("$.content"),)),)},
         "tokens": {"response": (Block(decrypt=(item("tokens"),), statuses=((200, 200),)),)},
         "body": {"request": (Block(decrypt=(item("body"),)),)},
+        "socket": {"response": (Block(decrypt=(item("$.content"),)),)},
+        "kept-socket": {"response": (Block(decrypt=(item("$.content"),), keep_unopened=True),)},
         "already": {"request": (Block(encrypt=(item("$.content"),), already_sealed="keep"),)},
     }
+    methods = {"socket": "WS ", "kept-socket": "WS "}
     rules = [
-        Rule(name, (parse_pattern(f"/{name}"),), NAMES, **block, shuts_on_poison=shuts)
+        Rule(
+            name,
+            (parse_pattern(f"{methods.get(name, '')}/{name}"),),
+            NAMES,
+            **block,
+            shuts_on_poison=shuts,
+        )
         for name, block in blocks.items()
     ]
     return RuleTable(tuple(rules), pass_unmatched=True)
@@ -103,6 +115,32 @@ async def test_every_way_of_opening_raises_one_alarm_and_tells_the_client_nothin
         assert _OWN.sub(b"", other.raw) == _OWN.sub(b"", answer.raw)
     elif way != "already":
         assert token in answer.body
+
+
+@pytest.mark.parametrize("way", ["socket", "kept-socket"])
+async def test_a_message_of_a_socket_raises_one_alarm_before_the_socket_ends(way: str) -> None:
+    async def answer(request: web.Request) -> web.WebSocketResponse:
+        peer = web.WebSocketResponse()
+        await peer.prepare(request)
+        async for message in peer:
+            await peer.send_str(message.data)
+        return peer
+
+    world, log = a_watched_world()
+    app, sent = web.Application(), json.dumps({"content": planted(world).decode()})
+    app.router.add_get(f"/{way}", answer)
+    async with (
+        serving(app, shutdown=0.1) as port,
+        proxied(local(port), rule_table=a_rulebook(), keys=world.sessions) as ours,
+        aiohttp.ClientSession() as session,
+        session.ws_connect(f"http://127.0.0.1:{ours.port}/{way}", autoclose=False) as socket,
+    ):
+        await socket.send_str(sent)
+        told = await socket.receive(5)
+        assert told.data == (1008 if way == "socket" else sent)
+        await eventually(lambda: any(event == "poison.opened" for event, _ in log.heard))
+    alarms = [fields for event, fields in log.heard if event == "poison.opened"]
+    assert [(one["rule"], one["direction"]) for one in alarms] == [(way, "response")]
 
 
 async def test_a_rule_that_shuts_refuses_all_messages_until_it_is_opened_again() -> None:

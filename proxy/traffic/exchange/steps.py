@@ -177,15 +177,12 @@ class Steps(PreparedSteps):
 
         `raw` is the head of the request, if it was read.
         """
-        direction = record.direction
-        if isinstance(error, OpenFailed):
-            record.did_not_open(error.unopened or (Unopened(error.reason, b""),))
         operations = record.method == "POST" and record.rule in self._of_graphql
         self.note_refusal(error, record)
         return problem(
             error,
             record.request_id,
-            direction=direction,
+            direction=record.direction,
             now=self.clock(),
             trace_id=record.trace_id,
             named=bool(record.own_id) or self.request_ids.adds,
@@ -193,7 +190,9 @@ class Steps(PreparedSteps):
         )
 
     def note_refusal(self, error: TrafficError, record: MessageRecord) -> None:
-        """Record that a message was refused, and where an unlisted name stands."""
+        """Record that a message was refused, what did not open, where an unlisted name stands."""
+        if isinstance(error, OpenFailed):
+            record.did_not_open(error.unopened or (Unopened(error.reason, b""),))
         record.refused(error, status_of(error, record.direction))
         if isinstance(error, UnlistedName) and error.path:
             place = self.place_names.spelled(error.path, in_query=error.in_query)

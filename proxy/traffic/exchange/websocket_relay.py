@@ -292,7 +292,7 @@ class _Half:
         if self._upward and not (self._relay.over or self._sink.gone or self._sink.reader.closed):
             self._relay.abandoned = not self.source.reader.closed
         if not self._sink.close_sent and self._waiting is None:
-            self._pass_end()
+            self._sink.end()
         self._relay.changed()
 
     def lost(self) -> None:
@@ -322,9 +322,6 @@ class _Half:
 
     # --- message by message -------------------------------------------------------------------
 
-    def _pass_end(self) -> None:
-        self._sink.end()
-
     def _go_on(self) -> None:
         """Pass what has come, up to where keys must be waited for."""
         try:
@@ -337,6 +334,8 @@ class _Half:
             self._relay.refused(error, self._messages.direction)
         if self.source.reader.closed:
             self._relay.changed()
+        if (record := self._relay.record).unopened:  # reported behind what is sent, as answers are
+            asyncio.get_running_loop().call_soon(self._relay.steps.report_unopened, record)
 
     def _take_all(self) -> None:
         """Send what has come in one write, as far as it goes."""
@@ -452,4 +451,4 @@ class _Half:
         self.source.go_on("keys")
         self._go_on()
         if self.source.gone and not self._sink.close_sent and self._waiting is None:
-            self._pass_end()
+            self._sink.end()
