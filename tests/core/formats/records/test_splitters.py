@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from itertools import pairwise
 
 import pytest
@@ -50,6 +51,20 @@ def test_what_comes_out_is_what_went_in(stream: tuple[Kind, bytes], cuts: list[i
     kind, body = stream
 
     assert b"".join(pieces(kind, body, cuts)) == body
+
+
+def test_a_record_in_many_pieces_takes_little_more_than_its_bytes() -> None:
+    made, size = splitter("ndjson", 1 << 20), 100_000
+    tracemalloc.start()
+    try:
+        for number in range(size // 2):
+            made.feed(b"%02d" % (number % 100))
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert made.held == size
+    assert taken < 2 * size
 
 
 @given(event_bytes, st.lists(st.integers(0, 200), max_size=8))
