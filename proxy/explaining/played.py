@@ -17,7 +17,7 @@ from typing import Final
 from ..core.explain.explanation import PlayedAnswer, Wanted
 from ..core.http.message import Headers, header_values
 from ..traffic.websocket.frames import BINARY, CLOSE, TEXT, frame
-from ..traffic.websocket.reader import Arrived, MessageReader
+from ..traffic.websocket.reader import FRAGMENT, Arrived, MessageReader
 from .policy import FRAME_BYTES, READ_BYTES
 
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
@@ -96,7 +96,9 @@ class _Peer:
 
     async def message(self, frames: MessageReader) -> Arrived | None:
         """Return the next frame; None where the connection has ended."""
-        while (arrived := frames.next()) is None:
+        while (arrived := frames.next()) is None or arrived is FRAGMENT:
+            if arrived is FRAGMENT:
+                continue
             try:
                 data = await self._reader.read(READ_BYTES)
             except ConnectionError:

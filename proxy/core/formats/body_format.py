@@ -176,34 +176,33 @@ class Splitter(ABC):
     on what comes before it, and not on the pieces in which the stream comes.
     """
 
-    __slots__ = ("_held", "_limit", "_size", "over")
+    __slots__ = ("_held", "_limit", "over")
     record_end: ClassVar[bytes | None] = None
     """What bytes end with of which nothing is held back; None: nothing is certain."""
 
     def __init__(self, limit: int) -> None:
         """Begin where the stream does. It is `over` with a record of more bytes than the limit."""
-        self._held: list[bytes] = []
+        self._held = bytearray()  # a list of small pieces would take many times their bytes
         self._limit = limit
-        self._size = 0
         self.over = False
 
     @property
     def held(self) -> int:
         """How many bytes are held back, of a record that is not whole."""
-        return self._size
+        return len(self._held)
 
     def feed(self, data: bytes) -> bytes:
         """Return the records that are whole with these bytes, maybe none.
 
         Of a stream that is over, those before the record that is too long; behind it nothing comes.
         """
-        if len(data) <= min(self._limit - self._size, PIECE_BYTES):
+        if len(data) <= min(self._limit - len(self._held), PIECE_BYTES):
             return self._taken(data, self._border(data))  # no record of these can be too long
         whole: list[bytes] = []
         at = 0
         while at < len(data) and not self.over:
             pause()
-            room = min(self._limit - self._size, PIECE_BYTES)
+            room = min(self._limit - len(self._held), PIECE_BYTES)
             some = data[at : at + max(room, 1)]
             at += len(some)
             cut = self._border(some)
@@ -224,20 +223,17 @@ class Splitter(ABC):
 
     def end(self) -> bytes:
         """Return what the stream ends with, maybe less than a record."""
-        rest = b"" if self.over else b"".join(self._held)
+        rest = b"" if self.over else bytes(self._held)
         self._held.clear()
-        self._size = 0
         return rest
 
     def _taken(self, data: bytes, cut: int) -> bytes:
         """Return the records that are whole, up to a border; hold back what is behind it."""
         if cut < 0:
-            self._held.append(data)
-            self._size += len(data)
+            self._held += data
             return b""
-        whole, rest = b"".join((*self._held, data[:cut])), data[cut:]
-        self._held = [rest] if rest else []
-        self._size = len(rest)
+        whole = b"".join((self._held, data[:cut]))
+        self._held[:] = data[cut:]
         return whole
 
     @abstractmethod

@@ -285,6 +285,6 @@ def _of_whole(text: bytes, *, decrypts_body: bool) -> bytes | None:
         return JSON
     try:
         lines = json_lines.find_lines(text)
+        return LINES if all(json_format.is_valid(text[start:end]) for start, end in lines) else None
     except BodyTooLarge:
         return None
-    return LINES if all(json_format.is_valid(text[start:end]) for start, end in lines) else None

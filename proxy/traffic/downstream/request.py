@@ -133,21 +133,20 @@ class ClientBody:
         length = self.framing.length
         if length is not None and length > limit:
             raise BodyTooLarge("request-length")
-        data = self.take()
-        if data is not None:
-            _check(len(data), limit)
-            return data
+        whole = self.take()
+        if whole is not None:
+            _check(len(whole), limit)
+            return whole
         await hold.reads(length or 0)
         hold.watch(lambda: self.arrived + self.waiting, lambda: self.fail(Busy("memory")))
-        parts = []
-        size = 0
+        data = bytearray()  # a list of small pieces would take many times their bytes
         async for part in self.chunks():
-            size += len(part)
+            size = len(data) + len(part)
             _check(size, limit)
             await hold.reads(size)
-            parts.append(part)
+            data += part
         hold.unwatch()
-        return b"".join(parts)
+        return bytes(data)
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Return the body piece by piece, as it comes."""

@@ -31,13 +31,13 @@ from ..websocket import handshake
 from ..websocket.closing import BAD_GATEWAY, GOING_AWAY, Breach, Controls, code_of
 from ..websocket.frames import BINARY, CLOSE, TEXT
 from ..websocket.leg import Leg, MessageFrame
-from ..websocket.reader import Arrived
+from ..websocket.reader import FRAGMENT, Arrived
 from .admission import AdmittedExchange
 from .steps import CLIENT_CLOSED, Steps
 
 _DATA: Final = frozenset({TEXT, BINARY})
 _AT_ONCE: Final = 64
-"""So many messages that came together are passed in a row, which takes some milliseconds."""
+"""So many messages or parts of one that came together pass in a row: some milliseconds."""
 
 
 def asked_upward(admitted: AdmittedExchange, forwarding: Forwarding) -> Forwarding:
@@ -350,7 +350,7 @@ class _Half:
             self._sink.flush()
 
     def _take(self, arrived: Arrived) -> None:
-        if self._relay.over:
+        if self._relay.over or arrived is FRAGMENT:
             if arrived.opcode == CLOSE:
                 self._relay.changed()
             return

@@ -49,6 +49,10 @@ class Arrived(NamedTuple):
     packed: bool = False
 
 
+FRAGMENT: Final = Arrived(CONTINUATION, b"")
+"""What a frame gives that does not end its message."""
+
+
 class MessageReader:
     """Reads the frames of one peer and puts messages together.
 
@@ -117,7 +121,7 @@ class MessageReader:
             self._at = 0
 
     def next(self) -> Arrived | None:
-        """Return the next message or control frame, or None until more bytes have come.
+        """Return the next message, control frame or FRAGMENT, or None until more bytes have come.
 
         Raises:
             Breach: The peer breaks the protocol; what follows has no meaning.
@@ -139,8 +143,7 @@ class MessageReader:
             if not self._read_payload():
                 break
             self._present = None
-            if self._final:
-                return self._whole()
+            return self._whole() if self._final else FRAGMENT
         return None
 
     def _in_one_frame(self) -> Arrived | None:

@@ -613,6 +613,42 @@ async def test_b13_what_came_before_the_end_of_a_client_goes_before_it() -> None
     assert unhandled == []
 
 
+async def test_many_frames_of_a_message_leave_others_their_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    frames, most = 0, 0
+    read_payload = MessageReader._read_payload
+
+    def counted(reader: MessageReader) -> bool:
+        nonlocal frames, most
+        frames += 1
+        most = max(most, frames)
+        return read_payload(reader)
+
+    async def turns() -> None:
+        nonlocal frames
+        while True:
+            frames = 0
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(MessageReader, "_read_payload", counted)
+    text = message().encode()
+    parts = [frame(0, text[at : at + 1], masked=True) for at in range(1, len(text))]
+    parts = [frame(TEXT, text[:1], masked=True), *[frame(0, b"", masked=True)] * 5000, *parts]
+    raw = b"".join(bytes((one[0] & 0x7F,)) + one[1:] for one in parts[:-1]) + parts[-1]
+    async with scene() as at, at.connect("/stored") as socket, asyncio.TaskGroup() as group:
+        connection = socket._response.connection
+        assert connection is not None
+        assert connection.transport is not None
+        others = group.create_task(turns())
+        connection.transport.write(raw)
+        await eventually(lambda: len(at.origin.got) == 1)
+        others.cancel()
+
+    assert CANARY not in repr(at.origin.got) + at.lines
+    assert most <= 4 * 64
+
+
 @pytest.mark.parametrize("path", ["/stored", "/whole"])
 async def test_many_messages_that_come_together_leave_others_their_turn(
     monkeypatch: pytest.MonkeyPatch, path: str

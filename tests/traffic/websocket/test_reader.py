@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from proxy.traffic.websocket.closing import Breach, check_close, close_payload
 from proxy.traffic.websocket.deflate import compress, inflate
 from proxy.traffic.websocket.frames import BINARY, CLOSE, PING, PONG, TEXT, frame
-from proxy.traffic.websocket.reader import Arrived, MessageReader
+from proxy.traffic.websocket.reader import FRAGMENT, Arrived, MessageReader
 
 LIMIT = 100_000
 
@@ -23,12 +23,11 @@ def reader(*, masked: bool = False, deflate: bool = False, limit: int = LIMIT) -
 
 
 def read(data: bytes, one: MessageReader, cuts: list[int] | None = None) -> list[Arrived]:
-    found = []
+    found: list[Arrived] = []
     edges = sorted({min(at, len(data)) for at in cuts or []} | {0, len(data)})
     for start, end in itertools.pairwise(edges):
         one.put(data[start:end])
-        while (arrived := one.next()) is not None:
-            found.append(arrived)
+        found.extend(arrived for arrived in iter(one.next, None) if arrived is not FRAGMENT)
     return found
 
 

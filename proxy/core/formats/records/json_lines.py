@@ -28,10 +28,6 @@ def find_lines(body: bytes) -> Iterator[tuple[int, int]]:
 def _parted(body: bytes, separator: bytes) -> Iterator[tuple[int, int]]:
     if body.count(separator) > RECORDS:
         raise BodyTooLarge("too-many-records")
-    return _spans(body, separator)
-
-
-def _spans(body: bytes, separator: bytes) -> Iterator[tuple[int, int]]:
     at = 0
     for text in paused(body.split(separator)):
         end = at + len(text)
@@ -136,8 +132,11 @@ class LinesFormat(RecordFormat):
         return Lying(at, end, end + 1)
 
     def records(self, body: bytes, *, strict: bool, awaited: int) -> Iterator[TextRecord]:
-        """Yield each line that is not blank; raise BodyTooLarge for more than thirty thousand."""
-        return (_Line(body, start, end) for start, end in find_lines(body))
+        """Yield each line that is not blank; raise InvalidBody where it ends earlier to some."""
+        for start, end in find_lines(body):
+            if body.find(b"\r", start, end) >= 0 and b"\r" in body[start:end].strip(_BLANK):
+                raise InvalidBody("record-not-ended")
+            yield _Line(body, start, end)
 
 
 class SequenceFormat(RecordFormat):

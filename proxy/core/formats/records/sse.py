@@ -26,11 +26,13 @@ _FIELDS: Final = frozenset({b"event", b"id", b"retry", b""})
 """The other fields, and comments, which have an empty name."""
 _OWN_FIELD: Final = re.compile(rb"[A-Za-z][A-Za-z0-9_.-]*")
 """A field that no reader knows. No other format that is read of messages begins so."""
+_OTHER_END: Final = re.compile(rb"[\x0b\x0c\x1c-\x1e]|\xc2\x85|\xe2\x80[\xa8\xa9]")
+"""What ends a line to some readers. JSON has none of it outside of strings."""
 _LINE_END: Final = re.compile(rb"\r\n|\r")
 _CONTINUED: Final = b"\ndata: "
 _EMPTY_LINES: Final = (b"\n\n", b"\r\r", b"\n\r")
 """How an empty line ends: the end of a line behind the end of another."""
-_AROUND: Final = rb"(?:(?:event|id|retry|):[^\r\n]*+\n)*+"
+_AROUND: Final = rb"(?:(?:event|id|retry|):[^\r\n\x0b\x0c\x1c-\x1e\x85\xa8\xa9]*+\n)*+"
 _BEFORE: Final = re.compile(rb"%bdata: ?+(?=[^\r\n])" % _AROUND)
 _BEHIND: Final = re.compile(rb"%b\n" % _AROUND)
 _BETWEEN: Final = re.compile(rb"(?:(?::[^\r\n]*+)?+(?:\r\n|\r|\n))*+")
@@ -120,6 +122,9 @@ def find(body: bytes, *, strict: bool) -> Iterator[SseEvent]:
                 yield SseEvent(body, lines)
             lines, place, adjoins = [], 0, True
             continue
+        # It may begin a stream. Elsewhere, readers skip the line: of JSON, only the first may go.
+        if not lines and body.startswith(_MARK, start):
+            start += len(_MARK)
         value = _value_of_data(body, start, end, strict=strict)
         if value is None:
             adjoins = False
@@ -153,23 +158,18 @@ def spell_line(text: bytes) -> bytes:
 
 
 def _value_of_data(body: bytes, start: int, end: int, *, strict: bool) -> int | None:
-    """Return where the value of a line begins, or None for a line that is no data.
-
-    A byte order mark may begin a stream, and here it may begin any line: what
-    no reader takes for data does no harm as such.
-    """
-    if body.startswith(_MARK, start):
-        start += len(_MARK)
+    """Return where the value of a line begins, or None for a line that is no data."""
     colon = body.find(b":", start, end)
     name = body[start : end if colon < 0 else colon]
     if name == _NAME:
         if colon < 0:
             return end
         return colon + 2 if body.startswith(b" ", colon + 1, end) else colon + 1
-    if strict and name not in _FIELDS:
+    if strict:
         if name.strip(b" \t\0").lower() == _NAME:
             raise ForbiddenValue("name-variant", detail="Some parsers may read a line as data.")
-        if colon < 0 or not _OWN_FIELD.fullmatch(name):
+        own = name in _FIELDS or (colon >= 0 and _OWN_FIELD.fullmatch(name))
+        if not own or _OTHER_END.search(body, start, end):
             raise ForbiddenValue(
                 "line-of-no-event", detail="A line is neither a field nor a comment."
             )

@@ -158,6 +158,7 @@ def test_each_record_is_bound_to_its_own_names() -> None:
         ('{"conversationId":"c1","v":1}{"conversationId":"c1","v":1}', NDJSON, InvalidBody),
         ('{"conversationId":"c1","v":1}\r{"conversationId":"c1","v":1}', NDJSON, InvalidBody),
         ('{"conversationId":"c1",\n"v":1}', NDJSON, InvalidBody),
+        ('{"conversationId":"c1","v":1,"x":[\r{"v":2}\r]} \r\n', NDJSON, InvalidBody),
         ('\ufeff{"conversationId":"c1","v":1}', NDJSON, InvalidBody),
         ('\x1e{"conversationId":"c1","v":1}\n', NDJSON, InvalidBody),
         ("x\n", NDJSON, InvalidBody),
