@@ -225,6 +225,26 @@ def test_only_the_runs_of_a_job_that_exists_are_told(
     assert not Path("jbo.yaml.told").exists()
 
 
+def test_what_a_run_has_found_is_told_though_its_report_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_clinic(tmp_path, monkeypatch)
+    lost = invoke("migrate", "verify", "job.yaml", "--report", "nowhere/proof.jws", status=3)
+
+    assert "10 rows, 20 values not sealed" in lost.output
+
+
+@pytest.mark.parametrize("mark", ["{}", "[]", "7", '{"verb": "seal"}'])
+def test_a_mark_that_says_nothing_is_none(
+    mark: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_clinic(tmp_path, monkeypatch)
+    Path("job.yaml.mark").write_text(mark, "utf-8")
+    invoke("migrate", "seal", "job.yaml")
+
+    assert unsealed() == 0
+
+
 def unsealed() -> int:
     """Return how many rows of the clinic are not sealed."""
     with closing(sqlite3.connect("clinic.db")) as database:

@@ -326,7 +326,6 @@ def _run(  # noqa: PLR0913 - each is one option
     if writes:
         rows = done.tally.rows
         place.write_down(keyring, f"migrate.{verb}.done", job=job.digest, rows=rows, left=left)
-    _write_report(report_file, done, keyring)
     about: dict[str, Any] = {"verb": verb, "proof": done.proof, "left": left, "advice": done.advice}
     if verb == "plan":
         about["seconds"] = done.seconds
@@ -339,6 +338,7 @@ def _run(  # noqa: PLR0913 - each is one option
     _show(done.tally, verb, about, f"{verb}: {done.proof}", as_json=as_json, err=err)
     for line in () if as_json else (*done.advice, *_beside(done)):
         click.echo(console.printable(line), err=err)
+    _write_report(report_file, done, keyring)
     sys.exit(ExitCode.NEGATIVE if left else ExitCode.OK)
 
 
