@@ -84,6 +84,7 @@ class _Work:
         if order.verb in WRITING:
             for one in {source.name: source for source in sources}.values():
                 one.exclude()
+            order.steering.begin()
         held = order.state.read(self._places) if order.state is not None else None
         self._parts = held or [
             RowRange(at, after, until)

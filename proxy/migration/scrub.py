@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -88,6 +89,8 @@ async def scrub(order: Order, folders: Sequence[Path], *, runs: bool) -> ScrubRu
         asked = [one for one in inspections if one is not None]
         if not asked:
             raise MigrationFailed("no-files", detail="only databases have files to scrub")
+        for one in {one.name: one for one in sources if runs}.values():
+            one.exclude()  # VACUUM gives rows other numbers
         values: list[Sought] = []
         tokens: list[Sought] = []
         for source in sources:
@@ -102,20 +105,8 @@ async def scrub(order: Order, folders: Sequence[Path], *, runs: bool) -> ScrubRu
         searched = search(files, values) if files else None
         control = bool(values) and is_there(files, tokens)
         places = tuple(one.name for one in sources)
-    return ScrubRun(
-        verb="scrub",
-        job=order.job,
-        places=places,
-        tally=tally,
-        proof="pages",
-        began=began,
-        ended=int(order.clock()),
-        keepers=keepers,
-        done=done,
-        undone=undone,
-        searched=searched,
-        control=control,
-    )
+    run = partial(ScrubRun, "scrub", order.job, places, tally, "pages", began, int(order.clock()))
+    return run(keepers=keepers, done=done, undone=undone, searched=searched, control=control)
 
 
 def _clean(

@@ -81,9 +81,9 @@ def mark_of(file: Path, task: str) -> str:
     """Return the mark of a task that was the last one to write; empty if it was not."""
     try:
         said = json.loads(file.read_bytes())
-    except (FileNotFoundError, ValueError):
+        return str(said["mark"]) if said["verb"] == task else ""
+    except (FileNotFoundError, ValueError, LookupError, TypeError):
         return ""
-    return str(said["mark"]) if said["verb"] == task else ""
 
 
 def begin_to_write(file: Path, task: str, *, random: RandomBytes) -> str:

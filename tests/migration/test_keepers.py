@@ -18,9 +18,12 @@ from proxy.keys.keyring.file import open_keyring
 from proxy.keys.keyring.roots.passphrase import PassphraseRoot
 from proxy.migration import report
 from proxy.migration.report import SignedReport
+from proxy.migration.sources import sqlite as sources_of_sqlite
+from proxy.migration.sources.sqlite import SqliteSource
 from tests.cli.conftest import invoke
 from tests.migration import servers, tables
 from tests.migration.builders import CANARY, SET
+from tests.migration.tables import a_table
 
 ROWS = 400
 FLUSH_SECONDS = 60
@@ -414,6 +417,47 @@ def test_no_file_of_sqlite_has_an_old_value_after_a_scrub(sqlite: Clinic) -> Non
         other.execute("PRAGMA secure_delete = OFF")
         other.execute("DROP TABLE copied")
         scrubbed(one, ["clinic.db", "clinic.db-wal"])
+
+
+def test_a_log_of_sqlite_that_a_reader_holds_is_not_told_as_emptied(
+    sqlite: Clinic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources_of_sqlite, "SQLITE_SECONDS", 0.1)
+    invoke("migrate", "seal", "job.yaml")
+    with closing(sqlite3.connect(sqlite.files / "clinic.db", isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM messages").fetchall()
+        held = json.loads(
+            invoke("migrate", "scrub", "job.yaml", "--run", "--json", status=1).stdout
+        )
+    cleaned = json.loads(invoke("migrate", "scrub", "job.yaml", "--run", "--json").stdout)
+
+    emptied = "PRAGMA wal_checkpoint(TRUNCATE)"
+    assert [(one["sql"], one["why"]) for one in held["undone"]] == [(emptied, "SQLITE_BUSY")]
+    assert emptied in cleaned["done"]
+
+
+def test_a_scrub_renumbers_no_rows_that_a_run_goes_through(sqlite: Clinic) -> None:
+    invoke("migrate", "seal", "job.yaml")
+    with closing(SqliteSource(sqlite.files / "clinic.db", a_table(name="messages"))) as run:
+        run.exclude()
+        assert "table-in-use" in invoke("migrate", "scrub", "job.yaml", "--run", status=3).output
+        invoke("migrate", "scrub", "job.yaml", status=1)
+
+
+@servers.needs_postgresql
+def test_what_postgresql_skips_with_a_warning_is_not_told_as_done(postgresql: Clinic) -> None:
+    one = postgresql
+    one.run("DROP ROLE IF EXISTS owner")
+    one.run("CREATE ROLE owner LOGIN; GRANT ALL ON SCHEMA public TO owner")
+    one.run("ALTER TABLE messages OWNER TO owner")
+    one.job.write_text(one.job.read_text("utf-8").replace("user=clinic", "user=owner"), "utf-8")
+    said = json.loads(invoke("migrate", "scrub", "job.yaml", "--run", "--json", status=1).stdout)
+    one.run("ALTER TABLE messages OWNER TO clinic")
+    one.run("DROP OWNED BY owner; DROP ROLE owner")
+
+    assert [sql for sql in said["done"] if "pg_statistic" in sql] == []
+    assert sum("VACUUM" in one["sql"] for one in said["undone"]) == 2
 
 
 def scrubbed(one: Clinic, places: Sequence[str], *words: str) -> None:

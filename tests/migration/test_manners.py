@@ -202,6 +202,49 @@ def test_a_run_pauses_goes_on_and_stops_as_it_is_told_from_elsewhere(
     assert unsealed() == 0
 
 
+def test_no_run_but_the_one_that_holds_the_table_hears_that_it_is_to_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = a_clinic(tmp_path, monkeypatch)
+    with tables.closings() as opened:
+        opened(SqliteSource(file, a_table())).exclude()
+        invoke("migrate", "tell", "job.yaml", "stop")
+        invoke("migrate", "plan", "job.yaml")
+        invoke("migrate", "verify", "job.yaml", status=1)
+        invoke("migrate", "open", "job.yaml", status=3)
+
+        assert Path("job.yaml.told").read_text("utf-8") == "stop\n"
+
+
+def test_only_the_runs_of_a_job_that_exists_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_clinic(tmp_path, monkeypatch)
+    invoke("migrate", "tell", "jbo.yaml", "stop", status=2)
+
+    assert not Path("jbo.yaml.told").exists()
+
+
+def test_what_a_run_has_found_is_told_though_its_report_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_clinic(tmp_path, monkeypatch)
+    lost = invoke("migrate", "verify", "job.yaml", "--report", "nowhere/proof.jws", status=3)
+
+    assert "10 rows, 20 values not sealed" in lost.output
+
+
+@pytest.mark.parametrize("mark", ["{}", "[]", "7", '{"verb": "seal"}'])
+def test_a_mark_that_says_nothing_is_none(
+    mark: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_clinic(tmp_path, monkeypatch)
+    Path("job.yaml.mark").write_text(mark, "utf-8")
+    invoke("migrate", "seal", "job.yaml")
+
+    assert unsealed() == 0
+
+
 def unsealed() -> int:
     """Return how many rows of the clinic are not sealed."""
     with closing(sqlite3.connect("clinic.db")) as database:

@@ -243,7 +243,7 @@ def scrub_(  # noqa: PLR0913 - each is one option
 
 
 @migrate.command()
-@click.argument("job_file", metavar="JOB", type=FILE)
+@click.argument("job_file", metavar="JOB", type=click.Path(exists=True, path_type=Path))
 @click.argument("word", type=click.Choice(["pause", "resume", "stop"]))
 def tell(*, job_file: Path, word: Literal["pause", "resume", "stop"]) -> None:
     """Tell the runs of a job that write to pause, to go on, or to stop, from elsewhere.
@@ -317,12 +317,8 @@ def _run(  # noqa: PLR0913 - each is one option
         mark = begin_to_write(_of(job_file, "mark"), task, random=os.urandom)
         kept = _state_file(state or _of(job_file, f"{verb}.state"), job, verb, keyring, mark)
     streams = (sys.stdin.buffer, sys.stdout.buffer if writes else None)
-    steering = Steering(_of(job_file, "told"))
-    steering.begin()
-    lease = lease_for(place, keyring)
-    order = Order(
-        job, verb, keyring, streams, time.time, rate, kept, outdated, steering, lease, only
-    )
+    told, lease = Steering(_of(job_file, "told")), lease_for(place, keyring)
+    order = Order(job, verb, keyring, streams, time.time, rate, kept, outdated, told, lease, only)
     team_or_none = nullcontext() if workers == 1 else _team(order, workers)
     with in_words(), _interruptible(), team_or_none as team:
         done = asyncio.run(runner.run(order, Progress(sys.stderr, time.monotonic), team))
@@ -330,7 +326,6 @@ def _run(  # noqa: PLR0913 - each is one option
     if writes:
         rows = done.tally.rows
         place.write_down(keyring, f"migrate.{verb}.done", job=job.digest, rows=rows, left=left)
-    _write_report(report_file, done, keyring)
     about: dict[str, Any] = {"verb": verb, "proof": done.proof, "left": left, "advice": done.advice}
     if verb == "plan":
         about["seconds"] = done.seconds
@@ -343,6 +338,7 @@ def _run(  # noqa: PLR0913 - each is one option
     _show(done.tally, verb, about, f"{verb}: {done.proof}", as_json=as_json, err=err)
     for line in () if as_json else (*done.advice, *_beside(done)):
         click.echo(console.printable(line), err=err)
+    _write_report(report_file, done, keyring)
     sys.exit(ExitCode.NEGATIVE if left else ExitCode.OK)
 
 

@@ -146,7 +146,9 @@ class PostgresqlSource(SqlTable):
         from .postgresql_keepers import PostgresqlInspection  # noqa: PLC0415 - few runs ask
 
         columns = [one.name for one in self.table.columns]
-        return PostgresqlInspection(self._run, self._of, columns, self._database.info.host)
+        found = PostgresqlInspection(self._run, self._of, columns, self._database.info.host)
+        self._database.add_notice_handler(lambda one: found.told.add(one.severity_nonlocalized))
+        return found
 
     def close(self) -> None:
         """Close the connection."""

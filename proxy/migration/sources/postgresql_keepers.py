@@ -115,6 +115,7 @@ class PostgresqlInspection:
         self._table = table
         self._columns = list(columns)
         self._host = host
+        self.told: set[str | None] = set()  # how severe what the server has said is
 
     def keepers(self) -> Iterator[Keeper]:
         """Yield what depends on the columns, then the logs."""
@@ -188,7 +189,10 @@ class PostgresqlInspection:
         """Do a step. For the WAL: pass all files that wait for reuse, and let none be kept."""
         if step.sql != _EMPTY_WAL:
             self._run("SET lock_timeout = '60s'")
+            self.told.clear()
             self._run(step.sql)
+            if "WARNING" in self.told:  # that is all where it skips what is another's
+                raise MigrationFailed("skipped-with-a-warning")
             return
         self._run(_EMPTY_WAL)
         try:

@@ -100,10 +100,12 @@ class SqliteInspection:
 
     def clean(self, step: ScrubStep) -> None:
         """Do a step."""
-        if step.sql != "ANALYZE" or self._run(
+        if step.sql == "ANALYZE" and not self._run(
             "SELECT 1 FROM sqlite_schema WHERE name GLOB 'sqlite_stat[34]'"
         ):
-            self._run(step.sql)
+            return
+        if (found := self._run(step.sql)) and found[0][0]:  # so a checkpoint says that it failed
+            raise MigrationFailed("SQLITE_BUSY")
 
     def files(self) -> Sequence[Path]:
         """Return the file and its logs."""
