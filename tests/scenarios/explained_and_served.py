@@ -27,7 +27,13 @@ from proxy.config.load import load
 from proxy.config.settings import SecretReference, Settings
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.errors import ConfigurationError
-from proxy.core.explain.explanation import Explained, Explanation, PlayedAnswer, Wanted
+from proxy.core.explain.explanation import (
+    Explained,
+    ExplainedValue,
+    Explanation,
+    PlayedAnswer,
+    Wanted,
+)
 from proxy.explaining import trial
 from proxy.explaining.played import PlayedBackend, PlayedClient
 from proxy.keys.keyring.file import open_keyring
@@ -308,7 +314,20 @@ def _same_refusal(line: dict[str, Any], explained: Explained, *, status: bool) -
 
 def _values(explained: Explained) -> Counter[str]:
     each = [explained.request, explained.response, *(one for _, one in explained.messages)]
-    return Counter(value.action for one in each if one is not None for value in one.values)
+    return Counter(
+        value.action
+        for one in each
+        if one is not None
+        for value in one.values
+        if _counts(one, value)
+    )
+
+
+def _counts(one: Explanation, value: ExplainedValue) -> bool:
+    """Whether `serve` counts a value: of what a search drops, it tells nothing that stays."""
+    stays = value.action in {"kept", "plain", "already_sealed", "in_markup"}
+    dropped = (each for each in one.values if each.action == "filtered")
+    return not stays or not any(each.start <= value.start < each.end for each in dropped)
 
 
 def _same_counts(line: dict[str, Any], explained: Explained) -> None:

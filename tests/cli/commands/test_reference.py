@@ -51,7 +51,8 @@ def test_an_example_names_a_command_with_options_that_it_has(
     line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("web.yaml").touch()
+    for file in ("clinic.yaml", "web.yaml"):
+        Path(file).touch()
     plain = re.sub(r"\$\([^)]*\)", "x", line)
     calls = [one for one in re.split(r"\||&&", plain) if "sealyard " in one]
     assert calls
