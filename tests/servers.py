@@ -49,6 +49,15 @@ def free_port() -> int:
             return port
 
 
+async def sends_back(request: web.Request) -> web.WebSocketResponse:
+    """Answer a WebSocket by every text that it sends, as a backend's handler."""
+    socket = web.WebSocketResponse()
+    await socket.prepare(request)
+    async for message in socket:
+        await socket.send_str(message.data)
+    return socket
+
+
 class _Plain(http.server.BaseHTTPRequestHandler):
     """Answers each request that it knows no method for, which is all."""
 

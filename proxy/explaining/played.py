@@ -96,9 +96,12 @@ class _Peer:
 
     async def message(self, frames: MessageReader) -> Arrived | None:
         """Return the next frame; None where the connection has ended."""
-        while (arrived := frames.next()) is None or arrived is FRAGMENT:
-            if arrived is FRAGMENT:
-                continue
+        while True:
+            for arrived in iter(frames.next, None):
+                if arrived is not FRAGMENT:
+                    # Frames are masked at random.
+                    self.raw += b"%d %b\r\n" % (arrived.opcode, arrived.payload)
+                    return arrived
             try:
                 data = await self._reader.read(READ_BYTES)
             except ConnectionError:
@@ -106,8 +109,6 @@ class _Peer:
             if not data:
                 return None
             frames.put(data)
-        self.raw += b"%d %b\r\n" % (arrived.opcode, arrived.payload)  # frames are masked at random
-        return arrived
 
     async def end(self) -> None:
         """Close the connection."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -105,8 +104,20 @@ async def scrub(order: Order, folders: Sequence[Path], *, runs: bool) -> ScrubRu
         searched = search(files, values) if files else None
         control = bool(values) and is_there(files, tokens)
         places = tuple(one.name for one in sources)
-    run = partial(ScrubRun, "scrub", order.job, places, tally, "pages", began, int(order.clock()))
-    return run(keepers=keepers, done=done, undone=undone, searched=searched, control=control)
+    return ScrubRun(
+        verb="scrub",
+        job=order.job,
+        places=places,
+        tally=tally,
+        proof="pages",
+        began=began,
+        ended=int(order.clock()),
+        keepers=keepers,
+        done=done,
+        undone=undone,
+        searched=searched,
+        control=control,
+    )
 
 
 def _clean(

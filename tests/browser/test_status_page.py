@@ -17,7 +17,8 @@ from tests.browser.screenshot import shown
 from tests.browser.test_demo_page import AXE, PHONE, VIOLATIONS
 from tests.scenarios.rig import TOKEN, Served, backend, served
 from tests.scenarios.test_viewing_parts import RULES as PARTS
-from tests.scenarios.test_viewing_parts import echo, live
+from tests.scenarios.test_viewing_parts import echo
+from tests.servers import sends_back
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason=MISSING)
 
@@ -237,7 +238,7 @@ async def submit(page: Page, token: str) -> None:
 
 async def test_messages_of_a_websocket_and_sealed_streams_show_as_they_pass(tmp_path: Path) -> None:
     canary = secrets.token_hex(16)
-    async with backend(web.get("/live", live), web.post("/frames/{id}", echo)) as behind:
+    async with backend(web.get("/live", sends_back), web.post("/frames/{id}", echo)) as behind:
         with served(
             tmp_path, behind.port, rules=PARTS, admin_more="status_page: true, tap: true"
         ) as ours:

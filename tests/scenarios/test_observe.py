@@ -12,6 +12,8 @@ from pathlib import Path
 import aiohttp
 from aiohttp import web
 
+from tests.servers import sends_back
+
 from .rig import ROOT, Served, backend, environment, served
 
 _OBSERVING = """\
@@ -108,17 +110,9 @@ async def test_messages_pass_as_without_a_rule_and_the_report_tells(tmp_path: Pa
     assert here == there
 
 
-async def _echo(request: web.Request) -> web.WebSocketResponse:
-    socket = web.WebSocketResponse()
-    await socket.prepare(request)
-    async for message in socket:
-        await socket.send_str(message.data)
-    return socket
-
-
 async def test_messages_of_websockets_are_told_while_they_last(tmp_path: Path) -> None:
     canary = secrets.token_hex(16)
-    routes = [web.get("/api/chat", _echo), web.get("/api/rooms/{id}", _echo)]
+    routes = [web.get("/api/chat", sends_back), web.get("/api/rooms/{id}", sends_back)]
     async with backend(*routes) as behind, aiohttp.ClientSession() as session:
         with served(tmp_path, behind.port, rules=_OBSERVING) as running:
             await running.event("server.ready")

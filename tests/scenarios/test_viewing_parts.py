@@ -15,6 +15,7 @@ from aiohttp import web
 from tests.scenarios.pool import shared
 from tests.scenarios.rig import backend
 from tests.scenarios.test_viewing import watching
+from tests.servers import sends_back
 
 RULES = """\
       - name: talk
@@ -52,15 +53,6 @@ Content-Type: text/plain\r
 """
 
 
-async def live(request: web.Request) -> web.WebSocketResponse:
-    """Send every message back."""
-    socket = web.WebSocketResponse()
-    await socket.prepare(request)
-    async for message in socket:
-        await socket.send_str(message.data)
-    return socket
-
-
 async def echo(request: web.Request) -> web.Response:
     body = await request.read()
     return web.Response(body=body, headers={"Content-Type": request.headers["Content-Type"]})
@@ -90,7 +82,7 @@ def kinds(rows: list[list[Any]]) -> list[tuple[str | None, str]]:
 async def test_each_message_of_a_websocket_is_seen_as_it_passes(tmp_path: Path) -> None:
     canary = secrets.token_hex(16)
     async with (
-        backend(web.get("/live", live)) as behind,
+        backend(web.get("/live", sends_back)) as behind,
         aiohttp.ClientSession() as session,
         shared(tmp_path, behind.port, rules=RULES, admin_more=TAP) as ours,
         watching(ours) as watched,

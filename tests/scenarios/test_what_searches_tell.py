@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from itertools import product
 from pathlib import Path
@@ -148,6 +148,12 @@ class Client:
             status, _, body = await self.ask(f"/send/{room}/messages", method="POST", body=one)
             assert status == 200, body
 
+    async def fill(self, room: str, patterns: Iterable[str]) -> None:
+        """Store a room of rows for each pattern, which its name ends with."""
+        for pattern in patterns:
+            rows = (row(at, one) for at, one in enumerate(pattern, 1))
+            await self.send(room + pattern, *rows)
+
 
 _ITS_OWN: Final = frozenset({"Date", "Server"})
 
@@ -228,8 +234,7 @@ async def test_a_page_tells_what_it_has_and_nothing_of_what_was_dropped(
 ) -> None:
     async with searching(tmp_path, upstream, callers=callers) as client:
         room = f"{tmp_path.name}-"
-        for pattern in PATTERNS:
-            await client.send(room + pattern, *(row(at, one) for at, one in enumerate(pattern, 1)))
+        await client.fill(room, PATTERNS)
         rows = (await client.seen())["rooms"]
         for pattern, kind in product(PATTERNS, KINDS):
             path = f"/{kind}/{room}{pattern}/messages"
@@ -250,8 +255,7 @@ async def test_no_condition_or_head_tells_whether_the_backend_has_found_somethin
 ) -> None:
     async with searching(tmp_path, upstream, callers=callers) as client:
         room = f"{tmp_path.name}-"
-        for pattern in ("h", "hd", "hdd"):
-            await client.send(room + pattern, *(row(at, one) for at, one in enumerate(pattern, 1)))
+        await client.fill(room, ("h", "hd", "hdd"))
         asked = len((await client.seen())["asked"])
         told = []
         for method, pattern in product(("GET", "HEAD"), ("hd", "hdd")):
@@ -275,8 +279,7 @@ async def test_who_does_not_get_the_values_learns_nothing_by_a_search(
 ) -> None:
     async with searching(tmp_path, upstream, callers=True) as client:
         room = f"{tmp_path.name}-"
-        for pattern in ("h", "dd"):
-            await client.send(room + pattern, *(row(at, one) for at, one in enumerate(pattern, 1)))
+        await client.fill(room, ("h", "dd"))
         asked = len((await client.seen())["asked"])
         for caller, kind in product(GETS, KINDS):
             told = [

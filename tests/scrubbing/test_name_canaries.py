@@ -15,7 +15,7 @@ import pytest
 from aiohttp import web
 
 from tests.scenarios.rig import PATIENCE_SECONDS, TOKEN, Served, backend, served
-from tests.servers import await_log
+from tests.servers import await_log, sends_back
 
 from .canaries import Canary, make
 from .carriers import request
@@ -73,14 +73,6 @@ def messages(canaries: tuple[Canary, ...]) -> Iterator[bytes]:
                 yield request(target, method=b"POST", lines=lines, body=body.encode("latin-1"))
 
 
-async def _echo(asked: web.Request) -> web.WebSocketResponse:
-    socket = web.WebSocketResponse()
-    await socket.prepare(asked)
-    async for message in socket:
-        await socket.send_str(message.data)
-    return socket
-
-
 async def _say(running: Served, canaries: tuple[Canary, ...]) -> None:
     async with aiohttp.ClientSession() as session:
         for name in MODES:
@@ -113,7 +105,7 @@ async def test_no_name_of_a_client_is_told(tmp_path: Path, log_format: str) -> N
     folder = tmp_path / "kept"
     (folder / "log").mkdir(parents=True)
     options = ("--log-format", log_format, "--log-level", "debug")
-    live = [web.get(f"/{name}/live", _echo) for name in MODES]
+    live = [web.get(f"/{name}/live", sends_back) for name in MODES]
     async with backend(*live) as behind:
         with served(
             folder,

@@ -23,7 +23,7 @@ from proxy.keys.sessions.key_events import KeyEvents
 from tests.factories import Ear
 from tests.keys.builders import NOW, World, a_world
 from tests.keys.sessions.test_key_events import Scene
-from tests.servers import serving
+from tests.servers import sends_back, serving
 
 from .ours import local, proxied
 from .wire import Origin, Peer, Response, eventually, get, post, running, talk
@@ -119,16 +119,9 @@ async def test_every_way_of_opening_raises_one_alarm_and_tells_the_client_nothin
 
 @pytest.mark.parametrize("way", ["socket", "kept-socket"])
 async def test_a_message_of_a_socket_raises_one_alarm_before_the_socket_ends(way: str) -> None:
-    async def answer(request: web.Request) -> web.WebSocketResponse:
-        peer = web.WebSocketResponse()
-        await peer.prepare(request)
-        async for message in peer:
-            await peer.send_str(message.data)
-        return peer
-
     world, log = a_watched_world()
     app, sent = web.Application(), json.dumps({"content": planted(world).decode()})
-    app.router.add_get(f"/{way}", answer)
+    app.router.add_get(f"/{way}", sends_back)
     async with (
         serving(app, shutdown=0.1) as port,
         proxied(local(port), rule_table=a_rulebook(), keys=world.sessions) as ours,

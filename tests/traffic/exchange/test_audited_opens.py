@@ -26,7 +26,7 @@ from proxy.core.expressions.sources import parse_source
 from proxy.core.rules.model import Block, Item, Names, Part, Rule
 from proxy.core.values.key_needs import Needs, Opening
 from tests.keys.builders import SCOPE, World, a_world
-from tests.servers import serving
+from tests.servers import sends_back, serving
 
 from ..ours import Ours, local, proxied
 from ..wire import Client, Origin, Peer, connected, eventually, post, running
@@ -233,15 +233,8 @@ async def test_what_is_kept_or_sealed_needs_no_line() -> None:
 
 
 async def test_each_message_of_a_socket_waits_for_its_line() -> None:
-    async def answer(request: web.Request) -> web.WebSocketResponse:
-        peer = web.WebSocketResponse()
-        await peer.prepare(request)
-        async for message in peer:
-            await peer.send_str(message.data)
-        return peer
-
     world, book, app = a_world(), Book(), web.Application()
-    app.router.add_get("/socket", answer)
+    app.router.add_get("/socket", sends_back)
     async with (
         serving(app, shutdown=0.1) as port,
         proxied(local(port), rule_table=RULES, keys=world.sessions, opens=book) as ours,
