@@ -40,6 +40,24 @@ def test_help_opens_with_two_examples(path: str) -> None:
     assert all("sealyard" in line for line in lines[1:])
 
 
+NUMBERS = [
+    (path, option)
+    for path, command in ALL.items()
+    for option in command.params
+    if isinstance(option.type, click.types.IntParamType | click.types.FloatParamType)
+    and not getattr(option, "hidden", False)
+]
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-inf", "-1", f"1{'0' * 30}"])
+def test_no_number_of_a_command_is_beyond_its_bounds(text: str) -> None:
+    assert len(NUMBERS) > 30
+    for path, option in NUMBERS:
+        assert isinstance(option, click.Option), path
+        with pytest.raises(click.BadParameter, match=r"in the range|is not a valid integer"):
+            option.type.convert(text, option, click.Context(ALL[path]))
+
+
 @pytest.mark.parametrize(
     "line", [["show", "version"], ["show", "version", "--help"], ["inspect", "--help"]]
 )

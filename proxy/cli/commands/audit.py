@@ -102,7 +102,7 @@ def verify(
 @click.option("--issuer", metavar="ISS", help="Whose --subject it is.")
 @click.option("--since", metavar="TIME", help="Only lines from this time on.")
 @click.option("--until", metavar="TIME", help="Only lines before this time.")
-@click.option("--last", type=click.IntRange(1), metavar="N", help="Only the last N of them.")
+@click.option("--last", type=console.COUNT, metavar="N", help="Only the last N of them.")
 @context_options
 @console.as_json
 @keyring_options

@@ -32,7 +32,7 @@ from ...migration.state import StateFile, begin_to_write, mark_of
 from ...migration.steering import Steering
 from ...migration.values.states import STATES, Outcome, Tally
 from ...migration.worker import Order
-from ..policy import MOST_WORKERS, ExitCode
+from ..policy import MOST_RATE, MOST_WORKERS, ExitCode
 from ..support import console
 from ..support.console import FILE
 from ..support.files import read_report
@@ -61,7 +61,9 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the job, and the options that all verbs share."""
 
     @click.argument("job_file", metavar="JOB", type=FILE)
-    @click.option("--rate", type=click.FloatRange(min=0.1), help="At most so many rows a second.")
+    @click.option(
+        "--rate", type=console.Number(0.1, MOST_RATE), help="At most so many rows a second."
+    )
     @click.option(
         "--workers",
         type=click.IntRange(1, MOST_WORKERS),

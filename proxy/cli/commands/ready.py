@@ -25,7 +25,7 @@ _FAILED: Final = "[-] "
 @config_option
 @click.option(
     "--timeout",
-    type=click.FloatRange(0, MOST_READY_SECONDS),
+    type=console.Number(0, MOST_READY_SECONDS),
     default=30.0,
     show_default=True,
     metavar="SECONDS",
@@ -33,7 +33,7 @@ _FAILED: Final = "[-] "
 )
 @click.option(
     "--pid",
-    type=click.IntRange(1),
+    type=console.COUNT,
     help="The process that starts: once it has ended, waiting ends too.",
 )
 @token_file_option

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from ..policy import STEP_DAYS, ExitCode
+from ..policy import MOST_COUNTED, STEP_DAYS, ExitCode
 from ..support import console, figures, leaks, steps
 from ..support.admin_client import AdminListener, ca_option, token_file_option
 from ..support.configuration import config_option
@@ -28,11 +28,11 @@ from ..support.follow import follow
     "--leaks", "leaking", is_flag=True, help="Tell what no rule seals, and what rules would do."
 )
 @click.option(
-    "--count", type=click.IntRange(1), metavar="N", help="With --follow, exit after N messages."
+    "--count", type=console.COUNT, metavar="N", help="With --follow, exit after N messages."
 )
 @click.option(
     "--days",
-    type=click.IntRange(0),
+    type=click.IntRange(0, MOST_COUNTED),
     metavar="N",
     help=f"With --steps, judge by the last N days, {STEP_DAYS} by default; 0: by all in the mode.",
 )

@@ -26,7 +26,7 @@ from ...core.errors import (
     SealyardError,
 )
 from ...telemetry.logs import code_location
-from ..policy import ExitCode
+from ..policy import MOST_COUNTED, ExitCode
 
 _CURES: Final = {
     errno.ENOENT: "check the path",
@@ -108,8 +108,21 @@ def translated() -> Iterator[None]:
 
 
 STDIN: Final = "-"
+COUNT: Final = click.IntRange(1, MOST_COUNTED)
 FILE: Final = click.Path(dir_okay=False, path_type=Path)
 """The type of an option that names a file."""
+
+
+class Number(click.FloatRange):
+    """The type of an option that is a number between two bounds; click alone lets `nan` pass."""
+
+    def convert(self, value: Any, *rest: Any) -> float:  # noqa: ANN401 - as click has it
+        """Return the number; raise BadParameter for any other."""
+        found: float = super().convert(value, *rest)
+        if found != found:  # noqa: PLR0124 - so is `nan` alone
+            self.fail(f"{value} is not in the range {self._describe_range()}.", *rest)
+        return found
+
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 

@@ -25,6 +25,7 @@ from ...keys.keyring.roots import FileRoot, create_root_file
 from ...keys.policy import LEASE_MARGIN_SECONDS, LEASE_SECONDS
 from ...keys.stores import Store, StoreFailed, open_store
 from ...process.fitness import Finding
+from ..policy import MOST_COUNTED
 from . import console
 from .keyring_options import KeyringPlace
 
@@ -33,7 +34,7 @@ _MISSED: Final = "not reached, and may still seal without the store"
 
 expect_option = click.option(
     "--expect",
-    type=click.IntRange(0),
+    type=click.IntRange(0, MOST_COUNTED),
     metavar="N",
     help="How many processes there are at least, workers counted one by one. With fewer in the"
     " store, it is not known whether all were reached. Default: 1.",

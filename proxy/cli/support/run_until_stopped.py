@@ -18,6 +18,7 @@ from ...process.policy import MOST_GRACE_SECONDS
 from ...telemetry.logs import code_location, library_logs
 from ...telemetry.logs.logger import Logs
 from ..policy import LEAVING_SECONDS, RELOAD_SIGNAL, STOP_SIGNALS
+from .console import Number
 
 
 class Signals:
@@ -133,7 +134,7 @@ def seconds_option(name: str, default: float, meaning: str) -> Callable[..., Any
     """Return an option for seconds, at most an hour."""
     return click.option(
         name,
-        type=click.FloatRange(0, MOST_GRACE_SECONDS),
+        type=Number(0, MOST_GRACE_SECONDS),
         default=default,
         show_default=True,
         metavar="SECONDS",

@@ -274,7 +274,7 @@ def _option(one: Argument) -> Callable[[_Run], _Run]:
         return click.argument(one.name)
     if one.form == "secret":
         return _secret_options
-    bounds = one.schema
+    bounds = one.schema.get("anyOf", [one.schema])[0]
     kinds: dict[Form, Mapping[str, Any]] = {
         "participant": {"metavar": "ID"},
         "time": {"metavar": "TIME"},
