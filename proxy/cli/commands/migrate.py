@@ -271,12 +271,15 @@ def status(place: KeyringPlace, *, job_file: Path, report_file: Path | None, as_
     sealyard migrate status clinic.yaml
     sealyard migrate status clinic.yaml --report proof.jws
 
-    Exits with 1 if this keyring did not sign the report.
+    Exits with 1 if this keyring did not sign the report, or if it is of another job.
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
     keyring = open_keyring(place.path, place.roots)
     job = reader.load(job_file, os.environ)
     if report_file is not None:
         said = read_report(report_file, keyring)
+        if said.job != job.digest:
+            told = f"{report_file}: of another job than {job_file} is now: name its own, as it was"
+            raise console.Failure(told)
         told = f"{said.verb}, {said.proof}, {console.utc(said.ended)}"
         if said.proves:
             told += f"\nproves: {said.proves}"

@@ -288,6 +288,16 @@ def test_a_report_is_verified_by_the_keyring_that_signed_it(clinic: Path, run: R
     assert counts(as_json.stdout)["messages.content plain"] == 10
 
 
+def test_a_report_of_another_job_is_refused(clinic: Path, run: Run) -> None:
+    run("migrate", "verify", "csv.yaml", "--report", "proof.jws", stdin=CSV.encode(), status=1)
+
+    refused = run("migrate", "status", "job.yaml", "--report", "proof.jws", status=1)
+
+    assert "proof.jws: of another job than job.yaml is now" in refused.stderr
+    assert refused.stdout == ""
+    run("migrate", "status", "csv.yaml", "--report", "proof.jws")
+
+
 def promoted(run: Run) -> str:
     """Return the id of a new primary KEK."""
     new = run("keys", "add").stdout.strip()
