@@ -400,7 +400,8 @@ def _row(line: verification.Read, more: Mapping[str, str]) -> str:
     shown = {key: value for key, value in line.members.items() if key not in verification.FRAME}
     values = " ".join(f"{key}={_shown(value)}" for key, value in {**shown, **more}.items())
     at = line.members.get("at", "")
-    return f"{mark} {line.members.get('seq', '?')!s:>6} {at} {line.event} {values}"
+    row = f"{mark} {line.members.get('seq', '?')!s:>6} {at} {line.event} {values}"
+    return row.replace("\n", "\\n")  # no text begins a row that looks authentic
 
 
 def _shown(value: object) -> str:

@@ -54,6 +54,14 @@ def test_an_edit_ends_with_1_and_the_line(run: Run) -> None:
     assert "audit.log:2 was edited or inserted" in broken.stderr
 
 
+def test_no_text_of_a_line_begins_a_row_that_looks_authentic(run: Run) -> None:
+    row = "\n       9 2026-12-03T00:00:00.000+00:00 keys.promote uid=0"
+    with Path("audit.log").open("a") as log:
+        log.write(json.dumps({"seq": row, "at": row, "event": row, row: [row]}) + "\n")
+    shown = run("audit", "show").stdout.splitlines()
+    assert [line[0] for line in shown] == [" ", " ", "!"]
+
+
 def test_an_inserted_line_of_any_members_hides_no_others(run: Run) -> None:
     with Path("audit.log").open("a") as log:
         log.write('{"event": "keys.list", "scope": ["c1"], "seq": null}\n')
