@@ -136,9 +136,10 @@ def decrypt(  # noqa: PLR0913 - each is one option
         why = in_words(keyring, text, context, failure.reason, time.time())
         raise console.Failure(f"the token does not open: {failure.reason}: {why}") from None
     with place.opening(keyring, context, opened.session.sid, purpose_of_use):
-        sys.stdout.buffer.write(opened.plaintext)
-        if sys.stdout.isatty():
-            click.echo()
+        if sys.stdout.isatty():  # its author must not steer a terminal
+            click.echo(console.printable(opened.plaintext.decode(errors="backslashreplace")))
+        else:
+            sys.stdout.buffer.write(opened.plaintext)
         sys.stdout.flush()
 
 

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import subprocess
+import sys
 from base64 import b64decode, b64encode
 from pathlib import Path
 
 import pytest
 
+import proxy
 from proxy.keys.fleet import command_lease
 from tests.cli.conftest import Run, invoke
 
@@ -52,6 +57,18 @@ def test_a_stored_token_that_is_too_long_is_wrong_usage(run: Run) -> None:
 def test_values_and_tokens_are_read_from_stdin(run: Run) -> None:
     token = run("encrypt", *BOUND, "-", stdin=b"two\nlines\n").stdout
     assert run("decrypt", *BOUND, "-", stdin=token.encode()).stdout == "two\nlines"
+
+
+def test_a_value_steers_no_terminal(run: Run, tmp_path: Path) -> None:
+    token = run("encrypt", *BOUND, "-", stdin="Grüße\x1b[2J\n日".encode() + b"\xff").stdout.strip()
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "proxy", "decrypt", *BOUND, token]
+    environ = {**os.environ, "PYTHONPATH": str(Path(proxy.__file__).parent.parent)}
+    subprocess.run(command, check=True, stdout=theirs, cwd=tmp_path, env=environ)
+    os.close(theirs)
+    shown = os.read(ours, 4096)
+    os.close(ours)
+    assert shown.decode() == "Grüße\\u001b[2J\r\n日\\xff\r\n"
 
 
 def test_it_opens_for_no_other_context(run: Run) -> None:
