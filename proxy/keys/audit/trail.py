@@ -157,8 +157,8 @@ class Trail:
         if gone:
             self.losses += 1
             self.gone(gone)
-        if self._log.clock() >= self._anchor_at:
-            self._anchor_at = self._log.clock() + policy.ANCHOR_SECONDS
+        if (now := asyncio.get_running_loop().time()) >= self._anchor_at:
+            self._anchor_at = now + policy.ANCHOR_SECONDS
             self._anchored(head)
         self._settle(failing=False)
         if self._watching is None and not self._closing:

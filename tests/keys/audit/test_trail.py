@@ -55,6 +55,18 @@ async def test_what_is_written_is_on_the_disk_when_it_returns(tmp_path: Path) ->
     await trail.close()
 
 
+async def test_a_clock_that_is_set_back_keeps_no_anchor_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(policy, "ANCHOR_SECONDS", 0)
+    trail, log, ear = a_trail(tmp_path)
+    await trail.write("keys.revoke", scope="x")
+    log.clock = lambda: NOW - 36_000
+    await trail.write("keys.revoke", scope="x")
+    assert [head.seq for head in ear.heads] == [2, 3]
+    await trail.close()
+
+
 async def test_many_at_a_time_share_a_write_and_keep_their_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
