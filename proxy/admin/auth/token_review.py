@@ -1,7 +1,7 @@
 """Tokens of Kubernetes service accounts, verified by the API server (TokenReview, v1).
 
-Any failure refuses the caller. A review is cached for KEPT_SECONDS, so that scrapers do not load
-the API server; a revoked token is accepted for at most that long.
+Any failure refuses the caller. A review is cached for `REVIEWED_SECONDS`, so that scrapers do
+not load the API server; a revoked token is accepted for at most that long.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from ...config.settings import AdminKubernetes
 from ...keys.lru_map import BoundedMap
+from ...process.boot_clock import since_boot
 from ...process.kubernetes_api import ApiServer, CallFailed, trust
 from ...process.policy import KUBERNETES_SECONDS
 from .. import policy
@@ -29,7 +30,7 @@ _SEGMENTS: Final = 3
 @dataclass(frozen=True, slots=True)
 class _Reviewed:
     caller: Caller | None
-    until: float
+    until: float  # since boot: a clock that is set back keeps no token that was revoked
 
 
 class TokenReviews:
@@ -51,7 +52,7 @@ class TokenReviews:
     def known(self, token: bytes) -> Caller | None:
         """Return the caller of a token from the cache; None where it is not there."""
         reviewed = self._kept.get(hashlib.sha256(token).digest())
-        return reviewed.caller if reviewed is not None and self._clock() < reviewed.until else None
+        return reviewed.caller if reviewed is not None and since_boot() < reviewed.until else None
 
     async def caller(self, token: bytes) -> Caller | None:
         """Return the caller of a token; None for one that the API server or the settings refuse.
@@ -63,17 +64,17 @@ class TokenReviews:
             return None  # not a JWT, so not of a service account
         digest = hashlib.sha256(token).digest()
         reviewed = self._kept.get(digest)
-        if reviewed is None or self._clock() >= reviewed.until:
+        if reviewed is None or since_boot() >= reviewed.until:
             reviewed = self._reviewed(await self._ask(token), token)
             self._kept.put(digest, reviewed)
         return reviewed.caller
 
     def _reviewed(self, status: dict[str, Any], token: bytes) -> _Reviewed:
         caller = self._callers.get(_account(status, self._settings.audience))
-        now = self._clock()
-        if caller is None:
-            return _Reviewed(None, now + policy.REFUSED_SECONDS)
-        return _Reviewed(caller, min(now + policy.REVIEWED_SECONDS, _ends(token)))
+        seconds = policy.REFUSED_SECONDS
+        if caller is not None:
+            seconds = min(policy.REVIEWED_SECONDS, _ends(token) - self._clock())
+        return _Reviewed(caller, since_boot() + seconds)
 
     async def _ask(self, token: bytes) -> dict[str, Any]:
         review = {
