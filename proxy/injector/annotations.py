@@ -14,7 +14,7 @@ from ..config.yaml.nodes import Mapping as Nodes
 from ..config.yaml.nodes import Place, Position, Problems, Scalar, show
 from ..core.errors import InvalidExpression
 from .permissions import Policy
-from .pod_reader import HIGHEST_PORT, CannotInject
+from .pod_reader import HIGHEST_PORT, MOST_NAMED, MOST_PORTS, CannotInject
 from .policy import HEALTH_PORT, MESH_HEALTH_PORT, MESH_USER, TRAFFIC_PORT, USER
 from .roots import ROOT_VOLUMES, RootNeeds
 
@@ -92,6 +92,8 @@ def _ports(written: str) -> tuple[str, ...]:
         if not (int(one) <= HIGHEST_PORT if number else _PORT_NAME.fullmatch(one)):
             told = f"{show(written)} is not a list of ports"
             raise InvalidExpression(told, hint="for example `8080, http`")
+    if len(names) > MOST_PORTS:
+        raise InvalidExpression(f"more than {MOST_PORTS} ports")
     return tuple(dict.fromkeys(names))
 
 
@@ -281,6 +283,8 @@ def _read(annotations: Mapping[str, object]) -> dict[str, Any]:
         for name, value in annotations.items()
         if name.startswith(PREFIX) and name != STATUS
     )
+    if len(ours) > MOST_NAMED:
+        raise CannotInject(f"annotations: more than {MOST_NAMED} begin with {PREFIX}")
     problems = Problems("annotations")
     found = ANNOTATIONS.read(Place(Nodes(_WRITTEN, ours), ""), problems)
     if problems.mistakes or found is None:

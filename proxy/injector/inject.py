@@ -64,12 +64,12 @@ def inject(pod: Json, settings: InjectorSettings, namespace: str = "") -> Json:
     inits = [one for one in inits if one["name"] not in CONTAINERS]
     _require_supported(spec, inits, apps)
     front = [one for one in inits if settings.policy.trusts(one)]
-    rest = [one for one in inits if one not in front]
+    rest = [one for one in inits if not settings.policy.trusts(one)]
     behind = [*apps, *(one for one in rest if _native(one))]
     running = [*behind, *(one for one in front if _native(one))]
     probes.restore(running, originals)
     known = declared(running)
-    beside = [one for one in running if one not in apps]
+    beside = running[len(apps) :]
     ports = sealed(
         mesh.applications(apps),
         mesh.applications(beside),

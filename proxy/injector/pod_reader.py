@@ -27,6 +27,11 @@ Json = dict[str, Any]
 
 HIGHEST_PORT = 65535
 
+# An API server sets none of these limits before it asks, and rules compare each with each: one pod
+# must not hold up the reviews of all others.
+MOST_NAMED = 250  # containers, init containers, volumes, or annotations of Sealyard
+MOST_PORTS = 1000  # that containers declare together, or that an annotation lists
+
 
 def mapping(parent: Json, key: str) -> Json:
     """Return the object at `key`, an empty one where it is absent."""
@@ -49,8 +54,10 @@ def objects(parent: Json, key: str) -> list[Json]:
 
 
 def named(parent: Json, key: str) -> list[Json]:
-    """Return the list of objects at `key`, each of which must have a unique name."""
+    """Return the list of objects at `key`, each with a unique name, at most MOST_NAMED."""
     found = objects(parent, key)
+    if len(found) > MOST_NAMED:
+        raise CannotInject(f"`{key}` has more than {MOST_NAMED} elements")
     names = [one.get("name") for one in found]
     if not all(isinstance(name, str) and name for name in names):
         raise CannotInject(f"an element of `{key}` has no name")

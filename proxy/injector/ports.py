@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from .annotations import PodOptions
-from .pod_reader import HIGHEST_PORT, CannotInject, Json, objects, port, text
+from .pod_reader import HIGHEST_PORT, MOST_PORTS, CannotInject, Json, objects, port, text
 from .policy import PORT_SHIFTS
 
 TUNNEL_PORT: Final = 15008
@@ -57,13 +57,16 @@ class Sealed:
 
 
 def declared(containers: Iterable[Json]) -> tuple[Declared, ...]:
-    """Return every port that the containers declare."""
-    return tuple(
+    """Return every port that the containers declare; raise CannotInject above MOST_PORTS."""
+    found = tuple(
         Declared(container["name"], number, text(one, "name"), text(one, "protocol") in {"", "TCP"})
         for container in containers
         for one in objects(container, "ports")
         if (number := port(one.get("containerPort"))) is not None
     )
+    if len(found) > MOST_PORTS:
+        raise CannotInject(f"the containers declare more than {MOST_PORTS} ports")
+    return found
 
 
 def resolve(reference: object, container: str, known: Iterable[Declared]) -> int | None:
@@ -95,11 +98,14 @@ def sealed(
         for one in all_ports
         if one.number in options.own_ports and one.tcp
     ]
-    for number in numbers:
-        claims = {one.container for one in all_ports if one.number == number and one.tcp}
-        if len(claims) > 1:
-            problems.append(f"port {number} is declared by {' and '.join(sorted(claims))}")
-        if number in options.own_ports and not claims:
+    claims: dict[int, set[str]] = {number: set() for number in numbers}
+    for one in all_ports:
+        if one.tcp and one.number in claims:
+            claims[one.number].add(one.container)
+    for number, holders in claims.items():
+        if len(holders) > 1:
+            problems.append(f"port {number} is declared by {' and '.join(sorted(holders))}")
+        if number in options.own_ports and not holders:
             problems.append(f"port {number} cannot be sealed: it is reserved for Sealyard")
     if problems:
         raise CannotInject(*dict.fromkeys(problems))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Final
 
 from . import keys, roots, walls
@@ -106,6 +106,7 @@ def of_ports(running: Sequence[Json], sealed: Sealed) -> Iterator[Violation]:
     `running` are the containers that run beside the sidecar.
     """
     known = declared(running)
+    asked = _asked(known, running)
     for number in sealed.passed:
         yield Violation(f"port {number} passes unsealed (pass-ports)", "ports")
     for one in known:
@@ -117,17 +118,23 @@ def of_ports(running: Sequence[Json], sealed: Sealed) -> Iterator[Violation]:
             yield Violation(f"{told} is not TCP and cannot be sealed: {write}", "ports")
         elif not sealed.takes(one.number):
             yield Violation(f"{told} is not sealed", "ports")
-        elif protocol := _protocol(one, known, running):
+        elif protocol := _protocol(one, asked):
             yield Violation(f"{told} is {protocol}, which cannot be sealed: {write}, {PASSING}")
 
 
-def _protocol(one: Declared, known: Sequence[Declared], running: Sequence[Json]) -> str:
+def _protocol(one: Declared, asked: Mapping[int, str]) -> str:
     """Return what a port is served with where that is not HTTP/1.1 in the clear, else nothing."""
     if one.name in _HTTP1_NAMES:
         return ""
     first, *_ = one.name.split("-")
     if first in _PROTOCOLS:
         return _PROTOCOLS[first]
+    return asked.get(one.number, _TLS if not one.name and one.number in _TLS_PORTS else "")
+
+
+def _asked(known: Sequence[Declared], running: Sequence[Json]) -> dict[int, str]:
+    """Return by port what probes speak that are not HTTP/1.1 in the clear."""
+    found: dict[int, str] = {}
     for container in running:
         for kind in PROBE_KINDS:
             probe = mapping(container, kind)
@@ -135,6 +142,6 @@ def _protocol(one: Declared, known: Sequence[Declared], running: Sequence[Json])
                 target = mapping(probe, handler)
                 number = resolve(target.get("port"), container["name"], known)
                 secure = handler == "grpc" or text(target, "scheme") == "HTTPS"
-                if number == one.number and secure and not target.get("host"):
-                    return protocol
-    return _TLS if not one.name and one.number in _TLS_PORTS else ""
+                if number and secure and not target.get("host"):
+                    found.setdefault(number, protocol)
+    return found

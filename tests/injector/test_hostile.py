@@ -12,7 +12,7 @@ from proxy.injector import mesh
 from proxy.injector.admission_review import review
 from proxy.injector.annotations import CONTAINERS
 from proxy.injector.inject import inject
-from proxy.injector.pod_reader import CannotInject, Json
+from proxy.injector.pod_reader import MOST_NAMED, MOST_PORTS, CannotInject, Json
 from proxy.injector.policy import MESH_USER
 from tests.injector.chain import Call, Chain, Denied, patching
 from tests.injector.pods import STRICT, a_container, a_pod, container
@@ -147,7 +147,25 @@ def by_ports_and_names() -> Specs:
         yield "own name", "choose another", a_pod(containers=[a_container(), {"name": name}])
 
 
-DENIED: Final = [*by_rights(), *by_volumes(), *by_ports_and_names()]
+def by_size() -> Specs:
+    """Yield pods whose review would hold up those of all others."""
+    many = range(MOST_NAMED + 1)
+    containers = [a_container(f"c{number}", 1000 + number) for number in many]
+    yield "size", f"`containers` has more than {MOST_NAMED}", a_pod(containers=containers)
+    inits = [{"name": f"c{number}"} for number in many]
+    yield "size", f"`initContainers` has more than {MOST_NAMED}", a_pod(initContainers=inits)
+    volumes = [{"name": f"v{number}", "emptyDir": {}} for number in many]
+    yield "size", f"`volumes` has more than {MOST_NAMED}", a_pod(volumes=volumes)
+    ports = [{"containerPort": number + 1} for number in range(MOST_PORTS + 1)]
+    pod = a_pod(containers=[a_container(ports=ports)])
+    yield "size", f"declare more than {MOST_PORTS} ports", pod
+    listed = ",".join(str(number + 1) for number in range(MOST_PORTS + 1))
+    yield "size", f"more than {MOST_PORTS} ports", a_pod({"sealyard.io/ports": listed})
+    notes = {f"sealyard.io/x{number}": "" for number in many}
+    yield "size", f"annotations: more than {MOST_NAMED}", a_pod(notes)
+
+
+DENIED: Final = [*by_rights(), *by_volumes(), *by_ports_and_names(), *by_size()]
 
 
 @pytest.mark.parametrize(
