@@ -557,6 +557,8 @@ def test_listed_parts_pass_and_sealed_ones_are_sealed() -> None:
         (("operations", '\r\n\r\n{"variables":["CANARY"]}'), MAP),
         (("map", '\r\n\r\n{"0":"CANARY"}'), FILE),
         (("map", '\r\nContent-Type: application/json\r\n\r\n"CANARY"'), FILE),
+        (("map", '; filename=""\r\n\r\n{"0":"CANARY"}'), FILE),
+        (("map", '\r\nContent-Type: image/png\r\n\r\n{"0":"CANARY"}'), FILE),
     ],
 )
 def test_nothing_else_passes_in_parts(found: tuple[tuple[str, str], ...]) -> None:

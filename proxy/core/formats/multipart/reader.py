@@ -202,6 +202,11 @@ class Part(NamedTuple):
         return plain and self.filename is None
 
     @property
+    def may_be_text(self) -> bool:
+        """Whether readers may take the part for a plain field, as Go does by the filename alone."""
+        return self.filename is None or self.filename.start == self.filename.end
+
+    @property
     def is_utf8(self) -> bool:
         """Whether the part names no other charset."""
         return self.media is None or self.media.is_utf8

@@ -107,15 +107,15 @@ class PartSelection:
 
     def reads(self, part: Part) -> bool:
         """Return whether `refuse_unlisted` has to read a part."""
-        return self._closed is not None and part.is_text and self._closed.reads(part.name)
+        return self._closed is not None and part.may_be_text and self._closed.reads(part.name)
 
     def _refuse_json(self, closed: ClosedNames, part: Part, body: bytes) -> None:
-        """Raise UnlistedName for a plain part that is JSON, or for what JSON holds in it."""
+        """Raise UnlistedName for a part that is JSON and no file, or for what JSON holds in it."""
         if not closed.reads(part.name):
             return
         if part.media is not None and part.media.is_json and part.name not in self._inner:
             refuse((part.name,))
-        if part.is_text or part.name in self._inner:
+        if part.may_be_text or part.name in self._inner:
             content = body[part.start : part.end]
             if not part.reads_as_utf8(content):
                 raise UnsupportedBody("part-charset")
