@@ -15,18 +15,19 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 from ..config.policy import SMALL_BYTES, WORK_TIMES
-from ..core.errors import Busy
+from ..core.errors import BodyTooLarge, Busy
 from ..core.http.content_coding import most_decoded
 from .policy import (
     CLIENT_SHARE,
     LOOK_SECONDS,
     MEMORY_SECONDS,
     MOST_HELD_UP,
+    PIECE_BYTES,
     READ_STEP_BYTES,
     READ_TIMES,
     SLOWEST_BYTES,
@@ -45,6 +46,29 @@ ENDLESS: Final = math.inf
 def passes_much(length: int | None) -> bool:
     """Return whether a body of a length, None where it is not known, is counted as it passes."""
     return length is None or length > SMALL_BYTES
+
+
+def add_piece(pieces: list[bytes], piece: bytes) -> None:
+    """Add a piece of a body to a list; small ones are joined, as each takes more than its bytes."""
+    if pieces and len(pieces[-1]) + len(piece) <= PIECE_BYTES:
+        pieces[-1] += piece
+    else:
+        pieces.append(piece)
+
+
+async def read_whole(
+    chunks: AsyncIterator[bytes], limit: int, hold: Hold, *, answer: bool = False
+) -> bytes:
+    """Return a whole body, as `hold` has room; raise BodyTooLarge above `limit` bytes."""
+    pieces: list[bytes] = []
+    size = 0
+    async for piece in chunks:
+        size += len(piece)
+        if size > limit:
+            raise BodyTooLarge("response-body" if answer else "request-body")
+        await hold.reads(size, answer=answer)
+        add_piece(pieces, piece)
+    return b"".join(pieces)
 
 
 @dataclass(slots=True, eq=False)

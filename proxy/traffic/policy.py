@@ -86,6 +86,7 @@ LEAST_WAITING: Final = 10  # requests that may always wait: a tenth is left to o
 # --- the budget of bytes ----------------------------------------------------------------------
 # A body whole, its pieces and the bytes that they are joined to, as a multiple of its length.
 READ_TIMES: Final = 2
+PIECE_BYTES: Final = 4096  # up to which pieces are joined: each takes 33 bytes beside its own
 READ_STEP_BYTES: Final = 64 * 1024  # by which what is reserved of a body in chunks grows
 STREAM_BYTES: Final = 256 * 1024  # of a body that passes: windows, and what a socket gave at once
 RECORDS_BYTES: Final = 16 * 1024  # of a stream of events: hardly ever so much

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 
-from ...core.errors import BodyTooLarge
 from ...core.http.message import ResponseHead
 from ...core.planning.mistyped_response import Look, holds_sealed
-from ..byte_budget import Hold
+from ..byte_budget import Hold, add_piece, read_whole
 from ..http1.framing import Framing
 from ..interfaces import UpstreamResponse
 from ..policy import LONG_BYTES
@@ -56,7 +55,7 @@ class SeenResponse(DelegatingResponse):
         """Return the next piece of the body, to be given out later; empty at its end."""
         piece = await anext(self._pieces, b"")
         if piece:
-            self._held.append(piece)
+            add_piece(self._held, piece)
         return piece
 
     def watch(self, noted: Callable[[], None]) -> bool:
@@ -86,14 +85,7 @@ class SeenResponse(DelegatingResponse):
 
     async def read(self, limit: int, hold: Hold) -> bytes:
         """Return the whole body, as `hold` has room; raise BodyTooLarge above `limit`."""
-        pieces, size = [], 0
-        async for piece in self.chunks():
-            size += len(piece)
-            if size > limit:
-                raise BodyTooLarge("response-body")
-            await hold.reads(size, answer=True)
-            pieces.append(piece)
-        return b"".join(pieces)
+        return await read_whole(self.chunks(), limit, hold, answer=True)
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Return the body piece by piece, from its beginning; no piece is empty."""

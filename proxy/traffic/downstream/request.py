@@ -7,7 +7,7 @@ from typing import Protocol
 
 from ...core.errors import BodyTooLarge, Busy, MalformedRequest
 from ..bodies.response_writer import Connection, ResponseWriter
-from ..byte_budget import Hold
+from ..byte_budget import Hold, add_piece, read_whole
 from ..http1.framing import HTTP_10, Framing
 from ..http1.gate import RawRequest
 from ..http1.reader import BadChunk, BodyReader
@@ -89,7 +89,7 @@ class ClientBody:
             return b""
         self._came = True
         if piece:
-            self._pieces.append(piece)
+            add_piece(self._pieces, piece)
             self.waiting += len(piece)
         return rest
 
@@ -115,7 +115,7 @@ class ClientBody:
         pieces = self._pieces
         if not pieces:
             return b""
-        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        data = b"".join(pieces)
         pieces.clear()
         self.waiting = 0
         self.arrived += len(data)
@@ -135,18 +135,14 @@ class ClientBody:
             raise BodyTooLarge("request-length")
         whole = self.take()
         if whole is not None:
-            _check(len(whole), limit)
+            if len(whole) > limit:
+                raise BodyTooLarge("request-body")
             return whole
         await hold.reads(length or 0)
         hold.watch(lambda: self.arrived + self.waiting, lambda: self.fail(Busy("memory")))
-        data = bytearray()  # a list of small pieces would take many times their bytes
-        async for part in self.chunks():
-            size = len(data) + len(part)
-            _check(size, limit)
-            await hold.reads(size)
-            data += part
+        data = await read_whole(self.chunks(), limit, hold)
         hold.unwatch()
-        return bytes(data)
+        return data
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Return the body piece by piece, as it comes."""
@@ -166,11 +162,6 @@ class ClientBody:
                 await self._signal.wait()
             finally:
                 self._connection.awaiting_body(waiting=False)
-
-
-def _check(size: int, limit: int) -> None:
-    if size > limit:
-        raise BodyTooLarge("request-body")
 
 
 class WholeBody:

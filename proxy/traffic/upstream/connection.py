@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from ...core.errors import Busy, UpstreamFailed, UpstreamTimeout
 from ...core.http.message import ResponseHead
+from ..byte_budget import add_piece
 from ..http1.reader import ResponseReader
 from ..interfaces import Receiver
 from ..policy import LONG_TRANSFER_SECONDS, UNREAD_SECONDS
@@ -93,7 +94,7 @@ class UpstreamConnection(UpstreamSocket):
             return
         passed = bool(body) and self.passes is not None and self._pass_on(body, self.passes)
         if body and not passed:
-            self._pending.append(body)
+            add_piece(self._pending, body)
             self._size += len(body)
             if self._size > self._window and not reader.complete:
                 self.pause()
@@ -262,10 +263,8 @@ class UpstreamConnection(UpstreamSocket):
         pending = self._pending
         if not pending:
             return b""
-        data = pending.pop()
-        if pending:
-            data = b"".join((*pending, data))
-            pending.clear()
+        data = b"".join(pending)
+        pending.clear()
         self._size = 0
         if not self._reading and not self.reader.complete:
             self.resume()

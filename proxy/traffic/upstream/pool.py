@@ -9,7 +9,7 @@ from typing import Final
 from ...config.limits import Timeouts, TrafficLimits
 from ...core.errors import BodyTooLarge, Busy, UpstreamFailed, UpstreamTimeout
 from ...core.http.message import ResponseHead
-from ..byte_budget import Hold
+from ..byte_budget import Hold, read_whole
 from ..interfaces import Change, Outlet, RawConnection
 from ..timers import RepeatingTimer, interval
 from .connection import UpstreamConnection
@@ -232,15 +232,7 @@ class PooledResponse:
                 raise BodyTooLarge("response-body")
             return whole
         await hold.reads(self.framing.length or 0, answer=True)
-        parts = []
-        size = 0
-        async for data in self.chunks():
-            size += len(data)
-            if size > limit:
-                raise BodyTooLarge("response-body")
-            await hold.reads(size, answer=True)
-            parts.append(data)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        return await read_whole(self.chunks(), limit, hold, answer=True)
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Return the body piece by piece, as it comes."""
