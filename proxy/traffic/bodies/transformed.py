@@ -6,7 +6,7 @@ of `chunks`: the sender then drops the connection, so that no receiver takes a p
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import NoReturn
 
 from ...core.errors import BodyTooLarge
@@ -22,17 +22,25 @@ from ..interfaces import Change, IncomingBody, Outlet, UpstreamResponse
 class Pieces:
     """The pieces of a body, the first of which can be read before the body is taken.
 
-    Raises BodyTooLarge where they are more than `limit` bytes; None is no limit.
+    Raises BodyTooLarge where they are more than `limit` bytes; None is no limit. `confirm` is
+    awaited once a piece, or the end, has come: who seals may have to ask for its lease again.
     """
 
-    __slots__ = ("_limit", "_pieces", "_seen")
+    __slots__ = ("_confirm", "_limit", "_pieces", "_seen")
 
-    def __init__(self, body: IncomingBody, framing: Framing, limit: int | None) -> None:
+    def __init__(
+        self,
+        body: IncomingBody,
+        framing: Framing,
+        limit: int | None,
+        confirm: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
         """Read nothing yet; raise BodyTooLarge where the Content-Length is above `limit`."""
         if limit is not None and framing.length is not None and framing.length > limit:
             raise BodyTooLarge("flowing-length")
         self._pieces = body.chunks()
         self._limit = limit
+        self._confirm = confirm
         self._seen = b""
 
     async def beginning(self, suffices: Callable[[bytes], bool]) -> bytes:
@@ -55,7 +63,11 @@ class Pieces:
         async for piece in self._pieces:
             size += len(piece)
             self._check(size)
+            if self._confirm is not None:
+                await self._confirm()
             yield piece
+        if self._confirm is not None:
+            await self._confirm()
 
     def _check(self, size: int) -> None:
         if self._limit is not None and size > self._limit:

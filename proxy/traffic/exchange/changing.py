@@ -70,7 +70,7 @@ class Changing:
                 asked = exchange.head
                 way = self._steps.prepared_records(exchange, block, asked, kind, record)
                 message = begin_stream(exchange, block, asked, kind, limit, way=way)
-                pieces = Pieces(body, body.framing, None)
+                pieces = Pieces(body, body.framing, None, record.confirm)
                 whole = await pieces.beginning(bool)
                 if whole:
                     streamed = StreamedBody(pieces.all(), message, self._applying(record), hold)
@@ -78,7 +78,7 @@ class Changing:
                     return message, streamed, None
             case StreamBody(block):
                 await hold.reach(STREAM_BYTES, passes=True)
-                pieces = Pieces(body, body.framing, self._steps.flow_limit)
+                pieces = Pieces(body, body.framing, self._steps.flow_limit, record.confirm)
                 whole = await pieces.beginning(treatment.suffices)
                 if whole:
                     async with self._steps.slices.turn(long=is_long(whole)) as run:

@@ -26,11 +26,13 @@ from ..wire import Client, Origin, Peer, Response, connected, eventually, runnin
 BOUND: frozenset[Part] = frozenset({"tenant", "conversation", "field"})
 CONTENT = Item(parse_selector("$.content"), "content", BOUND)
 BODY = Item(parse_selector("body"), "body", BOUND)
+PART = Item(parse_selector("part:file"), "file", BOUND)
 NAMES = Names(parse_source("const:clinic"), parse_source("const:c1"))
 RULES = RuleTable(
     (
         Rule("one", (parse_pattern("POST /one"),), NAMES, request=(Block(encrypt=(CONTENT,)),)),
         Rule("file", (parse_pattern("POST /file"),), NAMES, request=(Block(encrypt=(BODY,)),)),
+        Rule("form", (parse_pattern("POST /form"),), NAMES, request=(Block(encrypt=(PART,)),)),
     ),
     pass_unmatched=True,
 )
@@ -69,6 +71,10 @@ def message() -> bytes:
     body = b'{"content":"hello"}'
     lines = b"POST /one HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n"
     return lines + b"Content-Length: %d\r\n\r\n" % len(body) + body
+
+
+def chunk(data: bytes) -> bytes:
+    return b"%x\r\n%s\r\n" % (len(data), data)
 
 
 async def revoke(sessions: Sessions) -> None:
@@ -132,6 +138,47 @@ async def test_an_answer_waits_for_the_lease_of_a_process_that_stood_still() -> 
             sessions.lease, sessions.sealing_until = Lease(), 0.0
             assert (await answered(client, held, ACCEPTED)).status == status
         assert (len(asked), ours.ear.last["reason"]) == (2, "lease-ended")
+
+
+@pytest.mark.parametrize("path", ["/file", "/form"])
+@pytest.mark.parametrize("had", [True, False])
+async def test_an_upload_waits_for_a_lease_that_was_lost_while_it_comes(
+    path: str, *, had: bool
+) -> None:
+    """Whoever finds that the store has lost its row gives up its lease, and asks for it again."""
+    sessions, held, asked = a_world().sessions, Held(), []
+
+    class Lease:
+        async def fence(self, _: object) -> None: ...
+
+        async def obtain(self) -> None:
+            asked.append(1)
+            if not had:
+                raise KeyUnavailable("lease-ended")
+            await asyncio.sleep(0)
+            sessions.sealing_until = since_boot() + 60
+
+    half = b"x" * 20 * CHUNK_BYTES
+    mime, begin, end = b"text/plain", b"", b""
+    if path == "/form":
+        mime = b"multipart/form-data; boundary=b"
+        begin = b'--b\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n'
+        end = b"\r\n--b--\r\n"
+    async with through(sessions, held) as (client, origin, ours):
+        client.send(
+            b"POST %s HTTP/1.1\r\nHost: h\r\nContent-Type: %s\r\nTransfer-Encoding: chunked\r\n\r\n"
+            % (path.encode(), mime)
+        )
+        client.send(chunk(begin + half))
+        await eventually(lambda: origin.connections)
+        sessions.lease, sessions.sealing_until = Lease(), 0.0
+        client.send(chunk(half + end) + b"0\r\n\r\n")
+        if had:
+            assert (await answered(client, held, ACCEPTED)).status == 201
+            assert (len(asked), b"xxx" in origin.seen[0].body) == (1, False)
+        else:
+            assert ((await client.response()).status, origin.seen) == (503, [])
+            assert ours.ear.last["reason"] == "lease-ended"
 
 
 async def test_an_upload_that_began_before_a_revocation_is_cut() -> None:
