@@ -219,7 +219,12 @@ class Directory:
         return any(known)
 
     async def _without_ended(self, name: str, participant: Participant) -> Participant:
-        """Delete prekeys whose grace has ended: the first process that looks does so."""
+        """Delete prekeys whose grace has ended: the first process that looks does so.
+
+        A process whose clock is wrong leaves them alone: what it deletes is lost for all.
+        """
+        if self._sessions.clock.wrong:
+            return participant
         now = self._clock()
         ended = len(participant.keys) - len(participant.without_ended(now).keys)
         if not ended:

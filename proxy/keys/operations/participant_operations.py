@@ -93,13 +93,16 @@ async def prekey(  # noqa: PLR0913 - each is one option
     under: str = "",
     passphrase: Passphrase | None = None,
 ) -> Done:
-    """Add a prekey, signed by the participant's active signing key."""
+    """Add a prekey, signed by the participant's active signing key.
+
+    Raises OperatorError (`clock-skew`) where our clock is too far from the store's.
+    """
     people, _ = await at.participants()
+    found = await people.find(participant)
+    at.sessions.clock.require_right()  # those past their grace are deleted, by our clock
     opener, now = _opener(at, under, passphrase), int(at.clock())
     signing = [
-        one
-        for one in (await people.find(participant)).keys
-        if one.public.use == "sig" and one.seals(now) and one.private
+        one for one in found.keys if one.public.use == "sig" and one.seals(now) and one.private
     ]
     if not signing:
         raise ParticipantError(

@@ -34,11 +34,7 @@ async def latest(sessions: Sessions, scope: Scope) -> int:
     state = sessions.revocations.of(scope)
     with suppress(StoreFailed, KeyUnavailable):
         await _look(sessions, scope, state)
-    if sessions.clock.wrong:
-        ahead = sessions.clock.ahead or 0.0
-        way = "ahead of" if ahead > 0 else "behind"
-        text = f"the clock of the store is {abs(ahead):.0f} s {way} ours: synchronise both by NTP"
-        raise OperatorError("clock-skew", detail=text)
+    sessions.clock.require_right()
     newest = _newest(sessions, state)
     sessions.revocations.began(state.name, newest)
     return max(_now(sessions), newest + 1)
