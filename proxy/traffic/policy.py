@@ -50,6 +50,7 @@ GONE_SECONDS: Final = 0.1  # twice this after its end, a client is asked whether
 RESET_SECONDS: Final = 0.05  # time for the reset with which a client that is near replies then
 PROXY_HEADER_BYTES: Final = 4096  # version 1 has at most 107; version 2 may have extensions (TLVs)
 CHUNK_LINE_BYTES: Final = 1024  # the line with the size of a chunk and its extensions
+CHUNKS_AT_ONCE: Final = 1024  # of one read: they may have a byte each, and take a millisecond
 TRAILER_BYTES: Final = 65536  # trailers of one body: they are read and dropped
 
 # --- the upstream -----------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import socket
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -18,6 +19,10 @@ from proxy.config.limits import Timeouts
 from proxy.core.errors import Busy
 from proxy.process.circuit_breaker import NO_TRIAL
 from proxy.traffic.downstream.connection import ClientConnection
+from proxy.traffic.http1.reader import ResponseReader
+from proxy.traffic.policy import CHUNKS_AT_ONCE
+from proxy.traffic.turns import WriteBuffer
+from proxy.traffic.upstream.connection import UpstreamConnection
 from proxy.traffic.upstream.permits import Permit
 
 from .exchange.test_tunnel import SHAKE
@@ -325,3 +330,78 @@ async def test_one_client_that_cannot_be_told_of_a_drain_keeps_it_from_no_other(
 
         assert await ours.server.drain(2)
         assert await client.rest() == await other.rest() == b""
+
+
+# --- much work in one read ------------------------------------------------------------------------
+
+TINY = b"1\r\na\r\n" * 43_690 + b"0\r\n\r\n"
+
+
+async def test_b12_tiny_chunks_of_one_read_of_a_client_leave_turns_to_others() -> None:
+    origin = Origin()
+    async with one_client(origin) as (ours, client):
+        await eventually(lambda: ours.listener._clients._clients)
+        connection = served_by(ours)
+        connection.data_received(
+            b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+        )
+        await eventually(lambda: connection._body)
+        body, steps = connection._body, []
+        assert body is not None
+        connection.data_received(TINY + KEPT)
+        while not body.complete:
+            steps.append(body.arrived + body.waiting)
+            assert not connection._reading
+            await asyncio.sleep(0)
+        answers = [await client.response() for _ in range(2)]
+
+    assert [one.status for one in answers] == [200, 200]
+    assert [len(one.body) for one in origin.seen] == [43_690, 0]
+    assert max(b - a for a, b in itertools.pairwise(steps)) <= CHUNKS_AT_ONCE
+    assert len(steps) >= 43_690 // CHUNKS_AT_ONCE
+
+
+@pytest.mark.parametrize("ends", [False, True])
+async def test_b12_tiny_chunks_of_one_read_of_a_backend_leave_turns_to_others(
+    *, ends: bool
+) -> None:
+    loop = asyncio.get_running_loop()
+    reader = ResponseReader(head_limit=999, headers_limit=9)
+    connection = UpstreamConnection(reader, WriteBuffer(loop), window=1 << 20, silence=1.0)
+    transport = Reading()
+    connection.connection_made(transport)
+    connection.begin(head_only=False, upgrade=False)
+    connection.wrote = True
+    connection.data_received(CHUNKED + TINY)
+    if ends:
+        connection.eof_received()
+    steps = [connection.size]
+    while not reader.complete:
+        assert not transport.is_reading()
+        await asyncio.sleep(0)
+        steps.append(connection.size)
+
+    assert await connection.read() == b"a" * 43_690
+    assert connection.error is None
+    assert (transport.is_reading(), connection.alive) == (not ends, not ends)
+    assert max(b - a for a, b in itertools.pairwise([0, *steps])) <= CHUNKS_AT_ONCE
+
+
+class Reading(asyncio.Transport):
+    """A transport that knows whether it is read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._reads = True
+
+    def is_reading(self) -> bool:
+        return self._reads
+
+    def pause_reading(self) -> None:
+        self._reads = False
+
+    def resume_reading(self) -> None:
+        self._reads = True
+
+    def is_closing(self) -> bool:
+        return False

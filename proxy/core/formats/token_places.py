@@ -14,8 +14,10 @@ from ..leaves.tokens import LEFT_TAGS_PATTERN, TAGS, TAGS_PATTERN
 from ..policy import LARGE_BYTES, PIECE_BYTES
 from ..slices import pause, paused
 from .json.text import quote
+from .spelled import Said, may_spell_tags
 
 _PREFIXES: Final = (JWE_PREFIX, SHORT_PREFIX, BASE64_PREFIX)
+_WHOLE_TAGS_PATTERN: Final = re.compile(rb"(?:%b)++" % TAGS)
 _BASE64: Final = re.compile(rb"%s[A-Za-z0-9+/]*+={0,2}" % BASE64_PREFIX)
 # `/` is escaped by PHP, `+` by .NET and `=` by Gson; in a string within a string once more.
 _ESCAPED: Final = re.compile(
@@ -57,38 +59,34 @@ def candidates_in(text: bytes, *, escaped: bool = False) -> Iterator[tuple[int, 
             yield start, at
 
 
-def _has_escaped_marks(text: bytes) -> bool:
-    """Return False only where there is no percent-encoded mark of a tag, whole or cut off."""
-    # To look for two bytes takes ninety times as long as for one.
-    return b"%" in text and (b"%7" in text or b"%2" in text)
-
-
 def without_tags(text: bytes, members: frozenset[str] | None = frozenset()) -> bytes:
     """Return a text in which no tags stand behind tokens, whatever becomes of these.
 
-    Those in `members` of JSON by these names are left out, too. None: the listener makes no tags,
-    so what is no whole tag is none.
+    Those in `members` of JSON by these names are left out, too. What is spelled by escapes is taken
+    as it reads. None: the listener makes no tags, so what is no whole tag is none.
     """
-    if b"~" not in text and (members is None or not _has_escaped_marks(text)):
+    if b"~" not in text and (members is None or not may_spell_tags(text)):
         return text
-    pattern = TAGS_PATTERN if members is None else LEFT_TAGS_PATTERN
-    pieces: list[bytes] = []
+    if members is None:
+        return _cut_behind_tokens(Said(text, escapes=False), _WHOLE_TAGS_PATTERN)
     if members:
-        at = 0
-        for one in paused(in_members(members).finditer(text)):
-            pieces.append(text[at : one.end("name")])
-            at = one.end()
-        text = b"".join((*pieces, text[at:])) if at else text
-    if not any_in(text):
-        return text
-    pieces = []
-    at = 0
-    for _, end in _of_other_forms(text):  # in base64 none stand behind it
-        tags = pattern.match(text, end)
-        if tags is not None:
-            pieces.append(text[at:end])
-            at = tags.end()
-    return b"".join((*pieces, text[at:])) if at else text
+        text = without_members(text, in_members(members))
+    return _cut_behind_tokens(Said(text), LEFT_TAGS_PATTERN)
+
+
+def without_members(raw: bytes, pattern: re.Pattern[bytes]) -> bytes:
+    """Return a text without the tags in members of JSON, by the pattern of `in_members`."""
+    said = Said(raw)
+    found = paused(pattern.finditer(said.text))
+    return said.spliced((one.end("name"), one.end(), b"") for one in found)
+
+
+def _cut_behind_tokens(said: Said, pattern: re.Pattern[bytes]) -> bytes:
+    if not any_in(said.text):
+        return said.raw
+    ends = (end for _, end in _of_other_forms(said.text))  # in base64 none stand behind it
+    found = (pattern.match(said.text, end) for end in ends)
+    return said.spliced((*tags.span(), b"") for tags in found if tags is not None)
 
 
 @lru_cache

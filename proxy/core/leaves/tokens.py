@@ -22,14 +22,13 @@ _CHARS: Final = rb"[A-Za-z0-9_-]"
 TAGS: Final = rb"~(?:(?:[a-z2-7]{5}~)++|(?:[a-z2-7]{27}~)++)"
 """What may stand behind a token: tags of words, or of values as a whole. No token has a `~`."""
 TAGS_PATTERN: Final = re.compile(TAGS)
-MARK: Final = rb"(?:~|%(?:25)*+7[Ee])"
-"""A `~` as it stands in a text, or in a link, in a link within one, and so on (RFC 3986, 2.1)."""
 _END: Final = rb"(?:%(?:25)*+[27]?)?(?![A-Za-z0-9_~-])"
 LEFT_TAGS_PATTERN: Final = re.compile(
-    rb"%b(?:(?:[a-z2-7]{5}%b)++(?:[a-z2-7]{,5}+%b)?|(?:[a-z2-7]{27}%b)++(?:[a-z2-7]{,27}+%b)?"
-    rb"|[a-z2-7]{,27}+%b)" % (MARK, MARK, _END, MARK, _END, _END)
+    rb"(?:~(?:[a-z2-7]{27}~|[a-z2-7]{5}~)++)++"
+    rb"(?:[a-z2-7]{,5}+%b|(?<=[a-z2-7]{27}~)[a-z2-7]{,27}+%b|~[a-z2-7]{,27}+%b)?"
+    rb"|~[a-z2-7]{,27}+%b" % (_END, _END, _END, _END)
 )
-"""What a backend may have left of tags: a preview ends anywhere."""
+"""What a backend may have left of tags, and groups of them: a preview ends anywhere."""
 _HEAD: Final = rb"%s%s*+" % (JWE_PREFIX, _CHARS)
 _WHOLE: Final = rb"\.\.%s{16}\.%s*+\.%s{22}" % (_CHARS, _CHARS, _CHARS)
 # A truncated token: it has its beginning, not its end.

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
-from ..leaves.tokens import MARK
+from ..formats.spelled import Said, whole_of
 from ..search.tags import EXACT_CHARS
 from .exchange import Exchange
 from .tags_cut import TagsCut
@@ -14,9 +14,9 @@ from .tags_cut import TagsCut
 if TYPE_CHECKING:
     from ..search.queries import Query  # loaded with rules that search
 
-_OPEN_ECHO: Final = re.compile(rb"%b[a-z2-7]*+(?:%%(?:25)*+[27]?)?\Z|%%(?:25)*+[27]?\Z" % MARK)
+_OPEN_ECHO: Final = re.compile(rb"~[a-z2-7]*+\Z")
 """The beginning of a tag that is repeated, at the end of a piece."""
-_ECHO_BYTES: Final = EXACT_CHARS + 2 * len("%257E")
+_ECHO_CHARS: Final = EXACT_CHARS + len("~~")
 
 
 def cutting(exchange: Exchange) -> TagsCut:
@@ -44,8 +44,13 @@ class ToldBack(TagsCut):
     def _cut(self, text: bytes, *, last: bool) -> bytes:
         text = self._late + super()._cut(text, last=last)
         for echo, told in self._echoes:
-            text = echo.sub(lambda _, told=told: told, text)  # type: ignore[misc]  # bound now
-        open_ended = None if last else _OPEN_ECHO.search(text, max(0, len(text) - _ECHO_BYTES))
-        keep = len(text) if open_ended is None else open_ended.start()
+            said = Said(text)
+            text = said.spliced((*one.span(), told) for one in echo.finditer(said.text))
+        keep = len(text)
+        if not last:
+            keep = whole_of(text)
+            said = Said(text[:keep])
+            begun = _OPEN_ECHO.search(said.text, max(0, len(said.text) - _ECHO_CHARS))
+            keep = keep if begun is None else said.place(begun.start())
         self._late = text[keep:]
         return text[:keep]

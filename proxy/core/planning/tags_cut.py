@@ -7,7 +7,8 @@ from typing import Final
 
 from ..errors import UpstreamFailed
 from ..formats.json.text import quote
-from ..formats.token_places import in_members
+from ..formats.spelled import Said, whole_of
+from ..formats.token_places import in_members, without_members
 from ..http.message import ResponseHead
 from ..leaves.tokens import JWE_PREFIX, LEFT_TAGS_PATTERN
 from ..policy import PIECE_BYTES
@@ -17,7 +18,7 @@ _TIME: Final = 11
 """Characters of the time in the short form, up to which it is a token for sure."""
 _BEGINNING: Final = re.compile(rb"%b|sy1\.A[%b]{%d}" % (JWE_PREFIX, _CHARS, _TIME))
 _REST: Final = re.compile(rb"[.%b]*+" % _CHARS)
-_MAYBE_TAGS: Final = re.compile(rb"[~%][a-z2-7~%E]*+")
+_MAYBE_TAGS: Final = re.compile(rb"(?:~[a-z2-7~]*+)?")
 _SPACE: Final = rb"[ \t\r\n]*+"
 _OPEN_MEMBER: Final = re.compile(rb"%b(?::%b(?:\"[a-z2-7~]*+)?)?" % (_SPACE, _SPACE))
 _OPEN_SHORT: Final = re.compile(rb"s(?:y(?:1(?:\.(?:A[%b]{,%d})?)?)?)?" % (_CHARS, _TIME - 1))
@@ -69,11 +70,15 @@ class TagsCut:
         """Return what was held back."""
         return self._cut(self._held, last=True)
 
-    def _cut(self, text: bytes, *, last: bool) -> bytes:
+    def _cut(self, raw: bytes, *, last: bool) -> bytes:
+        whole = len(raw) if last else whole_of(raw)
+        raw, late = raw[:whole], raw[whole:]
         if self._members is not None:
-            text = self._members.sub(rb"\g<name>", text)
-        pieces: list[bytes] = []
-        at = copied = 0
+            raw = without_members(raw, self._members)
+        said = Said(raw)
+        text, place = said.text, said.place
+        cuts: list[tuple[int, int, bytes]] = []
+        at = 0
         while True:
             if not self._in_token:
                 found = _BEGINNING.search(text, at)
@@ -84,20 +89,21 @@ class TagsCut:
             assert rest is not None  # noqa: S101 - it matches anything
             at = rest.end()
             maybe = _MAYBE_TAGS.match(text, at)
-            open_ended = (at if maybe is None else maybe.end()) == len(text)
+            assert maybe is not None  # noqa: S101 - it matches anything
+            open_ended = maybe.end() == len(text)
             if open_ended and not last and len(text) - at <= PIECE_BYTES:
                 break
-            tags = None if maybe is None else LEFT_TAGS_PATTERN.match(text, at)
+            tags = LEFT_TAGS_PATTERN.match(text, at)
             if tags is not None:
-                pieces.append(text[copied:at])
-                at = copied = tags.end()
+                cuts.append((*tags.span(), b""))
+                at = tags.end()
             self._in_token = False
         keep = len(text)
         if not last:
             keep = at if self._in_token else self._begun(text, at)
-        self._held = text[keep:]
-        pieces.append(text[copied:keep])
-        return b"".join(pieces)
+        kept = place(keep)
+        self._held = raw[kept:] + late
+        return said.spliced(cuts, kept)
 
     def _begun(self, text: bytes, at: int) -> int:
         """Return where a token or a member begins that is not whole; the end where there is none.

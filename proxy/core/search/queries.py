@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from ..crypto.context import Context
 from ..errors import IndexIncomplete, NotIndexable, SearchNotSupported, SearchTooBroad
-from ..leaves.tokens import MARK
+from ..formats.spelled import Said
 from ..policy import INDEXED_CHARS, SEARCHED_WORDS
 from .model import ExactIndex, FieldIndex, WordsIndex, index_scope
 from .normal_forms import normalize
@@ -114,8 +114,9 @@ class Query:
             b"%22": quote(in_json, safe="").encode(),
             b"": in_json.encode(),
         }
-        for one in re.finditer(rb"(=|%22|)(" + _spelled(tag) + b")", body):
-            yield one.start(2), one.end(2), spelled[one[1]]
+        said = Said(body)
+        for one in re.finditer(b"(=|%22|)(" + self.echo + b")", said.text):
+            yield said.place(one.start(2)), said.place(one.end(2)), spelled[one[1]]
 
     @property
     def in_link(self) -> bytes:
@@ -124,8 +125,13 @@ class Query:
 
     @property
     def echo(self) -> bytes:
-        """A pattern of the tag as the backend repeats it, once it is sent."""
-        return _spelled(self._tag.encode())
+        """A pattern of the tag as the backend repeats it, once it is sent, in what a text says."""
+        # A tag has letters and digits alone; one among others was stored, and not asked for.
+        before, behind = (
+            rb"(?<!~[a-z2-7]{5})(?<!~[a-z2-7]{27})",
+            rb"(?![a-z2-7]{5}(?:[a-z2-7]{22})?~)",
+        )
+        return before + b"~" + self._tag.encode() + b"~" + behind
 
     def fits(self, value: bytes) -> bool:
         """Return whether a value has what is searched for; one that is no UTF-8 has nothing."""
@@ -141,12 +147,6 @@ class Query:
             return self.words.issubset(words(text))
         except (NotIndexable, UnicodeDecodeError):
             return False  # it has no tags either
-
-
-def _spelled(tag: bytes) -> bytes:
-    # A tag has letters and digits alone; one among others was stored, and not asked for.
-    before, behind = rb"(?<!~[a-z2-7]{5})(?<!~[a-z2-7]{27})", rb"(?![a-z2-7]{5}(?:[a-z2-7]{22})?~)"
-    return before + MARK + tag + MARK + behind
 
 
 def _words(sought: FieldSearch, index: WordsIndex, text: str) -> Query:

@@ -165,8 +165,7 @@ class ClientConnection(ClientLifecycle):
             self._receiver.ended()
             return not self.peer.encrypted
         awaited = super().eof_received()
-        if self._body is not None:
-            self._body.fail(ConnectionResetError("cut"))
+        self._cut_body()
         self.flush()  # what the transport does not have when it closes is lost
         return awaited and (self._way is not None or self._paused or self._goes_on)
 
@@ -397,8 +396,12 @@ class ClientConnection(ClientLifecycle):
         if self._at < len(self._buffer):
             data, self._buffer, self._at = self._buffer[self._at :], b"", 0
             self._feed(body, data)
-        if self._body is not None and self._ended:
-            body.fail(ConnectionResetError("cut"))
+        self._cut_body()
+
+    def _cut_body(self) -> None:
+        """Let a body fail whose client sends no more, once all that has come is read."""
+        if self._ended and self._body is not None and not self._body.unread:
+            self._body.fail(ConnectionResetError("cut"))
 
     def _feed(self, body: ClientBody, data: bytes) -> None:
         rest = body.put(data)
@@ -408,7 +411,16 @@ class ClientConnection(ClientLifecycle):
         elif body.broken:
             self._body = None  # what follows is not a request
             self._discarding = True
+        elif body.unread:
+            self._regulate()
+            self._loop.call_soon(self._read_on, body)
         body.wake()
+
+    def _read_on(self, body: ClientBody) -> None:
+        """Read on in what has come of a body, now that others have had a turn."""
+        if body is self._body and body.unread:
+            self.data_received(b"")
+            self._cut_body()
 
     def took(self) -> None:
         """Read on, if the body had filled the window."""
@@ -450,7 +462,7 @@ class ClientConnection(ClientLifecycle):
         if not full and not self._discarding and self._receiver is None:
             body = self._body
             full = len(self._buffer) - self._at > window or (
-                body is not None and body.waiting > window
+                body is not None and (body.waiting > window or body.unread)
             )
         if full and self._reading:
             self._reading = False

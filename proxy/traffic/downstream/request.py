@@ -74,6 +74,11 @@ class ClientBody:
         return self._reader.complete
 
     @property
+    def unread(self) -> bool:
+        """Whether there may be more of it in what has come: `put` is to go on, in another turn."""
+        return self._reader.unread and not self.broken
+
+    @property
     def broken(self) -> bool:
         """Whether it can have no end any more."""
         return self._error is not None

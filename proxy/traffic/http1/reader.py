@@ -19,7 +19,7 @@ from ...core.leaves import fields as fields_of
 from ...core.leaves.heads import FIELD as _FIELD
 from ...core.leaves.heads import NAME as _NAME
 from ...core.leaves.heads import TEXT as _TEXT
-from ..policy import CHUNK_LINE_BYTES, TRAILER_BYTES
+from ..policy import CHUNK_LINE_BYTES, CHUNKS_AT_ONCE, TRAILER_BYTES
 from .framing import ABSENT, CHUNKED, HTTP_10, HTTP_11, Framing, measured
 from .gate import RawRequest
 
@@ -35,6 +35,7 @@ _OTHER_PROTOCOL: Final = re.compile(
 _LINE_OF_RESPONSE: Final = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: (%b*+))?\r\n" % _TEXT)
 _LINE_OF_HEAD: Final = re.compile(_FIELD)
 _EMPTY: Final = b"\r\n"
+_EMPTY_LINES: Final = re.compile(rb"(?:\r\n)++")
 _END: Final = b"\r\n\r\n"
 
 
@@ -132,9 +133,8 @@ def _is_long(text: bytes, limit: int) -> bool:
 
 def behind_empty_lines(data: bytes, at: int) -> int:
     """Return where a request may begin: behind empty lines (RFC 9112 section 2.2)."""
-    while data.startswith(_EMPTY, at):
-        at += len(_EMPTY)
-    return at
+    found = _EMPTY_LINES.match(data, at)
+    return at if found is None else found.end()
 
 
 class BadChunk(Exception):
@@ -147,25 +147,29 @@ _LINE_OF_SIZE: Final = rb"([0-9A-Fa-f]{1,15})(?:%b)*+\r\n" % _EXTENSION
 _SIZE: Final = re.compile(_LINE_OF_SIZE)
 _NEXT_SIZE: Final = re.compile(rb"\r\n" + _LINE_OF_SIZE)
 _FRAMES: Final = frozenset({b"content-length", b"transfer-encoding"})
+# A trailer that frames is a head or a body to others.
+_TRAILERS: Final = re.compile(rb"(?:(?!(?i:%b):)%b)*+" % (b"|".join(sorted(_FRAMES)), _FIELD))
 
 
 class BodyReader:
     """Reads one body, by its framing.
 
-    `complete` says that its end has come. One without framing ends with its connection.
+    `complete` says that its end has come. One without framing ends with its connection. `unread`
+    says that there may be more in what has been given: others have a turn, then `take` goes on.
     """
 
-    __slots__ = ("_chunked", "_ends", "_held", "_left", "_size", "_trailers", "complete")
+    __slots__ = ("_chunked", "_ends", "_held", "_left", "_size", "_trailers", "complete", "unread")
 
     def __init__(self, framing: Framing) -> None:
         """Begin; a body of no bytes is complete."""
         self._chunked = framing.chunked
         self._held = b""
-        self._trailers = 0
+        self._trailers = TRAILER_BYTES  # so many may still come
         self._left = framing.length or 0  # bytes that are to come of the body, or of the chunk
         self._size = _SIZE
         self._ends = False  # the last chunk has come, and trailers may follow
         self.complete = not self._chunked and not self._left
+        self.unread = False
 
     def take(self, data: bytes) -> tuple[bytes, bytes]:
         """Return the bytes of the body in `data`, and what is behind its end.
@@ -187,28 +191,36 @@ class BodyReader:
     def _chunks(self, data: bytes) -> tuple[bytes, bytes]:
         data, self._held = self._held + data, b""
         pieces: list[bytes] = []
-        at = 0
-        while not self._ends:
-            if self._left:
-                piece = data[at : at + self._left]
-                pieces.append(piece)
-                at += len(piece)
-                self._left -= len(piece)
-                if self._left:
-                    break
-                self._size = _NEXT_SIZE
-            found = self._size.match(data, at)
-            if found is None:
-                self._check_size(data[at:])
-                break
-            at, self._left = found.end(), int(found[1], 16)
-            self._ends = not self._left
+        at = 0 if self._ends else self._sized(data, pieces)
         if self._ends:
             at = self._drop_trailers(data, at)
         rest = data[at:]
         if not self.complete:
             self._held, rest = rest, b""
         return pieces[0] if len(pieces) == 1 else b"".join(pieces), rest
+
+    def _sized(self, data: bytes, pieces: list[bytes]) -> int:
+        """Add what chunks hold, of so many as are read at once; return where the last one ends."""
+        at, self.unread = 0, False
+        for _ in range(CHUNKS_AT_ONCE):
+            if self._left:
+                piece = data[at : at + self._left]
+                pieces.append(piece)
+                at += len(piece)
+                self._left -= len(piece)
+                if self._left:
+                    return at
+                self._size = _NEXT_SIZE
+            found = self._size.match(data, at)
+            if found is None:
+                self._check_size(data[at:])
+                return at
+            at, self._left = found.end(), int(found[1], 16)
+            if not self._left:
+                self._ends = True
+                return at
+        self.unread = True
+        return at
 
     def _check_size(self, text: bytes) -> None:
         """Refuse what cannot become the end of a chunk and the size of the next one."""
@@ -221,20 +233,17 @@ class BodyReader:
 
     def _drop_trailers(self, data: bytes, at: int) -> int:
         """Return the end of the trailers, which go no further (RFC 9110 section 6.5.1)."""
-        begin = at
-        while (end := data.find(b"\n", at)) >= 0:
-            line = data[at : end + 1]
-            at = end + 1
-            if line == _EMPTY:
-                self.complete = True
-                return at
-            # A trailer that frames is a head or a body to others.
-            if not _LINE_OF_HEAD.fullmatch(line) or line.partition(b":")[0].lower() in _FRAMES:
-                raise BadChunk
-        self._trailers += at - begin
-        if self._trailers + len(data) - at > TRAILER_BYTES:
+        last = at + self._trailers
+        found = _TRAILERS.match(data, at, last)
+        assert found is not None  # noqa: S101 - it matches anything
+        end = found.end()
+        if data.startswith(_EMPTY, end, last):
+            self.complete = True
+            return end + len(_EMPTY)
+        if len(data) > last or data.find(b"\n", end) >= 0:
             raise BadChunk
-        return at
+        self._trailers -= end - at
+        return end
 
 
 _LENGTH_DIGITS: Final = 18
@@ -252,12 +261,14 @@ class ResponseReader:
         bodiless: HTTP gives it no body (HEAD, 204, 304).
         started: Some of it has come.
         complete: All of it has come.
+        unread: There may be more of it in what has come: others have a turn, then `feed` goes on.
         doubt: The connection must not carry another message, ever.
         leftover: What came behind a 101.
     """
 
     __slots__ = (
         "_body",
+        "_ended",
         "_head_bytes",
         "_head_limit",
         "_head_only",
@@ -272,6 +283,7 @@ class ResponseReader:
         "head",
         "leftover",
         "started",
+        "unread",
     )
 
     def __init__(self, *, head_limit: int, headers_limit: int) -> None:
@@ -295,6 +307,7 @@ class ResponseReader:
         self.bodiless = False
         self.started = False
         self.complete = False
+        self.unread = self._ended = False
         self.leftover = b""
 
     @property
@@ -326,26 +339,31 @@ class ResponseReader:
             if self.framing.present:
                 self._body = BodyReader(self.framing)
         body = self._body
-        if body is None:
-            return data  # up to the end of the connection
+        # Without framing, all is of it up to the end of the connection.
+        return data if body is None else self._take(body, data)
+
+    def _take(self, body: BodyReader, data: bytes) -> bytes:
         try:
             piece, rest = body.take(data)
         except BadChunk:
             self.doubt = True
             raise UpstreamFailed("response-malformed") from None
+        self.unread = body.unread
         if body.complete:
             self.complete = True
             self._over(rest)
+        elif self._ended:
+            self.end()
         return piece
 
     def end(self) -> None:
         """Note that the upstream has closed its sending half.
 
         Raises:
-            UpstreamFailed: The response is incomplete.
+            UpstreamFailed: The response is incomplete; `feed` raises it for what is unread.
         """
-        self.doubt = True
-        if self.complete:
+        self.doubt = self._ended = True
+        if self.complete or self.unread:
             return
         if self.head is None or self.delimited:
             raise UpstreamFailed("response-cut" if self.started else "no-response")

@@ -96,14 +96,28 @@ class UpstreamConnection(UpstreamSocket):
         if body and not passed:
             add_piece(self._pending, body)
             self._size += len(body)
-            if self._size > self._window and not reader.complete:
-                self.pause()
         if self._awaiting == "stream" and self.deadline is not NEVER:
             self.deadline = self._loop.time() + self._silence
-        if reader.leftover or (reader.complete and reader.doubt):
-            self.pause()
+        if reader.unread:
+            self._loop.call_soon(self._read_on)
+        if self._size > self._window or reader.unread or reader.doubt or not self._reading:
+            self._regulate()
         if not passed:
             self._arrived.set()
+
+    def _read_on(self) -> None:
+        """Read on in what has come, now that others have had a turn."""
+        if self.reader.unread and self.error is None:
+            self.data_received(b"")
+
+    def _regulate(self) -> None:
+        """Read only as much of a body as has room; pause before the unread, and at the last end."""
+        reader = self.reader
+        full = reader.doubt if reader.complete else self._size > self._window
+        if full or reader.unread:
+            self.pause()
+        else:
+            self.resume()
 
     def _pass_on(self, body: bytes, passes: Callable[[bytes], bool]) -> bool:
         """Let a piece of the body pass by whoever waits for it; return whether it has."""
@@ -266,8 +280,8 @@ class UpstreamConnection(UpstreamSocket):
         data = b"".join(pending)
         pending.clear()
         self._size = 0
-        if not self._reading and not self.reader.complete:
-            self.resume()
+        if not self._reading:
+            self._regulate()
         return data
 
     async def read(self) -> bytes:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import json
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -78,7 +80,73 @@ def test_a_preview_that_ends_within_tags_has_none_of_them(
         assert passed([body]) == passed([body[:-3], body[-3:]]) == token + behind
 
 
-@pytest.mark.parametrize("behind", [b"~Ann", b"~ ~", b"~well-known", b"~x_y", b"%20is", b"%7Bx"])
+SPELLINGS = [
+    lambda one: bytes((one,)),
+    lambda one: b"\\u%04x" % one,
+    lambda one: b"\\u%04X" % one,
+    lambda one: b"\\\\u%04x" % one,
+    lambda one: b"\\" * 8 + b"u%04x" % one,
+    lambda one: b"\\x%02X" % one,
+    lambda one: b"&#%d;" % one,
+    lambda one: b"&#x%x;" % one,
+    lambda one: b"&#X0%X;" % one,
+    lambda one: b"&amp;#%d;" % one,
+    lambda one: b"%%%02X" % one,
+    lambda one: b"%%25%02x" % one,
+]
+"""A character in a text, a string of JSON or a script, HTML, a link, and in each within itself."""
+GROUPS = [WORDS, EXACT, WORDS + WORDS, WORDS + EXACT, EXACT + WORDS + b"~klmno~", WORDS + EXACT[1:]]
+
+
+@given(
+    st.sampled_from([TOKEN, SHORT]),
+    st.sampled_from(GROUPS),
+    st.lists(st.sampled_from(SPELLINGS), min_size=1, max_size=4),
+    st.sampled_from([b"", b'"', b"</p>", b"\\n", b"&lt;", b" and", b"%20is", b"\\u003c"]),
+    st.lists(st.integers(0, 900), max_size=6),
+)
+def test_no_tag_leaves_however_its_characters_are_spelled(
+    token: bytes,
+    tags: bytes,
+    spellings: list[Callable[[int], bytes]],
+    behind: bytes,
+    cuts: list[int],
+) -> None:
+    how = itertools.cycle(spellings)
+    # Letters and digits need no escape anywhere; `.`, `_`, `-` and `~` get one from thorough ones.
+    shown = b"".join(next(how)(one) if one in b"._-" else bytes((one,)) for one in token)
+    body = b"<p>" + shown + b"".join(next(how)(one) for one in tags)
+    left = b"<p>" + shown + behind
+    assert without_tags(body + behind) == left
+    places = [0, *sorted(min(one, len(body)) for one in cuts), len(body + behind)]
+    pieces = [(body + behind)[one:other] for one, other in itertools.pairwise(places)]
+    assert passed(pieces) == left
+
+
+@given(st.sampled_from(GROUPS), st.sampled_from(SPELLINGS[:3]), st.booleans())
+def test_what_a_json_string_says_has_no_tags(
+    tags: bytes,
+    spelled: Callable[[int], bytes],
+    own: bool,  # noqa: FBT001 - drawn
+) -> None:
+    token = b"" if own else TOKEN
+    tags = WORDS if own else tags
+    body = b'{"tags": "%b%b", "n\\u00e9": "\\u0007e"}' % (token, b"".join(map(spelled, tags)))
+    left = json.loads(without_tags(body, MEMBERS))
+    assert left == {"tags": token.decode(), "n\u00e9": "\u0007e"}
+    assert json.loads(passed([body[:70], body[70:]])) == left
+
+
+def test_a_long_body_is_read_as_a_short_one() -> None:
+    one = TOKEN + b"\\u007eabcde&#126;" + b"," * (PIECE_BYTES - 180) + b"\\" * 300 + b"%7,"
+    assert without_tags(one * 5) == one.replace(b"\\u007eabcde&#126;", b"") * 5
+    assert passed([one] * 5) == one.replace(b"\\u007eabcde&#126;", b"") * 5
+
+
+@pytest.mark.parametrize(
+    "behind",
+    [b"~Ann", b"~ ~", b"~well-known", b"~x_y", b"%20is", b"%7Bx", b"\\u007eAnn", b"&#126;x_y"],
+)
 def test_a_text_beside_a_token_that_is_no_tag_stays(behind: bytes) -> None:
     for token in (TOKEN, SHORT):
         body = b" ".join((token + behind, token))

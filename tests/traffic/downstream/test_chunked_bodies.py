@@ -77,6 +77,21 @@ async def test_a12_nothing_is_read_behind_a_trailer_that_frames(trailer: bytes) 
     assert origin.seen == []
 
 
+async def test_a12_trailers_that_come_at_once_have_a_bound() -> None:
+    trailers = b"X-A: canary\r\n" * 20_000
+    async with (
+        running(Origin()) as origin,
+        proxied(local(origin.port)) as ours,
+        connected(ours.port) as client,
+    ):
+        client.send(HEAD + HI + b"0\r\n" + trailers + b"\r\n" + GET)
+
+        answer = await client.rest()
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"canary" not in answer
+    assert origin.seen == []
+
+
 async def test_a12_a22_no_trailer_of_a_long_pipeline_becomes_a_header() -> None:
     chunked = HEAD + HI + b"0\r\nCookie: session=attacker\r\n\r\n"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Iterable
 
@@ -21,6 +22,7 @@ from proxy.traffic.http1.reader import (
     ResponseReader,
     behind_empty_lines,
 )
+from proxy.traffic.policy import CHUNKS_AT_ONCE, TRAILER_BYTES
 from tools.raw_requests import raw_request
 
 GET = b"GET /a?b HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -162,6 +164,8 @@ BAD_CHUNKS = [
     b"f" * 16 + b"\r\n",
     b"0" * 1100,
     b"0\r\n" + b"X: y\r\n" * 11_000,
+    b"0\r\n" + b"X: y\r\n" * 11_000 + b"\r\n",
+    b"0\r\nX: y\r\ncOntent-length: 5\r\n\r\n",
 ]
 
 
@@ -172,6 +176,59 @@ def test_what_is_no_chunk_is_refused_wherever_it_is_cut(data: bytes) -> None:
         with pytest.raises(BadChunk):
             list(map(body.take, pieces))
         assert not body.complete
+
+
+@pytest.mark.parametrize("step", [TRAILER_BYTES + 9, 4099, 1], ids=["at once", "some", "bytes"])
+def test_the_bound_of_trailers_is_the_same_however_they_come(step: int) -> None:
+    def taken(size: int) -> bytes:
+        line, body = b"X: %b\r\n" % (b"y" * 27), BodyReader(CHUNKED)
+        trailers = line * (size // len(line) - 1)
+        trailers += b"Z:" + b"z" * (size - len(trailers) - 6) + b"\r\n\r\n"
+        assert len(trailers) == size
+        data, rest = b"0\r\n" + trailers, b""
+        for at in range(0, len(data), step):
+            _, rest = body.take(data[at : at + step] + (b"GET" if at + step >= len(data) else b""))
+        assert body.complete
+        return rest
+
+    assert taken(TRAILER_BYTES) == b"GET"
+    with pytest.raises(BadChunk):
+        taken(TRAILER_BYTES + 1)
+
+
+def test_trailers_of_a_response_have_that_bound() -> None:
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n"
+    with pytest.raises(UpstreamFailed, match="response-malformed"):
+        reading().feed(head + b"X: y\r\n" * 11_000 + b"\r\n")
+
+
+@pytest.mark.parametrize("size", [b"1", b"1;a", b"00001"])
+def test_tiny_chunks_are_read_in_steps(size: bytes) -> None:
+    body, count = BodyReader(CHUNKED), 5 * CHUNKS_AT_ONCE
+    steps: list[bytes] = []
+    data = (size + b"\r\na\r\n") * count + b"0\r\n\r\nGET"
+    rest = b""
+    while not steps or body.unread:
+        piece, rest = body.take(data)
+        steps.append(piece)
+        data = b""
+    assert (b"".join(steps), rest, body.complete) == (b"a" * count, b"GET", True)
+    assert max(map(len, steps)) <= CHUNKS_AT_ONCE
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_response_that_has_ended_is_read_to_its_end(*, whole: bool) -> None:
+    reader, got = reading(), b""
+    data = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    data += b"1\r\na\r\n" * 3000 + (b"0\r\n\r\n" if whole else b"")
+    got = reader.feed(data)
+    reader.end()
+    with contextlib.nullcontext() if whole else pytest.raises(UpstreamFailed, match="response-cut"):
+        while reader.unread:
+            got += reader.feed(b"")
+    assert (reader.complete, reader.doubt) == (whole, True)
+    if whole:
+        assert got == b"a" * 3000
 
 
 @given(st.lists(st.binary(min_size=1, max_size=40), max_size=5), st.lists(st.integers(0, 200)))
