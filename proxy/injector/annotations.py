@@ -14,8 +14,16 @@ from ..config.yaml.nodes import Mapping as Nodes
 from ..config.yaml.nodes import Place, Position, Problems, Scalar, show
 from ..core.errors import InvalidExpression
 from .permissions import Policy
-from .pod_reader import HIGHEST_PORT, MOST_NAMED, MOST_PORTS, CannotInject
-from .policy import HEALTH_PORT, MESH_HEALTH_PORT, MESH_USER, TRAFFIC_PORT, USER
+from .pod_reader import HIGHEST_PORT, CannotInject
+from .policy import (
+    HEALTH_PORT,
+    MESH_HEALTH_PORT,
+    MESH_USER,
+    MOST_NAMED,
+    MOST_PORTS,
+    TRAFFIC_PORT,
+    USER,
+)
 from .roots import ROOT_VOLUMES, RootNeeds
 
 LABEL: Final = "sealyard.io/inject"

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..core.errors import OperatorError
+from .policy import MOST_NAMED
 
 
 class CannotInject(OperatorError):
@@ -26,11 +27,6 @@ Json = dict[str, Any]
 """An object of a manifest, with the fields of any version of Kubernetes."""
 
 HIGHEST_PORT = 65535
-
-# An API server sets none of these limits before it asks, and rules compare each with each: one pod
-# must not hold up the reviews of all others.
-MOST_NAMED = 250  # containers, init containers, volumes, or annotations of Sealyard
-MOST_PORTS = 1000  # that containers declare together, or that an annotation lists
 
 
 def mapping(parent: Json, key: str) -> Json:

@@ -35,6 +35,10 @@ TOKEN_SECONDS: Final = 600  # a service account's token for a root; the kubelet 
 
 # --- the webhook ------------------------------------------------------------------
 REVIEW_BYTES: Final = 10 * 1024 * 1024  # etcd stores at most 1.5 MiB, a request has at most 3 MiB
+# An API server sets none of these limits before it asks, and rules compare each with each: one pod
+# must not hold up the reviews of all others.
+MOST_NAMED: Final = 250  # containers, init containers, volumes, or annotations of Sealyard
+MOST_PORTS: Final = 1000  # that containers declare together, or that an annotation lists
 SHUTDOWN_SECONDS: Final = 10.0
 BACKLOG: Final = 1024  # reviews of a whole deployment arrive at once
 # Between two looks at its authority, each of two reads: so long pods may be refused after something

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from .annotations import PodOptions
-from .pod_reader import HIGHEST_PORT, MOST_PORTS, CannotInject, Json, objects, port, text
-from .policy import PORT_SHIFTS
+from .pod_reader import HIGHEST_PORT, CannotInject, Json, objects, port, text
+from .policy import MOST_PORTS, PORT_SHIFTS
 
 TUNNEL_PORT: Final = 15008
 """Where the proxy of Istio's ambient mode takes connections from others, under mutual TLS."""

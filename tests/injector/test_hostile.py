@@ -12,8 +12,8 @@ from proxy.injector import mesh
 from proxy.injector.admission_review import review
 from proxy.injector.annotations import CONTAINERS
 from proxy.injector.inject import inject
-from proxy.injector.pod_reader import MOST_NAMED, MOST_PORTS, CannotInject, Json
-from proxy.injector.policy import MESH_USER
+from proxy.injector.pod_reader import CannotInject, Json
+from proxy.injector.policy import MESH_USER, MOST_NAMED, MOST_PORTS
 from tests.injector.chain import Call, Chain, Denied, patching
 from tests.injector.pods import STRICT, a_container, a_pod, container
 
