@@ -20,10 +20,11 @@ _DECIMAL: Final = rb"(4[5689]|5[0-7]|6[5-9]|[78][0-9]|9[05789]|1[01][0-9]|12[0-2
 # In a link (RFC 3986 section 2.1), a string of JSON or a script, and HTML; and each of them within
 # itself, as a link in a link. The runs have an end, so that no text takes long.
 _SPELLED: Final = re.compile(
-    rb"%%(?:25){,8}+%b|\\{1,64}+(?:u00|x)%b|&(?:amp;){,8}+#(?:[Xx]0{,4}+%b|0{,4}+%b);"
+    rb"%%(?:25){,8}+%b|(?<!\\)\\{1,64}+(?:u00|x)%b|&(?:amp;){,8}+#(?:[Xx]0{,4}+%b|0{,4}+%b);"
     % (_HEX, _HEX, _HEX, _DECIMAL)
 )
 _LONGEST: Final = 80
+_STEP: Final = PIECE_BYTES // 8  # this search is slower than others
 _WHOLE_TAGS_PATTERN: Final = re.compile(rb"(?:%b)++" % TAGS)
 # The beginning of such a spelling, at the end of a piece.
 _OPEN: Final = re.compile(
@@ -79,7 +80,7 @@ def _all_spelled(raw: bytes) -> Iterator[re.Match[bytes]]:
     at = 0
     while at < len(raw):
         pause()
-        end = at + PIECE_BYTES
+        end = at + _STEP
         found = _SPELLED.search(raw, at, end + _LONGEST)
         if found is None:
             at = end

@@ -70,6 +70,8 @@ def without_tags(text: bytes, members: frozenset[str] | None = frozenset()) -> b
     """
     if b"~" not in text and (members is None or not _may_spell_tags(text)):
         return text
+    if members is None and not any_in(text):
+        return text
     from .spelled import tags_cut  # noqa: PLC0415 - most texts have none
 
     return tags_cut(text, members, _ends)
