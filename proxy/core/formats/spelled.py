@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from typing import Final
 
+from ..leaves.tokens import LEFT_TAGS_PATTERN, TAGS
 from ..policy import PIECE_BYTES
-from ..slices import pause
+from ..slices import pause, paused
+from .json.text import quote
 
 # A character in hexadecimal digits, and in decimal ones. Others stay as they are, so that what is
 # read has the structure of the text: escaped quotes and signs of markup are still escaped.
@@ -17,26 +20,17 @@ _DECIMAL: Final = rb"(4[5689]|5[0-7]|6[5-9]|[78][0-9]|9[05789]|1[01][0-9]|12[0-2
 # In a link (RFC 3986 section 2.1), a string of JSON or a script, and HTML; and each of them within
 # itself, as a link in a link. The runs have an end, so that no text takes long.
 _SPELLED: Final = re.compile(
-    rb"%%(?:25){,8}+%b|\\{1,64}+(?:u00|x)%b|&(?:amp;){,8}+#(?:[Xx]0{,4}+%b|0{,4}+%b);"
+    rb"%%(?:25){,8}+%b|(?<!\\)\\{1,64}+(?:u00|x)%b|&(?:amp;){,8}+#(?:[Xx]0{,4}+%b|0{,4}+%b);"
     % (_HEX, _HEX, _HEX, _DECIMAL)
 )
 _LONGEST: Final = 80
+_STEP: Final = PIECE_BYTES // 8  # this search is slower than others
+_WHOLE_TAGS_PATTERN: Final = re.compile(rb"(?:%b)++" % TAGS)
 # The beginning of such a spelling, at the end of a piece.
 _OPEN: Final = re.compile(
     rb"(?:%(?:25){,8}+[2-7]?|\\{1,64}+(?:u0{,2}[2-7]?|x[2-7]?)?"
     rb"|&(?:amp;){,8}+(?:a?|am|amp|#[Xx]?[0-9A-Fa-f]{,7})?)\Z"
 )
-
-
-def _may_spell(raw: bytes) -> bool:
-    """Return False only where no character is spelled by an escape."""
-    return b"%" in raw or b"\\" in raw or b"&" in raw
-
-
-def may_spell_tags(raw: bytes) -> bool:
-    """Return False only where no `~` is spelled by an escape."""
-    # To look for two bytes takes ninety times as long as for one.
-    return _may_spell(raw) and any(one in raw for one in (b"7e", b"7E", b"126;"))
 
 
 class Said:
@@ -49,7 +43,7 @@ class Said:
         self.raw = self.text = raw
         self._ends: list[int] = []  # in the text, of each character that is spelled
         self._longer: list[int] = []  # by how much the raw text is longer up to there
-        if not (escapes and _may_spell(raw)):
+        if not (escapes and (b"%" in raw or b"\\" in raw or b"&" in raw)):
             return
         pieces: list[bytes] = []
         at = longer = 0
@@ -86,7 +80,7 @@ def _all_spelled(raw: bytes) -> Iterator[re.Match[bytes]]:
     at = 0
     while at < len(raw):
         pause()
-        end = at + PIECE_BYTES
+        end = at + _STEP
         found = _SPELLED.search(raw, at, end + _LONGEST)
         if found is None:
             at = end
@@ -99,3 +93,29 @@ def whole_of(raw: bytes) -> int:
     """Return where a character begins that may be spelled, and is not whole; else the end."""
     found = _OPEN.search(raw, max(0, len(raw) - _LONGEST))
     return len(raw) if found is None else found.start()
+
+
+def tags_cut(
+    text: bytes, members: frozenset[str] | None, ends: Callable[[bytes], Iterator[int]]
+) -> bytes:
+    """Return a text `without_tags`, which may have some; `ends` tells where tokens end."""
+    if members:
+        text = without_members(text, in_members(members))
+    said = Said(text, escapes=members is not None)
+    pattern = _WHOLE_TAGS_PATTERN if members is None else LEFT_TAGS_PATTERN
+    found = (pattern.match(said.text, end) for end in ends(said.text))
+    return said.spliced((*tags.span(), b"") for tags in found if tags is not None)
+
+
+def without_members(raw: bytes, pattern: re.Pattern[bytes]) -> bytes:
+    """Return a text without the tags in members of JSON, by the pattern of `in_members`."""
+    said = Said(raw)
+    found = paused(pattern.finditer(said.text))
+    return said.spliced((one.end("name"), one.end(), b"") for one in found)
+
+
+@lru_cache
+def in_members(members: frozenset[str]) -> re.Pattern[bytes]:
+    """Return a pattern of tags in members of JSON by these names; what is before is its `name`."""
+    names = b"|".join(re.escape(quote(one).encode()) for one in sorted(members))
+    return re.compile(rb"(?P<name>(?:%b)[ \t\r\n]*+:[ \t\r\n]*+\")(?:%b|~)(?=\")" % (names, TAGS))

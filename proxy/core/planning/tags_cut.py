@@ -7,8 +7,7 @@ from typing import Final
 
 from ..errors import UpstreamFailed
 from ..formats.json.text import quote
-from ..formats.spelled import Said, whole_of
-from ..formats.token_places import in_members, without_members
+from ..formats.spelled import Said, in_members, whole_of, without_members
 from ..http.message import ResponseHead
 from ..leaves.tokens import JWE_PREFIX, LEFT_TAGS_PATTERN
 from ..policy import PIECE_BYTES

@@ -165,7 +165,8 @@ class ClientConnection(ClientLifecycle):
             self._receiver.ended()
             return not self.peer.encrypted
         awaited = super().eof_received()
-        self._cut_body()
+        if self._body is not None:
+            self._body.cut()
         self.flush()  # what the transport does not have when it closes is lost
         return awaited and (self._way is not None or self._paused or self._goes_on)
 
@@ -396,12 +397,8 @@ class ClientConnection(ClientLifecycle):
         if self._at < len(self._buffer):
             data, self._buffer, self._at = self._buffer[self._at :], b"", 0
             self._feed(body, data)
-        self._cut_body()
-
-    def _cut_body(self) -> None:
-        """Let a body fail whose client sends no more, once all that has come is read."""
-        if self._ended and self._body is not None and not self._body.unread:
-            self._body.fail(ConnectionResetError("cut"))
+        elif self._ended:
+            body.cut()
 
     def _feed(self, body: ClientBody, data: bytes) -> None:
         rest = body.put(data)
@@ -412,15 +409,10 @@ class ClientConnection(ClientLifecycle):
             self._body = None  # what follows is not a request
             self._discarding = True
         elif body.unread:
-            self._regulate()
-            self._loop.call_soon(self._read_on, body)
+            self._loop.call_soon(self.data_received, b"")  # which reads on
+        elif self._ended:
+            body.cut()
         body.wake()
-
-    def _read_on(self, body: ClientBody) -> None:
-        """Read on in what has come of a body, now that others have had a turn."""
-        if body is self._body and body.unread:
-            self.data_received(b"")
-            self._cut_body()
 
     def took(self) -> None:
         """Read on, if the body had filled the window."""

@@ -76,7 +76,7 @@ class ClientBody:
     @property
     def unread(self) -> bool:
         """Whether there may be more of it in what has come: `put` is to go on, in another turn."""
-        return self._reader.unread and not self.broken
+        return self._reader.unread and self._error is None
 
     @property
     def broken(self) -> bool:
@@ -92,7 +92,7 @@ class ClientBody:
         except BadChunk:
             self._error = MalformedRequest("body")
             return b""
-        self._came = True
+        self._came = self._came or bool(data)
         if piece:
             add_piece(self._pieces, piece)
             self.waiting += len(piece)
@@ -101,6 +101,11 @@ class ClientBody:
     def wake(self) -> None:
         """Resume whoever waits for more."""
         self._signal.set()
+
+    def cut(self) -> None:
+        """Note that the client sends no more: nothing comes behind what is unread."""
+        if not self.unread:
+            self.fail(ConnectionResetError("cut"))
 
     def fail(self, error: Exception) -> None:
         """Let nothing more come of it, unless it is complete or has failed."""

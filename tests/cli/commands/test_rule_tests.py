@@ -423,6 +423,8 @@ PAGES = """\
     ("link", "told"),
     [
         ("page=2", ""),
+        ("page=2&sort=a b ü", ""),
+        ("page=2&sort=a%20b", ""),
         ("cursor=CANARY-rule-tests", "The rule does not list this name under `query`: cursor"),
         ("page=2&sort=-content", "A value of the query names a sealed field."),
     ],
