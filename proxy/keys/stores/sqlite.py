@@ -13,7 +13,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from ...core.errors import UnfitEnvironment
 from ..policy import OVERWRITE_PAUSE_SECONDS, OVERWRITE_SECONDS
 from .sqlite_file import SqliteFile
-from .store import Changed, Room, Settled, StoreFailed, errno_of
+from .store import Changed, OneCopy, Room, StoreFailed, errno_of
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -30,15 +30,13 @@ def _in_thread(
     return done
 
 
-class SqliteStore:
+class SqliteStore(OneCopy):
     """Owns one connection to the file at `path`, and the one thread that uses it.
 
     `clock` returns seconds since 1970: the processes of one machine have the same.
     """
 
     shared = True
-    subscribed = False
-    keeps_time = False
 
     def __init__(self, path: Path, clock: Callable[[], float]) -> None:
         """Touch nothing yet."""
@@ -46,10 +44,6 @@ class SqliteStore:
         self._clock = clock
         self._file: SqliteFile | None = None
         self._thread = ThreadPoolExecutor(1, "sqlite-store")
-
-    def time(self) -> float | None:
-        """Return None: all processes of the machine have one clock."""
-        return None
 
     @property
     def room(self) -> Room | None:
@@ -93,18 +87,6 @@ class SqliteStore:
                 raise StoreFailed("log-not-overwritten")
             await asyncio.sleep(OVERWRITE_PAUSE_SECONDS)
         return gone
-
-    async def runs(self) -> int:
-        """Return 0: it loses nothing without losing this process's connection for good."""
-        return 0
-
-    async def elsewhere(self) -> str:
-        """Return that there is no other copy."""
-        return ""
-
-    async def settled(self, name: str) -> Settled | None:
-        """Return None: there are no replicas, and what is acknowledged is where it stays."""
-        return None
 
     async def close(self) -> None:
         """Close the file once what is under way has ended."""

@@ -274,6 +274,29 @@ class Store(Protocol):
         """Close all connections and drop records in memory."""
 
 
+class OneCopy:
+    """What stores have in common that only the processes of one machine use, so with one clock."""
+
+    subscribed = False
+    keeps_time = False
+
+    def time(self) -> float | None:
+        """Return None: those processes have one clock."""
+        return None
+
+    async def runs(self) -> int:
+        """Return 0: it loses nothing without losing this process's connection for good."""
+        return 0
+
+    async def elsewhere(self) -> str:
+        """Return that there is no other copy."""
+        return ""
+
+    async def settled(self, name: str) -> Settled | None:
+        """Return None: there are no replicas, and what is acknowledged is where it stays."""
+        return None
+
+
 class StoreFailed(Exception):
     """The store did not answer as it should. It never reaches a client; `str` is a reason code."""
 
