@@ -10,6 +10,7 @@ from ..crypto import sealed_stream
 from ..crypto.context import Context
 from ..crypto.sealed_stream import StreamHead
 from ..crypto.session_cipher import Session
+from ..crypto.token import Token
 from ..errors import ForbiddenValue, OpenFailed
 from ..formats.multipart.reader import Part
 from ..rules.model import Block, Item
@@ -60,6 +61,11 @@ class PartStream:
         if self.rest is not None:
             self.rest.begin(NoFlow(), b"")
         return of_content(self._part, None, 0)
+
+    @property
+    def token(self) -> Token | OpenFailed | None:
+        """The token at its beginning, or why there is none."""
+        return self.stream.token if isinstance(self.stream, StreamHead) else self.stream
 
     def carry_out(
         self, keys: StreamOpener, block: Block, context: Context, now: float
