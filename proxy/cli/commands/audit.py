@@ -16,7 +16,6 @@ import click
 from ...core.crypto import base64url
 from ...core.crypto.context import Scope
 from ...core.crypto.derivation import audit_key, caller_key, caller_name
-from ...core.crypto.joined_names import Name
 from ...core.crypto.secret import AuditKey, RecordKey
 from ...core.crypto.token import FORMS, Form
 from ...core.errors import UnfitEnvironment
@@ -36,7 +35,7 @@ from ..policy import AUDIT_KEY_BYTES, MOST_POISON, RECEIPT_BYTES, ExitCode
 from ..support import console
 from ..support.console import FILE, parse_time
 from ..support.files import read_report
-from ..support.keyring_options import KeyringPlace, context_options, keyring_options
+from ..support.keyring_options import KeyringPlace, keyring_options, scope_options
 
 _DAY: Final = 86_400
 _PLANTED: Final = [one for one in FORMS if one != "equal"]
@@ -103,7 +102,7 @@ def verify(
 @click.option("--since", metavar="TIME", help="Only lines from this time on.")
 @click.option("--until", metavar="TIME", help="Only lines before this time.")
 @click.option("--last", type=console.COUNT, metavar="N", help="Only the last N of them.")
-@context_options
+@scope_options
 @console.as_json
 @keyring_options
 def show(  # noqa: PLR0913 - each is one option
@@ -117,8 +116,7 @@ def show(  # noqa: PLR0913 - each is one option
     since: str | None,
     until: str | None,
     last: int | None,
-    tenant: Name | None,
-    conversation: Name | None,
+    scope: Scope,
     as_json: bool,
 ) -> None:
     """Show the lines of the log; `!` marks those that are not as they were written.
@@ -134,7 +132,7 @@ def show(  # noqa: PLR0913 - each is one option
     if (subject is None) != (issuer is None):
         raise click.UsageError("--subject and --issuer belong together")
     keyring = open_keyring(place.path, place.roots)
-    scope, key = Scope(tenant, conversation), audit_key(keyring.record_key)
+    key = audit_key(keyring.record_key)
     known = caller_key(keyring.record_key).all if subject is not None else ()
     question = Question(
         event or "",
@@ -266,16 +264,15 @@ def receipt_key(place: KeyringPlace) -> None:
 @audit.command("verify-receipt")
 @click.argument("file", type=FILE)
 @click.option("--key", "key_file", type=FILE, help="The public JWK, instead of the keyring.")
-@context_options
+@scope_options
 @console.as_json
 @keyring_options
-def verify_receipt(  # noqa: PLR0913 - each is one option
+def verify_receipt(
     place: KeyringPlace,
     *,
     file: Path,
     key_file: Path | None,
-    tenant: Name | None,
-    conversation: Name | None,
+    scope: Scope,
     as_json: bool,
 ) -> None:
     """Verify the signature of an erase receipt and print what was destroyed.
@@ -304,7 +301,6 @@ def verify_receipt(  # noqa: PLR0913 - each is one option
         raise console.Failure(
             f"{file}: not signed with this key; give the --key of that deployment"
         )
-    scope = Scope(tenant, conversation)
     if scope != Scope() and not erase_receipt.is_about(said, scope):
         raise console.Failure(f"{file}: this receipt is about another conversation")
     console.answer(said, (f"{key}: {value}" for key, value in said.items()), as_json=as_json)

@@ -16,7 +16,6 @@ import click
 
 from ...config.settings import KeySettings
 from ...core.crypto.context import Context, Scope
-from ...core.crypto.joined_names import Name
 from ...core.errors import OpenFailed
 from ...keys import private_file
 from ...keys.keyring import file
@@ -36,7 +35,7 @@ from ..support.keyring_options import (
     KeyringPlace,
     context_options,
     keyring_options,
-    named_option,
+    scope_options,
 )
 from ..support.store_access import at_store
 from ..support.unopened import in_words
@@ -83,25 +82,10 @@ def write(text: str, output: Path | None) -> None:
 
 @click.command()
 @click.argument("stored", metavar="[TOKEN]", required=False)
-@context_options
-@click.option("--field", help="The field that the token is bound to.")
-@named_option("message", "The message id that it is bound to.")
-@click.option("--purpose", help="The purpose that it is bound to.")
-@click.option("--kind", type=click.Choice(["body", "stream"]), help="For tokens of whole bodies.")
+@context_options("the token", "it", "body", "stream")
 @console.as_json
 @keyring_options
-def verify(  # noqa: PLR0913 - one parameter for each part of a context
-    place: KeyringPlace,
-    *,
-    stored: str | None,
-    tenant: Name | None,
-    conversation: Name | None,
-    field: str | None,
-    message: Name | None,
-    purpose: str | None,
-    kind: str | None,
-    as_json: bool,
-) -> None:
+def verify(place: KeyringPlace, *, stored: str | None, context: Context, as_json: bool) -> None:
     """Check that the keyring opens, and that it opens a stored TOKEN (- reads it from stdin).
 
     \b
@@ -114,7 +98,6 @@ def verify(  # noqa: PLR0913 - one parameter for each part of a context
         known = facts(keyring) | held
         click.echo(json.dumps(known) if as_json else f"{place.path} opens: {known}")
         return
-    context = Context(Scope(tenant, conversation), field, message, purpose, kind)
     text = read_token(stored, limit=TOKEN_BYTES)
     verdict = token_check.verify(keyring, text, context, now=time.time())
     if not verdict.opens:
@@ -127,16 +110,10 @@ def verify(  # noqa: PLR0913 - one parameter for each part of a context
 
 @click.command()
 @click.argument("stored", metavar="TOKEN")
-@context_options
+@scope_options
 @output_option
 @keyring_options
-def derive(
-    place: KeyringPlace,
-    stored: str,
-    tenant: Name | None,
-    conversation: Name | None,
-    output: Path | None,
-) -> None:
+def derive(place: KeyringPlace, stored: str, scope: Scope, output: Path | None) -> None:
     """Print the session key of one TOKEN (- reads it from stdin) as a JWK for JOSE libraries.
 
     \b
@@ -148,7 +125,6 @@ def derive(
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
     require_private(output)
     keyring = file.open_keyring(place.path, place.roots)
-    scope = Scope(tenant, conversation)
     text = read_token(stored, limit=TOKEN_BYTES)
     try:
         jwk = token_check.session_jwk(keyring, text, scope)

@@ -6,12 +6,10 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Callable
 
 import click
 
-from ...core.crypto.context import Context, Scope
-from ...core.crypto.joined_names import Name
+from ...core.crypto.context import Context
 from ...core.crypto.token import FORMS, Form
 from ...core.errors import InvalidBody, OpenFailed
 from ...core.formats import json as json_format
@@ -25,18 +23,11 @@ from ...keys.stores import MemoryStore
 from ..policy import TOKEN_BYTES
 from ..support import console
 from ..support.files import read_token
-from ..support.keyring_options import KeyringPlace, context_options, keyring_options, named_option
+from ..support.keyring_options import KeyringPlace, context_options, keyring_options
 from ..support.store_access import lease_for
 from ..support.unopened import in_words
 
-
-def _bound_parts(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options that name the rest of a context."""
-    kind = click.option("--kind", type=click.Choice(["body"]), help="For tokens of whole bodies.")
-    purpose = click.option("--purpose", help="The purpose that the value is bound to.")
-    message = named_option("message", "The message id that the value is bound to.")
-    field = click.option("--field", help="The field that the value is bound to.")
-    return context_options(field(message(purpose(kind(command)))))
+_bound_parts = context_options("the value", "the value", "body")
 
 
 @click.command()
@@ -45,18 +36,8 @@ def _bound_parts(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--form", type=click.Choice(FORMS), default="jwe", show_default=True)
 @click.option("--json-value", is_flag=True, help="VALUE is JSON text and is opened as JSON.")
 @keyring_options
-def encrypt(  # noqa: PLR0913 - each is one option
-    place: KeyringPlace,
-    *,
-    value: str,
-    form: Form,
-    json_value: bool,
-    tenant: Name | None,
-    conversation: Name | None,
-    field: str | None,
-    message: Name | None,
-    purpose: str | None,
-    kind: str | None,
+def encrypt(
+    place: KeyringPlace, *, value: str, form: Form, json_value: bool, context: Context
 ) -> None:
     """Seal VALUE (- reads it from stdin) and print the token.
 
@@ -67,8 +48,7 @@ def encrypt(  # noqa: PLR0913 - each is one option
     Others on the machine can read a VALUE on the command line, and the shell keeps it in its
     history. Name exactly the parts that the rule binds: `sealyard explain` shows them.
     """  # noqa: D301 - click's own mark for lines that must not be wrapped
-    context = Context(Scope(tenant, conversation), field, message, purpose, kind)
-    if context == Context(Scope(), kind=kind):
+    if context == Context(kind=context.kind):
         raise click.UsageError(
             "without --tenant and --conversation no rule opens it; `sealyard explain` shows what a"
             " rule binds"
@@ -100,17 +80,8 @@ def encrypt(  # noqa: PLR0913 - each is one option
 @click.option("--purpose-of-use", metavar="WORD", help="What it is opened for, for the audit log.")
 @_bound_parts
 @keyring_options
-def decrypt(  # noqa: PLR0913 - each is one option
-    place: KeyringPlace,
-    *,
-    sealed: str,
-    purpose_of_use: str | None,
-    tenant: Name | None,
-    conversation: Name | None,
-    field: str | None,
-    message: Name | None,
-    purpose: str | None,
-    kind: str | None,
+def decrypt(
+    place: KeyringPlace, *, sealed: str, purpose_of_use: str | None, context: Context
 ) -> None:
     """Open TOKEN (- reads it from stdin) and print the value. The audit log records it first.
 
@@ -125,7 +96,6 @@ def decrypt(  # noqa: PLR0913 - each is one option
     if place.purposes and purpose_of_use not in place.purposes:
         known = ", ".join(sorted(place.purposes))
         raise click.UsageError(f"give a --purpose-of-use that the configuration lists: {known}")
-    context = Context(Scope(tenant, conversation), field, message, purpose, kind)
     text = read_token(sealed, limit=TOKEN_BYTES)
     keyring = open_keyring(place.path, place.roots)
     try:

@@ -18,7 +18,7 @@ import click
 
 from ...config.settings import AuditSettings, KeySettings, SecretReference
 from ...core.crypto import base64url
-from ...core.crypto.context import Context
+from ...core.crypto.context import Context, Scope
 from ...core.crypto.derivation import audit_key
 from ...core.crypto.joined_names import Name, from_json
 from ...core.errors import InvalidExpression
@@ -35,6 +35,7 @@ from .console import FILE
 from .shares import at_terminal
 
 _P = ParamSpec("_P")
+_Command = Callable[..., None]
 _JOINED: Final = """The same as a joined name: '["a", "b"]' or '{"members": ["a", "b"]}'."""
 DEFAULT_KEYRING: Final = Path("keyring.jwe")
 DEFAULT_VARIABLE: Final = "SEALYARD_PASSPHRASE"
@@ -184,18 +185,45 @@ def keyring_options(
     return with_place
 
 
-def context_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options that name a scope: tenant and conversation."""
-    tenant = named_option("tenant", "The tenant that values are bound to.")
-    conversation = named_option("conversation", "The conversation that values are bound to.")
-    return tenant(conversation(command))
+def scope_options(command: _Command) -> _Command:
+    """Give a command the options that name a `scope`, a Scope: tenant and conversation."""
+    tenant = _named_option("tenant", "The tenant that values are bound to.")
+    conversation = _named_option("conversation", "The conversation that values are bound to.")
+
+    @wraps(command)
+    def scoped(*args: Any, tenant: Name | None, conversation: Name | None, **options: Any) -> None:  # noqa: ANN401 - what click passes
+        command(*args, scope=Scope(tenant, conversation), **options)
+
+    return tenant(conversation(scoped))
 
 
-def named_option(part: str, help_text: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def context_options(sealed: str, again: str, *kinds: str) -> Callable[[_Command], _Command]:
+    """Return what gives a command the options that name a `context`, a Context.
+
+    Their help calls what was sealed `sealed`, then `again`.
+    """
+
+    def decorate(command: _Command) -> _Command:
+        @scope_options
+        @click.option("--field", help=f"The field that {sealed} is bound to.")
+        @_named_option("message", f"The message id that {again} is bound to.")
+        @click.option("--purpose", help=f"The purpose that {again} is bound to.")
+        @click.option("--kind", type=click.Choice(kinds), help="For tokens of whole bodies.")
+        @wraps(command)
+        def bound(*args: Any, **options: Any) -> None:  # noqa: ANN401 - what click passes
+            context = Context(*map(options.pop, ("scope", "field", "message", "purpose", "kind")))
+            command(*args, context=context, **options)
+
+        return bound
+
+    return decorate
+
+
+def _named_option(part: str, help_text: str) -> Callable[[_Command], _Command]:
     """Return a decorator that adds a name to a command: as text, or as a joined name in JSON."""
     joined = f"{part}_json"
 
-    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+    def decorate(command: _Command) -> _Command:
         @click.option(f"--{part}", help=help_text)
         @click.option(f"--{part}-json", metavar="JSON", help=_JOINED)
         @wraps(command)

@@ -29,7 +29,7 @@ from .admin_client import AdminListener, ca_option, token_file_option
 from .configuration import config_option, load_configuration
 from .console import FILE, ask, parse_time, utc, yes_option
 from .files import give_receipt, reserve_receipt
-from .keyring_options import KeyringPlace, context_options, keyring_options, passphrase_root
+from .keyring_options import KeyringPlace, keyring_options, passphrase_root, scope_options
 from .store_access import at_store
 
 _SUCH_AS: Final = " A TIME is such as 2027-11-24T00:00:00Z."
@@ -269,7 +269,7 @@ def _require_store(verb: Verb, keys: KeySettings) -> None:
 def _option(one: Argument) -> Callable[[_Run], _Run]:
     """Return what gives a command the option or the word of an argument."""
     if one.form == "scope":
-        return context_options
+        return scope_options
     if one.word:
         return click.argument(one.name)
     if one.form == "secret":
@@ -318,11 +318,13 @@ def _given(verb: Verb, options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _value(one: Argument, options: Mapping[str, Any]) -> object:
-    if one.form == "scope":
-        return _scope(options)
     if one.form == "secret":
         return _passphrase(options)
     value = options[one.name]
+    if value == Scope():
+        raise click.UsageError(
+            "nothing is named; give --tenant, --conversation or both, as the rules bind them"
+        )
     if value is None or one.form not in {"time", "jwk"}:
         return value
     if one.form == "jwk":
@@ -331,15 +333,6 @@ def _value(one: Argument, options: Mapping[str, Any]) -> object:
     if one.past and at > time.time() + MAX_SKEW_SECONDS:
         raise click.UsageError(f"--{one.name.replace('_', '-')} must not be in the future")
     return at
-
-
-def _scope(options: Mapping[str, Any]) -> Scope:
-    scope = Scope(options["tenant"], options["conversation"])
-    if scope == Scope():
-        raise click.UsageError(
-            "nothing is named; give --tenant, --conversation or both, as the rules bind them"
-        )
-    return scope
 
 
 def _passphrase(options: Mapping[str, Any]) -> Passphrase | None:

@@ -53,11 +53,9 @@ class Kind(Protocol):
     @property
     def syntax(self) -> str:
         """How a value is written, for the reference and for messages."""
-        ...
 
     def read(self, place: Place, problems: Problems) -> Any:  # noqa: ANN401 - by its kind
         """Return the value at a place, or None after reporting what is wrong."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

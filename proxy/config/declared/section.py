@@ -80,10 +80,10 @@ def setting(  # noqa: PLR0913 - what a key has
     return field(default=default, metadata={_DECLARED: part})
 
 
-def one_of(*keys: Key, make: Callable[[str, Any], object]) -> Any:  # noqa: ANN401 - as dataclasses.field
+def one_of(*keys: Key, make: Callable[[str, Any], object] = lambda _, value: value) -> Any:  # noqa: ANN401 - as dataclasses.field
     """Declare a field of a section as several keys, of which a mapping has exactly one.
 
-    `make` returns the field's value from the name of the key that is given and its value.
+    `make` returns the field's value, if it is not that of the key, from the key's name and value.
     """
     optional = tuple(replace(one, default=None) for one in keys)
     alternatives = tuple(one.name for one in keys)

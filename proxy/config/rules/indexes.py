@@ -93,7 +93,6 @@ class _Index:
     kind: FieldIndex = one_of(
         Key("exact", _EXACT, "By equality of whole values."),
         Key("words", _WORDS, "By whole words."),
-        make=lambda _, value: value,
     )
 
 

@@ -89,7 +89,6 @@ class _Sources:
             " at most every five seconds. `{id}` is a label of the path, `{query:id}` a name of the"
             " query. An answer other than 2xx refuses the request; with `select`.",
         ),
-        make=lambda _, value: value,
     )
     also: tuple[NameSource | JsonSource, ...] = setting(
         ListOf(PlainText("source", parse=parse_source), "list of sources"),

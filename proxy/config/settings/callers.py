@@ -36,7 +36,6 @@ class CallerKeys:
             "The address of the JWK Set. It is asked over TLS, without redirects.",
         ),
         Key("file", File(), "The JWK Set, as a file; it is read again when it changes."),
-        make=lambda _, value: value,
     )
     ca: Path | None = setting(
         File(),
@@ -195,7 +194,6 @@ class CallerOver:
     by: CallerCertificate | CallerXfcc = one_of(
         Key("certificate", _CERTIFICATE, "A client certificate of the listener's mutual TLS."),
         Key("xfcc", _XFCC, "What Envoy writes of the certificate of the gateway."),
-        make=lambda _, value: value,
     )
 
 
@@ -231,7 +229,6 @@ class CallerSettings:
             Section(CallerHeader, "caller_header", "`header` of a caller"),
             "A header that a gateway sets; needs `over`.",
         ),
-        make=lambda _, value: value,
     )
     over: CallerOver | None = setting(
         Section(CallerOver, "caller_over", "`over` of a caller; one of `certificate` and `xfcc`"),

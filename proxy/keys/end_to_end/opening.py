@@ -92,7 +92,6 @@ class PackagedOpening:
     ) -> None:
         """Begin with none."""
         self._sessions = sessions
-        self._max_age = settings.revocation_max_age
         self._longest = settings.package_max_age
         self._package_store = package_store
         self._directory = directory

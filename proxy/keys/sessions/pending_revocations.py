@@ -70,15 +70,12 @@ class PendingReporter(Protocol):
 
     def pending(self, one: PendingRevocation, *, kept: bool) -> None:
         """Hear of one that the store did not take; `kept` is whether a file holds it."""
-        ...
 
     def stored(self, one: PendingRevocation, waited: float) -> None:
         """Hear of one that the store has taken after so many seconds."""
-        ...
 
     def failed(self, reason: str) -> None:
         """Hear why the files could not be read, or why nothing could be retried."""
-        ...
 
 
 _Key = tuple[str, bool]

@@ -63,11 +63,9 @@ class Lease(Protocol):
 
         Raises StoreFailed where the store does not take it.
         """
-        ...
 
     async def obtain(self) -> None:
         """See that there is one; raise KeyUnavailable where there can be none."""
-        ...
 
 
 class Sessions:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from ...process import forks
 from ...process.circuit_breaker import CircuitBreaker
@@ -18,27 +19,30 @@ from ..policy import (
     REST_SECONDS,
     SETTLE_SECONDS,
 )
-from . import (
-    Changed,
-    Fenced,
-    FoundRecords,
-    HeldRecords,
-    Offer,
-    Room,
-    Settled,
-    Store,
-    StoreFailed,
-    StoreRefused,
-    Told,
-    Under,
-)
+from . import Changed, Fenced, Room, Store, StoreFailed, StoreRefused, Told
 from .store import Patience
 
+_P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
 Notice = Callable[[str], None]
 """Called with a reason code, for the log, when the store failed or its record was refused."""
+
+
+def _guarded(
+    operation: Callable[Concatenate[Store, _P], Awaitable[_T]], *, patience: float | None = None
+) -> Callable[Concatenate[GuardedStore, _P], Coroutine[Any, Any, _T]]:
+    """Return the operation of a GuardedStore that does as the store inside, in so many seconds."""
+    name = operation.__name__
+
+    async def guarded(self: GuardedStore, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        question: Callable[[], Awaitable[_T]] = partial(getattr(self._store, name), *args, **kwargs)
+        if patience is None:
+            return await self._ask(name, question)
+        return await self._patiently(patience, question)
+
+    return guarded
 
 
 class GuardedStore:
@@ -90,90 +94,19 @@ class GuardedStore:
         """Open the store inside."""
         await self._store.open(changed)
 
-    async def get_or_create(self, offer: Offer) -> HeldRecords:
-        """Do as the store inside."""
-        return await self._ask("get_or_create", lambda: self._store.get_or_create(offer))
-
-    async def replace(self, offer: Offer, *, seen: bytes | None = None) -> HeldRecords:
-        """Do as the store inside."""
-        return await self._ask("replace", lambda: self._store.replace(offer, seen=seen))
-
-    async def find(
-        self, name: str, key_ids: Sequence[str], *, current: bool = False, fence: bool = False
-    ) -> FoundRecords:
-        """Do as the store inside."""
-        return await self._ask(
-            "find", lambda: self._store.find(name, key_ids, current=current, fence=fence)
-        )
-
-    async def revoke(
-        self, name: str, record: bytes, not_before: int, *, seen: bytes | None = None
-    ) -> bytes:
-        """Do as the store inside."""
-        return await self._ask(
-            "revoke", lambda: self._store.revoke(name, record, not_before, seen=seen)
-        )
-
-    async def note(
-        self,
-        name: str,
-        record: bytes | None = None,
-        *,
-        seen: bytes | None = None,
-        publish: bool = False,
-    ) -> bytes | None:
-        """Do as the store inside."""
-        return await self._ask(
-            "note", lambda: self._store.note(name, record, seen=seen, publish=publish)
-        )
-
-    async def keep(  # noqa: PLR0913 - as the protocol has it
-        self,
-        name: str,
-        key_id: str,
-        record: bytes,
-        keep_ms: int,
-        *,
-        seen: bytes | None = None,
-        under: Under | None = None,
-    ) -> HeldRecords:
-        """Do as the store inside."""
-        return await self._ask(
-            "keep", lambda: self._store.keep(name, key_id, record, keep_ms, seen=seen, under=under)
-        )
-
-    async def kept(self, name: str) -> dict[str, bytes]:
-        """Do as the store inside."""
-        return await self._ask("kept", lambda: self._store.kept(name))
-
-    async def listed(self, name: str, key_id: str) -> bool:
-        """Do as the store inside."""
-        return await self._ask("listed", lambda: self._store.listed(name, key_id))
-
-    async def erase(
-        self,
-        name: str,
-        fence: bytes,
-        *,
-        seen: bytes | None = None,
-        only: Sequence[str] | None = None,
-    ) -> dict[str, bytes]:
-        """Do as the store inside, with more patience: SQLite waits until none reads the log."""
-        return await self._patiently(
-            ERASE_SECONDS, lambda: self._store.erase(name, fence, seen=seen, only=only)
-        )
-
-    async def runs(self) -> int:
-        """Do as the store inside."""
-        return await self._ask("runs", self._store.runs)
-
-    async def elsewhere(self) -> str:
-        """Do as the store inside."""
-        return await self._ask("elsewhere", self._store.elsewhere)
-
-    async def settled(self, name: str) -> Settled | None:
-        """Do as the store inside, with more patience: disks are written once a second."""
-        return await self._patiently(SETTLE_SECONDS, lambda: self._store.settled(name))
+    get_or_create = _guarded(Store.get_or_create)
+    replace = _guarded(Store.replace)
+    find = _guarded(Store.find)
+    revoke = _guarded(Store.revoke)
+    note = _guarded(Store.note)
+    keep = _guarded(Store.keep)
+    kept = _guarded(Store.kept)
+    listed = _guarded(Store.listed)
+    runs = _guarded(Store.runs)
+    elsewhere = _guarded(Store.elsewhere)
+    # SQLite waits until none reads the log; disks are written once a second.
+    erase = _guarded(Store.erase, patience=ERASE_SECONDS)
+    settled = _guarded(Store.settled, patience=SETTLE_SECONDS)
 
     async def _patiently(self, seconds: float, question: Callable[[], Awaitable[_T]]) -> _T:
         try:

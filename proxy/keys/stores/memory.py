@@ -17,8 +17,8 @@ from .store import (
     FoundRecords,
     HeldRecords,
     Offer,
+    OneCopy,
     Room,
-    Settled,
     StoreFull,
     Under,
     fence_ms,
@@ -32,7 +32,7 @@ class _Kept:
     ends: float
 
 
-class MemoryStore:
+class MemoryStore(OneCopy):
     """Keeps at most `max_records` current sessions, and as many keys and packages.
 
     A current session makes room for a newer one: it is agreed on again, and its key, if it has one,
@@ -41,8 +41,6 @@ class MemoryStore:
     """
 
     shared = False
-    keeps_time = False
-    subscribed = False
 
     def __init__(self, clock: Callable[[], float], *, max_records: int = MEMORY_RECORDS) -> None:
         """Begin empty."""
@@ -55,10 +53,6 @@ class MemoryStore:
         self._revocations: dict[str, bytes] = {}
         self._notes: dict[str, bytes] = {}
         self._fences: dict[str, _Kept] = {}
-
-    def time(self) -> float | None:
-        """Return None: there is one process, and one clock."""
-        return None
 
     @property
     def room(self) -> Room | None:
@@ -157,18 +151,6 @@ class MemoryStore:
             self._keys.pop(name, None)
         self._number -= len(gone)
         return {key_id: kept.record for key_id, kept in gone.items()}
-
-    async def runs(self) -> int:
-        """Return 0: it loses nothing without losing this process's connection for good."""
-        return 0
-
-    async def elsewhere(self) -> str:
-        """Return that there is no other copy."""
-        return ""
-
-    async def settled(self, name: str) -> Settled | None:
-        """Return None: there are no replicas, and what is acknowledged is where it stays."""
-        return None
 
     async def dump(self) -> dict[str, bytes]:
         """Return every record by its place."""

@@ -5,39 +5,38 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from ...core.errors import UnfitEnvironment
 from ..policy import OVERWRITE_PAUSE_SECONDS, OVERWRITE_SECONDS
 from .sqlite_file import SqliteFile
-from .store import (
-    Changed,
-    FoundRecords,
-    HeldRecords,
-    Offer,
-    Room,
-    Settled,
-    StoreFailed,
-    Under,
-    errno_of,
-)
+from .store import Changed, OneCopy, Room, StoreFailed, errno_of
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
-class SqliteStore:
+def _in_thread(
+    operation: Callable[Concatenate[SqliteFile, _P], _T],
+) -> Callable[Concatenate[SqliteStore, _P], Coroutine[Any, Any, _T]]:
+    """Return the operation of a SqliteStore that does as its file, in its thread."""
+
+    async def done(self: SqliteStore, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        return await self._do(operation, *args, **kwargs)
+
+    return done
+
+
+class SqliteStore(OneCopy):
     """Owns one connection to the file at `path`, and the one thread that uses it.
 
     `clock` returns seconds since 1970: the processes of one machine have the same.
     """
 
     shared = True
-    subscribed = False
-    keeps_time = False
 
     def __init__(self, path: Path, clock: Callable[[], float]) -> None:
         """Touch nothing yet."""
@@ -45,10 +44,6 @@ class SqliteStore:
         self._clock = clock
         self._file: SqliteFile | None = None
         self._thread = ThreadPoolExecutor(1, "sqlite-store")
-
-    def time(self) -> float | None:
-        """Return None: all processes of the machine have one clock."""
-        return None
 
     @property
     def room(self) -> Room | None:
@@ -59,57 +54,18 @@ class SqliteStore:
         """Open the file. Changes by others are not notified; they are found when read again."""
         await asyncio.get_running_loop().run_in_executor(self._thread, self._opened)
 
-    async def get_or_create(self, offer: Offer) -> HeldRecords:
-        """Return the current session, or keep the offer."""
-        return await self._do(SqliteFile.get_or_create, offer)
-
-    async def replace(self, offer: Offer, *, seen: bytes | None = None) -> HeldRecords:
-        """Keep the offer unless the store holds another record than the one seen."""
-        return await self._do(SqliteFile.replace, offer, seen)
-
-    async def find(
-        self, name: str, key_ids: Sequence[str], *, current: bool = False, fence: bool = False
-    ) -> FoundRecords:
-        """Return the revocation and the keys."""
-        return await self._do(SqliteFile.find, name, key_ids, current=current, fence=fence)
-
-    async def revoke(
-        self, name: str, record: bytes, not_before: int, *, seen: bytes | None = None
-    ) -> bytes:
-        """Keep the revocation unless the store holds another than the one seen."""
-        return await self._do(SqliteFile.revoke, name, record, seen)
-
-    async def keep(  # noqa: PLR0913 - as the protocol has it
-        self,
-        name: str,
-        key_id: str,
-        record: bytes,
-        keep_ms: int,
-        *,
-        seen: bytes | None = None,
-        under: Under | None = None,
-    ) -> HeldRecords:
-        """Keep the record unless the store holds another than the one seen, or another fence."""
-        return await self._do(SqliteFile.keep, name, key_id, record, keep_ms, seen, under)
-
-    async def kept(self, name: str) -> dict[str, bytes]:
-        """Return the keys."""
-        return await self._do(SqliteFile.kept, name)
+    get_or_create = _in_thread(SqliteFile.get_or_create)
+    replace = _in_thread(SqliteFile.replace)
+    find = _in_thread(SqliteFile.find)
+    revoke = _in_thread(SqliteFile.revoke)
+    keep = _in_thread(SqliteFile.keep)
+    kept = _in_thread(SqliteFile.kept)
+    note = _in_thread(SqliteFile.note)
+    dump = _in_thread(SqliteFile.dump)
 
     async def listed(self, name: str, key_id: str) -> bool:
         """Return whether there is one: none is found by a list."""
         return (await self.find(name, (key_id,))).keys[0] is not None
-
-    async def note(
-        self,
-        name: str,
-        record: bytes | None = None,
-        *,
-        seen: bytes | None = None,
-        publish: bool = False,
-    ) -> bytes | None:
-        """Keep the note unless the store holds another than the one seen."""
-        return await self._do(SqliteFile.note, name, record, seen)
 
     async def erase(
         self,
@@ -131,22 +87,6 @@ class SqliteStore:
                 raise StoreFailed("log-not-overwritten")
             await asyncio.sleep(OVERWRITE_PAUSE_SECONDS)
         return gone
-
-    async def runs(self) -> int:
-        """Return 0: it loses nothing without losing this process's connection for good."""
-        return 0
-
-    async def elsewhere(self) -> str:
-        """Return that there is no other copy."""
-        return ""
-
-    async def settled(self, name: str) -> Settled | None:
-        """Return None: there are no replicas, and what is acknowledged is where it stays."""
-        return None
-
-    async def dump(self) -> dict[str, bytes]:
-        """Return every record by its place."""
-        return await self._do(SqliteFile.dump)
 
     async def close(self) -> None:
         """Close the file once what is under way has ended."""

@@ -102,7 +102,7 @@ class SqliteFile:
         with self._room(offer.name), self._transaction():
             return self._held(offer.name, CURRENT) or self._keep(offer)
 
-    def replace(self, offer: Offer, seen: bytes | None) -> HeldRecords:
+    def replace(self, offer: Offer, *, seen: bytes | None = None) -> HeldRecords:
         """Do as the store does."""
         with self._room(offer.name), self._transaction():
             held = self._held(offer.name, CURRENT)
@@ -118,18 +118,21 @@ class SqliteFile:
         stands = self._fence(name) if fence else None
         return FoundRecords(self._revocation(name), keys, record, stands)
 
-    def revoke(self, name: str, record: bytes, seen: bytes | None) -> bytes:
+    def revoke(
+        self, name: str, record: bytes, not_before: int, *, seen: bytes | None = None
+    ) -> bytes:
         """Do as the store does."""
         return self._put_endless(f"{name}:{REVOCATION}", record, seen)
 
-    def keep(  # noqa: PLR0913, PLR0917 - as the store has it
+    def keep(  # noqa: PLR0913 - as the store has it
         self,
         name: str,
         key_id: str,
         record: bytes,
         keep_ms: int,
-        seen: bytes | None,
-        under: Under | None,
+        *,
+        seen: bytes | None = None,
+        under: Under | None = None,
     ) -> HeldRecords:
         """Do as the store does."""
         place = key_place(key_id)
@@ -143,7 +146,14 @@ class SqliteFile:
             self._connection.execute(_PUT, (f"{name}:{place}", record, now + keep_ms))
             return HeldRecords(record, keep_ms, self._revocation(name))
 
-    def note(self, name: str, record: bytes | None, seen: bytes | None) -> bytes | None:
+    def note(
+        self,
+        name: str,
+        record: bytes | None = None,
+        *,
+        seen: bytes | None = None,
+        publish: bool = False,
+    ) -> bytes | None:
         """Do as the store does."""
         place = f"{name}:{NOTE}"
         if record is not None:

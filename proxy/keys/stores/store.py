@@ -138,36 +138,30 @@ class Store(Protocol):
     @property
     def shared(self) -> bool:
         """Whether other processes use the same store."""
-        ...
 
     @property
     def subscribed(self) -> bool:
         """Whether changes by other processes are notified; else they are read later."""
-        ...
 
     @property
     def room(self) -> Room | None:
         """How much of the room for keys is taken; None where it is not limited here."""
-        ...
 
     @property
     def keeps_time(self) -> bool:
         """Whether the store has a clock of its own, which decides where others differ."""
-        ...
 
     def time(self) -> float | None:
         """Return the time of the store's own clock, in seconds since 1970.
 
         None as long as it is not known: it comes with the first answer.
         """
-        ...
 
     async def open(self, changed: Changed) -> None:
         """Prepare, and from now on call `changed` for what other processes change, where possible.
 
         It waits for nothing on the network. Raises UnfitEnvironment for files that cannot be used.
         """
-        ...
 
     async def get_or_create(self, offer: Offer) -> HeldRecords:
         """Return the current session of the name; where there is none, keep the offer first.
@@ -175,14 +169,12 @@ class Store(Protocol):
         Of any number of concurrent calls under one name, all return the same record. Raises Fenced
         where the offer would be kept and its fence is not the one that stands.
         """
-        ...
 
     async def replace(self, offer: Offer, *, seen: bytes | None = None) -> HeldRecords:
         """Replace the record seen, or none, by the offer; return what the store then holds.
 
         Keys of earlier sessions stay as they are. Raises Fenced as `get_or_create` does.
         """
-        ...
 
     async def find(
         self, name: str, key_ids: Sequence[str], *, current: bool = False, fence: bool = False
@@ -191,7 +183,6 @@ class Store(Protocol):
 
         Its current session and its fence are returned as well where they are asked for.
         """
-        ...
 
     async def revoke(
         self, name: str, record: bytes, not_before: int, *, seen: bytes | None = None
@@ -201,7 +192,6 @@ class Store(Protocol):
         `not_before` (seconds since 1970) is the time that it says. A store with a clock of its own
         raises ClockRefused for a time in the future.
         """
-        ...
 
     async def note(
         self,
@@ -215,7 +205,6 @@ class Store(Protocol):
 
         It has no end. Its name is published if `publish`. None only reads.
         """
-        ...
 
     async def keep(  # noqa: PLR0913 - what is kept, where, and what it is compared with
         self,
@@ -233,18 +222,15 @@ class Store(Protocol):
         ephemeral session. Raises Fenced where the fence that stands is not the one in `under`; None
         compares none.
         """
-        ...
 
     async def kept(self, name: str) -> dict[str, bytes]:
         """Return all that is kept under a name by key ids, keys of ephemeral sessions included."""
-        ...
 
     async def listed(self, name: str, key_id: str) -> bool:
         """Return whether `kept` looks for a key id: in Redis a list says so.
 
         Any client may edit it, so who relies on being found asks.
         """
-        ...
 
     async def erase(
         self,
@@ -262,36 +248,53 @@ class Store(Protocol):
         store may have written records: the caller verifies them. Raises Fenced where another fence
         stands than the one seen; then nothing is destroyed.
         """
-        ...
 
     async def runs(self) -> int:
         """Return a number that grows whenever the store may have lost what it acknowledged.
 
         That is where a connection was made after one was lost.
         """
-        ...
 
     async def settled(self, name: str) -> Settled | None:
         """Wait until what was written under a name outlasts a crash and a failover, if it can.
 
         That takes some seconds at most. None where a write that is acknowledged has settled.
         """
-        ...
 
     async def elsewhere(self) -> str:
         """Return who may have written to another copy of the store, unknown to this one.
 
         It is empty where there is one copy, or one that takes no writes alone.
         """
-        ...
 
     async def dump(self) -> dict[str, bytes]:
         """Return every record by its place, to look for leaks."""
-        ...
 
     async def close(self) -> None:
         """Close all connections and drop records in memory."""
-        ...
+
+
+class OneCopy:
+    """What stores have in common that only the processes of one machine use, so with one clock."""
+
+    subscribed = False
+    keeps_time = False
+
+    def time(self) -> float | None:
+        """Return None: those processes have one clock."""
+        return None
+
+    async def runs(self) -> int:
+        """Return 0: it loses nothing without losing this process's connection for good."""
+        return 0
+
+    async def elsewhere(self) -> str:
+        """Return that there is no other copy."""
+        return ""
+
+    async def settled(self, name: str) -> Settled | None:
+        """Return None: there are no replicas, and what is acknowledged is where it stays."""
+        return None
 
 
 class StoreFailed(Exception):

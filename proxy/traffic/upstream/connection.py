@@ -177,11 +177,6 @@ class UpstreamConnection(UpstreamSocket):
             and not transport.is_closing()
         )
 
-    @property
-    def size(self) -> int:
-        """How many bytes of the body have come and are not yet read."""
-        return self._size
-
     def begin(self, *, head_only: bool, upgrade: bool) -> None:
         """Prepare for one message."""
         self.wrote = False

@@ -68,11 +68,6 @@ class UpstreamSocket(Sending):
         else:
             self._transport.close()
 
-    @property
-    def paused(self) -> bool:
-        """Whether nothing more is read until what has come is taken."""
-        return not self._reading
-
     def pause(self) -> None:
         """Stop reading."""
         if self._reading and self._transport is not None and not self._transport.is_closing():

@@ -99,11 +99,6 @@ class AdminListeners:
         self.calls: AuditedCalls | None = None
         """The audit log for calls, if there is one."""
 
-    @property
-    def wanted(self) -> bool:
-        """Whether an admin or health listener is configured."""
-        return self._settings.admin is not None or self._settings.health is not None
-
     def port(self, name: str) -> int:
         """Return the TCP port of `admin` or `health`."""
         return sockets.port_of(self._bound[name][1])

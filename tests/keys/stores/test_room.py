@@ -110,7 +110,7 @@ def test_a_file_that_is_beyond_its_room_already_opens(tmp_path: Path) -> None:
         with pytest.raises(StoreFull):
             small.get_or_create(offer(10**6, bytes(8000)))
         assert small.find("n7", ["s1"]).keys[0] is not None
-        assert small.revoke("gone", b"revoked", None) == b"revoked"
+        assert small.revoke("gone", b"revoked", 0) == b"revoked"
 
 
 # --- sessions -------------------------------------------------------------------------------------

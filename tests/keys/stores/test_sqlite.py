@@ -254,7 +254,7 @@ def test_a_reader_that_never_ends_leaves_room_for_revocations(
         with pytest.raises(StoreFull):
             keep_many(file, 100, 10_000)
         assert log.stat().st_size < 2 * policy.MOST_LOG_BYTES
-        assert file.revoke("n1", b"revoked", None) == b"revoked"
+        assert file.revoke("n1", b"revoked", 0) == b"revoked"
     keep_many(file, 100_000, 16)
     assert log.stat().st_size <= small_log
     file.close()

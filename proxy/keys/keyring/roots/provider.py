@@ -37,7 +37,6 @@ class RootProvider(Protocol):
     @property
     def kind(self) -> str:
         """Its name in ROOTS, in the configuration and in the wrappings of a keyring's file."""
-        ...
 
     @property
     def key(self) -> str:
@@ -47,7 +46,6 @@ class RootProvider(Protocol):
         name alone is not unique: 1 to 1,024 printable ASCII characters. It is written into the
         wrapping, where it finds that wrapping again; a call uses the configuration alone.
         """
-        ...
 
     def wrap(self, plaintext: bytes, keyring_id: str) -> Members:
         """Return the wrapped bytes, with what `unwrap` needs besides; not `kind`, `key`, `made`.
@@ -56,14 +54,12 @@ class RootProvider(Protocol):
 
         Raises KeyringError when it cannot wrap, or when its secret is too weak.
         """
-        ...
 
     def unwrap(self, members: Members, keyring_id: str) -> bytes:
         """Return the bytes that `wrap` took for the same keyring.
 
         Raises KeyringError, without any secret, for other members and when it cannot unwrap.
         """
-        ...
 
     def examine(self) -> list[Finding]:
         """Return what `doctor` should say about the root besides that it opens the keyring.
@@ -72,7 +68,6 @@ class RootProvider(Protocol):
         is no finding above `unknown`. It changes nothing. Raises KeyringError when the root cannot
         be asked at all.
         """
-        ...
 
 
 class LocalRoot(ABC):

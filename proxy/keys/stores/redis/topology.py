@@ -69,7 +69,6 @@ class Reach(Protocol):
 
         All its keys are in the slot of `key`.
         """
-        ...
 
     async def ask_script(
         self, key: str, *words: Word, read: Callable[[Answer], tuple[float, _T]], then: Then = None
@@ -78,24 +77,19 @@ class Reach(Protocol):
 
         `then` is awaited afterwards with the connection that it came over.
         """
-        ...
 
     @property
     def clocks(self) -> Sequence[ServerClock]:
         """The clocks of all that were asked so far."""
-        ...
 
     async def nodes(self) -> Sequence[Client]:
         """Return a client of each Redis that holds records."""
-        ...
 
     def any_node(self) -> Client:
         """Return a client of a Redis that receives publications."""
-        ...
 
     def close(self) -> None:
         """Close all connections."""
-        ...
 
 
 class One:
