@@ -120,6 +120,25 @@ def test_workers_end_when_their_run_is_killed(clinic: Path) -> None:
     sealyard("migrate", "verify", "job.yaml")
 
 
+def test_workers_whose_run_is_killed_do_not_write_what_they_are_at(clinic: Path) -> None:
+    slow = [*SEALYARD, "migrate", "seal", "job.yaml", "--workers", "3", "--rate", "20"]
+    with subprocess.Popen(slow, env=os.environ | SET) as run:  # noqa: S603 - ourselves
+        workers = awaited(run.pid, 3)
+        await_rows(clinic, 3)
+        with closing(sqlite3.connect(clinic, isolation_level=None)) as database:
+            database.execute("BEGIN IMMEDIATE")
+            time.sleep(1)  # each of them is at a batch by then, and waits for the lock
+            run.kill()
+            run.wait()
+            before = stored(clinic)
+            database.execute("ROLLBACK")
+    deadline = time.monotonic() + 20
+    while any(Path(f"/proc/{one}").exists() for one in workers):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert stored(clinic) == before
+
+
 @pytest.mark.parametrize("workers", [1, 3])
 def test_ctrl_c_ends_a_run_and_its_workers_and_the_next_goes_on(clinic: Path, workers: int) -> None:
     words = ("migrate", "seal", "job.yaml", "--workers", str(workers), "--rate", "6")

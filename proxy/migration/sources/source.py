@@ -18,13 +18,16 @@ from .keepers import Inspection
 Replaced = tuple[StoredRow, Sequence[bytes | None]]
 """A row as it was read, and its new cells; None keeps a cell."""
 
+Look = Callable[[], None]
+"""Raises where what is about to be written must not be."""
+
 
 class Source(Protocol):
     """The rows of one table, in the order of their keys."""
 
     name: str
     """What distinguishes this place and table from another, without a secret."""
-    look: Callable[[], None]
+    look: Look
     """Called before a transaction commits or a request writes: what it raises undoes that."""
 
     @property
@@ -109,7 +112,7 @@ def nothing() -> None:
 class ReadInOrder:
     """What is the same for all that one process reads from its beginning to its end."""
 
-    look: Callable[[], None] = staticmethod(nothing)
+    look: Look = staticmethod(nothing)
 
     @property
     def refused(self) -> Mapping[Key, str]:
