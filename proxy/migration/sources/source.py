@@ -83,6 +83,9 @@ class Source(Protocol):
         returned them, or are `refused`.
         """
 
+    def edition(self) -> str:
+        """Return what is another one once rows may have other keys; empty where they keep them."""
+
     def exclude(self) -> None:
         """Keep other runs that write from the table for as long as it is open.
 
@@ -130,6 +133,10 @@ class ReadInOrder:
     def borders(self, parts: int) -> list[Key]:
         """Return none: it has one reader."""
         return []
+
+    def edition(self) -> str:
+        """Return nothing: no row has another key later."""
+        return ""
 
     def exclude(self) -> None:
         """Do nothing: it has one reader, and a backend compares what it writes."""

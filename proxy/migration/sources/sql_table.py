@@ -180,6 +180,10 @@ class SqlTable(ABC):
         self._run(f"ALTER TABLE {copy} RENAME TO {self._own}")
         self._of = f"{self.temporary}{self._own}"
 
+    def edition(self) -> str:
+        """Return nothing: rows keep their keys."""
+        return ""
+
     @abstractmethod
     def exclude(self) -> None:
         """Keep other runs that write from the table; raise MigrationFailed where one has it."""
