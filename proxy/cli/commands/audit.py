@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import secrets
 import sys
@@ -23,7 +24,6 @@ from ...core.errors import UnfitEnvironment
 from ...keys import private_file
 from ...keys.audit import head_record, verification
 from ...keys.audit.head_record import Head
-from ...keys.audit.line import stamp
 from ...keys.audit.opened import Question
 from ...keys.audit.verification import AuditVerdict
 from ...keys.keyring import poison
@@ -34,7 +34,7 @@ from ...keys.operations import erase_receipt
 from ...migration.retirement import has_tags
 from ..policy import AUDIT_KEY_BYTES, MOST_POISON, RECEIPT_BYTES, ExitCode
 from ..support import console
-from ..support.console import FILE, parse_time
+from ..support.console import FILE, parse_instant, parse_time
 from ..support.files import read_report
 from ..support.keyring_options import KeyringPlace, context_options, keyring_options
 
@@ -141,8 +141,8 @@ def show(  # noqa: PLR0913 - each is one option
         keyring.names_of(scope) if scope != Scope() else (),
         caller,
         [caller_name(one, issuer or "", subject or "") for one in known],
-        since=since and stamp(parse_time(since)),
-        until=until and stamp(parse_time(until)),
+        since=-math.inf if since is None else parse_instant(since),
+        until=math.inf if until is None else parse_instant(until),
     )
     head = head_record.load_beside((files or (place.audit.path,))[-1], key)
     chosen = files or verification.with_rotated(place.audit.path, key)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
-from .line import ATTEMPTED, OVER
+from .line import ATTEMPTED, OVER, instant
 from .verification import Read
 
 
@@ -15,15 +16,16 @@ class Question:
     """Which lines are wanted. An empty member asks for nothing.
 
     `names` are those of conversations, `subjects` those of callers with the ids of their keys, and
-    `since` and `until` times as lines write them. Call it with each line in the order of the log.
+    `since` and `until` in seconds since 1970; that of `until` is not wanted itself. Call it with
+    each line in the order of the log.
     """
 
     event: str = ""
     names: Collection[str] = ()
     caller: str = ""
     subjects: Collection[tuple[str, str]] = ()
-    since: str | None = None
-    until: str | None = None
+    since: float = -inf
+    until: float = inf
     _delivered: dict[str, str] = field(init=False, default_factory=dict)
 
     def __call__(self, line: Read) -> bool:
@@ -55,8 +57,8 @@ class Question:
         return not self.event or line.event == self.event or line.event.startswith(f"{self.event}.")
 
     def _is_of_time(self, members: Mapping[str, Any]) -> bool:
-        at = _text(members.get("at"))
-        return (self.since or "") <= at and (self.until is None or at < self.until)
+        whenever = (self.since, self.until) == (-inf, inf)  # a million lines are not parsed
+        return whenever or self.since <= instant(_text(members.get("at"))) < self.until
 
     def _is_about(self, members: Mapping[str, Any]) -> bool:
         if self.caller and members.get("caller") != self.caller:
