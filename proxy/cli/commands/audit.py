@@ -34,7 +34,7 @@ from ...keys.operations import erase_receipt
 from ...migration.retirement import has_tags
 from ..policy import AUDIT_KEY_BYTES, MOST_POISON, RECEIPT_BYTES, ExitCode
 from ..support import console
-from ..support.console import FILE, parse_instant, parse_time
+from ..support.console import FILE, parse_time
 from ..support.files import read_report
 from ..support.keyring_options import KeyringPlace, context_options, keyring_options
 
@@ -141,8 +141,8 @@ def show(  # noqa: PLR0913 - each is one option
         keyring.names_of(scope) if scope != Scope() else (),
         caller,
         [caller_name(one, issuer or "", subject or "") for one in known],
-        since=-math.inf if since is None else parse_instant(since),
-        until=math.inf if until is None else parse_instant(until),
+        since=-math.inf if since is None else parse_time(since),
+        until=math.inf if until is None else parse_time(until),
     )
     head = head_record.load_beside((files or (place.audit.path,))[-1], key)
     chosen = files or verification.with_rotated(place.audit.path, key)
@@ -242,7 +242,7 @@ def plant(  # noqa: PLR0913 - each is one option
         raise click.UsageError("--json-value does not apply to --form base64")
     keyring = open_keyring(place.path, place.roots)
     now = int(time.time())
-    began = now - secrets.randbelow(_DAY) if at is None else parse_time(at)
+    began = now - secrets.randbelow(_DAY) if at is None else int(parse_time(at))
     if not 0 <= began <= now:
         raise click.UsageError("--at is not between 1970 and now; give a time that has passed")
     looks = Looks(form, length, ephemeral=ephemeral, json_value=json_value)

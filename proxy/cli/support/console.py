@@ -182,12 +182,7 @@ def utc(at: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at))
 
 
-def parse_time(text: str) -> int:
-    """Do as `parse_instant`, in whole seconds."""
-    return int(parse_instant(text))
-
-
-def parse_instant(text: str) -> float:
+def parse_time(text: str) -> float:
     """Return a time in RFC 3339, with its offset, as seconds since 1970.
 
     Raises a usage error for anything else.

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hmac
 import json
-import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -133,15 +132,6 @@ class LineReader:
 def stamp(at: float) -> str:
     """Return a time (seconds since 1970) as lines write it: UTC, to the millisecond."""
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
-
-
-def instant(text: str) -> float:
-    """Return the time of a `stamp` in seconds since 1970; before all others for what is none."""
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        return -math.inf
-    return -math.inf if at.tzinfo is None else at.timestamp()
 
 
 def begun(at: float, event: str) -> bytes:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from math import inf
 from typing import Any
 
-from .line import ATTEMPTED, OVER, instant
+from .line import ATTEMPTED, OVER
 from .verification import Read
 
 
@@ -58,7 +59,7 @@ class Question:
 
     def _is_of_time(self, members: Mapping[str, Any]) -> bool:
         whenever = (self.since, self.until) == (-inf, inf)  # a million lines are not parsed
-        return whenever or self.since <= instant(_text(members.get("at"))) < self.until
+        return whenever or self.since <= _instant(members.get("at")) < self.until
 
     def _is_about(self, members: Mapping[str, Any]) -> bool:
         if self.caller and members.get("caller") != self.caller:
@@ -76,3 +77,12 @@ def _text(value: object) -> str:
 
 def _texts(value: object) -> tuple[str, ...]:
     return tuple(map(_text, value)) if isinstance(value, list) else ()
+
+
+def _instant(at: object) -> float:
+    """Return the time of a line in seconds since 1970; before all others for what is none."""
+    try:
+        found = datetime.fromisoformat(_text(at))
+    except ValueError:
+        return -inf
+    return -inf if found.tzinfo is None else found.timestamp()

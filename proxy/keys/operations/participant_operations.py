@@ -21,6 +21,7 @@ from ..participants.private_key import Opener
 from ..participants.public_key import Kind
 from ..participants.registry import Change
 from ..policy import DIRECTORY_SECONDS
+from ..sessions.session_control import require_clock
 from .verb import At, Done, Fresh
 
 _TAKES_AWAY: Final = frozenset({"revoke", "rotate", "expire"})
@@ -101,7 +102,7 @@ async def prekey(  # noqa: PLR0913 - each is one option
     """
     people, _ = await at.participants()
     found = await people.find(participant)
-    at.sessions.clock.require_right()  # those past their grace are deleted, by our clock
+    require_clock(at.sessions)  # those past their grace are deleted, by our clock
     opener, now = _opener(at, under, passphrase), int(at.clock())
     signing = [
         one for one in found.keys if one.public.use == "sig" and one.seals(now) and one.private
