@@ -59,7 +59,8 @@ def test_several_workers_count_and_leave_what_one_does(clinic: Path) -> None:
         together = counts(verb, 3, others)
 
         assert together["rows"] == ROWS
-        assert {**together, "proof": ""} == {**alone, "proof": ""}
+        how = {"proof": "", "proves": ""}  # one worker reads one state of SQLite, several do not
+        assert {**together, **how} == {**alone, **how}
     assert CANARY not in clinic.read_bytes().decode("latin-1")
     counts("open", 3)
 
