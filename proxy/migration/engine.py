@@ -14,7 +14,7 @@ from typing import Any, Final
 from ..keys.fleet.command_lease import SealingLease
 from .job.model import WRITING, StoredTable, Verb
 from .policy import BATCH_TRIES
-from .sources.source import Source
+from .sources.source import Look, Source, nothing
 from .values.states import Outcome, Tally
 from .values.treatment import Key, RowTreatment, Treated
 
@@ -85,15 +85,22 @@ async def run(  # noqa: PLR0913 - what a worker has, and the lease by name
     reached: Reached,
     *,
     lease: SealingLease,
+    look: Look = nothing,
 ) -> None:
     """Treat the rows of a part that are left.
 
-    What was sealed before rights were taken away is sealed again before it is written. Raises
-    MigrationFailed where rows cannot be read or written, KeyUnavailable where the `lease` has
-    ended: then all that was reached is done.
+    `look` is called before what was written counts, and raises where it must not. What was sealed
+    before rights were taken away is sealed again before it is written. Raises MigrationFailed where
+    rows cannot be read or written, KeyUnavailable where the `lease` has ended: then all that was
+    reached is done.
     """
     batch = _Batch(verb, source, source.table.limits(source.widths()))
-    source.look = lease.look
+
+    def looked() -> None:
+        look()
+        lease.look()
+
+    source.look = looked
     while page := source.page(part.after, part.until):
         counted, last = Tally(), page[-1].key
         counted.rows = len(page)

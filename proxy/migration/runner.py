@@ -69,12 +69,15 @@ class _Work:
         self._asked = 0.0
         self._parts: list[RowRange] = []
         self._places: list[str] = []
+        self._sources: list[Source] = []
+        self._editions: list[str] = []
         self._counts: list[int | None] = []
         self.proof: Proof = "pages"
 
     async def run(self) -> list[RowRange]:
         order, team = self._order, self._team
         sources = [self._worker.source(at) for at in range(len(order.job.tables))]
+        self._sources, self._editions = sources, [one.edition() for one in sources]
         states: list[str | None] = [None] * len(sources)
         if order.verb == "verify":
             states = [one.begin_proof() for one in sources]
@@ -85,7 +88,7 @@ class _Work:
             for one in {source.name: source for source in sources}.values():
                 one.exclude()
             order.steering.begin()
-        held = order.state.read(self._places) if order.state is not None else None
+        held = order.state.read(self._places, self._editions) if order.state is not None else None
         self._parts = held or [
             RowRange(at, after, until)
             for at, source in enumerate(sources)
@@ -106,6 +109,7 @@ class _Work:
         finally:
             self._progress.end()
             self._keep()
+        self._require_keys()
         if self.proof == "snapshot":
             self._require_all(sources)
         return self._parts
@@ -131,6 +135,15 @@ class _Work:
     def _rows_of(self, table: int) -> int:
         """Return how many rows of a table were read."""
         return total(part for part in self._parts if part.table == table).rows
+
+    def _require_keys(self) -> None:
+        """Raise MigrationFailed where rows may have got other keys: some were read twice or not."""
+        if self.proof == "snapshot":
+            return
+        for one, edition in zip(self._sources, self._editions, strict=True):
+            if one.edition() != edition:
+                told = "VACUUM may have given rows other numbers; run it again: it begins anew"
+                raise MigrationFailed("rows-renumbered", detail=f"{one.table.name}: {told}")
 
     def _require_all(self, sources: Sequence[Source]) -> None:
         """Raise MigrationFailed where a table has other rows than those that its key led to."""
@@ -158,6 +171,7 @@ class _Work:
         if now - self._kept >= STATE_SECONDS:
             self._kept = now
             self._keep()
+            self._require_keys()
         self._progress.reached(self._order.job.tables[part.table].name, rows)
         self._rows += rows
         if self._order.rate is not None:
@@ -187,4 +201,4 @@ class _Work:
 
     def _keep(self) -> None:
         if self._order.state is not None:
-            self._order.state.write(self._parts, self._places)
+            self._order.state.write(self._parts, self._places, self._editions)

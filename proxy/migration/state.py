@@ -39,11 +39,14 @@ class StateFile:
         self._key = key
         self._mark = mark
 
-    def read(self, places: Sequence[str] | None = None) -> list[RowRange] | None:
+    def read(
+        self, places: Sequence[str] | None = None, editions: Sequence[str] = ()
+    ) -> list[RowRange] | None:
         """Return the parts; None where there are none.
 
         Raises MigrationFailed for another's. `places` are the names of the sources, once they are
-        open: then they must be the ones that were written.
+        open: then they must be the ones that were written. Those of other `editions` are as none:
+        rows that were left have other keys by now.
         """
         try:
             text = self.path.read_bytes()
@@ -59,11 +62,20 @@ class StateFile:
             return None
         if places is not None and said["places"] != list(places):
             raise self._refused()
+        if places is not None and said["editions"] != list(editions):
+            return None
         return [RowRange.from_json(one) for one in said["parts"]]
 
-    def write(self, parts: Sequence[RowRange], places: Sequence[str] = ()) -> None:
+    def write(
+        self, parts: Sequence[RowRange], places: Sequence[str] = (), editions: Sequence[str] = ()
+    ) -> None:
         """Replace the file."""
-        said = {"mark": self._mark, "places": places, "parts": [one.to_json() for one in parts]}
+        said = {
+            "mark": self._mark,
+            "places": places,
+            "editions": editions,
+            "parts": [one.to_json() for one in parts],
+        }
         line = json.dumps(said).encode()
         tag = records.sign(line, _LABEL, self._identity, self._key)[len(line) :]
         private_file.write(self.path, line + b" " + base64url.encode(tag) + b"\n")

@@ -2,8 +2,8 @@
 
 They are forked, so the keyring is opened once and no key passes through a pipe: positions and
 counts alone do. A worker that has written a batch says so and waits. The run keeps the position,
-holds all workers to one rate, and lets it go on. Where the run has ended, in whatever way, its
-workers end at the next border of batches.
+holds all workers to one rate, and lets it go on. Where the run has been killed, its workers write
+nothing more: the batch that they are at is undone.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import signal
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
+from dataclasses import replace
+from functools import partial
 from multiprocessing.connection import Connection, Pipe, wait
 from typing import Any, NoReturn, Self
 
@@ -31,13 +33,14 @@ class Team:
         """Fork them."""
         self.size = workers
         self._pids: dict[Connection, int] = {}
+        run = os.getpid()
         for _ in range(workers):
             ours, theirs = Pipe()
             pid = os.fork()
             if not pid:
                 for one in (ours, *self._pids):  # or no worker would see that the run has ended
                     one.close()
-                _become(order, theirs)
+                _become(replace(order, look=partial(_require_run, run)), theirs)
             theirs.close()
             self._pids[ours] = pid
 
@@ -99,6 +102,12 @@ def _heard(worker: Connection) -> dict[str, Any] | None:
     except (EOFError, ConnectionError):
         return None
     return heard
+
+
+def _require_run(pid: int) -> None:
+    """Raise EOFError where the run, our parent, was killed: what has no state is not written."""
+    if os.getppid() != pid:
+        raise EOFError
 
 
 def _become(order: Order, run: Connection) -> NoReturn:

@@ -17,7 +17,7 @@ from . import engine
 from .engine import Reached, RowRange
 from .job.model import SEALING, Job, Verb
 from .policy import LEAST_SCOPES
-from .sources.source import Source
+from .sources.source import Look, Source, nothing
 from .sources.table import open_source, scopes, treatment
 from .state import StateFile
 from .steering import Steering
@@ -33,6 +33,7 @@ class Order:
     `streams` are what a pipe reads and writes; `clock` gives seconds since 1970. A run ends once
     `outdated` says that another KEK is to seal, or `steering` that it is to stop. `lease` makes
     that of one process, None where no store is shared. Values of `only` one conversation change.
+    `look` raises where nothing may be written any more.
     """
 
     job: Job
@@ -46,6 +47,7 @@ class Order:
     steering: Steering = field(default_factory=Steering)
     lease: Callable[[], CommandLease] | None = None
     only: str | None = None
+    look: Look = nothing
 
 
 class Worker:
@@ -87,9 +89,9 @@ class Worker:
 
     async def treat_as(self, verb: Verb, source: Source, part: RowRange, reached: Reached) -> None:
         """Treat what is left of a part of some source with some verb."""
-        lease = self._leased(verb)
-        treats = treatment(source, verb, self._sessions, self._sealing, self._order.only)
-        await engine.run(part, verb, source, treats, reached, lease=lease)
+        lease, order = self._leased(verb), self._order
+        treats = treatment(source, verb, self._sessions, self._sealing, order.only)
+        await engine.run(part, verb, source, treats, reached, lease=lease, look=order.look)
 
     def _leased(self, verb: Verb) -> SealingLease:
         """Return the lease that this process seals under; it ends with `close`."""

@@ -196,7 +196,9 @@ def _write_receipts(folder: Path, kept: Keyring, now: int) -> list[dict[str, Any
         )
         for name, scope in scopes.items()
     }
-    said["kek"] = erase_receipt.of_kek(kept.entry("k3"))
+    gone = kept.entry("k3")
+    claims = {"kek": gone.id, "number": gone.number, "created": gone.created}
+    said["kek"] = erase_receipt.of_kek(claims)
     items = []
     for name, one in said.items():
         file = f"receipt-{name}.jws"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import secrets
 import sys
@@ -22,7 +23,6 @@ from ...core.errors import UnfitEnvironment
 from ...keys import private_file
 from ...keys.audit import head_record, verification
 from ...keys.audit.head_record import Head
-from ...keys.audit.line import stamp
 from ...keys.audit.opened import Question
 from ...keys.audit.verification import AuditVerdict
 from ...keys.keyring import poison
@@ -139,8 +139,8 @@ def show(  # noqa: PLR0913 - each is one option
         keyring.names_of(scope) if scope != Scope() else (),
         caller,
         [caller_name(one, issuer or "", subject or "") for one in known],
-        since=since and stamp(parse_time(since)),
-        until=until and stamp(parse_time(until)),
+        since=-math.inf if since is None else parse_time(since),
+        until=math.inf if until is None else parse_time(until),
     )
     head = head_record.load_beside((files or (place.audit.path,))[-1], key)
     chosen = files or verification.with_rotated(place.audit.path, key)
@@ -240,7 +240,7 @@ def plant(  # noqa: PLR0913 - each is one option
         raise click.UsageError("--json-value does not apply to --form base64")
     keyring = open_keyring(place.path, place.roots)
     now = int(time.time())
-    began = now - secrets.randbelow(_DAY) if at is None else parse_time(at)
+    began = now - secrets.randbelow(_DAY) if at is None else int(parse_time(at))
     if not 0 <= began <= now:
         raise click.UsageError("--at is not between 1970 and now; give a time that has passed")
     looks = Looks(form, length, ephemeral=ephemeral, json_value=json_value)

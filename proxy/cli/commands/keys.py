@@ -11,8 +11,11 @@ from typing import Any, Final
 
 import click
 
+from ...core.crypto.derivation import audit_key
+from ...keys.audit import verification
+from ...keys.audit.opened import Question
 from ...keys.keyring.file import create_keyring, open_keyring
-from ...keys.keyring.kek import FILLS, KekEntry
+from ...keys.keyring.kek import FILLS
 from ...keys.keyring.keyring import UNSIGNED, Keyring, create
 from ...keys.operations import erase_receipt
 from ...keys.policy import MAX_REVOCATIONS
@@ -44,6 +47,7 @@ from . import (
     keys_unlock,
 )
 
+_DESTROY: Final = "keys.destroy"
 _ID_HELP: Final = (
     "The name of the KEK, to which a dash and four characters of its key are added; default: k and"
     " those four."
@@ -223,28 +227,45 @@ def destroy(  # noqa: PLR0913 - its options
     `sealyard audit verify-receipt`. What the KEK sealed never opens again, once the backups that
     the receipt names are destroyed, too. If processes share a store, the KEK must have been
     disabled in each of them for longer than a lease, which takes six seconds; it exits with 1
-    otherwise.
+    otherwise. If it was killed before the receipt was written, run it again: the audit log tells
+    what was destroyed.
     """  # noqa: D301 - see above
-    gone: list[KekEntry] = []
-
-    def change(keyring: Keyring) -> Keyring:
-        changed = keyring.remove(kek_id)
-        gone.append(keyring.entry(kek_id))
-        return changed
-
     with reserve_receipt(file) as kept:
-        if not yes:
-            ask(*_depending(place, kek_id, "ever again"))
-        if not anyway:
-            require_disabled(place, kek_id, expect)
-        keyring = update(place, "keys.destroy", change, kek=kek_id)
-        said = erase_receipt.of_kek(gone[-1], indexed=bool(keyring.index))
+        keyring = open_keyring(place.path, place.roots)
+        claims = _destroyed(place, keyring, kek_id)
+        if claims is None:
+            if not yes:
+                ask(*_depending(place, kek_id, "ever again"))
+            if not anyway:
+                require_disabled(place, kek_id, expect)
+            entry = asked(partial(keyring.entry, kek_id))
+            claims = {"kek": kek_id, "number": entry.number, "created": entry.created}
+            keyring = update(place, _DESTROY, lambda one: one.remove(kek_id), **claims)
+        said = erase_receipt.of_kek(claims, indexed=bool(keyring.index))
         receipt = erase_receipt.sign(said, keyring.record_key, now=int(time.time()))
     fence(place, keyring, 0)
     problem = give_receipt(receipt, receipt, kept)
     console.say(f"{kek_id} is removed from {place.path}; reload Sealyard, and destroy the backups")
     if problem:
         raise console.Failure(problem, ExitCode.ENVIRONMENT)
+
+
+def _destroyed(place: KeyringPlace, keyring: Keyring, kek_id: str) -> dict[str, Any] | None:
+    """Return what a receipt says of a KEK that is gone; None where none of that id was destroyed.
+
+    A command that was killed left the line of the audit log, which is there before the KEK goes,
+    and the retired number, which tells that it went.
+    """
+    if not keyring.retired or any(one.id == kek_id for one in keyring.keks):
+        return None
+    key = audit_key(keyring.record_key)
+    files = verification.with_rotated(place.audit.path, key)
+    found, _ = verification.select(files, key, Question(_DESTROY))
+    for line in reversed(found):
+        claims = {name: line.members.get(name) for name in ("kek", "number", "created")}
+        if line.authentic and claims["kek"] == kek_id and claims["number"] in keyring.retired:
+            return claims
+    return None
 
 
 def _depending(place: KeyringPlace, kek_id: str, how_long: str) -> Iterator[str]:

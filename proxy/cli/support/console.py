@@ -182,8 +182,8 @@ def utc(at: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at))
 
 
-def parse_time(text: str) -> int:
-    """Return a time in RFC 3339, with its offset, as seconds since 1970, rounded down.
+def parse_time(text: str) -> float:
+    """Return a time in RFC 3339, with its offset, as seconds since 1970.
 
     Raises a usage error for anything else.
     """
@@ -193,4 +193,4 @@ def parse_time(text: str) -> int:
         parsed = None
     if parsed is None or parsed.tzinfo is None:
         raise click.UsageError(f"`{text}` is not a time; write one such as 2026-11-24T18:00:00Z")
-    return int(parsed.timestamp())
+    return parsed.timestamp()

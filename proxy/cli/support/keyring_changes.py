@@ -42,7 +42,7 @@ expect_option = click.option(
 
 
 def update(
-    place: KeyringPlace, event: str, change: Callable[[Keyring], Keyring], **values: str
+    place: KeyringPlace, event: str, change: Callable[[Keyring], Keyring], **values: str | int
 ) -> Keyring:
     """Apply `change` to the keyring's file and return the new keyring."""
 

@@ -329,7 +329,7 @@ def _value(one: Argument, options: Mapping[str, Any]) -> object:
         return value
     if one.form == "jwk":
         return _public_key(value, options["use"])
-    at = parse_time(value)
+    at = int(parse_time(value))
     if one.past and at > time.time() + MAX_SKEW_SECONDS:
         raise click.UsageError(f"--{one.name.replace('_', '-')} must not be in the future")
     return at

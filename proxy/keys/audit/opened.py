@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
+from math import inf
 from typing import Any
 
 from .line import ATTEMPTED, OVER
@@ -15,15 +17,16 @@ class Question:
     """Which lines are wanted. An empty member asks for nothing.
 
     `names` are those of conversations, `subjects` those of callers with the ids of their keys, and
-    `since` and `until` times as lines write them. Call it with each line in the order of the log.
+    `since` and `until` in seconds since 1970; that of `until` is not wanted itself. Call it with
+    each line in the order of the log.
     """
 
     event: str = ""
     names: Collection[str] = ()
     caller: str = ""
     subjects: Collection[tuple[str, str]] = ()
-    since: str | None = None
-    until: str | None = None
+    since: float = -inf
+    until: float = inf
     _delivered: dict[str, str] = field(init=False, default_factory=dict)
 
     def __call__(self, line: Read) -> bool:
@@ -55,8 +58,8 @@ class Question:
         return not self.event or line.event == self.event or line.event.startswith(f"{self.event}.")
 
     def _is_of_time(self, members: Mapping[str, Any]) -> bool:
-        at = _text(members.get("at"))
-        return (self.since or "") <= at and (self.until is None or at < self.until)
+        whenever = (self.since, self.until) == (-inf, inf)  # a million lines are not parsed
+        return whenever or self.since <= _instant(members.get("at")) < self.until
 
     def _is_about(self, members: Mapping[str, Any]) -> bool:
         if self.caller and members.get("caller") != self.caller:
@@ -74,3 +77,12 @@ def _text(value: object) -> str:
 
 def _texts(value: object) -> tuple[str, ...]:
     return tuple(map(_text, value)) if isinstance(value, list) else ()
+
+
+def _instant(at: object) -> float:
+    """Return the time of a line in seconds since 1970; before all others for what is none."""
+    try:
+        found = datetime.fromisoformat(_text(at))
+    except ValueError:
+        return -inf
+    return -inf if found.tzinfo is None else found.timestamp()

@@ -219,15 +219,10 @@ class Directory:
         return any(known)
 
     async def _without_ended(self, name: str, participant: Participant) -> Participant:
-        """Delete prekeys whose grace has ended: the first process that looks does so.
-
-        A process whose clock is wrong leaves them alone: what it deletes is lost for all.
-        """
-        if self._sessions.clock.wrong:
-            return participant
+        """Delete prekeys whose grace has ended: the first process whose clock is right does so."""
         now = self._clock()
         ended = len(participant.keys) - len(participant.without_ended(now).keys)
-        if not ended:
+        if not ended or self._sessions.clock.wrong:  # what is deleted is lost for all
             return participant
         event = "participants.prekeys_deleted"
         await self._sessions.write_down(event, participant=name, keys=ended)

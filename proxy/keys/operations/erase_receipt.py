@@ -18,7 +18,6 @@ from ...core.crypto.context import Scope
 from ...core.crypto.secret import RecordKey
 from ...core.errors import ParticipantError
 from ..keyring.jwk_set import decoded
-from ..keyring.kek import KekEntry
 from ..participants import public_key, signature
 from ..participants.public_key import PublicKey
 from ..sessions.agreement import began
@@ -107,13 +106,14 @@ def of_sessions(  # noqa: PLR0913 - each is one fact
     }
 
 
-def of_kek(entry: KekEntry, *, indexed: bool = False) -> dict[str, Any]:
-    """Return the claims about a KEK that was destroyed; `indexed` as of sessions."""
+def of_kek(claims: Mapping[str, Any], *, indexed: bool = False) -> dict[str, Any]:
+    """Return the claims about a KEK that was destroyed; `indexed` as of sessions.
+
+    `claims` are its id (`kek`), its `number`, and when it was `created` (seconds since 1970).
+    """
     return {
         "destroyed": "kek",
-        "kek": entry.id,
-        "number": entry.number,
-        "created": entry.created,
+        **claims,
         "not_covered": [*((_TAGS, _EQUAL) if indexed else ()), *_KEK_COPIES],
     }
 

@@ -1,16 +1,18 @@
 """What the verbs about participants do. Each change is in the audit log before it is in the store.
 
 Each function raises ParticipantError for an invalid change, UnknownParticipantKey for an unknown
-key, and SealyardError where the audit log cannot be written; then nothing is changed.
+key, and SealyardError where the audit log cannot be written; then nothing is changed. An error that
+comes after a change, or may, says so. A key that is to be added and accepted may be given again.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Final
 
-from ...core.errors import KeyringError, ParticipantError
+from ...core.errors import KeyringError, ParticipantError, ParticipantsUnavailable, SealyardError
 from ..keyring.root_secret import Passphrase
 from ..participants import Use, private_key, public_key
 from ..participants.participant import Participant, ParticipantKey, sign_prekey
@@ -19,6 +21,7 @@ from ..participants.private_key import Opener
 from ..participants.public_key import Kind
 from ..participants.registry import Change
 from ..policy import DIRECTORY_SECONDS
+from ..sessions.session_control import require_clock
 from .verb import At, Done, Fresh
 
 _TAKES_AWAY: Final = frozenset({"revoke", "rotate", "expire"})
@@ -99,7 +102,7 @@ async def prekey(  # noqa: PLR0913 - each is one option
     """
     people, _ = await at.participants()
     found = await people.find(participant)
-    at.sessions.clock.require_right()  # those past their grace are deleted, by our clock
+    require_clock(at.sessions)  # those past their grace are deleted, by our clock
     opener, now = _opener(at, under, passphrase), int(at.clock())
     signing = [
         one for one in found.keys if one.public.use == "sig" and one.seals(now) and one.private
@@ -148,8 +151,24 @@ async def accept(at: At, participant: str, kid: str) -> Done:
 async def _added(  # noqa: PLR0913 - a change of a key, and whether it is accepted
     at: At, action: str, participant: str, key: ParticipantKey, change: Change, *, accept_it: bool
 ) -> Done:
-    done = await _change(at, action, participant, key.public.kid, change)
-    return await accept(at, participant, key.public.kid) if accept_it else done
+    kid = key.public.kid
+    if not accept_it:
+        return await _change(at, action, participant, kid, change)
+    people, book = await at.participants()
+    found = await people.find(participant, anew=True)
+    book.require_acceptable(people.name(participant), key, at.clock())
+
+    def is_it(one: ParticipantKey) -> bool:
+        same = (one.public.kid, one.device, one.expires) == (kid, key.device, key.expires)
+        return same and one.seals(at.clock())
+
+    if not any(map(is_it, found.keys)):  # else it is done again, after one that failed below
+        await _change(at, action, participant, kid, change)
+    try:
+        return await accept(at, participant, kid)
+    except SealyardError as error:
+        text = f"{kid} is stored, but not accepted: {error.reason}; accept it later"
+        raise ParticipantError(text) from None
 
 
 async def _change(at: At, action: str, participant: str, kid: str, change: Change) -> Done:
@@ -157,11 +176,18 @@ async def _change(at: At, action: str, participant: str, kid: str, change: Chang
     name = people.name(participant)
     change(await people.find(participant, anew=True))  # an invalid change is no event
     await at.write_down(f"participants.{action}", participant=name, kid=kid)
-    after: Participant = await people.change(participant, change)
+    try:
+        after: Participant = await people.change(participant, change)
+    except ParticipantsUnavailable as error:
+        text = f"{error.reason}; whether {kid} was changed is not known: list the keys"
+        raise ParticipantsUnavailable(text) from None
     fresh: Fresh | None = None
     if action in _TAKES_AWAY:
         fresh = await at.outlives(name, after.epoch, of_record=True)
-    return _done(at, action, name, after.find(kid), await book.find(name), fresh)
+    pins = Pins()
+    with suppress(ParticipantError):  # it is done: only whether the key is accepted is not told
+        pins = await book.find(name)
+    return _done(at, action, name, after.find(kid), pins, fresh)
 
 
 def _done(  # noqa: PLR0913, PLR0917 - what there is to tell

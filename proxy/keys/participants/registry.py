@@ -78,7 +78,8 @@ class Participants:
     async def change(self, participant_id: str, change: Change) -> Participant:
         """Apply a change, after any concurrent ones; return the result.
 
-        Raises ParticipantError as `find` and `change` do; then nothing is changed.
+        Raises ParticipantError as `find` and `change` do; then nothing is changed, unless it is
+        ParticipantsUnavailable: the store may have done what it did not answer.
         """
         before = await self.find(participant_id, anew=True)
         return await self._records.change(self.name(participant_id), before, change)

@@ -115,7 +115,7 @@ class StoredRecords(Generic[T]):
         """Apply a change to `before`, or to what the store holds by now; return the result.
 
         A stale record is replaced. Raises ParticipantError as `find` and `change` do; then nothing
-        is changed.
+        is changed, unless the store did not answer.
         """
         # These are the stored bytes if this version wrote them; else the store returns its own.
         seen = self._encode(before, name) if before.epoch else None

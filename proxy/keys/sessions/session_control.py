@@ -34,10 +34,19 @@ async def latest(sessions: Sessions, scope: Scope) -> int:
     state = sessions.revocations.of(scope)
     with suppress(StoreFailed, KeyUnavailable):
         await _look(sessions, scope, state)
-    sessions.clock.require_right()
+    require_clock(sessions)
     newest = _newest(sessions, state)
     sessions.revocations.began(state.name, newest)
     return max(_now(sessions), newest + 1)
+
+
+def require_clock(sessions: Sessions) -> None:
+    """Raise OperatorError (`clock-skew`) where our clock is too far from the store's."""
+    if sessions.clock.wrong:
+        ahead = sessions.clock.ahead or 0.0
+        way = "ahead of" if ahead > 0 else "behind"
+        text = f"the clock of the store is {abs(ahead):.0f} s {way} ours: synchronise both by NTP"
+        raise OperatorError("clock-skew", detail=text)
 
 
 async def _look(sessions: Sessions, scope: Scope, state: RevocationState) -> None:

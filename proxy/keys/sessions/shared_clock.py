@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ...core.errors import OperatorError
 from ..policy import CLOCK_STEP_SECONDS, CLOCK_WARN_SECONDS, MAX_SKEW_SECONDS, REVOKE_MARGIN_SECONDS
 from ..stores.guarded import GuardedStore
 
@@ -74,16 +73,6 @@ class SharedClock:
         """Whether our clock is too far from the store's to share sessions and to revoke."""
         ahead = self.ahead
         return ahead is not None and abs(ahead) > MAX_SKEW_SECONDS
-
-    def require_right(self) -> None:
-        """Raise OperatorError (`clock-skew`) where our clock is wrong: others go by another."""
-        if self.wrong:
-            ahead = self.ahead or 0.0
-            way = "ahead of" if ahead > 0 else "behind"
-            text = (
-                f"the clock of the store is {abs(ahead):.0f} s {way} ours: synchronise both by NTP"
-            )
-            raise OperatorError("clock-skew", detail=text)
 
     @property
     def off(self) -> bool:

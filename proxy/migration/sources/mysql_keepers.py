@@ -12,7 +12,7 @@ from ...core.errors import MigrationFailed
 from ..job.model import StoredTable
 from ..policy import BINLOG_EVENT, INNODB_FILLED
 from .keepers import LOCAL, Change, Cost, Effect, Keeper, Run, ScrubStep, free_bytes, place_of
-from .undo_logs import PURGE, UndoLogs, awaited
+from .undo_logs import PURGE, UndoLogs, awaited, changing
 
 _TRIGGERS: Final = """
 SELECT trigger_name FROM information_schema.triggers
@@ -158,9 +158,9 @@ class MysqlInspection:
         elif step.sql == _BINARY_LOGS:
             self._purge()
         elif step.sql == _REDO:
-            size = int(self._variable("innodb_log_file_size") or 0)
-            for one in (2 * size, size):
-                self._run(f"SET GLOBAL innodb_log_file_size = {one}")
+            with changing(self._run, "innodb_log_file_size") as before:
+                size = before["innodb_log_file_size"]
+                self._run(f"SET GLOBAL innodb_log_file_size = {2 * size:.0f}")
         else:
             failed = [one for one in self._run(step.sql) if "error" in str(one[2]).lower()]
             if failed:

@@ -18,13 +18,16 @@ from .keepers import Inspection
 Replaced = tuple[StoredRow, Sequence[bytes | None]]
 """A row as it was read, and its new cells; None keeps a cell."""
 
+Look = Callable[[], None]
+"""Raises where what is about to be written must not be."""
+
 
 class Source(Protocol):
     """The rows of one table, in the order of their keys."""
 
     name: str
     """What distinguishes this place and table from another, without a secret."""
-    look: Callable[[], None]
+    look: Look
     """Called before a transaction commits or a request writes: what it raises undoes that."""
 
     @property
@@ -80,6 +83,9 @@ class Source(Protocol):
         returned them, or are `refused`.
         """
 
+    def edition(self) -> str:
+        """Return what is another one once rows may have other keys; empty where they keep them."""
+
     def exclude(self) -> None:
         """Keep other runs that write from the table for as long as it is open.
 
@@ -109,7 +115,7 @@ def nothing() -> None:
 class ReadInOrder:
     """What is the same for all that one process reads from its beginning to its end."""
 
-    look: Callable[[], None] = staticmethod(nothing)
+    look: Look = staticmethod(nothing)
 
     @property
     def refused(self) -> Mapping[Key, str]:
@@ -127,6 +133,10 @@ class ReadInOrder:
     def borders(self, parts: int) -> list[Key]:
         """Return none: it has one reader."""
         return []
+
+    def edition(self) -> str:
+        """Return nothing: no row has another key later."""
+        return ""
 
     def exclude(self) -> None:
         """Do nothing: it has one reader, and a backend compares what it writes."""

@@ -6,7 +6,7 @@ A subclass has the connection and the dialect.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
@@ -20,7 +20,7 @@ from ..policy import TRANSACTION_SECONDS
 from ..values.cells import NOT_TEXT, Cell
 from ..values.treatment import Key, StoredRow
 from .keepers import Inspection
-from .source import Replaced, nothing
+from .source import Look, Replaced, nothing
 
 _GIVEN_BACK: Final = (str, int, float, bytes)
 """What a value of a key is that a database takes as it gave it; any other goes as a text."""
@@ -39,7 +39,7 @@ class SqlTable(ABC):
 
     table: StoredTable
     name: str
-    look: Callable[[], None] = staticmethod(nothing)
+    look: Look = staticmethod(nothing)
     kinds: ClassVar[frozenset[str]] = frozenset()
     """The types of columns that hold texts or JSON; empty where a column holds anything."""
     json_kinds: ClassVar[frozenset[str]] = frozenset()
@@ -179,6 +179,10 @@ class SqlTable(ABC):
         # Subqueries of a job name the table, and are to find this one.
         self._run(f"ALTER TABLE {copy} RENAME TO {self._own}")
         self._of = f"{self.temporary}{self._own}"
+
+    def edition(self) -> str:
+        """Return nothing: rows keep their keys."""
+        return ""
 
     @abstractmethod
     def exclude(self) -> None:

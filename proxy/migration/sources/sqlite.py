@@ -9,7 +9,7 @@ import fcntl
 import hashlib
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any, BinaryIO, Final
@@ -44,10 +44,10 @@ class SqliteSource(ComparedTable):
         self.name = f"sqlite:{file.resolve()}#{table.name}"
         self._file = file.resolve()
         self._lock: BinaryIO | None = None
-        uri = f"{file.resolve().as_uri()}?mode=rw"
+        self._uri = f"{file.resolve().as_uri()}?mode=rw"
         with _translated():
             self._database = sqlite3.connect(
-                uri, uri=True, timeout=SQLITE_SECONDS, isolation_level=None
+                self._uri, uri=True, timeout=SQLITE_SECONDS, isolation_level=None
             )
         self._database.text_factory = _decoded
         try:
@@ -74,6 +74,20 @@ class SqliteSource(ComparedTable):
         if self._key != (self._rowid,):
             keys = ", ".join(map(self._quoted, self._key))
             self._run(f"CREATE INDEX temp.sealyard_key ON {self._own} ({keys})")
+
+    def edition(self) -> str:
+        """Return the version of the schema, by which VACUUM counts, where it gives rows other keys.
+
+        It is that of now, whatever this connection is reading.
+        """
+        if self._rowid not in self._key:
+            return ""
+        with (
+            _translated(),
+            closing(sqlite3.connect(self._uri, SQLITE_SECONDS, uri=True)) as database,
+        ):
+            ((version,),) = database.execute("PRAGMA schema_version")
+        return str(version)
 
     def exclude(self) -> None:
         """Lock a file beside the database, named after the table, for as long as this is open."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from time import monotonic, sleep
 from typing import Final
 
@@ -27,7 +27,6 @@ _SMALL: Final = 150
 _ALL: Final = 1000
 """Rows that are more pages than the buffer of double writes has."""
 _DIRTY: Final = "SHOW GLOBAL STATUS LIKE 'innodb_buffer_pool_pages_dirty'"
-_SETTINGS: Final = ("innodb_undo_log_truncate", "innodb_max_dirty_pages_pct")
 
 
 class UndoLogs:
@@ -41,26 +40,22 @@ class UndoLogs:
     def overwrite(self) -> None:
         """Let the server purge, and fill what that has freed: it is not overwritten by itself."""
         self._run(PURGE)
-        before = [self._run("SELECT @@GLOBAL." + one)[0][0] for one in _SETTINGS]
-        self._run("SET SESSION sql_log_bin = 0")
-        self._run("DROP TABLE IF EXISTS sealyard_scrub")
-        self._run("CREATE TABLE sealyard_scrub (id INT PRIMARY KEY, filler VARBINARY(3000))")
-        try:
-            self._run(_FILL)
-            # A file that shrinks loses pages that were overwritten in memory alone.
-            self._run("SET GLOBAL innodb_undo_log_truncate = OFF")
-            with self._snapshot():
-                self._fill()
-                self._flush()
-                for number in ("1", "2"):  # the buffer has two halves
-                    self._run("SET GLOBAL innodb_max_dirty_pages_pct = 90")
-                    self._run(_CHANGE, (number, _ALL))
+        with changing(self._run, "innodb_undo_log_truncate", "innodb_max_dirty_pages_pct"):
+            self._run("DROP TABLE IF EXISTS sealyard_scrub")
+            self._run("CREATE TABLE sealyard_scrub (id INT PRIMARY KEY, filler VARBINARY(3000))")
+            try:
+                self._run(_FILL)
+                # A file that shrinks loses pages that were overwritten in memory alone.
+                self._run("SET GLOBAL innodb_undo_log_truncate = OFF")
+                with self._snapshot():
+                    self._fill()
                     self._flush()
-        finally:
-            for name, value in zip(_SETTINGS, before, strict=True):
-                self._run(f"SET GLOBAL {name} = %s", (value,))
-            self._run("DROP TABLE sealyard_scrub")
-            self._run("SET SESSION sql_log_bin = 1")
+                    for number in ("1", "2"):  # the buffer has two halves
+                        self._run("SET GLOBAL innodb_max_dirty_pages_pct = 90")
+                        self._run(_CHANGE, (number, _ALL))
+                        self._flush()
+            finally:
+                self._run("DROP TABLE sealyard_scrub")
         self._run(PURGE)
 
     def _fill(self) -> None:
@@ -86,6 +81,29 @@ class UndoLogs:
 
     def _dirty(self) -> int:
         return int(self._run(_DIRTY)[0][1])
+
+
+@contextmanager
+def changing(run: Run, *names: str) -> Iterator[Mapping[str, float]]:
+    """Yield the numbers that global variables have, and give them back.
+
+    A table keeps them meanwhile: where a run was killed, the next gives back what that one found.
+    """
+    run("SET SESSION sql_log_bin = 0")
+    try:
+        run("CREATE TABLE IF NOT EXISTS sealyard_before (name VARCHAR(64) PRIMARY KEY, was DOUBLE)")
+        for one in names:
+            run(f"INSERT IGNORE INTO sealyard_before VALUES (%s, @@GLOBAL.{one})", (one,))  # noqa: S608 - a name of ours
+        before = {str(name): was for name, was in run("SELECT name, was FROM sealyard_before")}
+        try:
+            yield before
+        finally:
+            for name, was in before.items():
+                if run(f"SELECT @@GLOBAL.{name} + 0")[0][0] != was:
+                    run(f"SET GLOBAL {name} = {was:.17g}")
+            run("DROP TABLE sealyard_before")
+    finally:
+        run("SET SESSION sql_log_bin = 1")
 
 
 def awaited(come: Callable[[], bool]) -> bool:

@@ -12,6 +12,8 @@ import pytest
 from proxy.config.settings import SecretReference
 from proxy.core.crypto import derivation
 from proxy.keys.audit import AuditLog
+from proxy.keys.audit.opened import Question
+from proxy.keys.audit.verification import Read
 from proxy.keys.keyring.file import open_keyring
 from proxy.keys.keyring.roots import FileRoot, Roots
 from tests.factories import forged
@@ -144,6 +146,34 @@ def test_who_opened_what_is_found_over_rotated_files(run: Run) -> None:
     Path("audit.log.1").unlink()
     broken = run("audit", "show", *OPENED, "c1", status=1)
     assert "lines 5 to 6 are missing" in broken.stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "time", "found"),
+    [
+        ("--since", "2030-03-17T17:46:40.7Z", ["r-1", "r-2"]),
+        ("--since", "2030-03-17T17:46:40.7004Z", ["r-2"]),
+        ("--since", "2030-03-17T18:46:40.9+01:00", ["r-2"]),
+        ("--until", "2030-03-17T17:46:40.9Z", ["r-1"]),
+        ("--until", "2030-03-17T17:46:40.7Z", []),
+        ("--until", "2030-03-17T17:46:41Z", ["r-1", "r-2"]),
+    ],
+)
+def test_lines_are_found_by_fractions_of_seconds(
+    run: Run, option: str, time: str, found: list[str]
+) -> None:
+    keyring = open_keyring(Path("keyring.jwe"), Roots.of(FileRoot(ROOT)))
+    key = derivation.audit_key(keyring.record_key)
+    for name, at in (("r-1", 1_900_000_000.7), ("r-2", 1_900_000_000.95)):
+        AuditLog(Path("audit.log"), lambda at=at: at).write(key, "open.attempted", request_id=name)  # type: ignore[misc]  # mypy cannot infer lambdas with defaults
+    assert [one["request_id"] for one in found_by(run, option, time)] == found
+
+
+@pytest.mark.parametrize("at", ["2030-03-17T17:46:40", "x", 7])
+def test_a_line_without_a_time_is_before_all_others(at: object) -> None:
+    line = Read({"event": "x", "at": at}, authentic=False)
+    assert Question(until=0.0)(line)
+    assert not Question(since=0.0)(line)
 
 
 def test_lines_are_found_by_when_and_by_whom(run: Run) -> None:

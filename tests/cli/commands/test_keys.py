@@ -18,6 +18,7 @@ from joserfc import jwe
 from joserfc.jwk import OctKey
 
 from proxy.cli import main
+from proxy.cli.support.console import utc
 from proxy.config.settings import SecretReference
 from proxy.core.crypto.token import Form
 from proxy.keys.keyring.file import open_keyring
@@ -294,6 +295,33 @@ def test_a_kek_that_is_destroyed_leaves_a_receipt(run: Run) -> None:
     invoke(*verify, status=1)
     run("destroy", "--yes", first, "--receipt", "k2.jws", status=3)
     assert states(run) == [(first, "primary")]
+
+
+def test_a_receipt_that_a_killed_command_did_not_write_is_there_after_another_run(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("init")
+    second = run("add").stdout.strip()
+    row = listed(run)["keks"][1]
+    run("disable", "--yes", second)
+
+    def killed_there(*_: object, now: int) -> None:
+        raise SystemExit(1)
+
+    with monkeypatch.context() as killed:
+        killed.setattr("proxy.keys.operations.erase_receipt.sign", killed_there)
+        run("destroy", "--yes", second, status=1)
+    assert second not in dict(states(run))
+    text = run("destroy", second, "--receipt", "k2.jws").stdout
+    assert Path("k2.jws").read_text() == text
+    verify = ("audit", "verify-receipt", "k2.jws", "--root-file", "root.key")
+    said = json.loads(invoke(*verify, "--json").stdout)
+    assert (said["destroyed"], said["kek"], said["number"]) == ("kek", second, row["number"])
+    assert utc(said["created"]) == row["created"]
+    run("destroy", "k3-abcd", "--receipt", "k3.jws", status=1)  # none was destroyed
+    log = Path("keyring.jwe.audit")
+    log.write_text(log.read_text().replace(f'"kek":"{second}"', '"kek":"k3-abcd"'))
+    run("destroy", "k3-abcd", "--receipt", "k3.jws", status=1)  # nobody with the key wrote that
 
 
 def test_nothing_is_destroyed_without_a_place_for_its_receipt(run: Run) -> None:

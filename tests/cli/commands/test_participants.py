@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from proxy.config.settings import SecretReference
-from proxy.core.errors import ParticipantError
+from proxy.core.errors import ParticipantError, ParticipantsUnavailable
 from proxy.keys.keyring.file import open_keyring
 from proxy.keys.keyring.root_secret import Passphrase
 from proxy.keys.keyring.roots import FileRoot
 from proxy.keys.participants import private_key, public_key
+from proxy.keys.participants.registry import Participants
 from tests.cli.commands.test_sessions import configure
 from tests.cli.conftest import Run, invoke
 from tests.keys.participants.builders import a_private_jwk, a_public_jwk, a_public_key
@@ -259,3 +260,62 @@ def test_a_key_that_is_not_there_or_over_is_not_accepted(run: Run) -> None:
     run("accept", "alice", kid, status=3)
     run("accept", "alice", "x" * 43, status=3)
     assert "participants.accept" not in Path("keyring.jwe.audit").read_text()
+
+
+async def no_answer(*_: object, **__: object) -> None:
+    raise ParticipantsUnavailable("the store does not answer: store-timeout")
+
+
+@pytest.mark.parametrize("action", ["add", "rotate"])
+def test_a_key_that_was_stored_and_not_accepted_is_told_and_accepted_by_another_run(
+    run: Run, action: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if action == "rotate":
+        run("add", "alice", "--jwk", "alice.json", "--accept")
+    else:
+        run("add", "alice", "--jwk", "alice.json", "--accept", "--device", "other")
+    kid, words = a_public_key("bob-enc").kid, (action, "alice", "--jwk", "bob.json", "--accept")
+    with monkeypatch.context() as failing:
+        failing.setattr("proxy.keys.participants.pins.PinBook.accept", no_answer)
+        said = run(*words, status=3).stderr
+    assert f"{kid} is stored, but not accepted: the store does not answer" in said
+    before = listed(run)
+    assert [one["accepted"] for one in before] == [True, False]
+
+    assert run(*words).stdout.strip() == kid
+    assert listed(run) == [before[0], {**before[1], "accepted": True}]
+
+
+def test_a_key_that_cannot_be_accepted_is_not_stored_either(run: Run) -> None:
+    config = Path("sealyard.yaml")
+    kid = a_public_key("alice-enc").kid
+    pins = f"  pins: {{participants: [{{participant: alice, keys: [{kid}]}}]}}\n"
+    config.write_text(config.read_text().replace("keys:\n", f"keys:\n{pins}"))
+    told = run("add", "alice", "--jwk", "bob.json", "--accept", status=3).stderr
+    assert "the configuration pins" in told
+    assert listed(run) == []
+
+
+def test_a_change_that_is_done_is_no_error_where_the_pins_are_not_read(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as failing:
+        failing.setattr("proxy.keys.participants.pins.PinBook.find", no_answer)
+        kid = run("add", "alice", "--jwk", "alice.json").stdout.strip()
+    assert [one["kid"] for one in listed(run)] == [kid]
+
+
+def test_a_change_that_the_store_did_not_answer_is_not_called_undone(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = Participants.change
+
+    async def done_unanswered(*given: Any) -> None:  # noqa: ANN401 - passed on
+        await kept(*given)
+        await no_answer()
+
+    with monkeypatch.context() as failing:
+        failing.setattr(Participants, "change", done_unanswered)
+        told = run("add", "alice", "--jwk", "alice.json", status=3).stderr
+    (key,) = listed(run)
+    assert f"whether {key['kid']} was changed is not known: list the keys" in told
