@@ -1,13 +1,16 @@
 """Run the `sealyard` command, as a script or as `python -m sealyard`; in a checkout, `-m proxy`."""
 
 import os
+import signal
 import sys
-
-from .process.hardening import guard_memory
 
 
 def run() -> None:
     """Guard the memory before anything is imported that might read a secret; run the command."""
+    if os.getpid() == 1:  # where the kernel drops it unless it is handled, and a stop takes long
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(128 + signal.SIGTERM))
+    from .process.hardening import guard_memory  # noqa: PLC0415 - only now: imports take long
+
     guard_memory()
     # frozenlist's own switch: of all that is loaded, only its C++ form needs libstdc++ (1.5 MiB).
     # aiohttp keeps middlewares and signals of the admin API in it; no message meets one.
