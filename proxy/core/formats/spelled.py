@@ -23,7 +23,7 @@ _SPELLED: Final = re.compile(
     rb"%%(?:25){,8}+%b|(?<!\\)\\{1,64}+(?:u00|x)%b|&(?:amp;){,8}+#(?:[Xx]0{,4}+%b|0{,4}+%b);"
     % (_HEX, _HEX, _HEX, _DECIMAL)
 )
-_LONGEST: Final = 80
+_SPELLED_BYTES: Final = 80  # what either pattern matches at most
 _STEP: Final = PIECE_BYTES // 8  # this search is slower than others
 _WHOLE_TAGS_PATTERN: Final = re.compile(rb"(?:%b)++" % TAGS)
 # The beginning of such a spelling, at the end of a piece.
@@ -81,7 +81,7 @@ def _all_spelled(raw: bytes) -> Iterator[re.Match[bytes]]:
     while at < len(raw):
         pause()
         end = at + _STEP
-        found = _SPELLED.search(raw, at, end + _LONGEST)
+        found = _SPELLED.search(raw, at, end + _SPELLED_BYTES)
         if found is None:
             at = end
         else:
@@ -91,7 +91,7 @@ def _all_spelled(raw: bytes) -> Iterator[re.Match[bytes]]:
 
 def whole_of(raw: bytes) -> int:
     """Return where a character begins that may be spelled, and is not whole; else the end."""
-    found = _OPEN.search(raw, max(0, len(raw) - _LONGEST))
+    found = _OPEN.search(raw, max(0, len(raw) - _SPELLED_BYTES))
     return len(raw) if found is None else found.start()
 
 
