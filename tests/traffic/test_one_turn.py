@@ -375,11 +375,11 @@ async def test_b12_tiny_chunks_of_one_read_of_a_backend_leave_turns_to_others(
     connection.data_received(CHUNKED + TINY)
     if ends:
         connection.eof_received()
-    steps = [connection.size]
+    steps = [connection._size]
     while not reader.complete:
         assert not transport.is_reading()
         await asyncio.sleep(0)
-        steps.append(connection.size)
+        steps.append(connection._size)
 
     assert await connection.read() == b"a" * 43_690
     assert connection.error is None
