@@ -34,7 +34,10 @@ RESERVED_SECONDS: Final = 5  # of the pod's grace, after that of `serve`
 TOKEN_SECONDS: Final = 600  # a service account's token for a root; the kubelet renews it
 
 # --- the webhook ------------------------------------------------------------------
-REVIEW_BYTES: Final = 10 * 1024 * 1024  # etcd stores at most 1.5 MiB, a request has at most 3 MiB
+# etcd stores at most 1.5 MiB, a request has at most 3 MiB. Parsed, it may take 21 times as much.
+REVIEW_BYTES: Final = 4 * 1024 * 1024
+READ_BYTES: Final = 12 * 1024 * 1024  # of all reviews that are being read; the chart allows 256 MiB
+READ_SECONDS: Final = 10.0
 # An API server sets none of these limits before it asks, and rules compare each with each: one pod
 # must not hold up the reviews of all others.
 MOST_NAMED: Final = 250  # containers, init containers, volumes, or annotations of Sealyard

@@ -27,7 +27,7 @@ from .annotations import InjectorSettings, MeshKind
 from .owner_events import OwnerEvents
 from .permissions import Policy, with_exceptions
 from .pod_reader import CannotInject
-from .policy import BACKLOG, REVIEW_BYTES, SHUTDOWN_SECONDS
+from .policy import BACKLOG, READ_BYTES, READ_SECONDS, REVIEW_BYTES, SHUTDOWN_SECONDS
 
 _MESHES: Final[dict[str, tuple[MeshKind, ...]]] = {
     "/mutate": (),
@@ -36,8 +36,12 @@ _MESHES: Final[dict[str, tuple[MeshKind, ...]]] = {
 }
 """Paths, and the meshes that the namespaces whose pods are sent there are in."""
 
-_REFUSED: Final = ("content-type", "internal-error", "malformed", "too-large")
+_REFUSED: Final = ("busy", "content-type", "internal-error", "malformed", "too-large", "too-slow")
 """Reasons, counted from 0: an alert asks for an increase."""
+
+
+class _NotRead(Exception):
+    """A body that is not taken; its arguments are the status and the reason."""
 
 
 class Webhook:
@@ -66,7 +70,8 @@ class Webhook:
         self._samples.add(BUILD, 1, labels=(__version__, platform.python_version(), leaves.NATIVE))
         for reason in _REFUSED:
             self._samples.add(INJECTOR_REFUSALS, 0, labels=(reason,))
-        self.app = web.Application(client_max_size=REVIEW_BYTES)
+        self._reading = 0  # bytes of all reviews that have not arrived whole
+        self.app = web.Application()
         self.app.add_routes(
             [
                 *(web.post(path, self._mutate) for path in _MESHES),
@@ -76,7 +81,11 @@ class Webhook:
             ]
         )
         self._runner = web.AppRunner(
-            self.app, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_SECONDS
+            self.app,
+            access_log=None,
+            handle_signals=False,
+            shutdown_timeout=SHUTDOWN_SECONDS,
+            auto_decompress=False,  # no API server compresses a review
         )
         self._sites: list[web.SockSite] = []
 
@@ -120,9 +129,9 @@ class Webhook:
         try:
             policy = await self._policy()
             settings = replace(self._settings, meshes=_MESHES[request.path], policy=policy)
-            reviewed = review(json.loads(await request.read()), settings)
-        except web.HTTPRequestEntityTooLarge:
-            return self._refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too-large")
+            reviewed = review(json.loads(await self._read(request)), settings)
+        except _NotRead as error:
+            return self._refused(*error.args)
         except (MalformedReview, CannotInject, ValueError, RecursionError):
             return self._refused(HTTPStatus.BAD_REQUEST, "malformed")
         except Exception as error:  # noqa: BLE001 - aiohttp would log it with its content
@@ -145,6 +154,28 @@ class Webhook:
         return web.Response(
             body=json.dumps(reviewed.answer).encode(), content_type="application/json"
         )
+
+    async def _read(self, request: web.Request) -> bytearray:
+        """Return the body, which must be parsed before anything is awaited.
+
+        One that would hold more than is left for all others is refused: so whoever sends many large
+        ones takes no small one's place. Raises _NotRead.
+        """
+        body = bytearray()
+        try:
+            async with asyncio.timeout(READ_SECONDS):
+                async for part in request.content.iter_any():
+                    body += part
+                    self._reading += len(part)
+                    if len(body) > REVIEW_BYTES:
+                        raise _NotRead(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too-large")
+                    if len(body) > READ_BYTES - self._reading:
+                        raise _NotRead(HTTPStatus.SERVICE_UNAVAILABLE, "busy")
+        except TimeoutError:
+            raise _NotRead(HTTPStatus.REQUEST_TIMEOUT, "too-slow") from None
+        finally:
+            self._reading -= len(body)
+        return body
 
     async def _policy(self) -> Policy:
         """Return the operator's policy as it is now: the kubelet changes mounted files."""

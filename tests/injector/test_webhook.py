@@ -13,7 +13,7 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -55,6 +55,7 @@ class Running:
     ca: trustme.CA
     folder: Path
     log: Path
+    process: int
 
     def trusting(self, *authorities: trustme.CA) -> ssl.SSLContext:
         """Return the context of an API server whose caBundle holds these."""
@@ -84,7 +85,7 @@ def running(tmp_path: Path) -> Iterator[Running]:
     command += ["--cert", str(folder / "tls.crt"), "--key", str(folder / "tls.key")]
     with child(command, log, {"PYTHONPATH": str(ROOT)}) as process:
         await_log(process, log, "injector.started")
-        yield Running(port, ca, folder, log)
+        yield Running(port, ca, folder, log, process.pid)
     assert process.returncode == 0
 
 
@@ -194,6 +195,61 @@ async def test_what_is_no_review_is_an_error_of_http(
     assert answer.status == status
 
 
+def resident(process: int) -> int:
+    """Return how many bytes of memory a process had at most."""
+    status = Path(f"/proc/{process}/status").read_text()
+    return int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]) * 1024
+
+
+async def test_many_large_bodies_at_once_take_no_more_than_one_may_and_a_review_passes(
+    running: Running,
+) -> None:
+    tls, before = running.trusting(), resident(running.process)
+    head = "POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    sent = f"{head}Content-Length: {REVIEW_BYTES}\r\n\r\n".encode() + bytes(REVIEW_BYTES - 1)
+    refused = []
+
+    async def hold() -> None:
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", running.port, ssl=tls, server_hostname=NAME
+        )
+        try:
+            writer.write(sent)
+            refused.append((await reader.readline()).split()[1])
+        finally:
+            writer.transport.abort()
+
+    async with asyncio.TaskGroup() as group:
+        held = [group.create_task(hold()) for _ in range(30)]
+        async with asyncio.timeout(20):
+            while len(refused) < 25:  # noqa: ASYNC110 - there is no event to wait for
+                await asyncio.sleep(0.05)
+        assert (await mutate(running, tls, a_body()))[0] == 200
+        for one in held:
+            one.cancel()
+
+    assert set(refused) == {b"503"}
+    # Half of all bodies: beside what is held there are the buffers of TLS, for each connection.
+    assert resident(running.process) - before < len(held) * REVIEW_BYTES / 2
+
+
+async def test_a_review_that_does_not_end_is_given_up(
+    client: TestClient[web.Request, web.Application], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proxy.injector.webhook.READ_SECONDS", 0.1)
+
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            yield b" "
+            await asyncio.sleep(0.01)
+
+    answer = await client.post(
+        "/mutate", data=endless(), headers={"Content-Type": "application/json"}
+    )
+
+    assert (answer.status, await answer.text()) == (408, "too-slow\n")
+
+
 async def test_an_exception_takes_effect_without_a_restart(
     aiohttp_client: AiohttpClient, tmp_path: Path
 ) -> None:
@@ -219,7 +275,7 @@ async def test_metrics_count_what_became_of_pods(
 ) -> None:
     headers = {"Content-Type": "application/json"}
     before = await (await client.get("/metrics")).text()
-    assert before.count("sealyard_injector_refusals_total{") == 4
+    assert before.count("sealyard_injector_refusals_total{") == 6
     assert (await client.post("/mutate", data=a_body(), headers=headers)).status == 200
     assert (await client.post("/mutate", data=b"{", headers=headers)).status == 400
     text = await (await client.get("/metrics")).text()
