@@ -89,6 +89,8 @@ def mounted(container: Json) -> set[str]:
     }
 
 
-def claim(volume: Json) -> str:
-    """Return the name of the PersistentVolumeClaim, an empty one for another kind of volume."""
-    return text(mapping(volume, "persistentVolumeClaim"), "claimName")
+def claims(volume: Json) -> set[str]:
+    """Return the names of what a volume is a PersistentVolumeClaim of, or is filled from."""
+    made = mapping(mapping(mapping(volume, "ephemeral"), "volumeClaimTemplate"), "spec")
+    sources = (text(mapping(made, kind), "name") for kind in ("dataSource", "dataSourceRef"))
+    return {text(mapping(volume, "persistentVolumeClaim"), "claimName"), *sources} - {""}

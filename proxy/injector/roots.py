@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from .permissions import Violation
-from .pod_reader import CannotInject, Json, claim, mapping, objects, text
+from .pod_reader import CannotInject, Json, claims, mapping, objects, text
 from .policy import TOKEN_SECONDS
 
 KINDS: Final = (
@@ -232,5 +232,5 @@ def exposures(pod_volumes: Sequence[Json], needs: RootNeeds) -> Iterator[Violati
             yield Violation(
                 f"volume {one['name']}: a token for `{needs.audience}` opens the keyring", "keys"
             )
-        if kind == _CLAIM and claim(one) == module:
+        if kind == _CLAIM and module in claims(one):
             yield Violation(f"volume {one['name']} holds the module of the HSM ({_CLAIM} {module})")

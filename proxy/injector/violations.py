@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from . import keys, roots, walls
@@ -17,7 +17,7 @@ from .annotations import (
     PodOptions,
 )
 from .permissions import Violation
-from .pod_reader import Json, claim, mapping, named, text
+from .pod_reader import Json, claims, mapping, named, text
 from .ports import Declared, Sealed, declared, resolve
 from .probes import PASSING, PROBE_KINDS
 
@@ -75,11 +75,10 @@ def of_pod(
         yield Violation("hostPID: containers could read the memory of the sidecar", "host")
 
 
-def _of_audit_log(volumes: Sequence[Json], logs: Container[str]) -> Iterator[Violation]:
+def _of_audit_log(volumes: Sequence[Json], logs: set[str]) -> Iterator[Violation]:
     """Yield the pod's own volumes that are a claim for audit logs, with those of all its pods."""
     for one in volumes:
-        name = claim(one)
-        if one["name"] not in VOLUMES and name and name in logs:
+        for name in sorted(claims(one) & logs) if one["name"] not in VOLUMES else ():
             yield Violation(
                 f"volume {one['name']} holds the audit log (PersistentVolumeClaim {name})"
             )

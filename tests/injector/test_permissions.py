@@ -314,10 +314,15 @@ def test_an_audit_log_elsewhere_than_the_operators_needs_a_permission(written: s
     assert inject(same, chosen, "shop")
 
 
-def with_claim(name: str, annotations: dict[str, str] | None = None) -> Json:
-    """Return a pod that has a claim under another name than the sidecar's volume has."""
-    volume = {"name": "mine", "persistentVolumeClaim": {"claimName": name}}
-    return a_pod(annotations, volumes=[volume])
+def with_claim(
+    name: str, annotations: dict[str, str] | None = None, *, filled_by: str = ""
+) -> Json:
+    """Return a pod that has a claim, or one filled from it, under a name of its own."""
+    source: Json = {"persistentVolumeClaim": {"claimName": name}}
+    if filled_by:
+        spec = {filled_by: {"kind": "PersistentVolumeClaim", "name": name}}
+        source = {"ephemeral": {"volumeClaimTemplate": {"spec": spec}}}
+    return a_pod(annotations, volumes=[{"name": "mine", **source}])
 
 
 def with_module(module: str) -> InjectorSettings:
@@ -325,7 +330,8 @@ def with_module(module: str) -> InjectorSettings:
     return replace(STRICT, root=RootNeeds(("pkcs11",), module=module))
 
 
-def test_the_claims_of_the_sidecar_are_its_alone() -> None:
+@pytest.mark.parametrize("filled_by", ["", "dataSource", "dataSourceRef"])
+def test_the_claims_of_the_sidecar_are_its_alone(filled_by: str) -> None:
     """Who can write them takes lines out of the audit log, or puts code into the sidecar."""
     elsewhere = {"sealyard.io/audit-volume": "logs"}
     chosen = replace(SETTINGS, audit_volume="sealyard-audit")
@@ -337,7 +343,7 @@ def test_the_claims_of_the_sidecar_are_its_alone() -> None:
         ("the module of the HSM", "vendor", with_module("PersistentVolumeClaim/vendor"), None),
     ]
     for held, claim, settings, notes in cases:
-        pod = with_claim(claim, notes)
+        pod = with_claim(claim, notes, filled_by=filled_by)
         told = f"volume mine holds {held} (PersistentVolumeClaim {claim})"
         with pytest.raises(CannotInject) as refused:
             inject(pod, settings, "shop")
@@ -356,8 +362,9 @@ def test_the_claims_of_the_sidecar_are_its_alone() -> None:
     ],
     ids=str,
 )
-def test_other_claims_are_the_applications(settings: InjectorSettings) -> None:
-    assert inject(with_claim("other"), settings)
+@pytest.mark.parametrize("filled_by", ["", "dataSource"])
+def test_other_claims_are_the_applications(settings: InjectorSettings, filled_by: str) -> None:
+    assert inject(with_claim("other", filled_by=filled_by), settings)
 
 
 def test_a_debugger_is_refused_only_where_it_sees_the_sidecar() -> None:
