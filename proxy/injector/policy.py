@@ -42,6 +42,7 @@ READ_SECONDS: Final = 10.0
 # must not hold up the reviews of all others.
 MOST_NAMED: Final = 250  # containers, init containers, volumes, or annotations of Sealyard
 MOST_PORTS: Final = 1000  # that containers declare together, or that an annotation lists
+MOST_NAMESPACES: Final = 10_000  # that metrics tell apart: whoever reaches the port may name any
 SHUTDOWN_SECONDS: Final = 10.0
 BACKLOG: Final = 1024  # reviews of a whole deployment arrive at once
 # Between two looks at its authority, each of two reads: so long pods may be refused after something

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import platform
+import re
 import socket
 import ssl
 from collections.abc import Sequence
@@ -27,7 +28,14 @@ from .annotations import InjectorSettings, MeshKind
 from .owner_events import OwnerEvents
 from .permissions import Policy, with_exceptions
 from .pod_reader import CannotInject
-from .policy import BACKLOG, READ_BYTES, READ_SECONDS, REVIEW_BYTES, SHUTDOWN_SECONDS
+from .policy import (
+    BACKLOG,
+    MOST_NAMESPACES,
+    READ_BYTES,
+    READ_SECONDS,
+    REVIEW_BYTES,
+    SHUTDOWN_SECONDS,
+)
 
 _MESHES: Final[dict[str, tuple[MeshKind, ...]]] = {
     "/mutate": (),
@@ -36,6 +44,7 @@ _MESHES: Final[dict[str, tuple[MeshKind, ...]]] = {
 }
 """Paths, and the meshes that the namespaces whose pods are sent there are in."""
 
+_NAMESPACE: Final = re.compile("[a-z0-9-]{1,63}")
 _REFUSED: Final = ("busy", "content-type", "internal-error", "malformed", "too-large", "too-slow")
 """Reasons, counted from 0: an alert asks for an increase."""
 
@@ -70,6 +79,7 @@ class Webhook:
         self._samples.add(BUILD, 1, labels=(__version__, platform.python_version(), leaves.NATIVE))
         for reason in _REFUSED:
             self._samples.add(INJECTOR_REFUSALS, 0, labels=(reason,))
+        self._namespaces: set[str] = set()
         self._reading = 0  # bytes of all reviews that have not arrived whole
         self.app = web.Application()
         self.app.add_routes(
@@ -142,7 +152,8 @@ class Webhook:
                 raised_at=code_location.raised_at(error.__traceback__),
             )
             return self._refused(HTTPStatus.INTERNAL_SERVER_ERROR, "internal-error")
-        self._samples.add(INJECTOR_REVIEWS, 1, labels=(reviewed.namespace, reviewed.outcome))
+        told = self._counted(reviewed.namespace)
+        self._samples.add(INJECTOR_REVIEWS, 1, labels=(told, reviewed.outcome))
         self._reporter.report(
             "injector.reviewed",
             namespace=reviewed.namespace,
@@ -154,6 +165,12 @@ class Webhook:
         return web.Response(
             body=json.dumps(reviewed.answer).encode(), content_type="application/json"
         )
+
+    def _counted(self, namespace: str) -> str:
+        """Return the label of a namespace."""
+        if len(self._namespaces) < MOST_NAMESPACES and _NAMESPACE.fullmatch(namespace):
+            self._namespaces.add(namespace)
+        return namespace if namespace in self._namespaces else "other"
 
     async def _read(self, request: web.Request) -> bytearray:
         """Return the body, which must be parsed before anything is awaited.

@@ -285,6 +285,20 @@ async def test_metrics_count_what_became_of_pods(
     assert "sealyard_build_info" in text
 
 
+async def test_forged_reviews_make_no_more_time_series(
+    client: TestClient[web.Request, web.Application], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proxy.injector.webhook.MOST_NAMESPACES", 3)
+    for namespace in ("shop", 'x"y', "a" * 64, "one", "two", "three", "four", "shop"):
+        forged = a_review(a_pod())
+        forged["request"]["namespace"] = namespace
+        assert (await client.post("/mutate", json=forged)).status == 200
+    text = await (await client.get("/metrics")).text()
+
+    told = re.findall(r'reviews_total\{.*pod_namespace="(.*)"\} (.*)', text)
+    assert dict(told) == {"shop": "2.0", "one": "1.0", "two": "1.0", "other": "4.0"}
+
+
 async def test_neither_log_nor_refusal_holds_what_stands_in_a_pod(running: Running) -> None:
     pod = a_pod(
         {"sealyard.io/unknown": "canary-annotation"},

@@ -303,7 +303,7 @@ WORKERS: Final = gauge("sealyard_workers", "Workers, `wanted` and `ready`.", ("s
 RESTARTS: Final = counter("sealyard_worker_restarts_total", "Dead workers replaced.")
 INJECTOR_REVIEWS: Final = counter(
     "sealyard_injector_reviews_total",
-    "Injector only: pods reviewed, by their namespace and the outcome.",
+    "Injector only: pods reviewed, by their namespace (`other` beyond 10,000) and the outcome.",
     ("pod_namespace", "outcome"),
 )
 INJECTOR_REFUSALS: Final = counter(
