@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from typing import Final
 
+from ..leaves import splice
 from ..leaves.tokens import LEFT_TAGS_PATTERN, TAGS
 from ..policy import PIECE_BYTES
 from ..slices import pause, paused
@@ -25,7 +26,6 @@ _SPELLED: Final = re.compile(
 )
 _SPELLED_BYTES: Final = 80  # what either pattern matches at most
 _STEP: Final = PIECE_BYTES // 8  # this search is slower than others
-_WHOLE_TAGS_PATTERN: Final = re.compile(rb"(?:%b)++" % TAGS)
 # The beginning of such a spelling, at the end of a piece.
 _OPEN: Final = re.compile(
     rb"(?:%(?:25){,8}+[2-7]?|\\{1,64}+(?:u0{,2}[2-7]?|x[2-7]?)?"
@@ -38,12 +38,12 @@ class Said:
 
     __slots__ = ("_ends", "_longer", "raw", "text")
 
-    def __init__(self, raw: bytes, *, escapes: bool = True) -> None:
-        """Read a text; without `escapes`, it is taken as it stands."""
+    def __init__(self, raw: bytes) -> None:
+        """Read a text."""
         self.raw = self.text = raw
         self._ends: list[int] = []  # in the text, of each character that is spelled
         self._longer: list[int] = []  # by how much the raw text is longer up to there
-        if not (escapes and (b"%" in raw or b"\\" in raw or b"&" in raw)):
+        if not (b"%" in raw or b"\\" in raw or b"&" in raw):
             return
         pieces: list[bytes] = []
         at = longer = 0
@@ -63,17 +63,16 @@ class Said:
         behind = bisect_right(self._ends, at)
         return at + self._longer[behind - 1] if behind else at
 
-    def spliced(self, changes: Iterable[tuple[int, int, bytes]], end: int | None = None) -> bytes:
-        """Return the raw text up to `end`, with other bytes between these places.
-
-        It is the raw text itself where nothing changes.
-        """
-        pieces: list[bytes] = []
-        at = 0
-        for start, behind, new in changes:
-            pieces += (self.raw[at : self.place(start)], new)
-            at = self.place(behind)
-        return b"".join((*pieces, self.raw[at:end])) if at else self.raw[:end]
+    def spliced(
+        self, changes: Iterable[tuple[int, int, bytes]], behind: int | None = None
+    ) -> bytes:
+        """Return the raw text up to `behind`, with other bytes between these places of the text."""
+        found = list(changes)
+        places = [self.place(at) for one in found for at in one[:2]]
+        raw = self.raw[:behind]
+        done = splice(raw, places, [new for _, _, new in found]) if found else raw
+        assert done is not None  # noqa: S101 - places are in order
+        return done
 
 
 def _all_spelled(raw: bytes) -> Iterator[re.Match[bytes]]:
@@ -95,15 +94,12 @@ def whole_of(raw: bytes) -> int:
     return len(raw) if found is None else found.start()
 
 
-def tags_cut(
-    text: bytes, members: frozenset[str] | None, ends: Callable[[bytes], Iterator[int]]
-) -> bytes:
+def tags_cut(text: bytes, members: frozenset[str], ends: Callable[[bytes], Iterator[int]]) -> bytes:
     """Return a text `without_tags`, which may have some; `ends` tells where tokens end."""
     if members:
         text = without_members(text, in_members(members))
-    said = Said(text, escapes=members is not None)
-    pattern = _WHOLE_TAGS_PATTERN if members is None else LEFT_TAGS_PATTERN
-    found = (pattern.match(said.text, end) for end in ends(said.text))
+    said = Said(text)
+    found = (LEFT_TAGS_PATTERN.match(said.text, end) for end in ends(said.text))
     return said.spliced((*tags.span(), b"") for tags in found if tags is not None)
 
 

@@ -8,12 +8,13 @@ from heapq import merge
 from typing import Final
 
 from ..crypto.token import BASE64_PREFIX, JWE_PREFIX, SHORT_PREFIX
-from ..leaves import candidates
-from ..leaves.tokens import TAGS_PATTERN
+from ..leaves import candidates, splice
+from ..leaves.tokens import TAGS, TAGS_PATTERN
 from ..policy import LARGE_BYTES, PIECE_BYTES
 from ..slices import pause, paused
 
 _PREFIXES: Final = (JWE_PREFIX, SHORT_PREFIX, BASE64_PREFIX)
+_WHOLE_TAGS_PATTERN: Final = re.compile(rb"(?:%b)++" % TAGS)
 _BASE64: Final = re.compile(rb"%s[A-Za-z0-9+/]*+={0,2}" % BASE64_PREFIX)
 # `/` is escaped by PHP, `+` by .NET and `=` by Gson; in a string within a string once more.
 _ESCAPED: Final = re.compile(
@@ -55,11 +56,15 @@ def candidates_in(text: bytes, *, escaped: bool = False) -> Iterator[tuple[int, 
             yield start, at
 
 
+def _may_spell(text: bytes) -> bool:
+    """Return False only where no character is spelled by an escape."""
+    return b"%" in text or b"\\" in text or b"&" in text
+
+
 def _may_spell_tags(text: bytes) -> bool:
     """Return False only where no `~` is spelled by an escape."""
     # To look for two bytes takes ninety times as long as for one.
-    escapes = b"%" in text or b"\\" in text or b"&" in text
-    return escapes and any(one in text for one in (b"7e", b"7E", b"126;"))
+    return _may_spell(text) and any(one in text for one in (b"7e", b"7E", b"126;"))
 
 
 def without_tags(text: bytes, members: frozenset[str] | None = frozenset()) -> bytes:
@@ -70,9 +75,15 @@ def without_tags(text: bytes, members: frozenset[str] | None = frozenset()) -> b
     """
     if b"~" not in text and (members is None or not _may_spell_tags(text)):
         return text
-    if members is None and not any_in(text):
+    if not (members or any_in(text) or (members is not None and _may_spell(text))):
         return text
-    from .spelled import tags_cut  # noqa: PLC0415 - most texts have none
+    if members is None:
+        found = (_WHOLE_TAGS_PATTERN.match(text, end) for end in _ends(text))
+        places = [at for tags in found if tags is not None for at in tags.span()]
+        cut = splice(text, places, [b""] * (len(places) // 2)) if places else text
+        assert cut is not None  # noqa: S101 - places are in order
+        return cut
+    from .spelled import tags_cut  # noqa: PLC0415 - loaded with rules that make tags
 
     return tags_cut(text, members, _ends)
 

@@ -69,6 +69,7 @@ def load_for_listener(settings: ListenerSettings, rule_table: RuleTable) -> None
 def _load_for_block(block: CompiledBlock) -> None:
     items = block.block.items
     if any(one.index or one.sought or one.form == "equal" for one in items):
+        from ...core.formats import spelled
         from ...core.planning import echoed_tags, find_searched, tags_cut
         from ...core.search import tags
         from ...keys.sessions import index_in_use
