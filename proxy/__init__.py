@@ -1,3 +1,3 @@
 """Sealyard: a sidecar that seals and opens message fields on their way through."""
 
-__version__ = "1.0.0.dev0"
+__version__ = "1.0.0rc1"
