@@ -78,7 +78,9 @@ def of_pod(
 def _of_audit_log(volumes: Sequence[Json], logs: set[str]) -> Iterator[Violation]:
     """Yield the pod's own volumes that are a claim for audit logs, with those of all its pods."""
     for one in volumes:
-        for name in sorted(claims(one) & logs) if one["name"] not in VOLUMES else ():
+        if one["name"] in VOLUMES:
+            continue
+        for name in sorted(claims(one) & logs):
             yield Violation(
                 f"volume {one['name']} holds the audit log (PersistentVolumeClaim {name})"
             )

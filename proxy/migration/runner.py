@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing
 from itertools import pairwise
 from time import monotonic, sleep
@@ -111,7 +111,7 @@ class _Work:
             self._keep()
         self._require_keys()
         if self.proof == "snapshot":
-            self._require_all(sources)
+            self._require_all()
         return self._parts
 
     def keepers(self) -> Iterator[Keeper]:
@@ -145,9 +145,9 @@ class _Work:
                 told = "VACUUM may have given rows other numbers; run it again: it begins anew"
                 raise MigrationFailed("rows-renumbered", detail=f"{one.table.name}: {told}")
 
-    def _require_all(self, sources: Sequence[Source]) -> None:
+    def _require_all(self) -> None:
         """Raise MigrationFailed where a table has other rows than those that its key led to."""
-        for at, source in enumerate(sources):
+        for at, source in enumerate(self._sources):
             if isinstance(source, SqlTable):
                 read = self._rows_of(at)
                 if (rows := source.counted()) != read:

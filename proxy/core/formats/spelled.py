@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Final
 
 from ..leaves import splice
-from ..leaves.tokens import LEFT_TAGS_PATTERN, TAGS
+from ..leaves.tokens import LEFT_TAGS_PATTERN, TAGS, may_spell
 from ..policy import PIECE_BYTES
 from ..slices import pause, paused
 from .json.text import quote
@@ -43,7 +43,7 @@ class Said:
         self.raw = self.text = raw
         self._ends: list[int] = []  # in the text, of each character that is spelled
         self._longer: list[int] = []  # by how much the raw text is longer up to there
-        if not (b"%" in raw or b"\\" in raw or b"&" in raw):
+        if not may_spell(raw):
             return
         pieces: list[bytes] = []
         at = longer = 0

@@ -9,7 +9,7 @@ from typing import Final
 
 from ..crypto.token import BASE64_PREFIX, JWE_PREFIX, SHORT_PREFIX
 from ..leaves import candidates, splice
-from ..leaves.tokens import TAGS, TAGS_PATTERN
+from ..leaves.tokens import TAGS, TAGS_PATTERN, may_spell
 from ..policy import LARGE_BYTES, PIECE_BYTES
 from ..slices import pause, paused
 
@@ -56,15 +56,10 @@ def candidates_in(text: bytes, *, escaped: bool = False) -> Iterator[tuple[int, 
             yield start, at
 
 
-def _may_spell(text: bytes) -> bool:
-    """Return False only where no character is spelled by an escape."""
-    return b"%" in text or b"\\" in text or b"&" in text
-
-
 def _may_spell_tags(text: bytes) -> bool:
     """Return False only where no `~` is spelled by an escape."""
     # To look for two bytes takes ninety times as long as for one.
-    return _may_spell(text) and any(one in text for one in (b"7e", b"7E", b"126;"))
+    return may_spell(text) and any(one in text for one in (b"7e", b"7E", b"126;"))
 
 
 def without_tags(text: bytes, members: frozenset[str] | None = frozenset()) -> bytes:
@@ -75,17 +70,21 @@ def without_tags(text: bytes, members: frozenset[str] | None = frozenset()) -> b
     """
     if b"~" not in text and (members is None or not _may_spell_tags(text)):
         return text
-    if not (members or any_in(text) or (members is not None and _may_spell(text))):
-        return text
     if members is None:
-        found = (_WHOLE_TAGS_PATTERN.match(text, end) for end in _ends(text))
-        places = [at for tags in found if tags is not None for at in tags.span()]
-        cut = splice(text, places, [b""] * (len(places) // 2)) if places else text
-        assert cut is not None  # noqa: S101 - places are in order
-        return cut
+        return _without_whole_tags(text)
+    if not (members or any_in(text) or may_spell(text)):
+        return text
     from .spelled import tags_cut  # noqa: PLC0415 - loaded with rules that make tags
 
     return tags_cut(text, members, _ends)
+
+
+def _without_whole_tags(text: bytes) -> bytes:
+    found = (_WHOLE_TAGS_PATTERN.match(text, end) for end in _ends(text))
+    places = [at for tags in found if tags is not None for at in tags.span()]
+    cut = splice(text, places, [b""] * (len(places) // 2)) if places else text
+    assert cut is not None  # noqa: S101 - places are in order
+    return cut
 
 
 def _ends(text: bytes) -> Iterator[int]:

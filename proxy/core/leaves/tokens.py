@@ -68,6 +68,11 @@ _ALONE: Final = 65_536
 _REST: Final = len("..") + 16 + len(".") + len(".") + 22
 
 
+def may_spell(text: bytes) -> bool:
+    """Return False only where no character of a text is spelled by an escape."""
+    return b"%" in text or b"\\" in text or b"&" in text
+
+
 def token_text(head: bytes, iv: bytes, sealed: bytes, /) -> bytes:
     """Return the text of a sealed value; raise ValueError for an IV or a tag of another size."""
     end = len(sealed) - _TAG_BYTES

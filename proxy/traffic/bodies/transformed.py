@@ -55,12 +55,8 @@ class Pieces:
     async def all(self) -> AsyncIterator[bytes]:
         """Return every piece, once; no piece is empty."""
         size = 0
-        if self._seen:
-            size = len(self._seen)
-            self._check(size)
-            seen, self._seen = self._seen, b""
-            yield seen
-        async for piece in self._pieces:
+        while piece := self._seen or await anext(self._pieces, b""):
+            self._seen = b""
             size += len(piece)
             self._check(size)
             if self._confirm is not None:

@@ -514,6 +514,23 @@ async def test_pieces_that_were_looked_at_come_again() -> None:
     assert [piece async for piece in pieces.all()] == [b"onetwo"]
 
 
+@pytest.mark.parametrize("looked_at", [0, 3])
+async def test_before_each_piece_and_the_end_it_is_confirmed_that_more_may_be_sealed(
+    looked_at: int,
+) -> None:
+    confirmed: list[None] = []
+
+    async def confirm() -> None:
+        confirmed.append(None)
+
+    pieces = Pieces(Given(), CHUNKED, None, confirm)
+    await pieces.beginning(lambda seen: len(seen) >= looked_at)
+    assert not confirmed
+    came = [(piece, len(confirmed)) async for piece in pieces.all()]
+    assert came == [(b"one", 1), (b"two", 2)]
+    assert len(confirmed) == 3
+
+
 async def test_nothing_is_sent_beside_its_flow() -> None:
     text = a_text(LONG)
     async with a_frame_world() as world:
