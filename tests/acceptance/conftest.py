@@ -218,14 +218,19 @@ def sidecar(
 
 
 @pytest.fixture(scope="session")
-def stage() -> Callable[[Path, str], Any]:
+def stage() -> Callable[..., Any]:
     """Return the way to set up Kinto with a sidecar that has one of the examples' rules."""
     if not KINTO.exists():
         pytest.skip(f"{KINTO.relative_to(ROOT)} is missing: `./dev test` installs it")
 
     @contextmanager
-    def set_up(folder: Path, example: str) -> Iterator[Scene]:
-        with kinto(folder) as backend, sidecar(folder, example, backend.port) as front:
+    def set_up(
+        folder: Path, example: str, changes: Mapping[str, str] = MappingProxyType({})
+    ) -> Iterator[Scene]:
+        with (
+            kinto(folder) as backend,
+            sidecar(folder, example, backend.port, changes=changes) as front,
+        ):
             scene = Scene(backend, front, Client(front.port))
             for path in ("/v1/buckets/clinic", "/v1/buckets/clinic/collections/messages"):
                 assert scene.through.ask("PUT", path).status == 201

@@ -52,7 +52,7 @@ def main(address: str, canary: str) -> None:
 
     client.delete_records()
     text, second = f"{canary} {WORDS}", f"{canary} second"
-    check("create", lambda: of(client.create_record(id="r1", data=message(text, number=1e2))))
+    check("create", lambda: of(client.create_record(id="r1", data=message(text, pinned=1e2))))
     check("create another", lambda: of(client.create_record(id="r2", data=message(second))))
     check("create one that exists", lambda: of(client.create_record(id="r2", data=message("x"))))
     check("read", lambda: of(client.get_record(id="r1")))
