@@ -195,6 +195,21 @@ async def sealing_a_frame() -> Setup:
     return Setup(_answer(b"{}"), _upload(b"/store", body))
 
 
+async def sealing_a_frame_while_its_lease_ends() -> Setup:
+    """As before, and the lease has ended whenever a piece comes, and the end."""
+    keys, body = WaitingKeys(leased=True), CANARY.encode() + bytes(20_000)
+
+    async def say(client: Client) -> None:
+        client.send(get(b"/store", JSON, _CHUNKED, method=b"POST"))
+        for piece in (b"%x\r\n%b\r\n" % (len(body), body),) * 2 + (b"0\r\n\r\n",):
+            for _ in range(_LATE):
+                await turn()
+            keys.sessions.sealing_until = 0.0
+            client.send(piece)
+
+    return Setup(_answer(b"{}"), say, keys)
+
+
 async def sealing_a_form() -> Setup:
     """A form of unknown length is sealed part by part."""
     disposition = b"Content-Disposition: form-data; name="
@@ -442,6 +457,7 @@ SCENES: dict[str, Scene] = {
         opening_among_many,
         listing,
         sealing_a_frame,
+        sealing_a_frame_while_its_lease_ends,
         sealing_a_form,
         opening_a_frame,
         fetching_a_frame,
@@ -475,6 +491,7 @@ SECRET_FROM_ORIGIN = {
     "opening_among_many",
     "listing",
     "sealing_a_frame",
+    "sealing_a_frame_while_its_lease_ends",
     "sealing_a_form",
     "fetching_a_frame",
     "sealing_records",
