@@ -137,14 +137,30 @@ def test_a_plain_place_is_a_scalar(value: object, pad: str) -> None:
     passes(made, {"content": pad, "tags": [], "id": "é"})
 
 
-def test_a_star_in_plain_stands_for_elements_alone() -> None:
+def test_a_star_at_the_end_of_a_plain_place_stands_for_elements_alone() -> None:
     refused(rule("$.content", plain=["$.tags.*"]), {"content": "a", "tags": {CANARY: 1}})
     passes(rule("$.tags.*"), {"tags": {"a": "b"}})
     made = rule("optional $.rows.*.text", plain=["$.rows.*", "$.rows.*.id", "$.rows.*.*.id"])
     passes(made, {"rows": [{"text": "a", "id": 1}, "b", [{"id": 1}]]})
-    passes(made, {"rows": {CANARY: {"text": "a"}}})
-    for row in ({"text": "a", "id": 1}, 1, [{"id": 1}], {CANARY: {"id": 1}}):
+    passes(made, {"rows": {CANARY: {"text": "a", "id": 1}, "b": [{"id": 1}]}})
+    rows: list[object] = [1, {CANARY: {"id": 1}}, {"id": {}}, {"id": "[]"}, {"di": 1}]
+    for row in rows:
         refused(made, {"rows": {"a": row}})
+
+
+def test_a_star_in_plain_stands_for_members_that_an_item_goes_through() -> None:
+    # The name of each attachment is the client's: what is sealed within has plain neighbours.
+    plain = ["$.docs.*.files.*.type", "$.docs.*.tags.*.a"]
+    made = rule("optional $.docs.*.files.*.data", plain=plain)
+    file = {"data": "a", "type": "b"}
+    passes(made, {"docs": [{"files": {"scan.png": file}, "tags": [{"a": 1}]}]})
+    passes(made, {"docs": {"a": {"files": [file]}}})
+    each: list[object] = [{"type": CANARY}, {"a": {"type": {}}}, {"a": {"b": {"type": 1}}}]
+    for files in (*each, {"a": CANARY}, CANARY):
+        refused(made, {"docs": [{"files": files}]})
+    refused(made, {"docs": [{"files": {}, "tags": {CANARY: {"a": 1}}}]})
+    without = rule("$.content", plain=["$.files.*.type"])
+    refused(without, {"content": "a", "files": {"b": {"type": 1}}})
 
 
 @pytest.mark.parametrize("padding", [1, 400_000])

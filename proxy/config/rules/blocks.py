@@ -90,8 +90,8 @@ class BlockSyntax:
     plain: tuple[tuple[tuple[PlainSelector, ...], Place], ...] = setting(
         PLAIN,
         "Places of a request that stay plain: a text, a number or a boolean at exactly this path,"
-        " where `*` stands for elements of a list alone; or a form field, or a part; or a place in"
-        " the JSON of a parameter (`query:where $.room`). `{a,b}` for the last name lists several.",
+        " where `*` stands for elements of a list, or members that an item goes through; or a form"
+        " field, part, or place in JSON of the query (`query:where $.room`). `{a,b}` are several.",
         default=(),
     )
     types: tuple[str, ...] = setting(

@@ -60,7 +60,8 @@ class ListedPlace:
     def insert(self, steps: tuple[Step, ...], *, whole: bool, members: bool) -> None:
         """List what is at the end of a path of names, elements and texts of JSON.
 
-        `whole`: any value, else a scalar. `members`: `*` on the way is also a member of an object.
+        `whole`: any value, else a scalar. `members`: `*` is also any member of an object; else only
+        on the way, where the `*` of another path is one already.
         """
         if not steps:
             self.whole, self.scalar = self.whole or whole, True
@@ -69,7 +70,7 @@ class ListedPlace:
         if isinstance(key, str):
             child = self.names.setdefault(key, ListedPlace())
         elif isinstance(key, AnyStep):
-            if members:
+            if members or (self.member is not None and len(steps) > 1):
                 self.member = self.member or ListedPlace()
                 self.member.insert(steps[1:], whole=whole, members=members)
             child = self.star = self.star or ListedPlace()
@@ -155,7 +156,7 @@ class ClosedJson:
     ) -> None:
         """List the places of what is `changed` for any value, of what is `read` for scalars.
 
-        So also for what is `plain`, where `*` stands for elements of a list alone.
+        So for what is `plain`, where `*` is a member only on the way, if others take any there.
         """
         self._root = ListedPlace()
         for steps in changed:
