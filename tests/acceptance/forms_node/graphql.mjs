@@ -47,7 +47,7 @@ for (const { path } of told.room[0].files) {
 const four = [...files, new File([canary], "fourth.txt")];
 told.four = await send({ roomId: "r1", text: canary, files: four }).then(
   (found) => found[0].files.length,
-  (error) => error.statusCode ?? String(error),
+  (error) => error.errors?.map(({ extensions: told }) => [told.code, told.status]) ?? String(error),
 );
 
 process.stdout.write(JSON.stringify(told));
