@@ -22,6 +22,7 @@ from tests.servers import PATIENCE_SECONDS
 HOP: Final = frozenset(
     {"connection", "keep-alive", "transfer-encoding", "content-length", "host", "accept-encoding"}
 )
+REFUSAL: Final = {"error": {"message": "too many requests", "type": "limit", "code": None}}
 ARGUMENTS: Final = '{"patient": "%s", "dose": 2}'
 
 
@@ -175,7 +176,7 @@ def _envelope(asked: Any, kind: str) -> dict[str, Any]:  # noqa: ANN401 - JSON
 
 @dataclass
 class Gateway:
-    """Hands on to another port what comes.
+    """Hands on to another port what comes, or `refuses` it with a message of its own.
 
     `seen` is all of it, both ways, heads and bodies; `bodies` are those of responses alone.
     """
@@ -184,6 +185,7 @@ class Gateway:
     seen: list[bytes] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
     cut: Cut = whole
+    refuses: bool = False
 
     def app(self) -> web.Application:
         """Return the application."""
@@ -200,6 +202,8 @@ class Gateway:
     async def hand_on(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
         self.seen += (repr(request.raw_headers).encode(), request.raw_path.encode(), body)
+        if self.refuses:
+            return web.json_response(REFUSAL, status=429)
         headers = {name: one for name, one in request.headers.items() if name.lower() not in HOP}
         async with self._session.request(
             request.method,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -68,7 +69,12 @@ class Chat:
             yield process
 
     @contextmanager
-    def scene(self, folder: Path) -> Iterator[Scene]:
-        """Run the server with the sidecar in front of it."""
-        with self.server(folder) as backend, sidecar(folder, self.example, backend.port) as front:
+    def scene(
+        self, folder: Path, *, changes: Mapping[str, str] = MappingProxyType({})
+    ) -> Iterator[Scene]:
+        """Run the server with the sidecar in front of it, with `changes` of the example's text."""
+        with (
+            self.server(folder) as backend,
+            sidecar(folder, self.example, backend.port, changes=changes) as front,
+        ):
             yield Scene(backend, front, folder)

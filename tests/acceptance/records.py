@@ -78,7 +78,7 @@ BACKENDS: Final = {
     ),
     "openai": Entry(
         "llm-gateways.md",
-        "model, roles, schemas of tools, parameters, usage: the gateway works by them",
+        "model, roles, parameters, usage: the gateway works by them",
         "llm-egress",
     ),
     "parse": Entry(
@@ -99,7 +99,7 @@ BACKENDS: Final = {
     ),
     "socketio": Entry(
         "socketio.md",
-        "names of events, conversations, members that no selector names: the server works by them",
+        "names of events, conversations, members under `plain`: the server works by them",
         "socketio-files",
     ),
 }

@@ -19,7 +19,7 @@ from proxy.demo.screen import search
 
 from .compared import NODE, held, keep, package_version, printed, python_version
 from .conftest import ROOT
-from .llm_backends import ARGUMENTS, CHUNKINGS, Cut, by_bytes
+from .llm_backends import ARGUMENTS, CHUNKINGS, REFUSAL, Cut, by_bytes
 from .llm_backends import whole as at_once
 from .llm_scene import JWE, Scene, scene
 from .records import Record
@@ -31,6 +31,17 @@ CLIENTS = {
     "openai-node": [NODE, str(NODE_CLIENT / "client.mjs")],
 }
 SHORT = ("odd", "crlf-cut")
+UNLISTED = {
+    "audio": "it asks for an answer whose text the examples do not seal",
+    "modalities": "so does it",
+    "function_call": "so does it; the API deprecates it",
+    "functions": "so do they; the API deprecates them",
+    "moderation": "a gateway that reads nothing moderates nothing",
+    "prompt_cache_options": "for the cache of one provider",
+    "prompt_cache_retention": "for the cache of one provider",
+    "web_search_options": "for the search of one provider",
+}
+"""Members of a request of the API that the examples refuse, each with the reason."""
 
 pytestmark = [
     pytest.mark.acceptance,
@@ -134,10 +145,12 @@ async def test_however_streams_are_cut_and_joined_a_client_is_told_the_same(
         assert set(deltas) == {1}
 
 
-async def asked_by_hand(one: Scene, **more: object) -> tuple[int, str, bool]:
+async def asked_by_hand(
+    one: Scene, *, port: int | None = None, **more: object
+) -> tuple[int, str, bool]:
     """Return status and body of an answer, and whether it is whole."""
     asked = {"model": "odd", "user": "room-1", "messages": [{"role": "user", "content": "hi"}]}
-    url, body = f"http://127.0.0.1:{one.through}/v1/chat/completions", b""
+    url, body = f"http://127.0.0.1:{port or one.through}/v1/chat/completions", b""
     async with (
         aiohttp.ClientSession() as session,
         session.post(url, json={**asked, **more}) as answer,
@@ -150,22 +163,142 @@ async def asked_by_hand(one: Scene, **more: object) -> tuple[int, str, bool]:
         return answer.status, body.decode(), True
 
 
+def everything(canary: str) -> dict[str, Any]:
+    """Return a request with all members that the examples take, the canary wherever words are."""
+    schema = {"type": "object", "properties": {canary: {"type": "string", "enum": [canary]}}}
+    function = {"name": canary, "description": canary, "parameters": schema, "strict": True}
+    call = {"name": "give", "arguments": json.dumps({"to": canary})}
+    parts = [{"type": "text", "text": canary}, {"type": "image_url", "image_url": {"url": canary}}]
+    return {
+        "model": "odd",
+        "user": "room-1",
+        "messages": [
+            {"role": "developer", "content": canary},
+            {"role": "user", "name": "ada", "content": parts},
+            {
+                "role": "assistant",
+                "content": canary,
+                "reasoning_content": canary,
+                "refusal": canary,
+                "tool_calls": [{"id": "call-0", "type": "function", "function": call}],
+            },
+            {"role": "tool", "tool_call_id": "call-0", "content": ""},
+        ],
+        "tools": [
+            {"type": "function", "function": function},
+            {"type": "function", "function": {"name": canary}},
+        ],
+        "tool_choice": {"type": "function", "function": {"name": canary}},
+        "response_format": {
+            "type": "json_schema",
+            "json_schema": {"name": canary, "schema": schema},
+        },
+        "prediction": {"type": "content", "content": canary},
+        "stop": [canary, "."],
+        "logit_bias": {"50256": -100},
+        "metadata": {"ward": canary},
+        "stream": False,
+        "stream_options": {"include_usage": True, "include_obfuscation": False},
+        "store": False,
+        "n": 1,
+        "seed": 7,
+        "temperature": 0.5,
+        "top_p": 0.5,
+        "top_logprobs": 2,
+        "logprobs": True,
+        "max_tokens": 100,
+        "max_completion_tokens": 100,
+        "presence_penalty": 0.5,
+        "frequency_penalty": -0.5,
+        "parallel_tool_calls": False,
+        "reasoning_effort": "low",
+        "verbosity": "low",
+        "service_tier": "auto",
+        "prompt_cache_key": "key",
+        "safety_identifier": "one",
+    }
+
+
+async def test_the_model_gets_every_member_of_the_api_and_the_gateway_reads_no_words(
+    tmp_path: Path,
+) -> None:
+    canary = f"canary-{secrets.token_hex(8)}"
+    asked = everything(canary)
+    async with scene(tmp_path) as one:
+        status, _, _ = await asked_by_hand(one, **asked)
+        kept = await one.kept()
+
+    assert status == 200
+    assert one.server.got == [asked]
+    assert not search(canary, kept)
+    assert b"logit_bias" in kept["gateway"]
+    assert b"50256" not in kept["gateway"]
+
+
+def test_the_examples_take_or_refuse_each_member_that_the_client_of_the_api_knows() -> None:
+    known = set(
+        printed(
+            [str(PYTHON), "-c"],
+            "import json, typing\n"
+            "from openai.types.chat.completion_create_params import *\n"
+            "kinds = CompletionCreateParamsNonStreaming, CompletionCreateParamsStreaming\n"
+            "print(json.dumps([name for one in kinds for name in typing.get_type_hints(one)]))",
+        )
+    )
+
+    assert known == set(everything("")) & known | set(UNLISTED)
+
+
 async def test_what_the_examples_do_not_name_is_refused_before_the_gateway_sees_it(
     tmp_path: Path,
 ) -> None:
     canary = f"canary-{secrets.token_hex(8)}"
     async with scene(tmp_path) as one:
-        for more in ({"prediction": canary}, {"messages": [{"role": "user", "txt": canary}]}):
-            status, _, _ = await asked_by_hand(one, **more)
-            assert status == 400
-        assert one.server.got == []
-        one.server.more = {"thought": canary}
-        assert (await asked_by_hand(one))[0] == 502
-        status, body, whole = await asked_by_hand(one, stream=True)
+        for name in ("thought", *UNLISTED):
+            status, body, _ = await asked_by_hand(one, **{name: canary})
+            assert (status, f"$.{name}" in body) == (400, True)
+        message = {"role": "user", "content": "hi", "txt": canary}
+        status, body, _ = await asked_by_hand(one, messages=[message])
+        assert (status, "$.messages[0].txt" in body) == (400, True)
+        assert one.gateway.seen == []
         kept = await one.kept()
 
-    assert (status, whole) == (200, False)
-    assert canary not in body
+    assert not search(canary, kept)
+
+
+async def test_a_gateway_cannot_ask_for_what_the_server_would_answer_unsealed(
+    tmp_path: Path,
+) -> None:
+    async with scene(tmp_path) as one:
+        port = one.ingress.port
+        for name in ("return_token_ids", *UNLISTED):
+            status, body, _ = await asked_by_hand(one, port=port, messages=[], **{name: True})
+            assert (status, f"$.{name}" in body) == (400, True)
+        assert one.server.got == []
+
+
+async def test_an_error_of_the_gateway_itself_passes(tmp_path: Path) -> None:
+    async with scene(tmp_path) as one:
+        one.gateway.refuses = True
+        status, body, whole = await asked_by_hand(one)
+
+    assert (status, whole) == (429, True)
+    assert json.loads(body) == REFUSAL
+
+
+async def test_a_new_member_of_answers_is_no_outage_and_leaves_the_others_sealed(
+    tmp_path: Path,
+) -> None:
+    canary = f"canary-{secrets.token_hex(8)}"
+    async with scene(tmp_path) as one:
+        one.server.answer, one.server.more = canary, {"thought": "new"}
+        answers = [await asked_by_hand(one, stream=stream) for stream in (False, True)]
+        kept = await one.kept()
+
+    for status, body, whole in answers:
+        assert (status, whole) == (200, True)
+        assert '"thought": "new"' in body
+        assert canary in body
     assert not search(canary, kept)
 
 

@@ -84,10 +84,10 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         yield made
 
 
-async def told(port: int, canary: str, how: str) -> Any:  # noqa: ANN401 - JSON
+async def told(port: int, canary: str, how: str, *more: str) -> Any:  # noqa: ANN401 - JSON
     """Return what a client is told by the server at a port."""
     url = f"http://127.0.0.1:{port}"
-    return await asyncio.to_thread(printed, CHAT.client, url, canary, how)
+    return await asyncio.to_thread(printed, CHAT.client, url, canary, how, *more)
 
 
 def binary(value: dict[str, str]) -> bytes:
@@ -110,8 +110,7 @@ def check(found: Any, canary: str, how: str) -> None:  # noqa: ANN401 - JSON
         assert (
             binary(message["file"]) == f"{canary} {number} ".encode() + bytes([int(number)]) * size
         )
-        assert binary(message["preview"]) == f"public {number}".encode()
-        assert message["name"] == "x.bin"
+        assert message["name"] == f"{canary}.bin"
 
 
 def checks_of(found: Any, how: str) -> dict[str, Any]:  # noqa: ANN401 - JSON
@@ -148,7 +147,6 @@ async def compared(scene: Scene, port: int, hows: Sequence[str]) -> Record:
         check(found, canaries[way], how)
         checks[way] |= checks_of(found, how)
         kept = scene.kept[at:]
-        assert b"public 1" in kept
         assert (kept.count(JWE) >= 10) == (way == "through")
     assert not search(canaries["through"], {"metrics": await metrics_of(scene.folder)})
     software = "Socket.IO {}, its client {}"
@@ -158,6 +156,42 @@ async def compared(scene: Scene, port: int, hows: Sequence[str]) -> Record:
 
 async def test_texts_and_files_are_sealed_in_the_server_and_open_for_clients(scene: Scene) -> None:
     keep(await compared(scene, scene.sidecar.port, HOWS))
+
+
+@pytest.mark.parametrize("how", HOWS)
+async def test_other_binary_passes_beside_sealed_files_where_a_rule_lets_it(
+    tmp_path: Path, how: str
+) -> None:
+    canary = f"canary-{secrets.token_hex(8)}"
+    first = "            encrypt:\n              - $[1].content\n"
+    with CHAT.scene(tmp_path, changes={first: f"            others: pass\n{first}"}) as scene:
+        found = await told(scene.sidecar.port, canary, how, "preview")
+
+        check(found, canary, how)
+        for message in found["news"]:
+            number = message["content"].rpartition(" ")[2]
+            assert binary(message["preview"]) == f"public {number}".encode()
+        assert b"public 1" in scene.kept
+        assert not search(canary, scene.written())
+
+
+async def test_other_binary_is_refused_where_a_rule_does_not_list_it(scene: Scene) -> None:
+    canary = f"canary-{secrets.token_hex(8)}"
+    place = {"_placeholder": True, "num": 0}
+    event = ["message:send", {"conversationId": "c1", "content": canary, "preview": place}]
+    before = scene.kept
+    url = f"http://127.0.0.1:{scene.sidecar.port}/socket.io/?EIO=4&transport=polling"
+    async with aiohttp.ClientSession() as session:
+        async with session.get(url) as opening:
+            sid = json.loads((await opening.text())[1:])["sid"]
+        async with session.post(f"{url}&sid={sid}", data="40") as posted:
+            assert posted.status == 200
+        async with session.post(f"{url}&sid={sid}", data="451-" + json.dumps(event)) as posted:
+            refused = posted.status, posted.headers["Sealyard-Error"]
+
+    assert refused == (400, "unlisted-name")
+    assert scene.kept == before
+    assert not search(canary, scene.written())
 
 
 @pytest.mark.parametrize("how", HOWS)

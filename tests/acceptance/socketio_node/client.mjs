@@ -1,8 +1,8 @@
 // A client of Socket.IO: sends files over one transport, or over an upgrade, and tells what came.
-// node client.mjs URL CANARY polling|websocket|upgrade
+// node client.mjs URL CANARY polling|websocket|upgrade [preview]
 import { io } from "socket.io-client";
 
-const [url, canary, how] = process.argv.slice(2);
+const [url, canary, how, preview] = process.argv.slice(2);
 const transports = { polling: ["polling"], websocket: ["websocket"] }[how] ?? ["polling", "websocket"];
 const socket = io(url, { transports, reconnection: false, forceNew: true });
 const news = [];
@@ -26,9 +26,9 @@ async function send(number) {
     conversationId: `c${number % 3}`,
     content: `${canary} text ${number}`,
     file: file(number, [0, 10, 3000, 200000][number % 4]),
-    preview: Buffer.from(`public ${number}`),
-    name: "x.bin",
+    name: `${canary}.bin`,
   };
+  if (preview) message.preview = Buffer.from(`public ${number}`);
   used.add(socket.io.engine.transport.name);
   return shown(await socket.timeout(20000).emitWithAck("message:send", message));
 }
