@@ -146,7 +146,7 @@ async def test_however_streams_are_cut_and_joined_a_client_is_told_the_same(
 
 
 async def asked_by_hand(
-    one: Scene, *, port: int | None = None, **more: object
+    one: Scene, port: int | None = None, /, **more: object
 ) -> tuple[int, str, bool]:
     """Return status and body of an answer, and whether it is whole."""
     asked = {"model": "odd", "user": "room-1", "messages": [{"role": "user", "content": "hi"}]}
@@ -270,9 +270,8 @@ async def test_a_gateway_cannot_ask_for_what_the_server_would_answer_unsealed(
     tmp_path: Path,
 ) -> None:
     async with scene(tmp_path) as one:
-        port = one.ingress.port
         for name in ("return_token_ids", *UNLISTED):
-            status, body, _ = await asked_by_hand(one, port=port, messages=[], **{name: True})
+            status, body, _ = await asked_by_hand(one, one.ingress.port, **{name: True})
             assert (status, f"$.{name}" in body) == (400, True)
         assert one.server.got == []
 
