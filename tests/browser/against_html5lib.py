@@ -84,7 +84,10 @@ def _escaped(spelling: Spelling) -> str:
 def wrongly_read(page: str, marks: list[str], *, scripting: bool) -> Iterator[str]:
     """Yield the marks that a parser finds where no text is, in a page and in a fragment."""
     for parse in ("parse", "parseFragment"):
-        tree = getattr(_HTML5LIB.HTMLParser(), parse)(page, scripting=scripting)
+        try:
+            tree = getattr(_HTML5LIB.HTMLParser(), parse)(page, scripting=scripting)
+        except AssertionError:  # its own, at the end of some pages with framesets
+            continue
         for mark in marks:
             found = places(tree, mark, ())
             if not all(_is_text(kind, names, scripting=scripting) for kind, names in found):

@@ -156,6 +156,9 @@ def test_the_unit_starts_reloads_and_stops_sealyard(inside: Inside) -> None:
 @pytest.mark.skipif(bool(TOOLS) or os.geteuid() != 0, reason=f"needs root, and {TOOLS}")
 def test_a_key_of_a_participant_is_made_under_the_unit(inside: Inside) -> None:
     """A process of its own makes it, which lowers its priority: the unit must let it."""
+    settings = "/var/lib/sealyard/sealyard.yaml"
+    inside("sed", "-i", "s/store: memory/store: sqlite:store.db/", settings)
+    inside("grep", "store: sqlite", settings)
     inside("systemctl", "start", "sealyard")
     call = (
         f'curl -sS -w "%{{http_code}}" -o /dev/null -H "Authorization: Bearer $(cat {ADMIN})"'
