@@ -189,6 +189,19 @@ def test_names_beyond_ascii_are_names() -> None:
     refused(rule("$.content", plain=["$['Ã¶']"]), '{"content":"a","ö":1}')
 
 
+@pytest.mark.parametrize("name", ["o", "ö"])
+def test_a_place_of_its_own_is_not_that_of_any_member(name: str) -> None:
+    plain = ["$.files.*.type", f"$.files['{name}'].type json:$.kind"]
+    made = rule("optional $.files.*.data", plain=plain, nothing="pass")
+    for kind, fits in ((r'"{\"kind\":1}"', True), (rf'"\"{CANARY}\""', False)):
+        body = f'{{"files":{{"{name}":{{"type":{kind}}}}}}}'
+        if fits:
+            passes(made, body)
+        else:
+            refused(made, body)
+    passes(made, f'{{"files":{{"{name}":{{"data":1}},"a":{{"type":1}}}}}}')
+
+
 @pytest.mark.parametrize("body", [[{"content": "a"}], [CANARY], f'"{CANARY}"', 1])
 def test_what_is_no_such_object_is_refused(body: object) -> None:
     refused(rule("optional $.content", plain=["$.id"]), body)

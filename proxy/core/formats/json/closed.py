@@ -100,11 +100,11 @@ class ListedPlace:
         return (
             self.whole,
             self.scalar,
-            # A text decoded byte by byte spells these alone as they read.
+            # A text decoded byte by byte spells these alone as they read, and others as any member.
             {name: one.compiled for name, one in self.names.items() if name.isascii()},
             {index: one.compiled for index, one in self.indexes.items()},
             None if self.star is None else self.star.compiled,
-            None if self.member is None else self.member.compiled,
+            self.member.compiled if self.member and "".join(self.names).isascii() else None,
         )
 
     def join(self, other: ListedPlace) -> None:
