@@ -136,7 +136,7 @@ class ChatServer:
             "annotations": [{"type": "note", "text": self.answer}],
             **self.more,
         }
-        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
+        choice = {"index": 0, "message": message, "logprobs": None, **_end(asked, "stop")}
         return {**_envelope(asked, "chat.completion"), "choices": [choice], "usage": _USAGE}
 
     def _chunks(self, asked: Any) -> Iterable[dict[str, Any]]:  # noqa: ANN401 - JSON
@@ -144,7 +144,7 @@ class ChatServer:
 
         def chunk(delta: dict[str, Any], index: int = 0, reason: str | None = None) -> Any:  # noqa: ANN401 - JSON
             delta |= self.more
-            choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": reason}
+            choice = {"index": index, "delta": delta, "logprobs": None, **_end(asked, reason)}
             return {**common, "choices": [choice], "obfuscation": "x" * (len(str(delta)) % 7)}
 
         choices = range(asked.get("n") or 1)
@@ -165,6 +165,12 @@ class ChatServer:
                 yield chunk({}, index, "stop")
         if (asked.get("stream_options") or {}).get("include_usage"):
             yield {**common, "choices": [], "usage": _USAGE}
+
+
+def _end(asked: Any, reason: str | None) -> dict[str, Any]:  # noqa: ANN401 - JSON
+    """Return why a choice ends: vLLM tells also which of the texts of `stop` it was."""
+    stop = asked.get("stop") if reason == "stop" else None
+    return {"finish_reason": reason, "stop_reason": stop[0] if stop else None}
 
 
 _USAGE: Final = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}

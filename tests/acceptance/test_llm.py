@@ -179,6 +179,7 @@ def everything(canary: str) -> dict[str, Any]:
                 "role": "assistant",
                 "content": canary,
                 "reasoning_content": canary,
+                "reasoning": canary,
                 "refusal": canary,
                 "tool_calls": [{"id": "call-0", "type": "function", "function": call}],
             },
@@ -298,6 +299,24 @@ async def test_a_new_member_of_answers_is_no_outage_and_leaves_the_others_sealed
         assert (status, whole) == (200, True)
         assert '"thought": "new"' in body
         assert canary in body
+    assert not search(canary, kept)
+
+
+async def test_the_gateway_reads_neither_what_a_model_thinks_nor_what_stops_it(
+    tmp_path: Path,
+) -> None:
+    canary = f"canary-{secrets.token_hex(8)}"
+    async with scene(tmp_path) as one:
+        one.server.answer, one.server.more = "answer", {"reasoning": canary}
+        answers = [
+            await asked_by_hand(one, stream=stream, stop=[canary, "."]) for stream in (False, True)
+        ]
+        kept = await one.kept()
+
+    for status, body, whole in answers:
+        assert (status, whole) == (200, True)
+        assert f'"reasoning": "{canary}' in body
+        assert f'"stop_reason": "{canary}"' in body
     assert not search(canary, kept)
 
 
