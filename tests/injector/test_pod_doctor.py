@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import replace
@@ -247,13 +249,16 @@ def test_a_connection_that_ended_before_is_not_taken_for_the_own(
 ) -> None:
     """The kernel shows it for a minute, with the port that its other end had."""
     address, port = listener.getsockname()[:2]
+    own = address, 10_000 + secrets.randbelow(20_000)  # of a range that no other connection is of
     with (
         socket.create_server((address, 0), family=listener.family) as other,
-        socket.create_connection(other.getsockname()[:2]) as client,
+        socket.create_connection(other.getsockname()[:2], source_address=own) as client,
     ):
         served, (_, freed, *_) = other.accept()
         served.close()  # first: the kernel keeps it for what may still arrive
         assert client.recv(1) == b""
+    while any(one.port == freed for one in sockets()):  # until the last acknowledgement
+        time.sleep(0.01)
     source = socket.socket.bind
     monkeypatch.setattr(socket.socket, "bind", lambda one, _: source(one, (address, freed)))
 
