@@ -101,6 +101,11 @@ def zope(spelled: str) -> Path:
     return tuple(unquote_plus(spelled).partition(":")[0].split("."))
 
 
+def aiohttp_part(spelled: str) -> Path:
+    """parse_content_disposition of aiohttp: no quoted name begins with slashes."""
+    return (unquote_plus(spelled).lstrip("\\/"),)
+
+
 def normalising(spelled: str) -> Path:
     """What normalises names before it compares them."""
     return (unicodedata.normalize("NFKC", unquote_plus(spelled)).casefold().strip(),)
@@ -110,7 +115,7 @@ FIELDS: dict[str, Model] = {
     one.__name__: one
     for one in (
         php, rack, rails_multiparameter, qs, qs_with_dots, literally, asp_net, spring,
-        grpc_gateway, spring_relaxed, in_c, decoded_twice, zope, normalising,
+        grpc_gateway, spring_relaxed, in_c, decoded_twice, zope, aiohttp_part, normalising,
     )
 }  # fmt: skip
 

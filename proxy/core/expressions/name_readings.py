@@ -184,7 +184,7 @@ def lax_field(name: str) -> str:
         name = _compatible(name)
     if "\0" in name:
         name = name.partition("\0")[0]
-    return name.lstrip("?") if name.startswith("?") else name
+    return name.lstrip("?/\\")
 
 
 def _decoded(name: str) -> str:

@@ -76,6 +76,7 @@ FIELD_MUTATIONS: dict[str, Callable[[str], str]] = {
     "space joint": lambda text: text.replace("_", "+"),
     "leading joint": lambda text: f".{text[1:]}" if text.startswith("_") else text,
     "question": lambda text: f"?{text}",
+    "slashes": lambda text: f"/\\{text}",
 }
 
 
