@@ -100,9 +100,9 @@ def _text_of(query: str | None, lines: Iterable[bytes] | None = None) -> bytes:
     return text if lines is None else b";".join((text, *lines))
 
 
-def _is_clear(text: bytes, needles: Iterable[bytes]) -> bool:
-    """Return whether query and cookies hold no spelling of any name, as nearly always."""
-    if b"%" in text or not text.isascii():
+def _is_clear(text: bytes, needles: Iterable[bytes], escape: bytes = b"%") -> bool:
+    """Return whether a text holds no spelling of any name, as nearly always."""
+    if escape in text or not text.isascii():
         return False
     lean = squeeze_fields(text)
     for needle in needles:  # noqa: SIM110 - twice as fast as any(), for every message
@@ -212,11 +212,13 @@ class SourcesElsewhere:
                 comparable = name == first and _is_one(source) and value is not None
                 if not comparable or names.elsewhere.setdefault(source, value or "") != value:
                     raise AmbiguousRequest("name-differs")
+                if isinstance(source.selector, NamedSelector):
+                    raise AmbiguousRequest("name-stands-twice")
 
     def compare_body(
         self, names: RequestNames, head: RequestHead, read_as: BodyFormat, body: bytes
     ) -> None:
-        """Refuse parameters that a body has as well, unless with the same text.
+        """Refuse parameters that a body has as well, unless a member has the same text.
 
         Raises AmbiguousRequest, and as the format does where the body cannot be read.
         """
@@ -244,25 +246,16 @@ class SourcesElsewhere:
         return bool(self._names.readings(part.name)) or self._credentials
 
     def _compare(self, names: RequestNames, name: str, value: str | None) -> None:
+        """Refuse a parameter in a form: Servlets join both to one list of parameters, `a,a`."""
         for key, _ in self._names.readings(name):
             source = self._parameters[key]
-            if name != source.name or value is None or value != names.name(source):
-                raise AmbiguousRequest("name-differs")
+            same = name == source.name and value is not None and value == names.name(source)
+            raise AmbiguousRequest("name-stands-twice" if same else "name-differs")
         if self._credentials and (bearer := names.bearer) is not None:
             refuse_credential(name, value, bearer)
 
-    def _is_clear(self, body: bytes) -> bool:
-        """Return whether a JSON text holds no spelling of a parameter's name, as nearly always."""
-        if not body.isascii() or b"\\u" in body:
-            return False
-        lean = squeeze_fields(body)
-        for needle in self._needles:  # noqa: SIM110 - twice as fast as any(), for every message
-            if needle in lean:
-                return False
-        return True
-
     def _compare_members(self, names: RequestNames, body: bytes) -> None:
-        if self._is_clear(body):
+        if _is_clear(body, self._needles, b"\\u"):
             return
         findings = self._selection.find(body)
         if findings.twins:
