@@ -1,8 +1,10 @@
-"""`./dev nightly [--status] [PART...]`: what takes too long for CI, part by part.
+"""`./dev nightly [--status | --keep] [PART...]`: what takes too long for CI, part by part.
 
 A part that passed is not run again until a file that it loads has changed, committed or not; its
 result is in build/nightly. So a run that was ended goes on where it was, and a change runs again
 what it can break. A part that is named runs whatever its result was; some run only so.
+
+`--keep` writes the results that count to .ci/nightly.json. Committed, they count on any machine.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import argparse
 import ast
 import datetime as dt
 import functools
+import hashlib
 import json
 import os
 import platform
@@ -20,7 +23,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -30,6 +33,7 @@ from tests.parts import COMMON, PARTS, ROOT, Part, Selection
 from tests.suite import say
 
 RESULTS: Final = ROOT / "build" / "nightly"
+KEPT: Final = ROOT / ".ci" / "nightly.json"
 _MODULE: Final = re.compile(r"[a-z_]\w*(\.\w+)+")
 _SHORT: Final = 10
 Files = Mapping[str, str]
@@ -40,8 +44,8 @@ Files = Mapping[str, str]
 class Result:
     """How a part ended, at which commit (with `+` if there were changes beside it), and on what.
 
-    `loads` has a hash for each file that it loaded, `skips` a line for each reason for which tests
-    were skipped.
+    `loads` has a hash for each file that it loaded, or the hash of them all if it was kept; `skips`
+    has a line for each reason for which tests were skipped.
     """
 
     part: str
@@ -52,7 +56,7 @@ class Result:
     seconds: float
     python: str
     definition: str
-    loads: Files
+    loads: Files | str
     skips: list[str] = field(default_factory=list)
 
     def write(self, folder: Path) -> None:
@@ -63,9 +67,37 @@ class Result:
 
 
 def read(part: Part, folder: Path | None = None) -> Result | None:
-    """Return the last result of a part."""
+    """Return the last result of a part here; without one, that which was kept."""
     file = (folder or RESULTS) / f"{part.name}.json"
-    return Result(**json.loads(file.read_text(encoding="utf-8"))) if file.exists() else None
+    if file.exists():
+        return Result(**json.loads(file.read_text(encoding="utf-8")))
+    return _kept().get(part.name)
+
+
+def _kept() -> dict[str, Result]:
+    if not KEPT.exists():
+        return {}
+    rows = json.loads(KEPT.read_text(encoding="utf-8"))
+    return {one["part"]: Result(**one) for one in rows}
+
+
+def keep(files: Files) -> int:
+    """Write the results that count to `KEPT`; return how many there are."""
+    found = [(loads(part, files), read(part), part) for part in PARTS]
+    counting = [
+        asdict(replace(one, loads=_digest(now)))
+        for now, one, part in found
+        if one is not None and not why_not(part, one, now)
+    ]
+    KEPT.parent.mkdir(exist_ok=True)
+    KEPT.write_text(json.dumps(counting, indent=1) + "\n", encoding="utf-8")
+    return len(counting)
+
+
+def _digest(files: Files) -> str:
+    """Return one hash of all hashes."""
+    lines = "".join(f"{path}\0{files[path]}\n" for path in sorted(files))
+    return hashlib.sha256(lines.encode()).hexdigest()
 
 
 # --- What a part loads -------------------------------------------------------------------------
@@ -182,6 +214,8 @@ def why_not(part: Part, result: Result | None, now: Files) -> str:
         return "is another part now"
     if result.python != platform.python_version():
         return f"ran with Python {result.python}"
+    if isinstance(result.loads, str):
+        return "" if result.loads == _digest(now) else f"changed since {result.commit}"
     changed = [
         one for one in sorted({*result.loads, *now}) if result.loads.get(one) != now.get(one)
     ]
@@ -280,6 +314,7 @@ def main(arguments: Sequence[str]) -> int:
     """Return 1 if a part failed, 2 for wrong arguments."""
     parser = argparse.ArgumentParser("./dev nightly", description=(__doc__ or "").split(":")[0])
     parser.add_argument("--status", action="store_true", help="print the result of each part")
+    parser.add_argument("--keep", action="store_true", help="write those that count, to commit")
     parser.add_argument("parts", nargs="*", metavar="PART", help="these parts alone")
     chosen = parser.parse_args(arguments)
     known = {one.name: one for one in PARTS}
@@ -287,6 +322,9 @@ def main(arguments: Sequence[str]) -> int:
         parser.error(f"there is no part {', '.join(unknown)}; parts: {', '.join(known)}")
     if chosen.status:
         say(*status(tree()))
+        return 0
+    if chosen.keep:
+        say(f"{keep(tree())} results count; they are in {KEPT.relative_to(ROOT)}")
         return 0
     if suite.forms()[0] != "native":
         parser.error("the parts need the native form of Sealyard")

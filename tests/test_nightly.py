@@ -138,6 +138,31 @@ def test_a_result_comes_back_as_it_was_kept(root: Path, tmp_path: Path) -> None:
     assert nightly.read(PART, tmp_path) is None
 
 
+def test_what_was_kept_counts_where_the_part_has_not_run(
+    monkeypatch: pytest.MonkeyPatch, root: Path, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(nightly, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(nightly, "ROOT", root)
+    monkeypatch.setattr(nightly, "KEPT", root / ".ci" / "nightly.json")
+    failing = replace(PART, name="failing")
+    monkeypatch.setattr(nightly, "PARTS", (PART, failing, replace(PART, name="missing")))
+    here = a_result(root)
+    here.write(tmp_path / "results")
+    replace(here, part="failing", passed=False).write(tmp_path / "results")
+    assert nightly.main(["--keep"]) == 0
+    monkeypatch.setattr(nightly, "RESULTS", tmp_path / "elsewhere")
+
+    kept = nightly.read(PART)
+    assert kept is not None
+    assert replace(kept, loads={}) == replace(here, loads={})
+    assert why_not(root, kept) == ""
+    assert nightly.read(failing) is None
+    (root / "dev").write_text("changed")
+    assert why_not(root, kept) == "changed since abc"
+    replace(here, passed=False).write(tmp_path / "elsewhere")
+    assert why_not(root, nightly.read(PART)) == "failed"
+
+
 def test_the_status_has_a_line_for_each_part(
     monkeypatch: pytest.MonkeyPatch, root: Path, tmp_path: Path
 ) -> None:
