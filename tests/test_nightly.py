@@ -111,6 +111,14 @@ def test_a_result_counts_until_a_file_that_it_loads_changes(root: Path) -> None:
     assert why_not(root, result) == "changed since: docs/page.md"
 
 
+def test_figures_that_a_run_wrote_make_no_part_due(root: Path) -> None:
+    result = a_result(root)
+    (root / "docs" / "scorecard.md").write_text("a new figure")
+    (root / "docs" / "assets").mkdir()
+    (root / "docs" / "assets" / "benchmarks.json").write_text("{}")
+    assert why_not(root, result) == ""
+
+
 def test_to_look_at_the_files_changes_nothing_in_the_repository(root: Path) -> None:
     (root / "docs" / "new.md").write_text("new")
     before = git(root, "status", "--porcelain"), git(root, "count-objects")
