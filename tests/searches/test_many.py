@@ -13,6 +13,7 @@ MESSAGES = 100_000
 
 
 @pytest.mark.acceptance
+@pytest.mark.timeout(3600)  # a backend takes fifteen minutes for them where another runs beside it
 @pytest.mark.parametrize("name", SEARCHED)
 def test_of_many_messages_all_are_found_and_nothing_else(name: str, tmp_path: Path) -> None:
     find_all(name, tmp_path, MESSAGES)
