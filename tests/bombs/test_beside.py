@@ -42,7 +42,7 @@ listeners:
     rules:
       - name: seal
         match: POST /seal
-        request: {{encrypt: $.items.*.text}}
+        request: {{encrypt: $.items.*.text, max_values: 20000}}
       - name: list
         match: POST /list
         response: {{decrypt: $.items.*.text}}
