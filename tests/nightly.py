@@ -4,7 +4,7 @@ A part that passed is not run again until a file that it loads has changed, comm
 result is in build/nightly. So a run that was ended goes on where it was, and a change runs again
 what it can break. A part that is named runs whatever its result was; some run only so.
 
-`--keep` writes the results that count to .ci/nightly.json. Committed, they count on any machine.
+`--keep` writes the results that count to .ci/nightly. Committed, they count on any machine.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from tests.parts import COMMON, PARTS, ROOT, Part, Selection
 from tests.suite import say
 
 RESULTS: Final = ROOT / "build" / "nightly"
-KEPT: Final = ROOT / ".ci" / "nightly.json"
+KEPT: Final = ROOT / ".ci" / "nightly"
 FIGURES: Final = (
     "docs/assets",
     "docs/benchmarks.md",
@@ -77,29 +77,23 @@ class Result:
 
 def read(part: Part, folder: Path | None = None) -> Result | None:
     """Return the last result of a part here; without one, that which was kept."""
-    file = (folder or RESULTS) / f"{part.name}.json"
-    if file.exists():
-        return Result(**json.loads(file.read_text(encoding="utf-8")))
-    return _kept().get(part.name)
-
-
-def _kept() -> dict[str, Result]:
-    if not KEPT.exists():
-        return {}
-    rows = json.loads(KEPT.read_text(encoding="utf-8"))
-    return {one["part"]: Result(**one) for one in rows}
+    for place in (RESULTS, KEPT) if folder is None else (folder,):
+        file = place / f"{part.name}.json"
+        if file.exists():
+            return Result(**json.loads(file.read_text(encoding="utf-8")))
+    return None
 
 
 def keep(files: Files) -> int:
-    """Write the results that count to `KEPT`; return how many there are."""
-    found = [(loads(part, files), read(part), part) for part in PARTS]
-    counting = [
-        asdict(replace(one, loads=_digest(now)))
-        for now, one, part in found
-        if one is not None and not why_not(part, one, now)
-    ]
-    KEPT.parent.mkdir(exist_ok=True)
-    KEPT.write_text(json.dumps(counting, indent=1) + "\n", encoding="utf-8")
+    """Write the results that count to `KEPT`, and no others; return how many there are."""
+    counting = []
+    for part in PARTS:
+        result, now = read(part), loads(part, files)
+        if result is not None and not why_not(part, result, now):
+            counting.append(replace(result, loads=_digest(now)))
+    shutil.rmtree(KEPT, ignore_errors=True)
+    for result in counting:
+        result.write(KEPT)
     return len(counting)
 
 

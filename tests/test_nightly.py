@@ -151,7 +151,7 @@ def test_what_was_kept_counts_where_the_part_has_not_run(
 ) -> None:
     monkeypatch.setattr(nightly, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(nightly, "ROOT", root)
-    monkeypatch.setattr(nightly, "KEPT", root / ".ci" / "nightly.json")
+    monkeypatch.setattr(nightly, "KEPT", root / ".ci" / "nightly")
     failing = replace(PART, name="failing")
     monkeypatch.setattr(nightly, "PARTS", (PART, failing, replace(PART, name="missing")))
     here = a_result(root)
