@@ -15,10 +15,12 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from tests.scenarios.rig import Load, backend, served
+from tests.scenarios.rig import Load, a_configuration, backend, running, write_keys
+from tests.servers import free_port
 
 GRACE_SECONDS = 25
 GOING_AWAY = 1001
+ONE_CLIENT = 2000  # one client leaves a tenth of the WebSockets to others
 EVENT = b"id: 1\ndata: one\n\n"
 _PER_CLIENT = 0.2
 
@@ -115,7 +117,13 @@ async def test_b16_a_drain_under_load_loses_nothing(
     routes = (web.get("/ws", talk.echo), web.get("/events", talk.events))
     options = ("--workers", str(workers), "--drain-delay", "0.5", "--grace", str(GRACE_SECONDS))
     async with backend(*routes) as behind:
-        with many_files(), served(tmp_path, behind.port, *options) as ours:
+        port, admin, health = free_port(), free_port(), free_port()
+        text = a_configuration(
+            behind.port, listen=f"127.0.0.1:{port}", admin=admin, health=health
+        ).replace("limits: {", f"limits: {{websockets: {ONE_CLIENT}, ")
+        write_keys(tmp_path)
+        ours_at = {"port": port, "admin": admin, "health": health}
+        with many_files(), running(tmp_path, text, *options, **ours_at) as ours:
             await ours.event("server.ready")
             talk.address = f"http://127.0.0.1:{ours.port}"
             load = Load(f"{talk.address}/api/messages", pause=_PER_CLIENT)
