@@ -122,8 +122,8 @@ async def test_b16_a_drain_under_load_loses_nothing(
             behind.port, listen=f"127.0.0.1:{port}", admin=admin, health=health
         ).replace("limits: {", f"limits: {{websockets: {ONE_CLIENT}, ")
         write_keys(tmp_path)
-        ours_at = {"port": port, "admin": admin, "health": health}
-        with many_files(), running(tmp_path, text, *options, **ours_at) as ours:
+        served = running(tmp_path, text, *options, port=port, admin=admin, health=health)
+        with many_files(), served as ours:
             await ours.event("server.ready")
             talk.address = f"http://127.0.0.1:{ours.port}"
             load = Load(f"{talk.address}/api/messages", pause=_PER_CLIENT)
